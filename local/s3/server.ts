@@ -1,0 +1,174 @@
+import { randomBytes } from 'node:crypto';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { type Listening, listen } from '../listen.ts';
+import type { Call, Reply } from './call.ts';
+import { describeCreation, type S3Notification } from './notification.ts';
+import { findOperation } from './route.ts';
+import { Store } from './store/store.ts';
+import { authenticate, type Credentials } from './wire/auth.ts';
+import { S3Error } from './wire/errors.ts';
+import { readTarget, type Target } from './wire/target.ts';
+import { document } from './wire/xml.ts';
+
+export type { S3Notification } from './notification.ts';
+
+export type S3Options = {
+  /** Data folder. One server at a time. */
+  dir: string;
+  /** 0: any free one. */
+  port: number;
+  credentials: Credentials;
+  /** Awaited before the client gets its reply, so that the listener can journal the event first. */
+  onObjectCreated?: (event: S3Notification) => Promise<void>;
+  now?: () => Date;
+};
+
+const IDLE_MS = 10 * 60 * 1000;
+
+/** A small, strict S3 on loopback. What it does not know it refuses with 501 rather than guess. */
+export async function startS3(options: S3Options): Promise<Listening> {
+  const store = new Store(options.dir, options.now ?? (() => new Date()));
+  const underway = new Set<Promise<void>>();
+  const handle = (request: IncomingMessage, response: ServerResponse): void => {
+    const served = serve(request, response, store, options).finally(() => underway.delete(served));
+    underway.add(served);
+  };
+  const server = createServer(
+    {
+      // A presigned URL and 2 KB of metadata are far from the end of what a request may carry.
+      maxHeaderSize: 64 * 1024,
+      // An upload of many GiB takes as long as it takes; `setTimeout` below ends one that stands still.
+      requestTimeout: 0,
+      // Longer than clients keep an idle connection, so that none meets a reset when it picks one up again.
+      keepAliveTimeout: 75_000,
+      noDelay: true,
+    },
+    handle,
+  );
+  server.setTimeout(IDLE_MS);
+  server.on('checkContinue', handle);
+  const listening = await listen(server, options.port);
+  return {
+    ...listening,
+    close: async () => {
+      await listening.close();
+      // A copy or a listener may outlast its connection; nothing is to be written once this has settled.
+      await Promise.all(underway);
+    },
+  };
+}
+
+async function serve(
+  request: IncomingMessage,
+  response: ServerResponse,
+  store: Store,
+  options: S3Options,
+): Promise<void> {
+  const id = randomBytes(8).toString('hex').toUpperCase();
+  const reply = await answer(request, response, id, store, options);
+  try {
+    await send(reply, id, request, response);
+  } catch {
+    // The client is gone, or a blob cannot be read: a body shorter than announced is how the client learns of it.
+    response.destroy();
+  }
+}
+
+/** Never throws: what goes wrong is an answer too. */
+async function answer(
+  request: IncomingMessage,
+  response: ServerResponse,
+  id: string,
+  store: Store,
+  options: S3Options,
+): Promise<Reply> {
+  try {
+    const call = readCall(request, response, id, store, options);
+    const { operation, signed } = findOperation(call);
+    const payload = signed ? authenticate(call, options.credentials, call.now()) : 'UNSIGNED-PAYLOAD';
+    return await operation({ ...call, payload });
+  } catch (error) {
+    return describeError(error, request, id);
+  }
+}
+
+function readCall(
+  request: IncomingMessage,
+  response: ServerResponse,
+  id: string,
+  store: Store,
+  { now = () => new Date(), credentials, onObjectCreated }: S3Options,
+): Call {
+  const target: Target = readTarget(request.url ?? '');
+  return {
+    id,
+    method: request.method ?? '',
+    target,
+    headers: Object.fromEntries(
+      Object.entries(request.headers).map(([name, value]) => [
+        name,
+        Array.isArray(value) ? value.join(',') : value,
+      ]),
+    ),
+    payload: '',
+    openSource: () => {
+      if (request.headers.expect?.toLowerCase() === '100-continue') response.writeContinue();
+      // Destroying the request would take the connection with it, and the answer too.
+      return request.iterator({ destroyOnReturn: false });
+    },
+    store,
+    credentials,
+    now,
+    announce: async (by, { record }, key, object) => {
+      const sourceIp = request.socket.remoteAddress ?? '127.0.0.1';
+      const occasion = {
+        by,
+        at: now(),
+        requestId: id,
+        sourceIp,
+        bucket: record.name,
+        region: record.region,
+        key,
+      };
+      await onObjectCreated?.(describeCreation(occasion, object));
+    },
+  };
+}
+
+async function send(
+  reply: Reply,
+  id: string,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
+  using body = reply.body;
+  response.statusCode = reply.status;
+  response.setHeader('x-amz-request-id', id);
+  response.setHeader('x-amz-id-2', id);
+  for (const [name, value] of Object.entries(reply.headers ?? {})) {
+    if (value !== undefined) response.setHeader(name, value);
+  }
+  // What is left of a refused body is read and dropped, so that the client gets its answer and not a reset.
+  request.resume();
+  if (reply.xml !== undefined) {
+    response.setHeader('content-type', 'application/xml');
+    if (request.method === 'HEAD') response.end();
+    else response.end(reply.xml);
+    return;
+  }
+  if (body) await body.send(response);
+  else response.end();
+}
+
+function describeError(error: unknown, request: IncomingMessage, id: string): Reply {
+  // What is not an answer by S3's rules is a bug here, or the disk; the text helps whoever runs this server.
+  const { code, status, message, details, headers } =
+    error instanceof S3Error
+      ? error
+      : new S3Error('InternalError', undefined, {
+          details: { Cause: error instanceof Error ? error.message : String(error) },
+        });
+  const resource = request.url?.split('?', 1)[0] ?? '';
+  const content = { Code: code, Message: message, ...details, Resource: resource, RequestId: id, HostId: id };
+  return { status, headers, xml: document('Error', content) };
+}

@@ -1,0 +1,89 @@
+import * as v from 'valibot';
+import { ALGORITHMS, CHECKSUM_TYPES } from '../wire/digest.ts';
+import { GRANTEE_TYPES, PERMISSIONS } from '../wire/grants.ts';
+
+/** What lies on disk as JSON, and in memory as the index. */
+
+const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
+
+/** A stretch of a blob. An object's bytes are its pieces in order. */
+const piece = v.object({ blob: v.string(), offset: count, size: count });
+export type Piece = Readonly<v.InferOutput<typeof piece>>;
+
+const checksum = v.object({
+  algorithm: v.picklist(ALGORITHMS),
+  type: v.picklist(CHECKSUM_TYPES),
+  value: v.string(),
+});
+
+/** Everything about an object that its writer chose. */
+const attributes = {
+  content: v.record(v.string(), v.string()),
+  placement: v.record(v.string(), v.string()),
+  metadata: v.record(v.string(), v.string()),
+  tags: v.array(v.object({ key: v.string(), value: v.string() })),
+  grants: v.array(
+    v.object({ type: v.picklist(GRANTEE_TYPES), grantee: v.string(), permission: v.picklist(PERMISSIONS) }),
+  ),
+};
+const attributesSchema = v.object(attributes);
+export type Attributes = Readonly<v.InferOutput<typeof attributesSchema>>;
+
+const storedObject = v.object({
+  kind: v.literal('object'),
+  versionId: v.string(),
+  /** Milliseconds, always a whole second. */
+  modified: count,
+  sequencer: v.string(),
+  etag: v.string(),
+  size: count,
+  pieces: v.array(piece),
+  /** Of all bytes, hex, where it is known: the ETag need not be it. */
+  md5: v.optional(v.string()),
+  checksum: v.optional(checksum),
+  /** The multipart upload it came from. */
+  uploadId: v.optional(v.string()),
+  ...attributes,
+});
+export type StoredObject = Readonly<v.InferOutput<typeof storedObject>>;
+
+const deleteMarker = v.object({ kind: v.literal('delete marker'), versionId: v.string(), modified: count });
+
+export type StoredVersion = StoredObject | Readonly<v.InferOutput<typeof deleteMarker>>;
+
+/** One file for each key: whatever happens to a key happens to it in one rename. Newest version first. */
+export const keyRecord = v.object({
+  key: v.string(),
+  versions: v.array(v.variant('kind', [storedObject, deleteMarker])),
+});
+
+export const VERSIONING = ['Enabled', 'Suspended'] as const;
+
+export const bucketRecord = v.object({
+  name: v.string(),
+  created: count,
+  region: v.string(),
+  versioning: v.optional(v.picklist(VERSIONING)),
+});
+export type BucketRecord = Readonly<v.InferOutput<typeof bucketRecord>>;
+
+export const uploadRecord = v.object({
+  id: v.string(),
+  bucket: v.string(),
+  key: v.string(),
+  initiated: count,
+  checksum: v.optional(v.object({ algorithm: v.picklist(ALGORITHMS), type: v.picklist(CHECKSUM_TYPES) })),
+  attributes: attributesSchema,
+});
+export type UploadRecord = Readonly<v.InferOutput<typeof uploadRecord>>;
+
+export const partRecord = v.object({
+  number: count,
+  etag: v.string(),
+  md5: v.string(),
+  size: count,
+  modified: count,
+  pieces: v.array(piece),
+  checksum: v.optional(v.object({ algorithm: v.picklist(ALGORITHMS), value: v.string() })),
+});
+export type PartRecord = Readonly<v.InferOutput<typeof partRecord>>;

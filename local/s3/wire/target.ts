@@ -1,0 +1,99 @@
+import { S3Error } from './errors.ts';
+
+/**
+ * What a request is aimed at. `path` and `query` are decoded once and not otherwise touched: S3 does not normalise
+ * them, so that `a//b`, `.` and `..` are keys like any other (`new URL` would collapse them).
+ */
+export type Target = Readonly<{
+  path: string;
+  bucket: string;
+  key: string;
+  query: Query;
+}>;
+
+/** Decoded pairs in the order they came. */
+export type Query = readonly (readonly [name: string, value: string])[];
+
+const MAX_KEY_BYTES = 1024;
+
+/** Reads a raw request target, `/bucket/key?query`. Only path style: the host name says nothing here. */
+export function readTarget(raw: string): Target {
+  const mark = raw.indexOf('?');
+  const path = decode(mark < 0 ? raw : raw.slice(0, mark));
+  if (!path.startsWith('/')) throw new S3Error('InvalidURI');
+  const query =
+    mark < 0
+      ? []
+      : raw
+          .slice(mark + 1)
+          .split('&')
+          .filter(Boolean)
+          .map(readPair);
+  const slash = path.indexOf('/', 1);
+  const bucket = slash < 0 ? path.slice(1) : path.slice(1, slash);
+  const key = slash < 0 ? '' : path.slice(slash + 1);
+  checkKey(key);
+  return { path, bucket, key, query };
+}
+
+export function checkKey(key: string): void {
+  const size = Buffer.byteLength(key);
+  if (size > MAX_KEY_BYTES) {
+    throw new S3Error('KeyTooLongError', undefined, {
+      details: { Size: size, MaxSizeAllowed: MAX_KEY_BYTES },
+    });
+  }
+}
+
+/** The first value under `name`. An empty one is `''`, as in `?uploads`. */
+export const queryValue = (query: Query, name: string): string | undefined =>
+  query.find(([candidate]) => candidate === name)?.[1];
+
+/** A count such as `max-keys`, cut to what S3 gives at once. */
+export function queryCount(query: Query, name: string, most: number): number {
+  const text = queryValue(query, name);
+  if (text === undefined || text === '') return most;
+  if (!/^\d{1,9}$/.test(text)) {
+    throw new S3Error('InvalidArgument', `Provided ${name} not an integer or within integer range`, {
+      details: { ArgumentName: name, ArgumentValue: text },
+    });
+  }
+  return Math.min(Number(text), most);
+}
+
+/** The object a copy reads: `bucket/key`, URL-encoded, perhaps with a leading slash and `?versionId=`. */
+export function readCopySource(
+  header: string,
+): Readonly<{ bucket: string; key: string; versionId?: string }> {
+  const mark = header.lastIndexOf('?versionId=');
+  const path = decode(mark < 0 ? header : header.slice(0, mark)).replace(/^\//, '');
+  const slash = path.indexOf('/');
+  if (slash < 1 || slash === path.length - 1) {
+    throw new S3Error(
+      'InvalidArgument',
+      'Copy Source must mention the source bucket and key: sourcebucket/sourcekey',
+    );
+  }
+  const versionId = mark < 0 ? '' : decode(header.slice(mark + '?versionId='.length));
+  return { bucket: path.slice(0, slash), key: path.slice(slash + 1), ...(versionId && { versionId }) };
+}
+
+/** RFC 3986: everything but letters, digits and `-._~` is encoded, byte by byte in UTF-8. */
+export const encode = (text: string): string =>
+  encodeURIComponent(text).replace(/[!'()*]/g, (c) => `%${c.charCodeAt(0).toString(16).toUpperCase()}`);
+
+export const encodePath = (path: string): string => encode(path).replaceAll('%2F', '/');
+
+function readPair(pair: string): readonly [string, string] {
+  const [name = '', ...value] = pair.replaceAll('+', ' ').split('=');
+  return [decode(name), decode(value.join('='))];
+}
+
+function decode(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch (cause) {
+    // Not UTF-8, or a stray percent sign.
+    throw new S3Error('InvalidURI', undefined, { cause });
+  }
+}

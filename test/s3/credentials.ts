@@ -1,0 +1,1 @@
+export const CREDENTIALS = { accessKeyId: 'AKIDLOCAL', secretAccessKey: 'a secret/with+signs' };

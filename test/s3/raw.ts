@@ -1,0 +1,140 @@
+import { createHash, createHmac } from 'node:crypto';
+import { request } from 'node:http';
+import { CREDENTIALS } from './local-s3.ts';
+
+/** Requests the SDK would not make. The signing is written out here once more, so that two readings of it meet. */
+
+export type Answer = Readonly<{
+  status: number;
+  headers: Readonly<Record<string, unknown>>;
+  body: string;
+  code: string | undefined;
+}>;
+
+type Wanted = Readonly<{
+  port: number;
+  method?: string;
+  /** As it goes over the wire. */
+  path: string;
+  headers?: Readonly<Record<string, string>>;
+  body?: string | Buffer;
+  /** Breaks the connection after the body instead of ending the request. */
+  cutOff?: boolean;
+}>;
+
+export function send({
+  port,
+  method = 'GET',
+  path,
+  headers = {},
+  body = '',
+  cutOff = false,
+}: Wanted): Promise<Answer> {
+  return new Promise((resolve, reject) => {
+    const outgoing = request({ port, method, path, headers, host: '127.0.0.1', agent: false }, (incoming) => {
+      const chunks: Buffer[] = [];
+      incoming.on('data', (chunk: Buffer) => chunks.push(chunk));
+      incoming.on('error', reject);
+      incoming.on('end', () => {
+        const text = Buffer.concat(chunks).toString();
+        const code = /<Code>(\w+)<\/Code>/.exec(text)?.[1];
+        outgoing.destroy();
+        resolve({ status: incoming.statusCode ?? 0, headers: incoming.headers, body: text, code });
+      });
+    });
+    outgoing.on('error', reject);
+    if (headers.expect) {
+      // The body is sent when the server asks for it, and not otherwise.
+      outgoing.once('continue', () => outgoing.end(body));
+      outgoing.flushHeaders();
+    } else if (cutOff) outgoing.write(body, () => outgoing.destroy());
+    else outgoing.end(body);
+  });
+}
+
+type Signing = Wanted &
+  Readonly<{
+    payload?: string;
+    secret?: string;
+    keyId?: string;
+    date?: Date;
+    /** The path under the signature, where it is not simply the one sent. */
+    signedPath?: string;
+  }>;
+
+/** The headers of `wanted` with an Authorization over all of them. */
+export function sign(wanted: Signing): Record<string, string> {
+  const { method = 'GET', path, payload = 'UNSIGNED-PAYLOAD', signedPath = path } = wanted;
+  const date = basic(wanted.date ?? new Date());
+  const headers: Record<string, string> = {
+    host: `127.0.0.1:${wanted.port}`,
+    ...wanted.headers,
+    'x-amz-date': date,
+    'x-amz-content-sha256': payload,
+  };
+  const names = Object.keys(headers).sort();
+  const [plain = '', query = ''] = signedPath.split('?');
+  const canonical = [
+    method,
+    plain,
+    canonicalQuery(query),
+    ...names.map((name) => `${name}:${headers[name]}`),
+    '',
+    names.join(';'),
+    payload,
+  ].join('\n');
+  const { scope, signature } = signText(canonical, date, wanted.secret);
+  const credential = `${wanted.keyId ?? CREDENTIALS.accessKeyId}/${scope}`;
+  return {
+    ...headers,
+    authorization: `AWS4-HMAC-SHA256 Credential=${credential}, SignedHeaders=${names.join(';')}, Signature=${signature}`,
+  };
+}
+
+export const sendSigned = (wanted: Signing): Promise<Answer> => send({ ...wanted, headers: sign(wanted) });
+
+/** A URL's path and query that carries its own signature. */
+export function presign(wanted: Signing & { expires: number }): string {
+  const { method = 'GET', path } = wanted;
+  const date = basic(wanted.date ?? new Date());
+  const [plain = '', query = ''] = path.split('?');
+  const scope = `${date.slice(0, 8)}/us-east-1/s3/aws4_request`;
+  const parameters = [
+    ...query.split('&').filter(Boolean),
+    'X-Amz-Algorithm=AWS4-HMAC-SHA256',
+    `X-Amz-Credential=${encodeURIComponent(`${CREDENTIALS.accessKeyId}/${scope}`)}`,
+    `X-Amz-Date=${date}`,
+    `X-Amz-Expires=${wanted.expires}`,
+    'X-Amz-SignedHeaders=host',
+  ].join('&');
+  const host = `host:127.0.0.1:${wanted.port}`;
+  const canonical = [method, plain, canonicalQuery(parameters), host, '', 'host', 'UNSIGNED-PAYLOAD'].join(
+    '\n',
+  );
+  return `${plain}?${parameters}&X-Amz-Signature=${signText(canonical, date, wanted.secret).signature}`;
+}
+
+export function signingKey(day: string, secret = CREDENTIALS.secretAccessKey): Buffer {
+  const hmac = (key: string | Buffer, text: string) => createHmac('sha256', key).update(text).digest();
+  return hmac(hmac(hmac(hmac(`AWS4${secret}`, day), 'us-east-1'), 's3'), 'aws4_request');
+}
+
+export const basic = (date: Date): string => date.toISOString().replace(/[-:]|\.\d+/g, '');
+export const sha256 = (text: string | Buffer): string => createHash('sha256').update(text).digest('hex');
+
+function signText(canonical: string, date: string, secret?: string): { scope: string; signature: string } {
+  const scope = `${date.slice(0, 8)}/us-east-1/s3/aws4_request`;
+  const text = `AWS4-HMAC-SHA256\n${date}\n${scope}\n${sha256(canonical)}`;
+  const signature = createHmac('sha256', signingKey(date.slice(0, 8), secret))
+    .update(text)
+    .digest('hex');
+  return { scope, signature };
+}
+
+const canonicalQuery = (query: string): string =>
+  query
+    .split('&')
+    .filter(Boolean)
+    .map((pair) => (pair.includes('=') ? pair : `${pair}=`))
+    .sort()
+    .join('&');

@@ -1,0 +1,74 @@
+import { createServer } from 'node:http';
+import type { Secrets } from '../../lib/vod/sign.ts';
+import { type Listening, listen } from '../listen.ts';
+import { Calls } from './calls.ts';
+import { Door } from './door.ts';
+import { Library, type StoredFile } from './library.ts';
+import { Replies } from './replies.ts';
+import { Uploads } from './uploads.ts';
+
+export type VodOptions = Readonly<{
+  /** Where everything lies: `files/` and `index.json`, and `uploads/` for what is not finished. One server each. */
+  dir: string;
+  /** 0: any free one. */
+  port: number;
+  secrets: Secrets;
+  /** The host that clients sign for; the Host header may be anything. */
+  signedHost: string;
+  /** Added to every request before it is answered. */
+  latencyMs?: number;
+  /** A minute may be made shorter for tests; the calls within it stay as many. */
+  quota?: Readonly<{ minuteMs: number }> | false;
+  now?: () => number;
+}>;
+
+export type { StoredFile } from './library.ts';
+export type Vod = Listening & Readonly<{ files(): readonly StoredFile[] }>;
+
+/** Long enough that a keep-alive client is not hung up on just as it sends its next request. */
+const IDLE_CONNECTION_MS = 65_000;
+
+/** More than the longest query, so that one that is too long is told so in JSON. */
+const LARGEST_HEADER = 64 * 1024;
+
+/** Starts the local VOD service. What it refuses, and with which codes, is told in `refusal.ts`. */
+export async function startVod(options: VodOptions): Promise<Vod> {
+  const { dir, port, now = Date.now, latencyMs = 0, quota = { minuteMs: 60_000 } } = options;
+  const opened = Promise.withResolvers<Replies>();
+  const busy = new Set<Promise<void>>();
+  const server = createServer(
+    { maxHeaderSize: LARGEST_HEADER, keepAliveTimeout: IDLE_CONNECTION_MS },
+    (request, response) => {
+      const work = opened.promise
+        .then((replies) => replies.give(request, response))
+        .finally(() => busy.delete(work));
+      busy.add(work);
+    },
+  );
+
+  // The port first: where it is taken, perhaps by this very service, the folder is not touched.
+  const listening = await listen(server, port);
+  try {
+    const library = await Library.open(dir, listening.endpoint);
+    const uploads = await Uploads.open(`${dir}/uploads`, library);
+    const door = new Door({ ...options, quota, now });
+    opened.resolve(new Replies(door, new Calls(library, uploads, now), library, latencyMs));
+    const close = async () => {
+      await listening.close();
+      await Promise.all(busy);
+      await uploads.close();
+    };
+    let closed: Promise<void> | undefined;
+    return {
+      ...listening,
+      files: () => library.files(),
+      close: () => {
+        closed ??= close();
+        return closed;
+      },
+    };
+  } catch (error) {
+    await listening.close();
+    throw error;
+  }
+}

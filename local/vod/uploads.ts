@@ -1,0 +1,80 @@
+import { mkdir, readdir, stat } from 'node:fs/promises';
+import { type Plan, type Progress, readJournal } from './journal.ts';
+import type { Library } from './library.ts';
+import { onDisk } from './refusal.ts';
+import { dataPath, journalPath, removeUpload, Session } from './session.ts';
+
+/** The uploads under way, one for each SHA-1, in the folder `uploads`. */
+export class Uploads {
+  readonly #folder: string;
+  readonly #sessions = new Map<string, Session>();
+
+  private constructor(folder: string) {
+    this.#folder = folder;
+  }
+
+  /** Takes up what an earlier run left behind, and completes what it was killed in the middle of. */
+  static async open(folder: string, library: Library): Promise<Uploads> {
+    const uploads = new Uploads(folder);
+    await mkdir(folder, { recursive: true });
+    const found = (await readdir(folder)).flatMap((name) => name.match(/^[0-9a-f]{40}(?=\.)/) ?? []);
+    for (const sha1 of new Set(found)) await uploads.#takeUp(sha1, library);
+    return uploads;
+  }
+
+  get(sha1: string): Session | undefined {
+    return this.#sessions.get(sha1);
+  }
+
+  async begin(sha1: string, plan: Plan): Promise<Session> {
+    const place = this.#place(sha1);
+    const session = await onDisk('write', 'opening the upload', async () => {
+      await removeUpload(place);
+      return Session.begin(place, sha1, plan);
+    });
+    this.#sessions.set(sha1, session);
+    return session;
+  }
+
+  async end(session: Session): Promise<void> {
+    this.#sessions.delete(session.sha1);
+    await session.end();
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.#sessions.values()].map((session) => session.close()));
+  }
+
+  async #takeUp(sha1: string, library: Library): Promise<void> {
+    const place = this.#place(sha1);
+    const progress = (await exists(journalPath(place))) ? await readJournal(journalPath(place)) : undefined;
+    const stored = library.videoOf(sha1) !== undefined;
+    if (progress && !stored && (await exists(dataPath(place)))) {
+      this.#sessions.set(sha1, await Session.resume(place, sha1, progress));
+      return;
+    }
+    if (progress && !stored) await listMoved(sha1, progress, library);
+    await removeUpload(place);
+  }
+
+  #place(sha1: string): string {
+    return `${this.#folder}/${sha1}`;
+  }
+}
+
+/** Bytes that were moved to the library by a process that was killed before it could list them. */
+async function listMoved(sha1: string, progress: Progress, library: Library): Promise<void> {
+  const { about, fileSize: size, movingTo: fileId } = progress;
+  if (fileId === undefined) return;
+  const path = library.path({ fileId, fileType: about.fileType });
+  if (!(await exists(path))) return;
+  const { ctime: createdAt } = await stat(path);
+  library.add(fileId, { sha1, size, about, createdAt });
+  await library.save();
+}
+
+const exists = (path: string): Promise<boolean> =>
+  stat(path).then(
+    () => true,
+    () => false,
+  );

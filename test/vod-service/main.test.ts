@@ -1,0 +1,150 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFile, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
+import { expect, onTestFinished, test } from 'vitest';
+import { listen } from '../../local/listen.ts';
+import { hex, MIB, SECRETS, video } from './client.ts';
+import { clientOf, folder } from './service.ts';
+
+const MAIN = join(import.meta.dirname, '../../local/vod/main.ts');
+const KEYS = { VOD_SECRET_ID: SECRETS.secretId, VOD_SECRET_KEY: SECRETS.secretKey };
+
+function start(args: string[], env: Record<string, string> = KEYS) {
+  const child = spawn(process.execPath, [MAIN, ...args], { env, stdio: ['ignore', 'pipe', 'pipe'] });
+  onTestFinished(() => {
+    child.kill('SIGKILL');
+  });
+  return child;
+}
+
+/** What a command that ends by itself says. */
+async function outcome(...args: string[]) {
+  const child = start(args);
+  const [stdout, stderr, [code]] = await Promise.all([
+    text(child.stdout),
+    text(child.stderr),
+    once(child, 'exit'),
+  ]);
+  return { code, stdout, stderr };
+}
+
+async function running(dir: string, env?: Record<string, string>) {
+  const child = start(['--port', '0', '--data', dir, '--no-quota'], env);
+  const [said] = await once(child.stdout.setEncoding('utf8'), 'data');
+  const [, endpoint = ''] = /(http:\/\/127\.0\.0\.1:\d+)\/v2\/index\.php/.exec(said) ?? [];
+  const kill = async (signal: 'SIGKILL' | 'SIGTERM' | 'SIGINT') => {
+    child.kill(signal);
+    const [code] = await once(child, 'exit');
+    return code;
+  };
+  return { said: String(said), endpoint, client: clientOf(endpoint), kill };
+}
+
+test('says where it listens, where the files lie and who may sign, never the key; SIGINT ends it with 0', async () => {
+  const dir = await folder();
+  const { said, client, kill } = await running(dir);
+  expect(said).toContain(`${dir}/files`);
+  expect(said).toContain('vod2.qcloud.com');
+  expect(said).toContain(SECRETS.secretId);
+  expect(said).toContain('VOD_SECRET_KEY');
+  expect(said).not.toContain(SECRETS.secretKey);
+  expect(await client.init(video(9))).toMatchObject({ code: 0 });
+  expect(await kill('SIGINT')).toBe(0);
+});
+
+test('takes its settings from the environment, or has its own; SIGTERM ends it with 0', async () => {
+  const { said, client, kill } = await running(await folder(), { VOD_HOST: 'vod.example' });
+  expect(said).toContain('local-id');
+  expect(said).not.toContain('local-key');
+  const call = { SecretId: 'local-id' };
+  const signed = { key: 'local-key', host: 'vod.example' };
+  expect(await client.init(video(9), call, { signed })).toMatchObject({ code: 0 });
+  expect(await client.init(video(9), call, { signed: { key: 'local-key' } })).toMatchObject({ code: -10002 });
+  expect(await kill('SIGTERM')).toBe(0);
+});
+
+test('killed with parts under way: what was answered is held, and the upload goes on', async () => {
+  const dir = await folder();
+  const file = video(24 * MIB + 17, MIB);
+  const first = await running(dir);
+  await first.client.init(file);
+  const answered: number[] = [];
+  const sending = [...file.parts.keys()].map(async (index) => {
+    const { code } = await first.client.part(file, index);
+    if (code === 0) answered.push(index);
+    if (answered.length === 8) void first.kill('SIGKILL');
+  });
+  const results = await Promise.allSettled(sending);
+  expect(results.some(({ status }) => status === 'rejected')).toBe(true);
+
+  const { client } = await running(dir);
+  const { code, listParts = [] } = await client.init(file);
+  expect(code).toBe(1);
+  const held = new Set(listParts.map(({ offset }) => offset / MIB));
+  expect(answered.filter((index) => !held.has(index))).toEqual([]);
+  const missing = [...file.parts.keys()].filter((index) => !held.has(index));
+  await Promise.all(missing.map((index) => client.part(file, index)));
+  const { fileId } = await client.finish(file);
+  expect(hex('sha1', await readFile(`${dir}/files/${fileId}.mp4`))).toBe(file.sha1);
+});
+
+test('killed in the middle of FinishUpload: it can be repeated', async () => {
+  const dir = await folder();
+  const file = video(8 * MIB, MIB);
+  const first = await running(dir);
+  await first.client.init(file);
+  for (const index of file.parts.keys()) await first.client.part(file, index);
+  const finishing = first.client.finish(file).catch(() => 'cut off');
+  await first.kill('SIGKILL');
+  await finishing;
+
+  const { client } = await running(dir);
+  const { code, fileId } = await client.finish(file);
+  expect(code).toBe(0);
+  const index: unknown = JSON.parse(await readFile(`${dir}/index.json`, 'utf8'));
+  expect(index).toMatchObject([{ fileId, sha1: file.sha1 }]);
+});
+
+test('--help tells the options', async () => {
+  const { code, stdout, stderr } = await outcome('--help');
+  expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+  for (const word of [
+    '--port',
+    '--data',
+    '--latency',
+    '--no-quota',
+    'VOD_SECRET_ID',
+    'VOD_SECRET_KEY',
+    'VOD_HOST',
+  ]) {
+    expect(stdout).toContain(word);
+  }
+});
+
+test.each([
+  [['--port', '0'], /^vod: --data: missing/],
+  [['--port', 'http', '--data', 'x'], /^vod: --port: expected a whole number from 0 to 65535, got "http"/],
+  [['--port', '0', '--data', 'x', '--latency', 'long'], /^vod: --latency: expected a whole number/],
+  [['--port', '0', '--data', 'x', '--quota'], /^vod: Unknown option '--quota'/],
+  [['--port', '0', '--data', MAIN], /^vod: ENOTDIR/],
+])('%j is one clear line and exit code 1', async (args, line) => {
+  const { code, stdout, stderr } = await outcome(...args);
+  expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
+  expect(stderr).toMatch(line);
+  expect(stderr).toMatch(/^[^\n]+\n$/);
+});
+
+test('a port in use is one clear line, and the folder is not touched', async () => {
+  const other = await listen(createServer(), 0);
+  onTestFinished(() => other.close());
+  const dir = await folder();
+  await writeFile(`${dir}/index.json`, 'not mine');
+  const { code, stderr } = await outcome('--port', String(other.port), '--data', dir);
+  expect({ code, stderr }).toEqual({
+    code: 1,
+    stderr: `vod: --port: ${other.port} is in use\n`,
+  });
+});

@@ -1,0 +1,65 @@
+import { Logger } from '@aws-lambda-powertools/logger';
+import middy, { type MiddlewareObj } from '@middy/core';
+import type { Context } from 'aws-lambda';
+import type { GenericSchema, InferOutput } from 'valibot';
+import { type Deadline, deadlineFrom } from '../lib/deadline.ts';
+import { parse } from '../lib/parse.ts';
+
+/** The wrapping that every handler shares: its event parsed, its time a budget, its log lines tied to its invocation. */
+
+const logger = new Logger({ serviceName: 's3-vod' });
+
+/** Lambda's context. The local engine adds `signal`, which ends an invocation from outside. */
+export type Invocation = Context & { signal?: AbortSignal };
+
+/** What a handler finds in its context besides. */
+export type StepContext = Invocation & { deadline: Deadline; log: Logger };
+
+/**
+ * A Lambda handler: `run` gets the event as `schema` reads it, and answers what the next state shall see.
+ * `logged` names what of the event goes onto every log line.
+ */
+export function step<const S extends GenericSchema, R>(
+  name: string,
+  schema: S,
+  logged: (event: InferOutput<S>) => Record<string, unknown>,
+  run: (event: InferOutput<S>, context: StepContext) => Promise<R>,
+): (event: unknown, invocation: Invocation) => Promise<R> {
+  // Early time-outs are the deadline's business: middy would end with an error what can end with a checkpoint.
+  const handler = middy<unknown, R, Error, StepContext>({ timeoutEarlyInMillis: 0 })
+    .use(released)
+    .use(outcomeLogged(name))
+    .handler(async (event, context) => {
+      const parsed = parse(schema, event, `the input of ${name}`);
+      context.log.appendKeys(logged(parsed));
+      return run(parsed, context);
+    });
+  return (event, invocation) => {
+    // A child of its own, since the local engine runs invocations side by side.
+    const log = logger.createChild({ persistentKeys: { step: name } });
+    log.addContext(invocation);
+    const deadline = deadlineFrom(() => invocation.getRemainingTimeInMillis(), invocation.signal);
+    return handler(event, Object.assign(invocation, { log, deadline }));
+  };
+}
+
+type StepMiddleware = MiddlewareObj<unknown, unknown, Error, StepContext>;
+
+/** One line for how an invocation ended. */
+const outcomeLogged = (name: string): StepMiddleware => ({
+  after: ({ context, response }) => context.log.info(`${name} done`, { result: summary(response) }),
+  onError: ({ context, error }) => {
+    if (error) context.log.error(`${name} failed`, error);
+  },
+});
+
+/** Of what a step answers, the words: states may be long. */
+function summary(response: unknown): Record<string, unknown> {
+  if (typeof response !== 'object' || response === null) return {};
+  return Object.fromEntries(
+    Object.entries(response).filter(([, value]) => typeof value === 'string' || typeof value === 'number'),
+  );
+}
+
+const release = ({ context }: { context: StepContext }): void => context.deadline.release();
+const released: StepMiddleware = { after: release, onError: release };

@@ -1,0 +1,102 @@
+import { getParameter } from '@aws-lambda-powertools/parameters/ssm';
+import * as v from 'valibot';
+import { InvalidInput, InvalidSetting, reasonOf } from './errors.ts';
+import type { Options } from './job.ts';
+import { optionsFromEnvironment } from './options.ts';
+import { explain } from './parse.ts';
+import type { VodSettings } from './vod/client.ts';
+
+/** The settings of the functions, from their environment. README, "Settings", lists them. */
+
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+export type UploadSettings = Readonly<{
+  s3Endpoint: string | undefined;
+  vod: Omit<VodSettings, 'secrets'>;
+  defaults: Options;
+}>;
+
+const HttpUrl = v.pipe(
+  v.string(),
+  v.check((text) => /^https?:$/.test(URL.parse(text)?.protocol ?? ''), 'Expected an http or https address'),
+);
+
+const UploadEnvironment = v.object({
+  S3_ENDPOINT: v.optional(HttpUrl),
+  VOD_ENDPOINT: v.optional(HttpUrl, 'https://vod2.qcloud.com/v2/index.php'),
+  VOD_HOST: v.optional(v.pipe(v.string(), v.regex(/^[a-z0-9.-]+$/i)), 'vod2.qcloud.com'),
+  VOD_REGION: v.optional(v.pipe(v.string(), v.regex(/^[a-z0-9-]+$/i)), 'gz'),
+});
+
+/** @throws {InvalidSetting} naming the variable */
+export function uploadSettings(env: Environment): UploadSettings {
+  const { S3_ENDPOINT, VOD_ENDPOINT, VOD_HOST, VOD_REGION } = read(UploadEnvironment, env);
+  const endpoint = new URL(VOD_ENDPOINT);
+  if (endpoint.pathname === '/') endpoint.pathname = '/v2/index.php';
+  return {
+    s3Endpoint: S3_ENDPOINT,
+    vod: { endpoint, host: VOD_HOST, region: VOD_REGION },
+    defaults: defaultOptions(env),
+  };
+}
+
+function defaultOptions(env: Environment): Options {
+  try {
+    return optionsFromEnvironment(env);
+  } catch (error) {
+    throw error instanceof InvalidInput ? new InvalidSetting(error.message, { cause: error }) : error;
+  }
+}
+
+const SECRETS = ['VOD_SECRET_ID', 'VOD_SECRET_KEY', 'VOD_TOKEN'] as const;
+
+/** A changed parameter is seen after at most this long. */
+const SECRET_AGE_SECONDS = 300;
+
+/**
+ * What VOD calls are signed with: from the parameter store (SecureString) by the names in `VOD_SECRET_ID_PARAMETER` and
+ * `VOD_SECRET_KEY_PARAMETER`, or, away from the cloud, from `VOD_SECRET_ID`, `VOD_SECRET_KEY`, and `VOD_TOKEN`.
+ * @throws {InvalidSetting} naming the variable or the parameter, never its value
+ */
+export async function vodSecrets(env: Environment): Promise<VodSettings['secrets']> {
+  const [secretId, secretKey, token] = await Promise.all(SECRETS.map((name) => secret(env, name)));
+  if (!secretId) throw missing('VOD_SECRET_ID');
+  if (!secretKey) throw missing('VOD_SECRET_KEY');
+  return { secretId, secretKey, ...(token && { token }) };
+}
+
+async function secret(env: Environment, name: (typeof SECRETS)[number]): Promise<string | undefined> {
+  const parameter = env[`${name}_PARAMETER`];
+  if (!parameter) return env[name];
+  try {
+    return await getParameter(parameter, { decrypt: true, maxAge: SECRET_AGE_SECONDS });
+  } catch (error) {
+    throw new InvalidSetting(
+      `parameter ${parameter} (setting ${name}_PARAMETER) cannot be read: ${reasonOf(error)}: check its name and the ` +
+        "function's policy",
+      { cause: error },
+    );
+  }
+}
+
+const missing = (name: string): InvalidSetting =>
+  new InvalidSetting(
+    `setting ${name} is missing: set it, or ${name}_PARAMETER to the name of a parameter that holds it`,
+  );
+
+const TriggerEnvironment = v.object({ STATE_MACHINE_ARN: v.pipe(v.string(), v.startsWith('arn:')) });
+
+/** @throws {InvalidSetting} naming the variable */
+export const triggerSettings = (env: Environment): { stateMachineArn: string } => ({
+  stateMachineArn: read(TriggerEnvironment, env).STATE_MACHINE_ARN,
+});
+
+function read<const S extends v.GenericSchema>(schema: S, env: Environment): v.InferOutput<S> {
+  // A variable that is set to nothing counts as not set.
+  const set = Object.fromEntries(
+    Object.entries(env).filter(([, value]) => value !== undefined && value !== ''),
+  );
+  const result = v.safeParse(schema, set);
+  if (result.success) return result.output;
+  throw new InvalidSetting(`setting ${explain(result.issues)}`);
+}

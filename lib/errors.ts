@@ -1,0 +1,95 @@
+/**
+ * One class for each thing that somebody acts on differently. The `name` is written out, since the state machine
+ * matches it (`ErrorEquals`) and a minified bundle would change a class's own name.
+ */
+abstract class ChainError extends Error {
+  abstract override readonly name: string;
+}
+
+/** An event, an input, or an option is not what it should be. Act: correct it and send it again. */
+export class InvalidInput extends ChainError {
+  override readonly name = 'InvalidInput';
+}
+
+/** A setting of the stack is missing or wrong. Act: set it and redrive. */
+export class InvalidSetting extends ChainError {
+  override readonly name = 'InvalidSetting';
+}
+
+/** The object as it is cannot be uploaded or written back: empty, archived, its metadata full. Act: change the object. */
+export class UnfitObject extends ChainError {
+  override readonly name = 'UnfitObject';
+}
+
+/** Somebody asked for an object that is not there. Act: check bucket and key. */
+export class ObjectNotFound extends ChainError {
+  override readonly name = 'ObjectNotFound';
+}
+
+/** S3 refuses the request and would again. Act: check credentials, policy, region. */
+export class StorageRefused extends ChainError {
+  override readonly name = 'StorageRefused';
+}
+
+/** S3 did not answer, or not well; what was tried may be tried again. The state machine does. */
+export class StorageUnavailable extends ChainError {
+  override readonly name = 'StorageUnavailable';
+}
+
+/** VOD refuses the request and would again. Act: as the message says (secret, clock, parameters, account). */
+export class VodRefused extends ChainError {
+  override readonly name = 'VodRefused';
+}
+
+/** VOD did not answer, or not well; what was tried may be tried again. The state machine does. */
+export class VodUnavailable extends ChainError {
+  override readonly name = 'VodUnavailable';
+}
+
+/** The account's quota is used up for now (code 4400). The state machine waits, then repeats. */
+export class QuotaExceeded extends ChainError {
+  override readonly name = 'QuotaExceeded';
+}
+
+/** The invocation ended without getting anything done. Act: give the function more time, or redrive if S3 or VOD was slow. */
+export class TimeLimitTooShort extends ChainError {
+  override readonly name = 'TimeLimitTooShort';
+}
+
+/** VOD still lacks parts after every round of sending them. Act: redrive, which asks it again what it holds. */
+export class UploadIncomplete extends ChainError {
+  override readonly name = 'UploadIncomplete';
+}
+
+/** S3's own SHA-1 of the object is not the one that was declared to VOD. Act: find out; nothing was lost. */
+export class ContentMismatch extends ChainError {
+  override readonly name = 'ContentMismatch';
+}
+
+/** The object is no longer the one that the upload was pinned to. Ends as the outcome `superseded`. */
+export class ObjectChanged extends ChainError {
+  override readonly name = 'ObjectChanged';
+}
+
+/** The object is no longer there. Ends as the outcome `gone`. */
+export class ObjectGone extends ChainError {
+  override readonly name = 'ObjectGone';
+}
+
+/** VOD no longer knows the upload, or does not hold all of it. Leads back to `InitUpload`, which says what it holds. */
+export class UploadLost extends ChainError {
+  override readonly name = 'UploadLost';
+}
+
+/** VOD did not get the bytes that were announced (code -10006). Leads to reading the part's range again. */
+export class PartRejected extends ChainError {
+  override readonly name = 'PartRejected';
+}
+
+/** What somebody else's error says of itself: some network errors carry a code and no message. */
+export function reasonOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const code = 'code' in error ? String(error.code) : '';
+  const kind = error.name === 'Error' || error.name === 'AggregateError' ? code : error.name;
+  return error.message.includes(kind) ? error.message : [kind, error.message].filter(Boolean).join(' ');
+}

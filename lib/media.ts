@@ -1,0 +1,79 @@
+/** What an object is, by its key and content type, and what the service is to call it. */
+
+export type Media =
+  | { kind: 'video'; fileName: string; fileType: string }
+  | { kind: 'picture'; fileName: string; fileType: string }
+  | { kind: 'other'; why: string };
+
+const VIDEO = new Set(
+  '3gp asf avi dat f4v flv m2ts m4v mkv mov mp4 mpe mpeg mpg mts mxf ogv rm rmvb ts vob webm wmv'.split(' '),
+);
+const PICTURE = new Set('bmp gif jpeg jpg png webp'.split(' '));
+
+/** Types of `video/…` content whose name is not their suffix. */
+const SUFFIX_OF_TYPE: Readonly<Record<string, string>> = {
+  'video/3gpp': '3gp',
+  'video/mp2t': 'ts',
+  'video/mpeg': 'mpg',
+  'video/ogg': 'ogv',
+  'video/quicktime': 'mov',
+  'video/x-flv': 'flv',
+  'video/x-m4v': 'm4v',
+  'video/x-matroska': 'mkv',
+  'video/x-ms-asf': 'asf',
+  'video/x-ms-wmv': 'wmv',
+  'video/x-msvideo': 'avi',
+};
+
+/** What uploaders declare when they know nothing. */
+const UNKNOWN_TYPES = new Set(['', 'application/octet-stream', 'binary/octet-stream']);
+
+/**
+ * The suffix of the key decides. Where the key has none, or one that means nothing here, a `video/…` content type does.
+ * A name without any suffix and without a telling content type is taken for a video: whoever drops it into this bucket
+ * means it to be one.
+ * @param named a name given by metadata or options in place of the key's own
+ */
+export function mediaOf(key: string, contentType: string | undefined, named?: string): Media {
+  const base = key.slice(key.lastIndexOf('/') + 1);
+  if (base === '') return { kind: 'other', why: 'a folder marker, not a file' };
+  const dot = base.lastIndexOf('.');
+  const suffix = dot > 0 ? base.slice(dot + 1).toLowerCase() : '';
+  const type = (contentType ?? '').split(';', 1)[0]?.trim().toLowerCase() ?? '';
+  const fileName = cleanFileName(named ?? (dot > 0 ? base.slice(0, dot) : base));
+
+  if (VIDEO.has(suffix)) return { kind: 'video', fileName, fileType: suffix };
+  if (PICTURE.has(suffix)) return { kind: 'picture', fileName, fileType: suffix };
+  if (type.startsWith('video/')) return { kind: 'video', fileName, fileType: suffixOf(type) };
+  if (suffix === '' && UNKNOWN_TYPES.has(type)) return { kind: 'video', fileName, fileType: 'mp4' };
+  return {
+    kind: 'other',
+    why: `neither a video nor a picture (${suffix ? `suffix .${suffix}` : 'no suffix'}${type ? `, ${type}` : ''})`,
+  };
+}
+
+function suffixOf(type: string): string {
+  const plain = type.slice('video/'.length).replace(/^x-/, '');
+  return SUFFIX_OF_TYPE[type] ?? (VIDEO.has(plain) ? plain : 'mp4');
+}
+
+/** `fileName` of InitUpload: at most 40 bytes of UTF-8 (the narrower of the two readings: 40 characters, 40 bytes). */
+export const MAX_FILE_NAME_BYTES = 40;
+
+/** Forbidden by the service: `\ / : * ? " < > |`, the typographic quotes its page shows for `"`, control characters. */
+const FORBIDDEN = /[\\/:*?"“”<>|\p{Cc}]/gu;
+
+const graphemes = new Intl.Segmenter('und', { granularity: 'grapheme' });
+
+/** A name that the service takes, as near to `name` as its rules allow; cut between characters as a reader sees them. */
+export function cleanFileName(name: string): string {
+  const clean = name.toWellFormed().normalize('NFC').replace(FORBIDDEN, '_').trim();
+  let kept = '';
+  let bytes = 0;
+  for (const { segment } of graphemes.segment(clean)) {
+    bytes += Buffer.byteLength(segment);
+    if (bytes > MAX_FILE_NAME_BYTES) break;
+    kept += segment;
+  }
+  return kept.trim() || 'video';
+}

@@ -1,0 +1,86 @@
+import { type Deadline, OutOfTime } from './deadline.ts';
+import { done, endedBy, SUPERSEDED } from './ending.ts';
+import { QuotaExceeded, UnfitObject, VodUnavailable } from './errors.ts';
+import type { InitInput, InitOutput, Options, Pin, Request } from './job.ts';
+import { mediaOf } from './media.ts';
+import { mergeOptions, optionsFromMetadata } from './options.ts';
+import { missingParts, planBatches, rangeOf } from './plan.ts';
+import { report } from './progress.ts';
+import type { Services } from './services.ts';
+import { sha1Of } from './sha1.ts';
+import { type Found, find, readRange } from './source.ts';
+import { vouchedFile } from './writeback.ts';
+
+/**
+ * What Init does: decide whether there is anything to do, compute the SHA-1 (or come to a checkpoint on the way), open
+ * the upload, and plan what the service still lacks.
+ * @throws {ObjectNotFound} {UnfitObject} {InvalidInput} and what S3 and VOD may throw
+ */
+export async function openUpload(
+  job: InitInput,
+  services: Services,
+  deadline: Deadline,
+): Promise<InitOutput> {
+  try {
+    const found = await find(services.s3, job.request, deadline.signal);
+    if (isAnother(found.pin, job.pin ?? job.request)) return done(job, 'superseded', { why: SUPERSEDED });
+    return await openFound(job, found, services, deadline);
+  } catch (error) {
+    return endedBy(error, job);
+  }
+}
+
+async function openFound(
+  job: InitInput,
+  found: Found,
+  { s3, vod, defaults }: Services,
+  deadline: Deadline,
+): Promise<InitOutput> {
+  const { pin } = found;
+  const { request, hash, ...rest } = job;
+  const object = `s3://${pin.bucket}/${pin.key}`;
+  const options = optionsFor(request, found, defaults, object);
+  const media = mediaOf(pin.key, found.contentType, options.fileName);
+  if (media.kind === 'other') return done(job, 'skipped', { why: media.why });
+  if (media.kind === 'picture') return done(job, 'skipped', { why: 'a picture, not a video' });
+  if (pin.size === 0) throw new UnfitObject(`${object}: it is empty (0 bytes): put the whole video there`);
+  const known = vouchedFile(found);
+  if (known && job.round === 0) return done({ ...job, pin }, 'unchanged', known);
+
+  const sha1 = job.sha1 ?? found.sha1;
+  const read = (range: Parameters<typeof readRange>[2], signal: AbortSignal) =>
+    readRange(s3, pin, range, signal);
+  const pass = sha1 ? { sha1 } : await sha1Of(pin, read, deadline, hash);
+  if ('checkpoint' in pass) return { ...job, next: 'hash', pin, hash: pass.checkpoint };
+
+  const next = { ...rest, request, pin, sha1: pass.sha1 };
+  const { fileName, fileType } = media;
+  const file = { sha1: pass.sha1, size: pin.size, fileName, fileType, options };
+  const opened = await vod.open(file, deadline.signal).catch((error: unknown) => {
+    // A SHA-1 that took this invocation's time is handed over rather than computed again.
+    if (!sha1 && isPassing(error)) return undefined;
+    throw error;
+  });
+  if (!opened) return { ...next, next: 'hash' };
+  if (opened.state === 'stored') return { ...next, next: 'finish', file: opened.file };
+
+  const bounds = { sha1: pass.sha1, size: pin.size, partSize: opened.partSize };
+  const missing = missingParts(opened.held, bounds);
+  report({
+    stage: 'parts',
+    pin,
+    missing: missing.reduce((sum, part) => sum + rangeOf(part, bounds).size, 0),
+  });
+  return { ...next, next: 'parts', upload: { ...bounds, batches: planBatches(missing) } };
+}
+
+const isPassing = (error: unknown): boolean =>
+  error instanceof OutOfTime || error instanceof VodUnavailable || error instanceof QuotaExceeded;
+
+/** The object is no longer the one that the event named, or that an earlier step of this upload was pinned to. */
+const isAnother = (now: Pin, expected: Pick<Request, 'etag' | 'versionId'>): boolean =>
+  (expected.etag !== undefined && expected.etag !== now.etag) ||
+  (expected.versionId !== undefined && expected.versionId !== now.versionId);
+
+const optionsFor = (request: Request, { metadata }: Found, defaults: Options, object: string): Options =>
+  mergeOptions(defaults, optionsFromMetadata(metadata, object), request.options);

@@ -1,0 +1,34 @@
+/**
+ * Reads ahead: starts `read` for up to `ahead` items at once and yields the results in order, one at a time.
+ * When the reader stops early or a read fails, the others are aborted and waited for: nothing is left running.
+ */
+export async function* prefetch<T, R>(
+  items: Iterable<T>,
+  ahead: number,
+  read: (item: T, signal: AbortSignal) => Promise<R>,
+  signal: AbortSignal,
+): AsyncGenerator<{ item: T; result: R }> {
+  const stop = new AbortController();
+  const either = AbortSignal.any([signal, stop.signal]);
+  const source = items[Symbol.iterator]();
+  const running: { item: T; reading: Promise<R> }[] = [];
+  const fill = (): void => {
+    while (running.length < ahead) {
+      const next = source.next();
+      if (next.done) return;
+      const reading = read(next.value, either);
+      reading.catch(() => {}); // a later item may fail before its turn comes; it is reported then
+      running.push({ item: next.value, reading });
+    }
+  };
+  try {
+    fill();
+    for (let head = running.shift(); head; head = running.shift()) {
+      fill();
+      yield { item: head.item, result: await head.reading };
+    }
+  } finally {
+    stop.abort();
+    await Promise.allSettled(running.map(({ reading }) => reading));
+  }
+}

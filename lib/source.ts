@@ -1,0 +1,239 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import {
+  GetObjectCommand,
+  HeadObjectCommand,
+  type HeadObjectCommandOutput,
+  S3Client,
+  S3ServiceException,
+} from '@aws-sdk/client-s3';
+import { NodeHttpHandler } from '@smithy/node-http-handler';
+import * as v from 'valibot';
+import {
+  InvalidSetting,
+  ObjectChanged,
+  ObjectGone,
+  reasonOf,
+  StorageRefused,
+  StorageUnavailable,
+  UnfitObject,
+} from './errors.ts';
+import { type Pin, Sha1 } from './job.ts';
+import type { Range } from './plan.ts';
+
+/** Objects in S3: what they are, and their bytes. With `writeback.ts` the only user of the S3 client. */
+
+/** A connection that brings nothing for this long is given up, and the range is read on from its last good byte. */
+const STALL_MS = 10_000;
+
+/** Tries of one range that bring not a single byte, before it is the state machine's turn. */
+const BARREN_TRIES = 5;
+
+export type Found = Readonly<{
+  pin: Pin;
+  /** User metadata, keys in lower case without `x-amz-meta-`. */
+  metadata: Readonly<Record<string, string>>;
+  contentType: string | undefined;
+  /** SHA-1 of the whole object as S3 itself computed it, where it holds one (checksum type FULL_OBJECT). */
+  sha1: Sha1 | undefined;
+  /** Whether the ETag is the MD5 of the bytes: not for multipart objects, nor for KMS or customer keys. */
+  etagIsMd5: boolean;
+  /** All that S3 said, to be restated when the object is rewritten. */
+  head: HeadObjectCommandOutput;
+}>;
+
+export function createS3Client(settings: { endpoint?: string | undefined }): S3Client {
+  return new S3Client({
+    // Stores other than AWS's own are addressed by path, and know checksums only where the operation requires one.
+    ...(settings.endpoint !== undefined && { endpoint: settings.endpoint, forcePathStyle: true }),
+    requestChecksumCalculation: 'WHEN_REQUIRED',
+    responseChecksumValidation: 'WHEN_REQUIRED',
+    maxAttempts: 4,
+    requestHandler: new NodeHttpHandler({
+      connectionTimeout: 5_000,
+      // A copy of 5 GB may be silent for long; ranged reads watch for stalls themselves (`readRange`).
+      socketTimeout: 300_000,
+      httpAgent: { keepAlive: true, maxSockets: 128 },
+      httpsAgent: { keepAlive: true, maxSockets: 128 },
+    }),
+  });
+}
+
+/**
+ * The object as it is now (of a versioned bucket: its current version).
+ * @throws {ObjectGone} {StorageRefused} {StorageUnavailable}
+ */
+export async function find(
+  s3: S3Client,
+  { bucket, key }: { bucket: string; key: string },
+  signal: AbortSignal,
+): Promise<Found> {
+  const head = await ask(`HEAD s3://${bucket}/${key}`, signal, () =>
+    s3.send(new HeadObjectCommand({ Bucket: bucket, Key: key, ChecksumMode: 'ENABLED' }), {
+      abortSignal: signal,
+    }),
+  );
+  const etag = plainETag(head.ETag);
+  const versionId = head.VersionId;
+  const pin = { bucket, key, etag, size: head.ContentLength ?? 0, ...(versionId && { versionId }) };
+  const encryptedApart =
+    head.ServerSideEncryption?.startsWith('aws:kms') || head.SSECustomerAlgorithm !== undefined;
+  return {
+    pin,
+    metadata: head.Metadata ?? {},
+    contentType: head.ContentType,
+    sha1: wholeSha1(head),
+    etagIsMd5: /^[0-9a-f]{32}$/.test(etag) && !encryptedApart,
+    head,
+  };
+}
+
+type Checksummed = Pick<HeadObjectCommandOutput, 'ChecksumSHA1' | 'ChecksumType'>;
+
+/**
+ * The SHA-1 that S3 computed over a whole object (S3: base64; here: hex), where it says so. Of a COMPOSITE checksum
+ * nothing can be said about the whole: it is a hash of the parts' hashes.
+ */
+export function wholeSha1(said: Checksummed | undefined): Sha1 | undefined {
+  if (said?.ChecksumSHA1 === undefined || said.ChecksumType !== 'FULL_OBJECT') return undefined;
+  const parsed = v.safeParse(Sha1, Buffer.from(said.ChecksumSHA1, 'base64').toString('hex'));
+  return parsed.success ? parsed.output : undefined;
+}
+
+/** An ETag without its quotes, as events name it. */
+export const plainETag = (etag: string | undefined): string => (etag ?? '').replace(/^(W\/)?"|"$/g, '');
+
+/**
+ * Exactly the bytes of `range`, of exactly the pinned object. A reply that stalls, breaks off, or lies about its length
+ * is read on from its last good byte.
+ * @throws {ObjectChanged} {ObjectGone} {StorageRefused} {StorageUnavailable} after several tries that bring nothing
+ */
+export async function readRange(
+  s3: S3Client,
+  pin: Pin,
+  range: Range,
+  signal: AbortSignal,
+): Promise<Uint8Array> {
+  const bytes = Buffer.allocUnsafeSlow(range.size);
+  let filled = 0;
+  for (let barren = 0; filled < range.size; ) {
+    const before = filled;
+    try {
+      for await (const chunk of stream(
+        s3,
+        pin,
+        { offset: range.offset + filled, size: range.size - filled },
+        signal,
+      )) {
+        bytes.set(chunk, filled);
+        filled += chunk.byteLength;
+      }
+    } catch (error) {
+      if (!(error instanceof StorageUnavailable)) throw error;
+      barren = filled > before ? 0 : barren + 1;
+      if (barren === BARREN_TRIES) throw error;
+      await sleep(100 * 2 ** barren * Math.random(), undefined, { signal }).catch(() =>
+        signal.throwIfAborted(),
+      );
+    }
+  }
+  return bytes;
+}
+
+/** One `GetObject`, held to the pin and to the range, given up when it stalls. Ends only when every byte has come. */
+async function* stream(
+  s3: S3Client,
+  pin: Pin,
+  range: Range,
+  signal: AbortSignal,
+): AsyncGenerator<Uint8Array> {
+  const last = range.offset + range.size - 1;
+  const what = `GET s3://${pin.bucket}/${pin.key} bytes=${range.offset}-${last}`;
+  const stall = new AbortController();
+  const stalled = (): void => stall.abort(new StorageUnavailable(`${what}: nothing came for ${STALL_MS} ms`));
+  const watch = setTimeout(stalled, STALL_MS);
+  const either = AbortSignal.any([signal, stall.signal]);
+  const command = new GetObjectCommand({
+    Bucket: pin.bucket,
+    Key: pin.key,
+    Range: `bytes=${range.offset}-${last}`,
+    IfMatch: `"${pin.etag}"`,
+    VersionId: pin.versionId,
+  });
+  try {
+    const reply = await ask(what, either, () => s3.send(command, { abortSignal: either }));
+    const body = reply.Body;
+    if (!isReadable(body)) throw new StorageUnavailable(`${what}: expected a body, got none`);
+    const expected = `bytes ${range.offset}-${last}/${pin.size}`;
+    // Read on to the end or destroyed, or the connection would stay taken.
+    if (reply.ContentRange !== expected || plainETag(reply.ETag) !== pin.etag) {
+      body.destroy();
+      throw new StorageUnavailable(
+        `${what}: expected ${expected} of ETag ${pin.etag}, got ${reply.ContentRange} of ${reply.ETag}`,
+      );
+    }
+    const abort = (): void => void body.destroy(either.reason);
+    either.addEventListener('abort', abort, { once: true });
+    let got = 0;
+    try {
+      for await (const chunk of body) {
+        watch.refresh();
+        got += chunk.byteLength;
+        if (got > range.size) throw new StorageUnavailable(`${what}: expected ${range.size} bytes, got more`);
+        yield chunk;
+      }
+    } catch (error) {
+      throw translate(what, error, either);
+    } finally {
+      either.removeEventListener('abort', abort);
+    }
+    if (got < range.size) throw new StorageUnavailable(`${what}: expected ${range.size} bytes, got ${got}`);
+  } finally {
+    clearTimeout(watch);
+  }
+}
+
+type ReadableBody = AsyncIterable<Uint8Array> & { destroy(error?: Error): void };
+
+const isReadable = (body: unknown): body is ReadableBody =>
+  typeof body === 'object' && body !== null && Symbol.asyncIterator in body && 'destroy' in body;
+
+/** One request to S3; what goes wrong becomes an error of the chain that names `what` was tried. */
+export async function ask<T>(what: string, signal: AbortSignal, request: () => Promise<T>): Promise<T> {
+  try {
+    return await request();
+  } catch (error) {
+    throw translate(what, error, signal);
+  }
+}
+
+/** Below 500 and yet worth another try: request timeout, conflicting writes, too many requests. */
+const PASSING = new Set([408, 409, 429]);
+
+function translate(what: string, error: unknown, signal: AbortSignal): unknown {
+  // The reason is ours: the deadline, a sibling's failure, or a stall that already says so.
+  if (signal.aborted) return signal.reason;
+  if (error instanceof StorageUnavailable) return error;
+  const { name, $metadata } =
+    error instanceof S3ServiceException ? error : { name: nameOf(error), $metadata: undefined };
+  const status = $metadata?.httpStatusCode;
+  const said = `${what}: ${[status, reasonOf(error)].filter(Boolean).join(' ')}`;
+  if (name === 'CredentialsProviderError') {
+    return new InvalidSetting(`${said}: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY`, { cause: error });
+  }
+  if (name === 'InvalidObjectState') {
+    return new UnfitObject(`${said}: the object is archived: restore it, then redrive`, { cause: error });
+  }
+  if (status === 412) return new ObjectChanged(said, { cause: error });
+  if (status === 404) return new ObjectGone(said, { cause: error });
+  if (status === 401 || status === 403) {
+    return new StorageRefused(`${said}: check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, and the policy`, {
+      cause: error,
+    });
+  }
+  if (status !== undefined && (status < 500 || status === 501) && !PASSING.has(status)) {
+    return new StorageRefused(`${said}: check S3_ENDPOINT, AWS_REGION, and the bucket`, { cause: error });
+  }
+  return new StorageUnavailable(`${said}: is S3 there, and S3_ENDPOINT right?`, { cause: error });
+}
+
+const nameOf = (error: unknown): string => (error instanceof Error ? error.name : '');

@@ -1,0 +1,291 @@
+import { createHash, randomInt } from 'node:crypto';
+import { HttpRequest } from '@smithy/core/protocols';
+import { NodeHttpHandler } from '@smithy/node-http-handler';
+import pRetry from 'p-retry';
+import * as v from 'valibot';
+import { PartRejected, QuotaExceeded, reasonOf, UploadLost, VodRefused, VodUnavailable } from '../errors.ts';
+import { FileId, type Options, type Sha1, type StoredFile } from '../job.ts';
+import { explain } from '../parse.ts';
+import type { HeldPart, Range } from '../plan.ts';
+import {
+  describe,
+  FinishReply,
+  OpenReply,
+  PartReply,
+  type Reply,
+  readReply,
+  SmallFileReply,
+  verdictOn,
+} from './replies.ts';
+import { type Params, type Secrets, signedQuery } from './sign.ts';
+
+/** The only sender of HTTP to the service. Calls, limits and codes: the vod2 upload protocol (`vod2.qcloud.com`). */
+
+/** Part size asked for, in bytes: the largest that `InitUpload` allows (524,288 to 1,048,576). */
+export const PART_SIZE = 1_048_576;
+const MIN_PART_SIZE = 524_288;
+
+export type VodSettings = Readonly<{
+  /** Where requests go: `https://vod2.qcloud.com/v2/index.php`. */
+  endpoint: URL;
+  /** The host that is signed, whatever address the request is sent to. */
+  host: string;
+  region: string;
+  secrets: Secrets;
+}>;
+
+export type NewFile = Readonly<{
+  sha1: Sha1;
+  size: number;
+  fileName: string;
+  fileType: string;
+  options: Options;
+}>;
+export type Picture = Readonly<{
+  sha1: Sha1;
+  bytes: Uint8Array;
+  fileName: string;
+  fileType: string;
+  coverOf: FileId;
+}>;
+
+/** `stored`: the service has the file already. `open`: it holds these parts, and wants all in this part size. */
+export type Opened =
+  | { state: 'stored'; file: StoredFile }
+  | { state: 'open'; partSize: number; held: readonly HeldPart[] };
+
+export type Vod = Readonly<{
+  /** `InitUpload`. @throws {VodRefused} also where the service wants a part size out of range */
+  open(file: NewFile, signal: AbortSignal): Promise<Opened>;
+  /** `UploadPart`: settled only by this part's own reply. @throws {PartRejected} when its bytes must be read again @throws {UploadLost} */
+  sendPart(sha1: Sha1, range: Range, bytes: Uint8Array, signal: AbortSignal): Promise<void>;
+  /** `FinishUpload`. @throws {UploadLost} when the service has not got all parts */
+  finish(sha1: Sha1, signal: AbortSignal): Promise<StoredFile>;
+  /** `SmallFileUpload`: a picture, under 1,048,576 bytes, as the cover of a file. */
+  sendCover(picture: Picture, signal: AbortSignal): Promise<StoredFile>;
+  /** Closes idle connections. */
+  close(): void;
+}>;
+
+/** Longest wait for a whole call, in milliseconds. Finish makes the service put the file together. */
+const LIMITS = {
+  InitUpload: 60_000,
+  UploadPart: 60_000,
+  FinishUpload: 180_000,
+  SmallFileUpload: 60_000,
+} as const;
+type Action = keyof typeof LIMITS;
+
+/** Repeats of one call inside an invocation, with exponential backoff and jitter; the state machine repeats the rest. */
+const REPEATS = { retries: 4, minTimeout: 200, factor: 3, maxTimeout: 5_000, randomize: true } as const;
+
+type Call = Readonly<{ action: Action; about: string; params: Params; body?: Uint8Array }>;
+
+export function createVod(settings: VodSettings): Vod {
+  const agent = { keepAlive: true, maxSockets: 128 };
+  // Without a redirect ever followed: a signed request goes to the configured host and nowhere else.
+  const http = new NodeHttpHandler({ connectionTimeout: 5_000, httpAgent: agent, httpsAgent: agent });
+
+  async function call<const S extends v.GenericSchema>(
+    schema: S,
+    request: Call,
+    signal: AbortSignal,
+  ): Promise<v.InferOutput<S>> {
+    let last: Error | undefined;
+    const attempt = async (): Promise<v.InferOutput<S>> => {
+      const reply = await send(http, settings, request, signal);
+      const parsed = v.safeParse(schema, reply);
+      if (parsed.success) return parsed.output;
+      throw faultOf(request, reply, explain(parsed.issues));
+    };
+    try {
+      return await pRetry(attempt, {
+        ...REPEATS,
+        signal,
+        shouldRetry: ({ error }) => {
+          last = error;
+          return error instanceof VodUnavailable || error instanceof QuotaExceeded;
+        },
+      });
+    } catch (error) {
+      throw signal.aborted && last ? last : error; // what went wrong says more than that the time ran out over it
+    }
+  }
+
+  return {
+    async open(file, signal) {
+      const reply = await call(
+        OpenReply,
+        {
+          action: 'InitUpload',
+          about: `${file.fileName}.${file.fileType}, ${file.size} bytes, SHA-1 ${file.sha1}`,
+          params: { ...describeFile(file), dataSize: String(PART_SIZE), ...optionParams(file.options) },
+        },
+        signal,
+      );
+      switch (reply.code) {
+        case 0:
+          return { state: 'open', partSize: PART_SIZE, held: [] };
+        case 1:
+          return { state: 'open', partSize: agreedPartSize(reply, file), held: reply.listParts };
+        case 2:
+          return { state: 'stored', file: storedFile(reply, file.sha1) };
+      }
+    },
+
+    async sendPart(sha1, { offset, size }, bytes, signal) {
+      const dataMd5 = createHash('md5').update(bytes).digest('hex');
+      const params = { fileSha: sha1, offset: String(offset), dataSize: String(size), dataMd5 };
+      const about = `part at ${offset}, ${size} bytes, of SHA-1 ${sha1}`;
+      await call(PartReply, { action: 'UploadPart', about, params, body: bytes }, signal);
+    },
+
+    async finish(sha1, signal) {
+      const request: Call = { action: 'FinishUpload', about: `SHA-1 ${sha1}`, params: { fileSha: sha1 } };
+      return storedFile(await call(FinishReply, request, signal), sha1);
+    },
+
+    async sendCover({ sha1, bytes, fileName, fileType, coverOf }, signal) {
+      const size = bytes.byteLength;
+      const params = {
+        ...describeFile({ sha1, size, fileName, fileType }),
+        dataSize: String(size),
+        'extra.usage': '1',
+        'extra.fileId': coverOf,
+      };
+      const about = `${fileName}.${fileType}, ${size} bytes, as the cover of ${coverOf}`;
+      const reply = await call(
+        SmallFileReply,
+        { action: 'SmallFileUpload', about, params, body: bytes },
+        signal,
+      );
+      return storedFile(reply, sha1);
+    },
+
+    close: () => http.destroy(),
+  };
+}
+
+const describeFile = (file: Omit<NewFile, 'options'>): Params => ({
+  fileName: file.fileName,
+  fileSha: file.sha1,
+  fileSize: String(file.size),
+  fileType: file.fileType,
+});
+
+function optionParams({ tags = [], classId, transcode, screenshot, watermark }: Options): Params {
+  const flags = { isTranscode: transcode, isScreenshot: screenshot, isWatermark: watermark };
+  return {
+    ...Object.fromEntries(tags.map((tag, n) => [`tags.${n + 1}`, tag])),
+    ...(classId !== undefined && { classId: String(classId) }),
+    ...Object.fromEntries(
+      Object.entries(flags)
+        .filter(([, flag]) => flag !== undefined)
+        .map(([name, flag]) => [name, flag ? '1' : '0']),
+    ),
+  };
+}
+
+/** The part size that the upload goes on with: the service's word, else what the listed parts show, else what was asked. */
+function agreedPartSize(reply: Extract<OpenReply, { code: 1 }>, file: NewFile): number {
+  // Only the last part may be shorter: of the others, any tells the part size.
+  const whole = reply.listParts.filter(({ offset, dataSize }) => offset + dataSize < file.size);
+  const partSize = reply.dataSize ?? whole[0]?.dataSize ?? PART_SIZE;
+  if (partSize < MIN_PART_SIZE || partSize > PART_SIZE) {
+    throw new VodRefused(
+      `InitUpload ${file.fileName}.${file.fileType}: expected a part size (dataSize) of ${MIN_PART_SIZE} to ${PART_SIZE} ` +
+        `bytes, the service wants ${partSize}`,
+    );
+  }
+  return partSize;
+}
+
+const storedFile = (reply: { fileId: string; url: string }, sha1: Sha1): StoredFile => ({
+  fileId: v.parse(FileId, reply.fileId),
+  url: reply.url,
+  sha1,
+});
+
+/** One request: new time, new nonce, new signature. Everything that goes wrong on the way is a passing fault. */
+async function send(
+  http: NodeHttpHandler,
+  settings: VodSettings,
+  request: Call,
+  signal: AbortSignal,
+): Promise<Reply> {
+  const { action, params, body } = request;
+  const { endpoint, host, region, secrets } = settings;
+  const method = body ? 'POST' : 'GET';
+  const query = signedQuery(secrets.secretKey, method, host, endpoint.pathname, {
+    ...params,
+    Action: action,
+    Region: region,
+    SecretId: secrets.secretId,
+    SignatureMethod: 'HmacSHA256',
+    Timestamp: String(Math.floor(Date.now() / 1000)),
+    Nonce: String(randomInt(1, 2 ** 47)), // wide enough that no two of a day's requests meet
+    ...(secrets.token !== undefined && { Token: secrets.token }),
+  });
+  const limit = AbortSignal.timeout(LIMITS[action]);
+  try {
+    const { response } = await http.handle(
+      new HttpRequest({
+        method,
+        protocol: endpoint.protocol,
+        hostname: endpoint.hostname,
+        ...(endpoint.port !== '' && { port: Number(endpoint.port) }),
+        path: `${endpoint.pathname}?${query}`,
+        ...(body && {
+          headers: { 'content-type': 'application/octet-stream', 'content-length': String(body.byteLength) },
+          body,
+        }),
+      }),
+      { abortSignal: AbortSignal.any([signal, limit]) },
+    );
+    const text = await readText(response.body);
+    return readStatus(request, response.statusCode, text);
+  } catch (error) {
+    signal.throwIfAborted();
+    if (error instanceof VodRefused || error instanceof VodUnavailable) throw error;
+    const why = limit.aborted ? `no reply within ${LIMITS[action]} ms` : reasonOf(error);
+    throw new VodUnavailable(`${action} ${request.about}: ${endpoint.host} cannot be reached: ${why}`, {
+      cause: error,
+    });
+  }
+}
+
+async function readText(body: AsyncIterable<Uint8Array>): Promise<string> {
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of body) chunks.push(chunk);
+  return Buffer.concat(chunks).toString('utf8');
+}
+
+function readStatus(request: Call, status: number, text: string): Reply {
+  const at = `${request.action} ${request.about}: HTTP ${status}`;
+  const read = readReply(text);
+  if (status >= 500 || status === 429)
+    throw new VodUnavailable(`${at}: ${JSON.stringify(text.slice(0, 80))}`);
+  if ('reply' in read) return read.reply;
+  if (status >= 300) throw new VodRefused(`${at}: ${read.fault}: check VOD_ENDPOINT`);
+  throw new VodUnavailable(`${at}: ${read.fault}`);
+}
+
+/** The error for a reply that is not the hoped-for one. */
+function faultOf(request: Call, reply: Reply, shape: string): Error {
+  const at = `${request.action} ${request.about}`;
+  // A code that means success, but not in the shape the document gives it: as good as no reply.
+  if (reply.code >= 0 && reply.code <= 2) return new VodUnavailable(`${at}: unexpected reply: ${shape}`);
+  const text = `${at}: ${describe(reply)}`;
+  switch (verdictOn(reply)) {
+    case 'stop':
+      return new VodRefused(text);
+    case 'repeat':
+      return new VodUnavailable(text);
+    case 'wait':
+      return new QuotaExceeded(text);
+    case 'lost':
+      return new UploadLost(text);
+    case 'resend':
+      return new PartRejected(text);
+  }
+}

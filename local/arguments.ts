@@ -1,0 +1,98 @@
+import { parseArgs } from 'node:util';
+
+/** The command line of `npm start`, read and checked before anything begins. */
+
+export const USAGE = `npm start -- [options] [FILE | s3://bucket/key ...]
+
+Brings videos over to VOD on this machine: S3, VOD, and the state machine run inside.
+  FILE             is dropped into the bucket under its own name
+  s3://bucket/key  is an object that is there already
+  nothing          stays up and takes every object that arrives
+
+  --bucket NAME         bucket for FILE (default: videos)
+  --data DIR            where all of it is kept (default: .local)
+  --json                one JSON line per object on standard output
+  --s3-port N           port of the local S3 (0: any free one)
+  --vod-port N          port of the local VOD service (0: any free one)
+  --time-limit SECONDS  limit of each handler invocation (default: 900)
+  --verbose             the handlers' logs, and stack traces
+  --help
+
+S3_ENDPOINT, AWS_*, VOD_ENDPOINT, VOD_HOST, VOD_SECRET_ID, VOD_SECRET_KEY name real services;
+what is not set is served locally.`;
+
+export type Item = { path: string } | { bucket: string; key: string };
+
+export type Arguments = Readonly<{
+  items: readonly Item[];
+  bucket: string;
+  data: string;
+  json: boolean;
+  verbose: boolean;
+  s3Port: number | undefined;
+  vodPort: number | undefined;
+  timeLimitMs: number;
+}>;
+
+export class UsageError extends Error {
+  override readonly name = 'UsageError';
+}
+
+/** @returns `help` where that is asked for @throws {UsageError} naming the option */
+export function readArguments(argv: readonly string[]): Arguments | 'help' {
+  const { values, positionals } = parse(argv);
+  if (values.help) return 'help';
+  return {
+    items: positionals.map(item),
+    bucket: bucketName(values.bucket),
+    data: values.data,
+    json: values.json,
+    verbose: values.verbose,
+    s3Port: values['s3-port'] === undefined ? undefined : whole('--s3-port', values['s3-port'], 0, 65_535),
+    vodPort:
+      values['vod-port'] === undefined ? undefined : whole('--vod-port', values['vod-port'], 0, 65_535),
+    timeLimitMs: 1000 * whole('--time-limit', values['time-limit'], 1, 900),
+  };
+}
+
+function parse(argv: readonly string[]) {
+  try {
+    return parseArgs({
+      args: [...argv],
+      allowPositionals: true,
+      options: {
+        bucket: { type: 'string', default: 'videos' },
+        data: { type: 'string', default: '.local' },
+        json: { type: 'boolean', default: false },
+        verbose: { type: 'boolean', default: false },
+        's3-port': { type: 'string' },
+        'vod-port': { type: 'string' },
+        'time-limit': { type: 'string', default: '900' },
+        help: { type: 'boolean', default: false },
+      },
+    });
+  } catch (error) {
+    const [what] = (error instanceof Error ? error.message : String(error)).split('. ', 1);
+    throw new UsageError(`${what}: npm start -- --help lists the options`);
+  }
+}
+
+function item(text: string): Item {
+  if (!text.startsWith('s3://')) return { path: text };
+  const slash = text.indexOf('/', 5);
+  const [bucket, key] = slash < 0 ? [text.slice(5), ''] : [text.slice(5, slash), text.slice(slash + 1)];
+  if (!bucket || !key) throw new UsageError(`${text}: expected s3://bucket/key`);
+  return { bucket, key };
+}
+
+function bucketName(name: string): string {
+  // https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
+  if (/^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/.test(name)) return name;
+  throw new UsageError(`--bucket ${name}: expected 3 to 63 of a-z, 0-9, dot, and hyphen`);
+}
+
+function whole(option: string, text: string, least: number, most: number): number {
+  const value = Number(text);
+  if (/^[0-9]+$/.test(text) && value >= least && value <= most) return value;
+  throw new UsageError(`${option} ${text}: expected a whole number from ${least} to ${most}`);
+}

@@ -1,0 +1,85 @@
+import { randomUUID } from 'node:crypto';
+import type { Context } from 'aws-lambda';
+
+/** Invokes handlers as Lambda would: JSON in, JSON out, a context with a clock, and an end when the time is up. */
+
+export type Handler = (event: unknown, context: Context & { signal: AbortSignal }) => Promise<unknown>;
+
+/** https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html: input or result of a task. */
+const MAX_PAYLOAD_BYTES = 256 * 1024;
+
+export type Lambda = Readonly<{
+  /** @throws what the handler throws; {Sandbox.Timedout} when its time is up; {States.DataLimitExceeded} */
+  invoke(name: string, handler: Handler, event: unknown): Promise<unknown>;
+  /** Ends what is running, and settles when all of it has come to an end. */
+  close(): Promise<void>;
+}>;
+
+export function createLambda(limitMs: number): Lambda {
+  const stop = new AbortController();
+  const running = new Set<Promise<unknown>>();
+
+  async function invoke(name: string, handler: Handler, event: unknown): Promise<unknown> {
+    stop.signal.throwIfAborted();
+    const input = payload(name, event);
+    const ends = performance.now() + limitMs;
+    const timedOut = new AbortController();
+    const context = {
+      callbackWaitsForEmptyEventLoop: false,
+      functionName: name,
+      functionVersion: '$LATEST',
+      invokedFunctionArn: `arn:aws:lambda:local:000000000000:function:${name}`,
+      memoryLimitInMB: '1024',
+      awsRequestId: randomUUID(),
+      logGroupName: `/aws/lambda/${name}`,
+      logStreamName: 'local',
+      getRemainingTimeInMillis: () => Math.max(0, ends - performance.now()),
+      done: () => {},
+      fail: () => {},
+      succeed: () => {},
+      signal: AbortSignal.any([stop.signal, timedOut.signal]),
+    };
+    const result = handler(input, context);
+    running.add(result);
+    const finished = () => running.delete(result);
+    result.then(finished, finished);
+
+    const { promise: ended, reject } = Promise.withResolvers<never>();
+    const timeUp = setTimeout(() => {
+      const error = new SandboxTimedout(`${name}: task timed out after ${limitMs / 1000} seconds`);
+      timedOut.abort(error);
+      reject(error);
+    }, limitMs);
+    try {
+      return payload(name, await Promise.race([result, ended]));
+    } finally {
+      clearTimeout(timeUp);
+    }
+  }
+
+  return {
+    invoke,
+    close: async () => {
+      stop.abort(new Error('the local engine stops'));
+      await Promise.allSettled(running);
+    },
+  };
+}
+
+function payload(name: string, value: unknown): unknown {
+  const text = JSON.stringify(value) ?? 'null';
+  if (Buffer.byteLength(text) > MAX_PAYLOAD_BYTES) {
+    throw new DataLimitExceeded(
+      `${name}: ${Buffer.byteLength(text)} bytes, at most ${MAX_PAYLOAD_BYTES} pass`,
+    );
+  }
+  return JSON.parse(text);
+}
+
+class SandboxTimedout extends Error {
+  override readonly name = 'Sandbox.Timedout';
+}
+
+class DataLimitExceeded extends Error {
+  override readonly name = 'States.DataLimitExceeded';
+}

@@ -1,0 +1,68 @@
+import { readFileSync } from 'node:fs';
+import { StateMachine } from 'aws-local-stepfunctions';
+import type { Handler, Lambda } from './lambda.ts';
+
+/** Runs the state machine file that ships, with the handlers that ship. */
+
+export type Handlers = Readonly<{ init: Handler; part: Handler; finish: Handler }>;
+
+/** What an execution is called and how often it was redriven; the states see it as `$$.Execution`. */
+export type Identity = Readonly<{ arn: string; name: string; redriveCount: number; startDate: number }>;
+
+export type Machine = Readonly<{
+  /** @throws the error that failed the execution: its `name` is the state machine's error, its `message` the cause */
+  run(input: unknown, identity: Identity): Promise<unknown>;
+  /** Ends what is running, without waiting for it. */
+  abort(): void;
+}>;
+
+/** On one machine nobody waits for minutes: milliseconds before a retry, by the order of the retriers in the file. */
+const RETRY_MS = { quota: 2_000, passing: 500 };
+
+type Json = Parameters<StateMachine['run']>[0];
+
+export function createMachine(lambda: Lambda, handlers: Handlers): Machine {
+  const file = readFileSync(new URL('../../handlers/upload.asl.json', import.meta.url), 'utf8');
+  // The deployment puts the functions' ARNs in the same place.
+  const text = file.replace(/\$\{(\w+)FunctionArn\}/g, 'arn:aws:lambda:us-east-1:000000000000:function:$1');
+  const machine = new StateMachine(JSON.parse(text));
+  const running = new Set<() => void>();
+  const task = (name: keyof Handlers) => async (input: unknown) =>
+    asJson(await lambda.invoke(name, handlers[name], input));
+
+  return {
+    async run(input, { arn, name, redriveCount, startDate }) {
+      const { result, abort } = machine.run(asJson(input), {
+        overrides: {
+          taskResourceLocalHandlers: { Init: task('init'), Part: task('part'), Finish: task('finish') },
+          retryIntervalOverrides: Object.fromEntries(
+            ['Init', 'Part', 'Finish'].map((state) => [state, [RETRY_MS.quota, RETRY_MS.passing]]),
+          ),
+        },
+        context: {
+          Execution: {
+            Id: arn,
+            Name: name,
+            RedriveCount: redriveCount,
+            StartTime: new Date(startDate).toISOString(),
+            Input: asJson(input),
+          },
+        },
+      });
+      running.add(abort);
+      try {
+        return await result;
+      } catch (error) {
+        throw error instanceof Error && error.cause instanceof Error ? error.cause : error;
+      } finally {
+        running.delete(abort);
+      }
+    },
+    abort: () => {
+      for (const abort of running) abort();
+    },
+  };
+}
+
+/** JSON by origin: the input was parsed from text, and Lambda passes text. */
+const asJson = (value: unknown): Json => JSON.parse(JSON.stringify(value ?? null));

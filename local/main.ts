@@ -1,0 +1,69 @@
+import { type Arguments, readArguments, USAGE } from './arguments.ts';
+import { sendLogsToStandardError } from './logs.ts';
+import { Run } from './run.ts';
+import { startStack } from './stack.ts';
+import { failureLine } from './view/results.ts';
+import { createTerminal } from './view/terminal.ts';
+
+/** `npm start`: the whole chain on this machine. */
+
+/** How long a stop may take to settle what is in flight; the disk is in order at every moment all the same. */
+const STOP_MS = 5_000;
+
+async function main(argv: readonly string[]): Promise<number> {
+  const given = readArguments(argv);
+  if (given === 'help') {
+    process.stdout.write(`${USAGE}\n`);
+    return 0;
+  }
+  sendLogsToStandardError(given.verbose);
+  const stop = new AbortController();
+  const stack = await startStack({
+    ...given,
+    s3Port: port(given, given.s3Port, 9000),
+    vodPort: port(given, given.vodPort, 9001),
+    env: process.env,
+  });
+  const terminal = createTerminal(process.stderr);
+  const run = new Run(given, stack, terminal);
+  const stopped = onSignal(() => stop.abort(new Error('stopped')));
+  try {
+    await Promise.race([run.all(stop.signal), stopped]);
+    if (stop.signal.aborted) {
+      terminal.say('stopping: what is not finished goes on at the next start');
+      return given.items.length === 0 ? 0 : 130;
+    }
+    return run.failures > 0 ? 1 : 0;
+  } finally {
+    terminal.close();
+    await Promise.race([stack.close(), new Promise((end) => setTimeout(end, STOP_MS))]);
+  }
+}
+
+/** Well-known ports for who drops files from elsewhere; any free one where nobody needs to know it. */
+const port = ({ items }: Arguments, asked: number | undefined, usual: number): number =>
+  asked ?? (items.length === 0 ? usual : 0);
+
+/** Settles after the first Ctrl-C (or SIGTERM); a second one ends the process at once. */
+function onSignal(stop: () => void): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  let asked = false;
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.on(signal, () => {
+      if (asked) process.exit(130);
+      asked = true;
+      stop();
+      resolve();
+    });
+  }
+  return promise;
+}
+
+const verbose = process.argv.includes('--verbose');
+main(process.argv.slice(2)).then(
+  (code) => process.exit(code),
+  (error: unknown) => {
+    process.stderr.write(`${failureLine(undefined, error, verbose)}\n`);
+    process.exit(1);
+  },
+);

@@ -1,0 +1,183 @@
+import { join } from 'node:path';
+import type { S3Client } from '@aws-sdk/client-s3';
+import * as v from 'valibot';
+import { type Environment, uploadSettings, vodSecrets } from '../lib/config.ts';
+import { releaseServices } from '../lib/services.ts';
+import { createS3Client } from '../lib/source.ts';
+import { Executions } from './engine/executions.ts';
+import { createLambda, type Lambda } from './engine/lambda.ts';
+import { createMachine } from './engine/machine.ts';
+import { startStates } from './engine/server.ts';
+import { lock } from './lock.ts';
+import { Queue } from './queue.ts';
+import { startS3 } from './s3/server.ts';
+import { startVod } from './vod/server.ts';
+
+/** The whole chain on one machine: S3, queue, trigger, state machine, handlers, VOD. What `env` names is real instead. */
+
+export type StackOptions = Readonly<{
+  data: string;
+  env: Environment;
+  s3Port?: number;
+  vodPort?: number;
+  /** Of each handler's invocation; Lambda's own limit is 900,000. */
+  timeLimitMs?: number;
+  /** A VOD minute made shorter, or no quota at all, for tests. */
+  quota?: Readonly<{ minuteMs: number }> | false;
+}>;
+
+export type Stack = Readonly<{
+  s3: S3Client;
+  s3Endpoint: string;
+  vodEndpoint: string;
+  /** Where the local VOD service keeps what it has accepted. */
+  vodFiles: string | undefined;
+  /** Whether objects announce themselves: the local S3 does, another store is not set up to. */
+  announces: boolean;
+  executions: Executions;
+  queue: Queue;
+  /** Invokes the trigger, as a console would. */
+  trigger(event: unknown): Promise<unknown>;
+  /** Goes on with what was not finished, and begins to take what arrives. */
+  begin(): void;
+  /** Settles when nothing is left to do. */
+  idle(): Promise<void>;
+  close(): Promise<void>;
+}>;
+
+export const LOCAL_S3_CREDENTIALS = { accessKeyId: 'local', secretAccessKey: 'local-secret' } as const;
+const LOCAL_VOD = { VOD_SECRET_ID: 'local-id', VOD_SECRET_KEY: 'local-key' } as const;
+
+export async function startStack(options: StackOptions): Promise<Stack> {
+  const { data, timeLimitMs = 900_000 } = options;
+  // Asked now: `env` may be this process's own environment, which is about to name all.
+  const isLocal = { s3: !options.env.S3_ENDPOINT, vod: !options.env.VOD_ENDPOINT };
+  const closers: (() => Promise<void> | void)[] = [];
+  const close = async (): Promise<void> => {
+    for (const step of closers.splice(0).reverse()) await step();
+  };
+  try {
+    closers.push(await lock(data));
+    const lambda = createLambda(timeLimitMs);
+    const env = await startServices(options, closers, (event) => queue.send(event));
+    // What the functions find in their environment, as the deployment would set it.
+    closers.push(setEnvironment(env));
+    const { trigger, ...steps } = await loadHandlers();
+    const executions = new Executions(join(data, 'executions'), createMachine(lambda, steps));
+    const states = await startStates(executions);
+    closers.push(() => states.close());
+    const { stateMachineArn: STATE_MACHINE_ARN } = Executions;
+    closers.push(setEnvironment({ AWS_ENDPOINT_URL_SFN: states.endpoint, STATE_MACHINE_ARN }));
+    const invokeTrigger = (event: unknown) => lambda.invoke('trigger', trigger, event);
+    const queue = new Queue(data, async (batch) => failuresOf(await invokeTrigger(batch)));
+    const s3 = createS3Client({ endpoint: env.S3_ENDPOINT });
+    closers.push(() => s3.destroy(), releaseServices, stopWork(lambda, executions, queue));
+    return {
+      s3,
+      s3Endpoint: env.S3_ENDPOINT,
+      vodEndpoint: env.VOD_ENDPOINT,
+      vodFiles: isLocal.vod ? join(data, 'vod', 'files') : undefined,
+      announces: isLocal.s3,
+      executions,
+      queue,
+      trigger: invokeTrigger,
+      begin: () => {
+        executions.resume();
+        queue.start();
+      },
+      idle: async () => {
+        // An execution's write-back is an event of its own.
+        do {
+          await queue.idle();
+          await executions.idle();
+        } while (queue.isBusy || executions.isBusy);
+      },
+      close,
+    };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+type ServiceEnvironment = Environment & Readonly<{ S3_ENDPOINT: string; VOD_ENDPOINT: string }>;
+
+/** Starts what the environment does not name, and answers the environment that names all. @throws {InvalidSetting} */
+async function startServices(
+  { data, env, s3Port = 0, vodPort = 0, quota }: StackOptions,
+  closers: (() => Promise<void> | void)[],
+  onEvent: (event: unknown) => void,
+): Promise<ServiceEnvironment> {
+  const given = Object.fromEntries(Object.entries(env).filter(([, value]) => value));
+  const secrets = given.VOD_ENDPOINT ? given : { ...LOCAL_VOD, ...given };
+  const { vod } = uploadSettings(given); // before anything is started: a wrong setting ends here
+  const { secretId, secretKey } = await vodSecrets(secrets);
+
+  let s3Environment: Record<string, string> = {};
+  if (!given.S3_ENDPOINT) {
+    const s3 = await startS3({
+      dir: join(data, 's3'),
+      port: s3Port,
+      credentials: LOCAL_S3_CREDENTIALS,
+      onObjectCreated: async (event) => onEvent(event),
+    });
+    closers.push(() => s3.close());
+    s3Environment = {
+      S3_ENDPOINT: s3.endpoint,
+      AWS_ACCESS_KEY_ID: LOCAL_S3_CREDENTIALS.accessKeyId,
+      AWS_SECRET_ACCESS_KEY: LOCAL_S3_CREDENTIALS.secretAccessKey,
+      AWS_SESSION_TOKEN: '',
+    };
+  }
+  let vodEndpoint = given.VOD_ENDPOINT;
+  if (!vodEndpoint) {
+    const service = await startVod({
+      dir: join(data, 'vod'),
+      port: vodPort,
+      secrets: { secretId, secretKey },
+      signedHost: vod.host,
+      ...(quota !== undefined && { quota }),
+    });
+    closers.push(() => service.close());
+    vodEndpoint = `${service.endpoint}/v2/index.php`;
+  }
+  const local = {
+    ...s3Environment,
+    VOD_ENDPOINT: vodEndpoint,
+    VOD_SECRET_ID: secretId,
+    VOD_SECRET_KEY: secretKey,
+  };
+  return { AWS_REGION: 'us-east-1', S3_ENDPOINT: '', ...given, ...local };
+}
+
+/** @returns what sets it back */
+function setEnvironment(env: Environment): () => void {
+  const before = Object.keys(env).map((name) => [name, process.env[name]] as const);
+  Object.assign(process.env, env);
+  return () => {
+    for (const [name, value] of before) {
+      if (value === undefined) delete process.env[name];
+      else process.env[name] = value;
+    }
+  };
+}
+
+/** Not before the environment is set: the logger reads its level when it is loaded. */
+async function loadHandlers() {
+  const [trigger, init, part, finish] = await Promise.all([
+    import('../handlers/trigger.ts'),
+    import('../handlers/init.ts'),
+    import('../handlers/part.ts'),
+    import('../handlers/finish.ts'),
+  ]);
+  return { trigger: trigger.handler, init: init.handler, part: part.handler, finish: finish.handler };
+}
+
+const stopWork = (lambda: Lambda, executions: Executions, queue: Queue) => async (): Promise<void> => {
+  await Promise.all([queue.close(), executions.close(), lambda.close()]);
+};
+
+const BatchResponse = v.object({ batchItemFailures: v.array(v.object({ itemIdentifier: v.string() })) });
+
+const failuresOf = (response: unknown): string[] =>
+  v.parse(BatchResponse, response).batchItemFailures.map(({ itemIdentifier }) => itemIdentifier);

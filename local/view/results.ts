@@ -1,0 +1,119 @@
+import { join } from 'node:path';
+import { styleText } from 'node:util';
+import { HeadObjectCommand, type S3Client } from '@aws-sdk/client-s3';
+import { reasonOf } from '../../lib/errors.ts';
+import type { Result } from '../../lib/job.ts';
+import { duration } from './format.ts';
+
+/** What is said when an object's journey has ended: to people in lines, to programs in JSON. */
+
+const good = (text: string): string => styleText('green', text, { stream: process.stderr });
+const bad = (text: string): string => styleText('red', text, { stream: process.stderr });
+const dim = (text: string): string => styleText('dim', text, { stream: process.stderr });
+
+export const jsonLine = (
+  { bucket, key, outcome, fileId, url, sha1, size, sent, why }: Result,
+  seconds: number,
+): string =>
+  JSON.stringify({
+    bucket,
+    key,
+    outcome,
+    fileId: fileId ?? null,
+    url: url ?? null,
+    sha1: sha1 ?? null,
+    size: size ?? null,
+    partsSent: sent.parts,
+    bytesSent: sent.bytes,
+    seconds: Number(seconds.toFixed(3)),
+    ...(why !== undefined && { why }),
+  });
+
+export const failedJson = (object: { bucket: string; key: string }, error: unknown): string =>
+  JSON.stringify({ ...object, outcome: 'failed', error: nameOf(error), why: messageOf(error) });
+
+/** One line that says what failed and why; the stack only for who asked for it. */
+export function failureLine(name: string | undefined, error: unknown, verbose: boolean): string {
+  const line = `${bad('✘')} ${name === undefined ? '' : `${name}  `}${messageOf(error)}${kind(error)}`;
+  return verbose && error instanceof Error && error.stack ? `${line}\n${error.stack}` : line;
+}
+
+const kind = (error: unknown): string => {
+  const name = nameOf(error);
+  return name === 'Error' || name === 'UsageError' ? '' : dim(` [${name}]`);
+};
+
+const nameOf = (error: unknown): string => (hasMessage(error) ? error.name : 'Error');
+const messageOf = (error: unknown): string =>
+  (hasMessage(error) && error.message !== '' ? error.message : reasonOf(error)).replaceAll(/\s*\n\s*/g, ' ');
+
+const hasMessage = (error: unknown): error is { name: string; message: string } =>
+  typeof error === 'object' && error !== null && 'name' in error && 'message' in error;
+
+const OUTCOMES: Readonly<Record<Result['outcome'], string>> = {
+  uploaded: 'uploaded',
+  instant: 'VOD had these bytes already',
+  unchanged: 'carries its fileId already',
+  superseded: 'superseded',
+  gone: 'gone',
+  skipped: 'skipped',
+};
+
+/** The result, and the object's metadata as it now stands. */
+export async function resultLines(
+  s3: S3Client,
+  result: Result,
+  seconds: number,
+  vodFiles: string | undefined,
+): Promise<string[]> {
+  const { bucket, key, outcome, fileId, url, sha1, why, sent } = result;
+  const headline = `${good('✔')} ${key}  ${OUTCOMES[outcome]}${why ? `: ${why}` : ''}  ${dim(duration(seconds))}`;
+  if (!fileId) return [headline];
+  const parts =
+    sent.parts === 0 ? 'nothing' : `${plural(sent.parts, 'part')}, ${sent.bytes.toLocaleString('en')} bytes`;
+  return [
+    headline,
+    field('fileId', fileId),
+    field('url', url ?? ''),
+    ...(vodFiles && url ? [field('file', join(vodFiles, url.slice(url.lastIndexOf('/') + 1)))] : []),
+    field('SHA-1', sha1 ?? ''),
+    field('sent', parts),
+    ...(await metadataLines(s3, bucket, key)),
+  ];
+}
+
+const field = (name: string, value: string): string => `    ${dim(name.padEnd(8))} ${value}`;
+const plural = (count: number, noun: string): string => `${count} ${noun}${count === 1 ? '' : 's'}`;
+
+async function metadataLines(s3: S3Client, bucket: string, key: string): Promise<string[]> {
+  const title = `    ${dim(`metadata of s3://${bucket}/${key}`)}`;
+  try {
+    const { Metadata: metadata = {} } = await s3.send(new HeadObjectCommand({ Bucket: bucket, Key: key }));
+    const width = Math.max(0, ...Object.keys(metadata).map((name) => name.length));
+    return [
+      title,
+      ...Object.entries(metadata).map(([name, value]) => `      ${dim(name.padEnd(width))} ${value}`),
+    ];
+  } catch (error) {
+    return [`${title}: ${reasonOf(error)}`];
+  }
+}
+
+type Watching = Readonly<{
+  endpoint: string;
+  vodEndpoint: string;
+  bucket: string;
+  credentials: { accessKeyId: string; secretAccessKey: string };
+}>;
+
+/** How to drop a file with any S3 client. */
+export const watchingLines = ({ endpoint, vodEndpoint, bucket, credentials }: Watching): string[] => [
+  `S3   ${endpoint}   bucket ${bucket}, access key ${credentials.accessKeyId}, secret key ${credentials.secretAccessKey}`,
+  `VOD  ${vodEndpoint}`,
+  '',
+  'Drop a video with any S3 client (path style):',
+  `  AWS_ACCESS_KEY_ID=${credentials.accessKeyId} AWS_SECRET_ACCESS_KEY=${credentials.secretAccessKey} AWS_REGION=us-east-1 \\`,
+  `    aws --endpoint-url ${endpoint} s3 cp clip.mp4 s3://${bucket}/`,
+  '',
+  'Ctrl-C stops; what is not finished goes on at the next start.',
+];

@@ -1,0 +1,173 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { basename, dirname, join, relative, resolve } from 'node:path';
+import { expect, test } from 'vitest';
+import * as errors from '../lib/errors.ts';
+
+/** Names that stand in several files are the same in all of them, and files know only what they may. */
+
+const root = resolve(import.meta.dirname, '..');
+const read = (path: string): string => readFileSync(join(root, path), 'utf8');
+
+function sources(folder: string): string[] {
+  return readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
+    .filter((name) => name.endsWith('.ts'))
+    .map((name) => join(folder, name));
+}
+
+type State = { Type: string; Resource?: string; Next?: string; Default?: string } & Record<string, unknown>;
+type States = Record<string, State>;
+
+const machine: { StartAt: string; States: States } = JSON.parse(read('handlers/upload.asl.json'));
+
+/** The states of the machine and of the maps in it. */
+function allStates(states: States): [string, State][] {
+  return Object.entries(states).flatMap(([name, state]) => {
+    const inner = state.ItemProcessor as { States: States } | undefined;
+    return [[name, state] as [string, State], ...(inner ? allStates(inner.States) : [])];
+  });
+}
+
+const tasks = allStates(machine.States).filter(([, { Type }]) => Type === 'Task');
+const handlers = sources('handlers').map((path) => basename(path, '.ts'));
+
+test('each task state is named as its handler, and runs it', () => {
+  expect(tasks.length).toBeGreaterThan(0);
+  for (const [name, { Resource }] of tasks) {
+    expect(handlers).toContain(name.toLowerCase());
+    expect(Resource).toBe(`\${${name}FunctionArn}`);
+  }
+});
+
+test('each handler is a task state, but for the trigger before the machine and the wrapping', () => {
+  const named = tasks.map(([name]) => name.toLowerCase());
+  expect(handlers.filter((name) => !['step', 'trigger'].includes(name)).sort()).toEqual(named.sort());
+});
+
+const thrown = Object.values(errors).filter(
+  (value) => typeof value === 'function' && value.prototype instanceof Error,
+);
+
+test('each error is matched by the name of its class, also where a bundle is minified', () => {
+  expect(thrown.length).toBeGreaterThan(10);
+  for (const type of thrown) {
+    const error: unknown = Reflect.construct(type, ['x']);
+    expect(error).toMatchObject({ name: type.name });
+  }
+});
+
+test('what the state machine matches is thrown by the chain or by the engine', () => {
+  const own = new Set(thrown.map(({ name }) => name));
+  const matched = tasks.flatMap(([, state]) =>
+    (state.Retry as { ErrorEquals: string[] }[]).flatMap((r) => r.ErrorEquals),
+  );
+  expect(matched.length).toBeGreaterThan(0);
+  for (const name of matched) {
+    if (!/^(Lambda|States|Sandbox)\./.test(name)) expect(own).toContain(name);
+  }
+});
+
+test('there is no Catch: a redrive enters the state that failed', () => {
+  expect(read('handlers/upload.asl.json')).not.toMatch(/"Catch"|"Fail"/);
+});
+
+const importsOf = (path: string): string[] =>
+  [...read(path).matchAll(/(?:from|import)\s*\(?\s*'([^']+)'/g)].map(([, name = '']) =>
+    name.startsWith('.') ? relative(root, resolve(root, dirname(path), name)) : name,
+  );
+
+const ours = (path: string): string[] =>
+  importsOf(path).filter((name) => /^(handlers|lib|local|bench|test)\//.test(name));
+
+test('nothing deployed knows the local run', () => {
+  for (const path of [...sources('lib'), ...sources('handlers')]) {
+    expect(
+      ours(path)
+        .filter((name) => /^(local|bench|test)\//.test(name))
+        .map((name) => `${path} -> ${name}`),
+    ).toEqual([]);
+  }
+  for (const path of sources('lib')) {
+    expect(
+      ours(path)
+        .filter((name) => name.startsWith('handlers/'))
+        .map((name) => `${path} -> ${name}`),
+    ).toEqual([]);
+  }
+});
+
+test('the pure rooms of lib import only job and errors', () => {
+  const pure = [
+    'lib/plan.ts',
+    'lib/vod/sign.ts',
+    'lib/media.ts',
+    'lib/deadline.ts',
+    'lib/events.ts',
+    'lib/vod/replies.ts',
+  ];
+  const allowed = new Set(['lib/job.ts', 'lib/errors.ts', 'lib/parse.ts']);
+  for (const path of pure) {
+    expect(
+      ours(path)
+        .filter((name) => !allowed.has(name))
+        .map((name) => `${path} -> ${name}`),
+    ).toEqual([]);
+  }
+});
+
+const users = (paths: string[], module: string): string[] =>
+  paths.filter((path) => importsOf(path).includes(module)).sort();
+
+test('each outside system has one adapter', () => {
+  const deployed = [...sources('lib'), ...sources('handlers')];
+  // services.ts passes the clients on and calls nothing.
+  expect(users(deployed, '@aws-sdk/client-s3')).toEqual([
+    'lib/services.ts',
+    'lib/source.ts',
+    'lib/writeback.ts',
+  ]);
+  expect(users(deployed, '@aws-sdk/client-sfn')).toEqual(['lib/executions.ts', 'lib/services.ts']);
+  expect(users(deployed, '@smithy/core/protocols')).toEqual(['lib/vod/client.ts']);
+});
+
+test('the wire is known to lib/vod alone', () => {
+  for (const path of [...sources('lib'), ...sources('handlers')].filter(
+    (name) => !name.startsWith('lib/vod/'),
+  )) {
+    const wire = ours(path).filter((name) => name.startsWith('lib/vod/') && name !== 'lib/vod/client.ts');
+    expect(wire.map((name) => `${path} -> ${name}`)).toEqual([]);
+  }
+});
+
+test('each setting that the code reads stands in the README, and the other way round', () => {
+  const code = [...sources('lib'), ...sources('local')].map(read).join('\n');
+  const inReadme = new Set(
+    [...read('README.md').matchAll(/^\| `([A-Z][A-Z0-9_]+)`/gm)].map(([, name = '']) => name),
+  );
+  expect(inReadme.size).toBeGreaterThan(8);
+  for (const name of inReadme) {
+    const metadata = name.toLowerCase().replaceAll('_', '-'); // VOD_CLASS_ID is read as the option vod-class-id
+    const base = name.replace(/_PARAMETER$/, '');
+    expect(code.includes(name) || code.includes(`'${metadata}'`) || code.includes(`'${base}'`), name).toBe(
+      true,
+    );
+  }
+  const inConfig = [...read('lib/config.ts').matchAll(/\b((?:VOD|S3)_[A-Z_]+|STATE_MACHINE_ARN)\b/g)].map(
+    ([, n = '']) => n,
+  );
+  for (const name of new Set(inConfig)) expect(inReadme, name).toContain(name);
+});
+
+test('each option of the command line stands in its usage and in the README', () => {
+  const options = [...read('local/arguments.ts').matchAll(/^ {8}'?([a-z0-9-]+)'?: \{ type/gm)].map(
+    ([, name = '']) => name,
+  );
+  expect(options.length).toBeGreaterThan(5);
+  for (const name of options) {
+    expect(read('local/arguments.ts')).toContain(`  --${name}`);
+    expect(read('README.md')).toContain(`--${name}`);
+  }
+});
+
+test('the lock file carries no download addresses', () => {
+  expect(read('package-lock.json')).not.toContain('"resolved"');
+});

@@ -1,4 +1,4 @@
-import { getParameter } from '@aws-lambda-powertools/parameters/ssm';
+import { SSMProvider } from '@aws-lambda-powertools/parameters/ssm';
 import * as v from 'valibot';
 import { InvalidInput, InvalidSetting, reasonOf } from './errors.ts';
 import type { Options } from './job.ts';
@@ -65,11 +65,20 @@ export async function vodSecrets(env: Environment): Promise<VodSettings['secrets
   return { secretId, secretKey, ...(token && { token }) };
 }
 
+let provider: SSMProvider | undefined;
+/** Keeps what it has read: one for all invocations of a function. */
+const parameters = (): SSMProvider => {
+  provider ??= new SSMProvider({
+    clientConfig: { requestHandler: { connectionTimeout: 3_000, requestTimeout: 5_000 } },
+  });
+  return provider;
+};
+
 async function secret(env: Environment, name: (typeof SECRETS)[number]): Promise<string | undefined> {
   const parameter = env[`${name}_PARAMETER`];
   if (!parameter) return env[name];
   try {
-    return await getParameter(parameter, { decrypt: true, maxAge: SECRET_AGE_SECONDS });
+    return await parameters().get(parameter, { decrypt: true, maxAge: SECRET_AGE_SECONDS });
   } catch (error) {
     throw new InvalidSetting(
       `parameter ${parameter} (setting ${name}_PARAMETER) cannot be read: ${reasonOf(error)}: check its name and the ` +

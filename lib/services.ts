@@ -29,9 +29,12 @@ export async function servicesFor(env: Environment): Promise<Services> {
   }));
 }
 
+/** Milliseconds to connect, and to an answer. */
+const TIMES = { connectionTimeout: 3_000, requestTimeout: 10_000 };
+
 /** Step Functions, where the SDK's own settings say. */
 export const statesFor = (env: Environment): SFNClient =>
-  states.get(env.AWS_ENDPOINT_URL_SFN ?? '', () => new SFNClient({}));
+  states.get(env.AWS_ENDPOINT_URL_SFN ?? '', () => new SFNClient({ requestHandler: TIMES }));
 
 /** Closes the kept-alive connections. */
 export function releaseServices(): void {

@@ -1,8 +1,10 @@
 import {
   CopyObjectCommand,
   type CopyObjectCommandInput,
+  type CopyObjectCommandOutput,
   GetObjectAclCommand,
   type Grant,
+  type HeadObjectCommandOutput,
   type S3Client,
 } from '@aws-sdk/client-s3';
 import * as v from 'valibot';
@@ -39,7 +41,7 @@ export function vouchedFile({ metadata, sha1, pin, etagIsMd5 }: Found): StoredFi
 
 /** Whether the object carries this file already: writing it again would only start the loop of its own event. */
 export const carries = ({ metadata }: Found, { fileId, url, sha1 }: StoredFile): boolean =>
-  metadata['vod-file-id'] === fileId && metadata['vod-url'] === url && metadata['vod-sha1'] === sha1;
+  metadata['vod-file-id'] === fileId && (metadata['vod-url'] ?? '') === url && metadata['vod-sha1'] === sha1;
 
 /**
  * Writes `file` into the object's metadata by a conditional copy onto itself. All else is restated, since a copy with
@@ -62,7 +64,7 @@ export async function writeBack(
   const metadata = {
     ...found.metadata,
     'vod-file-id': file.fileId,
-    'vod-url': file.url,
+    ...(file.url !== '' && { 'vod-url': file.url }),
     'vod-sha1': file.sha1,
     'vod-etag': pin.etag,
     'vod-uploaded-at': new Date().toISOString(),
@@ -70,9 +72,7 @@ export async function writeBack(
   checkRewritable(at, found, metadata);
   const grants = await grantsOf(s3, pin, signal);
   const rewrite = (from: Found, entries: Readonly<Record<string, string>>) =>
-    ask(`COPY s3://${pin.bucket}/${pin.key} onto itself`, signal, () =>
-      s3.send(new CopyObjectCommand(copyOntoItself(from, entries, grants)), { abortSignal: signal }),
-    );
+    copy(s3, copyOntoItself(from, entries, grants), signal);
   const copied = await rewrite(found, metadata);
   const held = wholeSha1(copied.CopyObjectResult);
   // A store that computes no checksum proves nothing, and refutes nothing.
@@ -107,6 +107,24 @@ function checkRewritable(at: string, { head, pin }: Found, metadata: Readonly<Re
   }
 }
 
+/** A store that does not know the condition on the destination still has the one on the source, which is the same object. */
+async function copy(
+  s3: S3Client,
+  input: CopyObjectCommandInput,
+  signal: AbortSignal,
+): Promise<CopyObjectCommandOutput> {
+  const what = `COPY s3://${input.Bucket}/${input.Key} onto itself`;
+  const send = (fields: CopyObjectCommandInput) =>
+    ask(what, signal, () => s3.send(new CopyObjectCommand(fields), { abortSignal: signal }));
+  try {
+    return await send(input);
+  } catch (error) {
+    if (!isNotImplemented(error)) throw error;
+    const { IfMatch: _, ...rest } = input;
+    return send(rest);
+  }
+}
+
 /** Both ends are conditional: the source's ETag, and the destination's where the store knows that condition. */
 function copyOntoItself(
   { head, pin }: Found,
@@ -130,18 +148,32 @@ function copyOntoItself(
     ContentEncoding: head.ContentEncoding,
     ContentLanguage: head.ContentLanguage,
     ContentType: head.ContentType,
-    Expires: head.ExpiresString === undefined ? undefined : new Date(head.ExpiresString),
+    Expires: expiresOf(head),
     WebsiteRedirectLocation: head.WebsiteRedirectLocation,
     StorageClass: head.StorageClass,
     ServerSideEncryption: head.ServerSideEncryption,
     SSEKMSKeyId: head.SSEKMSKeyId,
     BucketKeyEnabled: head.BucketKeyEnabled,
-    ObjectLockMode: head.ObjectLockMode,
-    ObjectLockRetainUntilDate: head.ObjectLockRetainUntilDate,
+    ...retentionOf(head),
     ObjectLockLegalHoldStatus: head.ObjectLockLegalHoldStatus,
     ...grants,
   };
 }
+
+function expiresOf({ ExpiresString: text }: HeadObjectCommandOutput): Date | undefined {
+  if (text === undefined) return undefined;
+  const date = new Date(text);
+  if (!Number.isNaN(date.getTime())) return date;
+  throw new UnfitObject(
+    `its Expires header is no date and would be lost by a rewrite: ${text}: correct it, then redrive`,
+  );
+}
+
+/** A lock that has run out protects nothing, and S3 takes no date in the past. */
+const retentionOf = ({ ObjectLockMode, ObjectLockRetainUntilDate }: HeadObjectCommandOutput) =>
+  ObjectLockRetainUntilDate && ObjectLockRetainUntilDate > new Date()
+    ? { ObjectLockMode, ObjectLockRetainUntilDate }
+    : {};
 
 const GRANT_FIELDS = {
   FULL_CONTROL: 'GrantFullControl',
@@ -164,7 +196,7 @@ async function grantsOf(
   const acl = await ask(what, signal, () => s3.send(command, { abortSignal: signal })).catch(
     (error: unknown) => {
       // A store without ACLs has none to lose; one that keeps them from us would lose them silently.
-      if (error instanceof StorageRefused && isWithoutAcls(error)) return undefined;
+      if (isNotImplemented(error)) return undefined;
       throw error;
     },
   );
@@ -181,9 +213,10 @@ async function grantsOf(
   return fields;
 }
 
-const isWithoutAcls = ({ cause }: StorageRefused): boolean =>
-  cause instanceof Error &&
-  ['NotImplemented', 'MethodNotAllowed', 'AccessControlListNotSupported'].includes(cause.name);
+const isNotImplemented = (error: unknown): boolean =>
+  error instanceof StorageRefused &&
+  error.cause instanceof Error &&
+  ['NotImplemented', 'MethodNotAllowed', 'AccessControlListNotSupported'].includes(error.cause.name);
 
 function granteeOf({ Grantee: grantee }: Grant): string | undefined {
   if (grantee?.URI) return `uri="${grantee.URI}"`;

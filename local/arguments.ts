@@ -1,3 +1,4 @@
+import { basename } from 'node:path';
 import { parseArgs } from 'node:util';
 
 /** The command line of `npm start`, read and checked before anything begins. */
@@ -42,8 +43,10 @@ export class UsageError extends Error {
 export function readArguments(argv: readonly string[]): Arguments | 'help' {
   const { values, positionals } = parse(argv);
   if (values.help) return 'help';
+  const items = positionals.map(item);
+  refuseNamesakes(items);
   return {
-    items: positionals.map(item),
+    items,
     bucket: bucketName(values.bucket),
     data: values.data,
     json: values.json,
@@ -83,6 +86,18 @@ function item(text: string): Item {
   const [bucket, key] = slash < 0 ? [text.slice(5), ''] : [text.slice(5, slash), text.slice(slash + 1)];
   if (!bucket || !key) throw new UsageError(`${text}: expected s3://bucket/key`);
   return { bucket, key };
+}
+
+/** Of two files with one name the second would overwrite the first in the bucket. */
+function refuseNamesakes(items: readonly Item[]): void {
+  const names = new Set<string>();
+  for (const item of items) {
+    if (!('path' in item)) continue;
+    const name = basename(item.path);
+    if (names.has(name))
+      throw new UsageError(`${item.path}: another file named ${name} is given: they cannot both be dropped`);
+    names.add(name);
+  }
 }
 
 function bucketName(name: string): string {

@@ -53,6 +53,7 @@ export class Run {
   }
 
   async #bring(item: Item, signal: AbortSignal): Promise<void> {
+    const began = performance.now();
     try {
       const object = 'path' in item ? await this.#dropped(item.path, signal) : item;
       if (object) await this.#ask(object);
@@ -60,7 +61,7 @@ export class Run {
       if (signal.aborted) return;
       const { bucket } = this.#given;
       const object = 'path' in item ? { bucket, key: item.path } : item;
-      this.#fail(object, error);
+      this.#fail(object, error, (performance.now() - began) / 1000);
     }
   }
 
@@ -88,7 +89,11 @@ export class Run {
     const object = objectOf(execution.input) ?? { bucket: '', key: execution.name };
     const stages = this.#terminal.forget(object);
     if (execution.status === 'FAILED') {
-      this.#fail(object, { name: execution.error ?? '', message: execution.cause ?? '' });
+      this.#fail(
+        object,
+        { name: execution.error ?? '', message: execution.cause ?? '' },
+        this.#since(execution),
+      );
       return;
     }
     this.#telling.push(this.#tell(execution, v.parse(Result, execution.output), stages));
@@ -98,16 +103,22 @@ export class Run {
     // The write-back is an event like any other; the execution that it starts finds nothing to do.
     const isEcho = result.outcome === 'unchanged' && objectOf(execution.input)?.etag !== undefined;
     if (isEcho && !this.#asked.has(execution.name)) return;
-    const seconds = (performance.now() - (this.#began.get(execution.name) ?? 0)) / 1000;
+    const seconds = this.#since(execution);
     if (this.#given.json) process.stdout.write(`${jsonLine(result, seconds)}\n`);
     const [headline, ...lines] = await resultLines(this.#stack.s3, result, seconds, this.#stack.vodFiles);
     this.#terminal.say([headline, ...stages, ...lines].join('\n'));
   }
 
-  #fail({ bucket, key }: { bucket: string; key: string }, error: unknown): void {
+  /** Seconds since it began, or went on, in this run. */
+  #since({ name }: Execution): number {
+    return (performance.now() - (this.#began.get(name) ?? 0)) / 1000;
+  }
+
+  #fail({ bucket, key }: { bucket: string; key: string }, error: unknown, seconds: number): void {
     this.failures++;
-    if (this.#given.json) process.stdout.write(`${failedJson({ bucket, key }, error)}\n`);
-    this.#terminal.say(failureLine(key, error, this.#given.verbose));
+    if (this.#given.json) process.stdout.write(`${failedJson({ bucket, key }, error, seconds)}\n`);
+    const { message = '' } = error instanceof Error ? error : {};
+    this.#terminal.say(failureLine(message.startsWith(key) ? undefined : key, error, this.#given.verbose));
   }
 }
 

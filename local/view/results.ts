@@ -25,12 +25,26 @@ export const jsonLine = (
     size: size ?? null,
     partsSent: sent.parts,
     bytesSent: sent.bytes,
-    seconds: Number(seconds.toFixed(3)),
+    seconds: rounded(seconds),
     ...(why !== undefined && { why }),
   });
 
-export const failedJson = (object: { bucket: string; key: string }, error: unknown): string =>
-  JSON.stringify({ ...object, outcome: 'failed', error: nameOf(error), why: messageOf(error) });
+const rounded = (seconds: number): number => Number(seconds.toFixed(3));
+
+export const failedJson = (
+  { bucket, key }: { bucket: string; key: string },
+  error: unknown,
+  seconds: number,
+): string =>
+  JSON.stringify({
+    bucket,
+    key,
+    outcome: 'failed',
+    ...{ fileId: null, url: null, sha1: null, size: null, partsSent: null, bytesSent: null },
+    seconds: rounded(seconds),
+    error: nameOf(error),
+    why: messageOf(error),
+  });
 
 /** One line that says what failed and why; the stack only for who asked for it. */
 export function failureLine(name: string | undefined, error: unknown, verbose: boolean): string {

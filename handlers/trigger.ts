@@ -14,7 +14,7 @@ export const handler = step(
   'trigger',
   v.unknown(),
   () => ({}),
-  async (event, { awsRequestId, log }): Promise<SQSBatchResponse | { executions: Started[] }> => {
+  async (event, { awsRequestId, deadline, log }): Promise<SQSBatchResponse | { executions: Started[] }> => {
     const { stateMachineArn } = triggerSettings(process.env);
     const sfn = statesFor(process.env);
     const executions: Started[] = [];
@@ -23,9 +23,9 @@ export const handler = step(
     for (const { messageId, read } of messages) {
       try {
         for (const { request, occasion } of read()) {
-          // A person who asks means now: each invocation is an occasion of its own.
-          const salt = occasion === 'manual' ? awsRequestId : occasion;
-          const execution = await startExecution(sfn, stateMachineArn, request, salt);
+          // A person who asks means now: each message, or invocation, is an occasion of its own.
+          const salt = occasion === 'manual' ? (messageId ?? awsRequestId) : occasion;
+          const execution = await startExecution(sfn, stateMachineArn, request, salt, deadline.signal);
           log.info('execution', { ...execution, bucket: request.bucket, key: request.key });
           executions.push(execution);
         }

@@ -3,7 +3,7 @@ import { done, endedBy } from './ending.ts';
 import { ObjectChanged, UploadIncomplete, UploadLost } from './errors.ts';
 import type { FinishInput, FinishJob, FinishOutput, Sent, StoredFile } from './job.ts';
 import type { Services } from './services.ts';
-import { writeBack } from './writeback.ts';
+import { type WrittenBack, writeBack } from './writeback.ts';
 
 /** How often an upload that turns out to lack parts goes back to Init, in one run of the execution and in each redrive. */
 const ROUNDS = 5;
@@ -21,15 +21,16 @@ export async function closeUpload(
   services: Services,
   deadline: Deadline,
 ): Promise<FinishOutput> {
-  const { upload: _, parts = [], file: stored, ...journey } = input.job;
+  const { upload, parts = [], file: stored, ...journey } = input.job;
   const job = { ...journey, sent: total([input.job.sent, ...parts]) };
   try {
     const lost = parts.find((run) => run.lost !== undefined)?.lost;
     if (lost !== undefined) return again(job, input.redrives, lost);
+    if (upload?.more) return { ...job, next: 'init' }; // no failed round: there was more than one plan holds
     const file = stored ?? (await services.vod.finish(job.sha1, deadline.signal));
-    const wrote = await writeBackPinned(job, file, services, deadline);
-    const outcome = job.sent.parts > 0 ? 'uploaded' : wrote ? 'instant' : 'unchanged';
-    return done(job, outcome, file);
+    const { to, why } = await writeBackPinned(job, file, services, deadline);
+    const outcome = job.sent.parts > 0 ? 'uploaded' : to === 'nowhere' ? 'unchanged' : 'instant';
+    return done(job, outcome, { ...file, ...(why && { why }) });
   } catch (error) {
     if (error instanceof UploadLost) return again(job, input.redrives, error.message);
     return endedBy(error, job);
@@ -58,12 +59,12 @@ function again(job: Journey, redrives: number, why: string): FinishOutput {
 async function writeBackPinned(
   { pin }: Journey,
   file: StoredFile,
-  { s3 }: Services,
+  { s3, writeBack: settings }: Services,
   { signal }: Deadline,
-): Promise<boolean> {
+): Promise<WrittenBack> {
   for (let look = 1; ; look++) {
     try {
-      return await writeBack(s3, pin, file, signal);
+      return await writeBack(s3, pin, file, signal, settings);
     } catch (error) {
       if (!(error instanceof ObjectChanged) || look === LOOKS) throw error;
     }

@@ -1,10 +1,11 @@
 import { SSMProvider } from '@aws-lambda-powertools/parameters/ssm';
 import * as v from 'valibot';
-import { InvalidInput, InvalidSetting, reasonOf } from './errors.ts';
+import { InvalidInput, InvalidSetting, reasonOf, SettingUnavailable } from './errors.ts';
 import type { Options } from './job.ts';
 import { optionsFromEnvironment } from './options.ts';
 import { explain } from './parse.ts';
 import type { VodSettings } from './vod/client.ts';
+import { WRITE_BACK, type WriteBackSettings } from './writeback.ts';
 
 /** The settings of the functions, from their environment. README, "Settings", lists them. */
 
@@ -14,6 +15,7 @@ export type UploadSettings = Readonly<{
   s3Endpoint: string | undefined;
   vod: Omit<VodSettings, 'secrets'>;
   defaults: Options;
+  writeBack: WriteBackSettings;
 }>;
 
 const HttpUrl = v.pipe(
@@ -21,22 +23,40 @@ const HttpUrl = v.pipe(
   v.check((text) => /^https?:$/.test(URL.parse(text)?.protocol ?? ''), 'Expected an http or https address'),
 );
 
+/** Parts of a copy are at least this large, but for the last. */
+const MIN_COPY_LIMIT_BYTES = 5 * 1024 ** 2;
+
 const UploadEnvironment = v.object({
   S3_ENDPOINT: v.optional(HttpUrl),
   VOD_ENDPOINT: v.optional(HttpUrl, 'https://vod2.qcloud.com/v2/index.php'),
   VOD_HOST: v.optional(v.pipe(v.string(), v.regex(/^[a-z0-9.-]+$/i)), 'vod2.qcloud.com'),
+  WRITE_BACK: v.optional(v.picklist(['metadata', 'tags']), WRITE_BACK.mode),
+  COPY_LIMIT_BYTES: v.optional(
+    v.pipe(
+      v.string(),
+      v.digits(),
+      v.transform(Number),
+      v.minValue(MIN_COPY_LIMIT_BYTES),
+      v.maxValue(WRITE_BACK.maxCopyBytes),
+    ),
+    String(WRITE_BACK.maxCopyBytes),
+  ),
   VOD_REGION: v.optional(v.pipe(v.string(), v.regex(/^[a-z0-9-]+$/i)), 'gz'),
 });
 
 /** @throws {InvalidSetting} naming the variable */
 export function uploadSettings(env: Environment): UploadSettings {
-  const { S3_ENDPOINT, VOD_ENDPOINT, VOD_HOST, VOD_REGION } = read(UploadEnvironment, env);
+  const { S3_ENDPOINT, VOD_ENDPOINT, VOD_HOST, VOD_REGION, WRITE_BACK, COPY_LIMIT_BYTES } = read(
+    UploadEnvironment,
+    env,
+  );
   const endpoint = new URL(VOD_ENDPOINT);
   if (endpoint.pathname === '/') endpoint.pathname = '/v2/index.php';
   return {
     s3Endpoint: S3_ENDPOINT,
     vod: { endpoint, host: VOD_HOST, region: VOD_REGION },
     defaults: defaultOptions(env),
+    writeBack: { mode: WRITE_BACK, maxCopyBytes: COPY_LIMIT_BYTES },
   };
 }
 
@@ -55,8 +75,8 @@ const SECRET_AGE_SECONDS = 300;
 
 /**
  * What VOD calls are signed with: from the parameter store (SecureString) by the names in `VOD_SECRET_ID_PARAMETER` and
- * `VOD_SECRET_KEY_PARAMETER`, or, away from the cloud, from `VOD_SECRET_ID`, `VOD_SECRET_KEY`, and `VOD_TOKEN`.
- * @throws {InvalidSetting} naming the variable or the parameter, never its value
+ * `VOD_SECRET_KEY_PARAMETER` (and `VOD_TOKEN_PARAMETER`), or, away from the cloud, from the same without `_PARAMETER`.
+ * @throws {InvalidSetting} {SettingUnavailable} naming the variable or the parameter, never its value
  */
 export async function vodSecrets(env: Environment): Promise<VodSettings['secrets']> {
   const [secretId, secretKey, token] = await Promise.all(SECRETS.map((name) => secret(env, name)));
@@ -69,7 +89,9 @@ let provider: SSMProvider | undefined;
 /** Keeps what it has read: one for all invocations of a function. */
 const parameters = (): SSMProvider => {
   provider ??= new SSMProvider({
-    clientConfig: { requestHandler: { connectionTimeout: 3_000, requestTimeout: 5_000 } },
+    clientConfig: {
+      requestHandler: { connectionTimeout: 3_000, requestTimeout: 5_000, throwOnRequestTimeout: true },
+    },
   });
   return provider;
 };
@@ -80,12 +102,18 @@ async function secret(env: Environment, name: (typeof SECRETS)[number]): Promise
   try {
     return await parameters().get(parameter, { decrypt: true, maxAge: SECRET_AGE_SECONDS });
   } catch (error) {
-    throw new InvalidSetting(
-      `parameter ${parameter} (setting ${name}_PARAMETER) cannot be read: ${reasonOf(error)}: check its name and the ` +
-        "function's policy",
-      { cause: error },
-    );
+    throw unreadable(name, parameter, error instanceof Error && error.cause ? error.cause : error);
   }
+}
+
+/** What SSM answers where another try would go the same way. */
+const FINAL = new Set(['ParameterNotFound', 'AccessDeniedException', 'InvalidKeyId', 'ValidationException']);
+
+function unreadable(name: string, parameter: string, cause: unknown): InvalidSetting | SettingUnavailable {
+  const what = `parameter ${parameter} (setting ${name}_PARAMETER) cannot be read: ${reasonOf(cause)}`;
+  return cause instanceof Error && FINAL.has(cause.name)
+    ? new InvalidSetting(`${what}: check its name and the function's policy`, { cause })
+    : new SettingUnavailable(what, { cause });
 }
 
 const missing = (name: string): InvalidSetting =>

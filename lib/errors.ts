@@ -16,6 +16,11 @@ export class InvalidSetting extends ChainError {
   override readonly name = 'InvalidSetting';
 }
 
+/** A setting could not be read just now. What was tried may be tried again. The state machine does. */
+export class SettingUnavailable extends ChainError {
+  override readonly name = 'SettingUnavailable';
+}
+
 /** The object as it is cannot be uploaded or written back: empty, archived, its metadata full. Act: change the object. */
 export class UnfitObject extends ChainError {
   override readonly name = 'UnfitObject';
@@ -89,7 +94,10 @@ export class PartRejected extends ChainError {
 /** What somebody else's error says of itself: some network errors carry a code and no message. */
 export function reasonOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
-  const code = 'code' in error ? String(error.code) : '';
+  const code = 'code' in error && error.code !== undefined ? String(error.code) : '';
   const kind = error.name === 'Error' || error.name === 'AggregateError' ? code : error.name;
-  return error.message.includes(kind) ? error.message : [kind, error.message].filter(Boolean).join(' ');
+  const words = error.message.includes(kind)
+    ? error.message
+    : [kind, error.message].filter(Boolean).join(' ');
+  return words || error.name;
 }

@@ -7,7 +7,7 @@ import { parse } from './parse.ts';
 
 /**
  * What an event says of one object. `occasion` tells apart asking again from hearing twice: it is empty for an event, which
- * may come doubled, the replay's name for a replayed one, and `manual` where a person asks.
+ * may come doubled, names the replay for a replayed one, and `manual` where a person asks.
  */
 export type Announcement = Readonly<{ request: Request; occasion: string }>;
 
@@ -34,6 +34,8 @@ const SnsEnvelope = v.object({ Type: v.literal('Notification'), TopicArn: v.stri
 /** S3 sends it once when notifications are set up: https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html */
 const TestEvent = v.object({ Service: v.literal('Amazon S3'), Event: v.literal('s3:TestEvent') });
 
+const Name = v.pipe(v.string(), v.nonEmpty());
+const Optional = v.nullish(v.string());
 const Size = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
 
 /** https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html: minor versions add fields only. */
@@ -45,13 +47,13 @@ const Notification = v.object({
         eventVersion: v.pipe(v.string(), v.regex(/^2\.[0-9]+$/, 'Expected event version 2.x')),
         eventName: v.string(),
         s3: v.object({
-          bucket: v.object({ name: v.string() }),
+          bucket: v.object({ name: Name }),
           object: v.object({
-            key: v.string(),
-            size: v.optional(Size),
-            eTag: v.optional(v.string()),
-            versionId: v.optional(v.string()),
-            sequencer: v.optional(v.string()),
+            key: Name,
+            size: v.nullish(Size),
+            eTag: Optional,
+            versionId: Optional,
+            sequencer: Optional,
           }),
         }),
       }),
@@ -66,13 +68,13 @@ const ObjectEvent = v.object({
   'detail-type': v.string(),
   'replay-name': v.optional(v.string()),
   detail: v.object({
-    bucket: v.object({ name: v.string() }),
+    bucket: v.object({ name: Name }),
     object: v.object({
-      key: v.string(),
-      size: v.optional(Size),
-      etag: v.optional(v.string()),
-      'version-id': v.optional(v.string()),
-      sequencer: v.optional(v.string()),
+      key: Name,
+      size: v.nullish(Size),
+      etag: Optional,
+      'version-id': Optional,
+      sequencer: Optional,
     }),
   }),
 });
@@ -94,7 +96,9 @@ function announcements(event: unknown, what: string): readonly Announcement[] {
   }
   if (!isObject(event)) throw unknownShape(event, what);
   if ('Records' in event)
-    return parse(Notification, event, `${what} (S3 notification)`).Records.flatMap(ofNotification);
+    return parse(Notification, event, `${what} (S3 notification)`).Records.flatMap((record) =>
+      ofNotification(record, what),
+    );
   if ('detail-type' in event) return ofObjectEvent(parse(ObjectEvent, event, `${what} (EventBridge)`));
   if ('bucket' in event || 'key' in event) {
     return [{ request: parse(ManualRequest, event, what), occasion: 'manual' }];
@@ -104,41 +108,45 @@ function announcements(event: unknown, what: string): readonly Announcement[] {
 
 type NotificationRecord = v.InferOutput<typeof Notification>['Records'][number];
 
-function ofNotification({ eventName, s3: { bucket, object } }: NotificationRecord): Announcement[] {
+function ofNotification(
+  { eventName, s3: { bucket, object } }: NotificationRecord,
+  what: string,
+): Announcement[] {
   if (!eventName.replace(/^s3:/, '').startsWith('ObjectCreated:')) return [];
-  const { size, sequencer, versionId } = object;
-  const request = {
-    bucket: bucket.name,
-    key: formDecoded(object.key),
-    ...(versionId && { versionId }),
-    ...(object.eTag && { etag: object.eTag }),
-    ...(size !== undefined && { size }),
-    ...(sequencer && { sequencer }),
-  };
+  const request = requestFor(bucket.name, formDecoded(object.key, what), { ...object, etag: object.eTag });
   return [{ request, occasion: '' }];
 }
 
 function ofObjectEvent(event: v.InferOutput<typeof ObjectEvent>): Announcement[] {
   if (event['detail-type'] !== 'Object Created') return [];
   const { bucket, object } = event.detail;
-  const { key, size, etag, sequencer, 'version-id': versionId } = object;
-  const request = {
-    bucket: bucket.name,
-    key,
-    ...(versionId && { versionId }),
-    ...(etag && { etag }),
-    ...(size !== undefined && { size }),
-    ...(sequencer && { sequencer }),
-  };
-  return [{ request, occasion: event['replay-name'] ?? '' }];
+  const request = requestFor(bucket.name, object.key, { ...object, versionId: object['version-id'] });
+  const replay = event['replay-name'];
+  return [{ request, occasion: replay ? `replay ${replay}` : '' }];
 }
 
+type State = { [Name in 'versionId' | 'etag' | 'sequencer']?: string | null | undefined } & {
+  size?: number | null | undefined;
+};
+
+const requestFor = (bucket: string, key: string, { versionId, etag, size, sequencer }: State): Request => ({
+  bucket,
+  key,
+  // `null` where versioning is off or suspended: no name for a state.
+  ...(versionId && versionId !== 'null' && { versionId }),
+  ...(etag && { etag }),
+  ...(typeof size === 'number' && { size }),
+  ...(sequencer && { sequencer }),
+});
+
 /** Keys in notifications are form-encoded: `+` is a space, and is decoded before the `%XX`, one of which may be a `+`. */
-function formDecoded(key: string): string {
+function formDecoded(key: string, what: string): string {
   try {
     return decodeURIComponent(key.replaceAll('+', ' '));
   } catch (cause) {
-    throw new InvalidInput(`S3 notification: the key ${JSON.stringify(key)} is not form-encoded`, { cause });
+    throw new InvalidInput(`${what} (S3 notification): the key ${JSON.stringify(key)} is not form-encoded`, {
+      cause,
+    });
   }
 }
 
@@ -156,5 +164,12 @@ const isObject = (value: unknown): value is object =>
 const unknownShape = (event: unknown, what: string): InvalidInput =>
   new InvalidInput(
     `${what}: expected an S3 notification, an EventBridge "Object Created", either of them in SQS or SNS, or ` +
-      `{"bucket": …, "key": …}; got ${(JSON.stringify(event) ?? 'nothing').slice(0, 120)}`,
+      `{"bucket": …, "key": …}; got ${shapeOf(event)}`,
   );
+
+/** By its outermost names alone: an event may be nested deeper than can be written out. */
+function shapeOf(event: unknown): string {
+  if (Array.isArray(event)) return `a list of ${event.length}`;
+  if (isObject(event)) return `an object of ${JSON.stringify(Object.keys(event).slice(0, 10)).slice(0, 120)}`;
+  return (JSON.stringify(event) ?? 'nothing').slice(0, 120);
+}

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import {
   DescribeExecutionCommand,
   ExecutionAlreadyExists,
+  ExecutionNotRedrivable,
   RedriveExecutionCommand,
   type SFNClient,
   StartExecutionCommand,
@@ -38,26 +39,45 @@ export type Started = Readonly<{ name: string; status: 'started' | 'redriven' | 
 export const executionArn = (stateMachineArn: string, name: string): string =>
   `${stateMachineArn.replace(':stateMachine:', ':execution:')}:${name}`;
 
-const UNFINISHED = new Set(['FAILED', 'TIMED_OUT', 'ABORTED']);
+/** What a person stopped (ABORTED) stays stopped. */
+const FAILED = new Set(['FAILED', 'TIMED_OUT']);
 
-/** Starts the execution for an object's state, once: one that has failed goes on from where it failed. */
+/**
+ * Starts the execution for an object's state, once: one that has failed goes on from where it failed, or, when it is too
+ * old for that (14 days, while its name is kept for 90), begins again under another name.
+ */
 export async function startExecution(
   sfn: SFNClient,
   stateMachineArn: string,
   request: Request,
   occasion: string,
+  signal: AbortSignal,
 ): Promise<Started> {
+  const options = { abortSignal: signal };
+  const start = async (name: string): Promise<boolean> => {
+    try {
+      await sfn.send(
+        new StartExecutionCommand({ stateMachineArn, name, input: JSON.stringify(request) }),
+        options,
+      );
+      return true;
+    } catch (error) {
+      // The same name and input while it runs is no error: this one has ended (or a person gave other options).
+      if (error instanceof ExecutionAlreadyExists) return false;
+      throw error;
+    }
+  };
   const name = executionName(request, occasion);
-  try {
-    await sfn.send(new StartExecutionCommand({ stateMachineArn, name, input: JSON.stringify(request) }));
-    return { name, status: 'started' };
-  } catch (error) {
-    if (!(error instanceof ExecutionAlreadyExists)) throw error;
-  }
-  // The same name and input while it runs is no error; so this one has ended (or a person gave other options).
+  if (await start(name)) return { name, status: 'started' };
   const arn = executionArn(stateMachineArn, name);
-  const { status } = await sfn.send(new DescribeExecutionCommand({ executionArn: arn }));
-  if (!status || !UNFINISHED.has(status)) return { name, status: 'known' };
-  await sfn.send(new RedriveExecutionCommand({ executionArn: arn }));
-  return { name, status: 'redriven' };
+  const { status, stopDate } = await sfn.send(new DescribeExecutionCommand({ executionArn: arn }), options);
+  if (!status || !FAILED.has(status)) return { name, status: 'known' };
+  try {
+    await sfn.send(new RedriveExecutionCommand({ executionArn: arn }), options);
+    return { name, status: 'redriven' };
+  } catch (error) {
+    if (!(error instanceof ExecutionNotRedrivable)) throw error;
+  }
+  const again = executionName(request, `${occasion} after ${stopDate?.toISOString()}`);
+  return { name: again, status: (await start(again)) ? 'started' : 'known' };
 }

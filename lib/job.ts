@@ -77,14 +77,19 @@ const uploadBounds = { sha1: Sha1, size: Positive, partSize: Positive };
 export const UploadBounds = v.object(uploadBounds);
 export type UploadBounds = v.InferOutput<typeof UploadBounds>;
 
-export const Upload = v.object({ ...uploadBounds, batches: v.array(Batch) });
+/** `more`: parts are missing beyond these batches, too scattered to be listed at once. */
+export const Upload = v.object({
+  ...uploadBounds,
+  batches: v.array(Batch),
+  more: v.optional(v.literal(true)),
+});
 export type Upload = v.InferOutput<typeof Upload>;
 
 /** A file that VOD has confirmed whole. */
 export const StoredFile = v.object({ fileId: FileId, url: v.string(), sha1: Sha1 });
 export type StoredFile = v.InferOutput<typeof StoredFile>;
 
-/** Parts that VOD confirmed one by one, and their bytes. `lost` says why a run of parts gave up its upload, if it did. */
+/** Parts that VOD confirmed one by one, and their bytes. `lost`: the error for which a run of parts gave up, if it did. */
 export const Sent = v.object({ parts: Count, bytes: Count, lost: v.optional(v.string()) });
 export type Sent = v.InferOutput<typeof Sent>;
 

@@ -32,15 +32,14 @@ const UNKNOWN_TYPES = new Set(['', 'application/octet-stream', 'binary/octet-str
  * The suffix of the key decides. Where the key has none, or one that means nothing here, a `video/…` content type does.
  * A name without any suffix and without a telling content type is taken for a video: whoever drops it into this bucket
  * means it to be one.
- * @param named a name given by metadata or options in place of the key's own
  */
-export function mediaOf(key: string, contentType: string | undefined, named?: string): Media {
+export function mediaOf(key: string, contentType: string | undefined): Media {
   const base = key.slice(key.lastIndexOf('/') + 1);
   if (base === '') return { kind: 'other', why: 'a folder marker, not a file' };
   const dot = base.lastIndexOf('.');
   const suffix = dot > 0 ? base.slice(dot + 1).toLowerCase() : '';
   const type = (contentType ?? '').split(';', 1)[0]?.trim().toLowerCase() ?? '';
-  const fileName = cleanFileName(named ?? (dot > 0 ? base.slice(0, dot) : base));
+  const fileName = cleanFileName(dot > 0 ? base.slice(0, dot) : base);
 
   if (VIDEO.has(suffix)) return { kind: 'video', fileName, fileType: suffix };
   if (PICTURE.has(suffix)) return { kind: 'picture', fileName, fileType: suffix };

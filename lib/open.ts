@@ -1,15 +1,16 @@
 import { type Deadline, OutOfTime } from './deadline.ts';
 import { done, endedBy, SUPERSEDED } from './ending.ts';
 import { QuotaExceeded, UnfitObject, VodUnavailable } from './errors.ts';
-import type { InitInput, InitOutput, Options, Pin, Request } from './job.ts';
-import { mediaOf } from './media.ts';
+import type { InitInput, InitOutput, Options, Pin, Request, StoredFile } from './job.ts';
+import { cleanFileName, mediaOf } from './media.ts';
 import { mergeOptions, optionsFromMetadata } from './options.ts';
 import { missingParts, planBatches, rangeOf } from './plan.ts';
 import { report } from './progress.ts';
 import type { Services } from './services.ts';
 import { sha1Of } from './sha1.ts';
 import { type Found, find, readRange } from './source.ts';
-import { vouchedFile } from './writeback.ts';
+import { readTags } from './tagging.ts';
+import { vouchedFile, wasWrittenFrom } from './writeback.ts';
 
 /**
  * What Init does: decide whether there is anything to do, compute the SHA-1 (or come to a checkpoint on the way), open
@@ -23,7 +24,13 @@ export async function openUpload(
 ): Promise<InitOutput> {
   try {
     const found = await find(services.s3, job.request, deadline.signal);
-    if (isAnother(found.pin, job.pin ?? job.request)) return done(job, 'superseded', { why: SUPERSEDED });
+    const expected = job.pin ?? job.request;
+    if (isAnother(found.pin, expected)) {
+      const file = wasWrittenFrom(found, expected) ? vouchedFile(found) : undefined;
+      return file
+        ? done({ ...job, pin: found.pin }, 'unchanged', file)
+        : done(job, 'superseded', { why: SUPERSEDED });
+    }
     return await openFound(job, found, services, deadline);
   } catch (error) {
     return endedBy(error, job);
@@ -39,13 +46,13 @@ async function openFound(
   const { pin } = found;
   const { request, hash, ...rest } = job;
   const object = `s3://${pin.bucket}/${pin.key}`;
-  const options = optionsFor(request, found, defaults, object);
-  const media = mediaOf(pin.key, found.contentType, options.fileName);
+  const media = mediaOf(pin.key, found.contentType);
   if (media.kind === 'other') return done(job, 'skipped', { why: media.why });
   if (media.kind === 'picture') return done(job, 'skipped', { why: 'a picture, not a video' });
+  const options = optionsFor(request, found, defaults, object);
   if (pin.size === 0) throw new UnfitObject(`${object}: it is empty (0 bytes): put the whole video there`);
-  const known = vouchedFile(found);
-  if (known && job.round === 0) return done({ ...job, pin }, 'unchanged', known);
+  const known = job.round === 0 ? await carriedFile(s3, found, deadline) : undefined;
+  if (known) return done({ ...job, pin }, 'unchanged', known);
 
   const sha1 = job.sha1 ?? found.sha1;
   const read = (range: Parameters<typeof readRange>[2], signal: AbortSignal) =>
@@ -54,7 +61,8 @@ async function openFound(
   if ('checkpoint' in pass) return { ...job, next: 'hash', pin, hash: pass.checkpoint };
 
   const next = { ...rest, request, pin, sha1: pass.sha1 };
-  const { fileName, fileType } = media;
+  const { fileType } = media;
+  const fileName = options.fileName === undefined ? media.fileName : cleanFileName(options.fileName);
   const file = { sha1: pass.sha1, size: pin.size, fileName, fileType, options };
   const opened = await vod.open(file, deadline.signal).catch((error: unknown) => {
     // A SHA-1 that took this invocation's time is handed over rather than computed again.
@@ -71,7 +79,18 @@ async function openFound(
     pin,
     missing: missing.reduce((sum, part) => sum + rangeOf(part, bounds).size, 0),
   });
-  return { ...next, next: 'parts', upload: { ...bounds, batches: planBatches(missing) } };
+  return { ...next, next: 'parts', upload: { ...bounds, ...planBatches(missing) } };
+}
+
+/** The file that the object carries, and S3 vouches for, if it does: in its metadata, else in its tags. */
+async function carriedFile(
+  s3: Services['s3'],
+  found: Found,
+  { signal }: Deadline,
+): Promise<StoredFile | undefined> {
+  const tags =
+    !found.metadata['vod-file-id'] && found.head.TagCount ? await readTags(s3, found.pin, signal) : {};
+  return vouchedFile(found, tags);
 }
 
 const isPassing = (error: unknown): boolean =>

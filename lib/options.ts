@@ -1,6 +1,5 @@
 import { InvalidInput } from './errors.ts';
-import { Options } from './job.ts';
-import { parse } from './parse.ts';
+import type { Options } from './job.ts';
 
 /** Names of the options in object metadata (`x-amz-meta-…`) and, upper-cased with `_`, in the functions' environment. */
 const NAMES = {
@@ -39,20 +38,16 @@ function read(
   get: (name: keyof Options) => string | undefined,
   label: (name: keyof Options) => string,
 ): Options {
-  const text = (name: keyof Options): string | undefined => {
-    const value = get(name);
-    return value === undefined || value.trim() === '' ? undefined : decode(value).trim();
-  };
+  const text = (name: keyof Options): string | undefined => decode(get(name) ?? '').trim() || undefined;
   const classId = text('classId');
   const tags = text('tags');
   const fileName = text('fileName');
-  const options = {
+  return {
     ...(classId !== undefined && { classId: number(classId, label('classId')) }),
     ...(tags !== undefined && { tags: list(tags) }),
     ...(fileName !== undefined && { fileName }),
     ...flags(text, label),
   };
-  return parse(Options, options, label('classId'));
 }
 
 function flags(text: (name: keyof Options) => string | undefined, label: (name: keyof Options) => string) {
@@ -87,20 +82,29 @@ const list = (value: string): string[] => [
 ];
 
 /**
- * Metadata travels in HTTP headers, where only ASCII is safe. Other text comes percent-encoded, or as the
- * `=?UTF-8?B?…?=` (RFC 2047) that S3 itself answers for it.
+ * Metadata travels in HTTP headers, where only ASCII is safe. Other text comes percent-encoded, or as the encoded words
+ * (`=?UTF-8?B?…?=`, RFC 2047) that S3 itself answers for it.
  */
 function decode(value: string): string {
-  const words = value.replace(/=\?utf-8\?b\?([^?]*)\?=\s*/gi, (_, text: string) =>
-    Buffer.from(text, 'base64').toString(),
-  );
-  const quoted = words.replace(/=\?utf-8\?q\?([^?]*)\?=\s*/gi, (_, text: string) =>
-    percent(text.replaceAll('_', ' ').replaceAll('=', '%')),
-  );
-  return percent(quoted);
+  if (!ENCODED_WORD.test(value)) return percentDecoded(value);
+  return value
+    .replace(/(\?=)\s+(?==\?)/g, '$1') // space between two encoded words is none of the text: RFC 2047, 6.2
+    .replace(new RegExp(ENCODED_WORD, 'gi'), (_, form: string, text: string) =>
+      form.toLowerCase() === 'b' ? Buffer.from(text, 'base64').toString() : quotedDecoded(text),
+    );
 }
 
-function percent(text: string): string {
+const ENCODED_WORD = /=\?utf-8\?([bq])\?([^?]*)\?=/i;
+
+const quotedDecoded = (text: string): string =>
+  Buffer.from(
+    text
+      .replaceAll('_', ' ')
+      .replace(/=([0-9a-f]{2})/gi, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16))),
+    'latin1',
+  ).toString();
+
+function percentDecoded(text: string): string {
   try {
     return decodeURIComponent(text);
   } catch {

@@ -11,6 +11,9 @@ export type HeldPart = Readonly<{ offset: number; dataSize: number }>;
 /** Largest number of batches: it bounds the state passed on and the history events, whatever the size of the object. */
 export const MAX_BATCHES = 400;
 
+/** Of the 256 KiB that a state may be: the request, its pin, and the batches' results need room as well. */
+export const MAX_PLAN_BYTES = 128 * 1024;
+
 /** Fewest parts worth an invocation of their own. */
 export const MIN_BATCH_PARTS = 128;
 
@@ -41,12 +44,21 @@ export function missingParts(held: readonly HeldPart[], bounds: UploadBounds): n
   return missing;
 }
 
-/** Cuts the missing parts (ascending) into batches of about the same work. Together they hold exactly those parts. */
-export function planBatches(missing: readonly number[]): Batch[] {
+/**
+ * Cuts the missing parts (ascending) into batches of about the same work. Together they hold exactly those parts; or, where
+ * holes are so many that their list would outgrow the state, the first of them, and `more`: the rest is for the next round.
+ */
+export function planBatches(missing: readonly number[]): { batches: Batch[]; more?: true } {
   const each = Math.max(MIN_BATCH_PARTS, Math.ceil(missing.length / MAX_BATCHES));
   const batches: Batch[] = [];
-  for (let at = 0; at < missing.length; at += each) batches.push(batchOf(missing.slice(at, at + each)));
-  return batches;
+  let bytes = 0;
+  for (let at = 0; at < missing.length; at += each) {
+    const batch = batchOf(missing.slice(at, at + each));
+    bytes += JSON.stringify(batch).length + 1;
+    if (bytes > MAX_PLAN_BYTES) return { batches, more: true };
+    batches.push(batch);
+  }
+  return { batches };
 }
 
 /** The batch that holds exactly these parts (ascending, at least one). */

@@ -1,5 +1,5 @@
 /**
- * Reads ahead: starts `read` for up to `ahead` items at once and yields the results in order, one at a time.
+ * Reads ahead: runs `read` for up to `ahead` items at once, also while a result is worked on; yields results in order.
  * When the reader stops early or a read fails, the others are aborted and waited for: nothing is left running.
  */
 export async function* prefetch<T, R>(
@@ -23,9 +23,11 @@ export async function* prefetch<T, R>(
   };
   try {
     fill();
-    for (let head = running.shift(); head; head = running.shift()) {
+    for (let [head] = running; head; [head] = running) {
+      const result = await head.reading;
+      running.shift();
       fill();
-      yield { item: head.item, result: await head.reading };
+      yield { item: head.item, result };
     }
   } finally {
     stop.abort();

@@ -36,15 +36,22 @@ export async function sendBatch(
   const done = new Set<number>();
   let bytesSent = 0;
   let slowest = 0;
+  const stop = new AbortController();
+  const reading = AbortSignal.any([deadline.signal, stop.signal]);
   let fault: { error: unknown } | undefined;
+  const fail = (error: unknown): void => {
+    fault ??= { error }; // the others finish what they began; no new part is begun
+    stop.abort();
+  };
 
-  const read = (range: Range) => readRange(s3, pin, range, deadline.signal);
+  const read = (range: Range, signal: AbortSignal) => readRange(s3, pin, range, signal);
 
   async function* readParts(): AsyncGenerator<{ part: number; bytes: Uint8Array }> {
     const groups = groupForReading(parts, upload, READ_BYTES);
-    const readGroup = (group: number[]) => read(spanOf(group.map((part) => rangeOf(part, upload))));
+    const readGroup = (group: number[], signal: AbortSignal) =>
+      read(spanOf(group.map((part) => rangeOf(part, upload))), signal);
     try {
-      for await (const { item, result } of prefetch(groups, READS_AHEAD, readGroup, deadline.signal)) {
+      for await (const { item, result } of prefetch(groups, READS_AHEAD, readGroup, reading)) {
         const start = rangeOf(item[0] ?? 0, upload).offset;
         for (const part of item) {
           if (fault || !deadline.allows(slowest)) return;
@@ -53,7 +60,7 @@ export async function sendBatch(
         }
       }
     } catch (error) {
-      fault ??= { error };
+      fail(error);
     }
   }
 
@@ -61,7 +68,7 @@ export async function sendBatch(
     const range = rangeOf(part, upload);
     const began = performance.now();
     try {
-      for (let resends = 0, body = bytes; ; resends++, body = await read(range)) {
+      for (let resends = 0, body = bytes; ; resends++, body = await read(range, deadline.signal)) {
         try {
           await vod.sendPart(upload.sha1, range, body, deadline.signal);
           break;
@@ -74,7 +81,7 @@ export async function sendBatch(
       slowest = Math.max(slowest, performance.now() - began);
       report({ stage: 'part', pin, bytes: range.size });
     } catch (error) {
-      fault ??= { error }; // the others finish what they began; no new part is begun
+      fail(error);
     }
   }
 
@@ -102,5 +109,5 @@ const spanOf = (ranges: readonly Range[]): Range => ({
 /** Faults that only Init can clear up: it looks at the object and asks the service again. */
 const reasonToBeginAgain = (error: unknown): string | undefined =>
   error instanceof UploadLost || error instanceof ObjectChanged || error instanceof ObjectGone
-    ? error.message
+    ? error.name // no message: hundreds of batches may say it, in one state
     : undefined;

@@ -4,12 +4,13 @@ import { type Environment, uploadSettings, vodSecrets } from './config.ts';
 import type { Options } from './job.ts';
 import { createS3Client } from './source.ts';
 import { createVod, type Vod } from './vod/client.ts';
+import type { WriteBackSettings } from './writeback.ts';
 
 /**
  * What the steps work with, as the environment sets it. One set serves all invocations of a function, for its kept-alive
  * connections; a changed setting or secret makes a new one.
  */
-export type Services = Readonly<{ s3: S3Client; vod: Vod; defaults: Options }>;
+export type Services = Readonly<{ s3: S3Client; vod: Vod; defaults: Options; writeBack: WriteBackSettings }>;
 
 const upload = keptAs<Services>(({ s3, vod }) => {
   s3.destroy();
@@ -26,11 +27,17 @@ export async function servicesFor(env: Environment): Promise<Services> {
     s3: createS3Client({ endpoint: settings.s3Endpoint }),
     vod: createVod({ ...settings.vod, secrets }),
     defaults: settings.defaults,
+    writeBack: settings.writeBack,
   }));
 }
 
 /** Milliseconds to connect, and to an answer. */
-const TIMES = { connectionTimeout: 3_000, requestTimeout: 10_000 };
+const TIMES = {
+  connectionTimeout: 3_000,
+  requestTimeout: 10_000,
+  socketTimeout: 10_000,
+  throwOnRequestTimeout: true,
+};
 
 /** Step Functions, where the SDK's own settings say. */
 export const statesFor = (env: Environment): SFNClient =>

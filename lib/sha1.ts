@@ -38,6 +38,7 @@ export async function sha1Of(
   const { hasher, start } = !from && fits ? { hasher: cryptoHasher(), start: 0 } : await wasmHasher(from);
   let offset = start;
   let fault: unknown;
+  report({ stage: 'hash', pin, from: start, done: start });
   try {
     const reads = prefetch(ranges(offset, pin.size, reading.bytes), reading.ahead, read, deadline.signal);
     for await (const { result } of reads) {

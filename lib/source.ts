@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
   GetObjectCommand,
+  type GetObjectCommandOutput,
   HeadObjectCommand,
   type HeadObjectCommandOutput,
   S3Client,
@@ -20,7 +21,7 @@ import {
 import { type Pin, Sha1 } from './job.ts';
 import type { Range } from './plan.ts';
 
-/** Objects in S3: what they are, and their bytes. With `writeback.ts` the only user of the S3 client. */
+/** Objects in S3: what they are, and their bytes. With `rewrite.ts` and `tagging.ts` the only user of the S3 client. */
 
 /** A connection that brings nothing for this long is given up, and the range is read on from its last good byte. */
 const STALL_MS = 10_000;
@@ -35,6 +36,8 @@ export type Found = Readonly<{
   contentType: string | undefined;
   /** SHA-1 of the whole object as S3 itself computed it, where it holds one (checksum type FULL_OBJECT). */
   sha1: Sha1 | undefined;
+  /** Another checksum that S3 keeps of the whole object, if it does: a CRC, which also a copy in parts keeps. */
+  checksum: WholeChecksum | undefined;
   /** Whether the ETag is the MD5 of the bytes: not for multipart objects, nor for KMS or customer keys. */
   etagIsMd5: boolean;
   /** All that S3 said, to be restated when the object is rewritten. */
@@ -73,7 +76,7 @@ export async function find(
     }),
   );
   const etag = plainETag(head.ETag);
-  const versionId = head.VersionId;
+  const versionId = versionOf(head.VersionId);
   const pin = { bucket, key, etag, size: head.ContentLength ?? 0, ...(versionId && { versionId }) };
   const encryptedApart =
     head.ServerSideEncryption?.startsWith('aws:kms') || head.SSECustomerAlgorithm !== undefined;
@@ -82,6 +85,7 @@ export async function find(
     metadata: head.Metadata ?? {},
     contentType: head.ContentType,
     sha1: wholeSha1(head),
+    checksum: wholeCrc(head),
     etagIsMd5: /^[0-9a-f]{32}$/.test(etag) && !encryptedApart,
     head,
   };
@@ -98,6 +102,21 @@ export function wholeSha1(said: Checksummed | undefined): Sha1 | undefined {
   const parsed = v.safeParse(Sha1, Buffer.from(said.ChecksumSHA1, 'base64').toString('hex'));
   return parsed.success ? parsed.output : undefined;
 }
+
+/** A checksum of a whole object as S3 names it, base64. */
+export type WholeChecksum = Readonly<{ algorithm: 'CRC64NVME' | 'CRC32' | 'CRC32C'; value: string }>;
+
+function wholeCrc(head: HeadObjectCommandOutput): WholeChecksum | undefined {
+  if (head.ChecksumType !== 'FULL_OBJECT') return undefined;
+  if (head.ChecksumCRC64NVME) return { algorithm: 'CRC64NVME', value: head.ChecksumCRC64NVME };
+  if (head.ChecksumCRC32) return { algorithm: 'CRC32', value: head.ChecksumCRC32 };
+  if (head.ChecksumCRC32C) return { algorithm: 'CRC32C', value: head.ChecksumCRC32C };
+  return undefined;
+}
+
+/** Where versioning is off or suspended the object is the `null` version, which is no name for a state. */
+export const versionOf = (versionId: string | undefined): string | undefined =>
+  versionId === 'null' ? undefined : versionId;
 
 /** An ETag without its quotes, as events name it. */
 export const plainETag = (etag: string | undefined): string => (etag ?? '').replace(/^(W\/)?"|"$/g, '');
@@ -163,13 +182,10 @@ async function* stream(
     const reply = await ask(what, either, () => s3.send(command, { abortSignal: either }));
     const body = reply.Body;
     if (!isReadable(body)) throw new StorageUnavailable(`${what}: expected a body, got none`);
-    const expected = `bytes ${range.offset}-${last}/${pin.size}`;
-    // Read on to the end or destroyed, or the connection would stay taken.
-    if (reply.ContentRange !== expected || plainETag(reply.ETag) !== pin.etag) {
-      body.destroy();
-      throw new StorageUnavailable(
-        `${what}: expected ${expected} of ETag ${pin.etag}, got ${reply.ContentRange} of ${reply.ETag}`,
-      );
+    const refusal = refusalOf(what, pin, range, reply);
+    if (refusal) {
+      body.destroy(); // read to the end or destroyed, or the connection would stay taken
+      throw refusal;
     }
     const abort = (): void => void body.destroy(either.reason);
     either.addEventListener('abort', abort, { once: true });
@@ -192,6 +208,15 @@ async function* stream(
   }
 }
 
+/** Not the pinned object (a store that ignores `If-Match`), or not the range that was asked for. */
+function refusalOf(what: string, pin: Pin, range: Range, reply: GetObjectCommandOutput): Error | undefined {
+  const etag = plainETag(reply.ETag);
+  if (etag !== pin.etag) return new ObjectChanged(`${what}: expected ETag ${pin.etag}, got ${etag}`);
+  const expected = `bytes ${range.offset}-${range.offset + range.size - 1}/${pin.size}`;
+  if (reply.ContentRange === expected) return undefined;
+  return new StorageUnavailable(`${what}: expected ${expected}, got ${reply.ContentRange}`);
+}
+
 type ReadableBody = AsyncIterable<Uint8Array> & { destroy(error?: Error): void };
 
 const isReadable = (body: unknown): body is ReadableBody =>
@@ -209,6 +234,9 @@ export async function ask<T>(what: string, signal: AbortSignal, request: () => P
 /** Below 500 and yet worth another try: request timeout, conflicting writes, too many requests. */
 const PASSING = new Set([408, 409, 429]);
 
+/** Said with a 400 by S3, and by KMS through it. */
+const THROTTLED = /Throttl|RequestTimeout|SlowDown|LimitExceeded|TooManyRequests/;
+
 function translate(what: string, error: unknown, signal: AbortSignal): unknown {
   // The reason is ours: the deadline, a sibling's failure, or a stall that already says so.
   if (signal.aborted) return signal.reason;
@@ -224,13 +252,18 @@ function translate(what: string, error: unknown, signal: AbortSignal): unknown {
     return new UnfitObject(`${said}: the object is archived: restore it, then redrive`, { cause: error });
   }
   if (status === 412) return new ObjectChanged(said, { cause: error });
-  if (status === 404) return new ObjectGone(said, { cause: error });
+  if (status === 404 && name !== 'NoSuchUpload') return new ObjectGone(said, { cause: error });
   if (status === 401 || status === 403) {
     return new StorageRefused(`${said}: check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, and the policy`, {
       cause: error,
     });
   }
-  if (status !== undefined && (status < 500 || status === 501) && !PASSING.has(status)) {
+  if (
+    status !== undefined &&
+    (status < 500 || status === 501) &&
+    !PASSING.has(status) &&
+    !THROTTLED.test(name)
+  ) {
     return new StorageRefused(`${said}: check S3_ENDPOINT, AWS_REGION, and the bucket`, { cause: error });
   }
   return new StorageUnavailable(`${said}: is S3 there, and S3_ENDPOINT right?`, { cause: error });

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { EventEmitter } from 'node:events';
 import { join } from 'node:path';
 import * as v from 'valibot';
 import { Journal } from './journal.ts';
@@ -18,7 +19,7 @@ export type SqsEvent = Readonly<{
 const MAX_RECEIVES = 3;
 const BATCH = 10;
 
-export class Queue {
+export class Queue extends EventEmitter<{ deadLetter: [Message] }> {
   readonly #journal: Journal<typeof Message>;
   readonly #deadLetters: Journal<typeof Message>;
   readonly #deliver: Deliver;
@@ -28,6 +29,7 @@ export class Queue {
   #sent = 0;
 
   constructor(dir: string, deliver: Deliver) {
+    super();
     this.#journal = new Journal(join(dir, 'queue'), Message);
     this.#deadLetters = new Journal(join(dir, 'dead-letters'), Message);
     this.#deliver = deliver;
@@ -93,6 +95,7 @@ export class Queue {
     }
     if (failed) this.#deadLetters.put(message.messageId, message);
     this.#journal.delete(message.messageId);
+    if (failed) this.emit('deadLetter', message);
   }
 }
 

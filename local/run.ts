@@ -18,13 +18,17 @@ export class Run {
   /** Resumed executions that answer what was asked for: their end is told even where it is `unchanged`. */
   readonly #asked = new Set<string>();
   readonly #began = new Map<string, number>();
-  readonly #telling: Promise<void>[] = [];
+  readonly #telling = new Set<Promise<void>>();
 
   constructor(given: Arguments, stack: Stack, terminal: Terminal) {
     this.#given = given;
     this.#stack = stack;
     this.#terminal = terminal;
     stack.executions.on('started', ({ name }) => this.#began.set(name, performance.now()));
+    stack.queue.on('deadLetter', ({ messageId }) => {
+      const message = `message ${messageId} could not be taken by the trigger: it lies in ${given.data}/dead-letters`;
+      this.#fail({ bucket: '', key: messageId }, new Error(message), 0);
+    });
     stack.executions.on('ended', (execution) => void this.#ended(execution));
   }
 
@@ -96,7 +100,12 @@ export class Run {
       );
       return;
     }
-    this.#telling.push(this.#tell(execution, v.parse(Result, execution.output), stages));
+    const telling = this.#tell(execution, v.parse(Result, execution.output), stages).finally(() => {
+      this.#telling.delete(telling);
+      this.#began.delete(execution.name);
+      this.#asked.delete(execution.name);
+    });
+    this.#telling.add(telling);
   }
 
   async #tell(execution: Execution, result: Result, stages: string[]): Promise<void> {

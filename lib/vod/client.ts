@@ -8,6 +8,7 @@ import { FileId, type Options, type Sha1, type StoredFile } from '../job.ts';
 import { explain } from '../parse.ts';
 import type { HeldPart, Range } from '../plan.ts';
 import {
+  ABOUT_THE_UPLOAD,
   describe,
   FinishReply,
   OpenReply,
@@ -108,7 +109,8 @@ export function createVod(settings: VodSettings): Vod {
         },
       });
     } catch (error) {
-      throw signal.aborted && last ? last : error; // what went wrong says more than that the time ran out over it
+      const fault = signal.aborted && last ? last : error; // what went wrong says more than that the time ran out over it
+      throw fault instanceof StaleUpload ? new UploadLost(fault.message, { cause: fault }) : fault;
     }
   }
 
@@ -176,7 +178,7 @@ const describeFile = (file: Omit<NewFile, 'options'>): Params => ({
 function optionParams({ tags = [], classId, transcode, screenshot, watermark }: Options): Params {
   const flags = { isTranscode: transcode, isScreenshot: screenshot, isWatermark: watermark };
   return {
-    ...Object.fromEntries(tags.map((tag, n) => [`tags.${n + 1}`, tag])),
+    ...Object.fromEntries(tags.map((tag, n) => [`tags.${n + 1}`, tag.toWellFormed()])),
     ...(classId !== undefined && { classId: String(classId) }),
     ...Object.fromEntries(
       Object.entries(flags)
@@ -270,21 +272,25 @@ function readStatus(request: Call, status: number, text: string): Reply {
   throw new VodUnavailable(`${at}: ${read.fault}`);
 }
 
+/** The service cannot write or read what it holds of the upload: repeated, and when that does not help, begun again. */
+class StaleUpload extends VodUnavailable {}
+
 /** The error for a reply that is not the hoped-for one. */
 function faultOf(request: Call, reply: Reply, shape: string): Error {
   const at = `${request.action} ${request.about}`;
   // A code that means success, but not in the shape the document gives it: as good as no reply.
   if (reply.code >= 0 && reply.code <= 2) return new VodUnavailable(`${at}: unexpected reply: ${shape}`);
   const text = `${at}: ${describe(reply)}`;
+  const begins = request.action === 'InitUpload'; // there is nothing before it to go back to
   switch (verdictOn(reply)) {
     case 'stop':
       return new VodRefused(text);
     case 'repeat':
-      return new VodUnavailable(text);
+      return ABOUT_THE_UPLOAD.has(reply.code) && !begins ? new StaleUpload(text) : new VodUnavailable(text);
     case 'wait':
       return new QuotaExceeded(text);
     case 'lost':
-      return new UploadLost(text);
+      return begins ? new VodUnavailable(text) : new UploadLost(text);
     case 'resend':
       return new PartRejected(text);
   }

@@ -58,7 +58,7 @@ const VERDICTS: Readonly<Record<number, Verdict>> = {
 };
 
 /** Codes for an upload that the service cannot write, read, or close: sending again what it lacks mends them. */
-const ABOUT_THE_UPLOAD = new Set([-10004, -10005, 5100]);
+export const ABOUT_THE_UPLOAD = new Set([-10004, -10005, 5100]);
 
 export function verdictOn({ code, canRetry }: Reply): Verdict {
   if (ABOUT_THE_UPLOAD.has(code)) return canRetry === 1 ? 'repeat' : 'lost';
@@ -73,27 +73,33 @@ const HINTS: Readonly<Record<number, string>> = {
   4500: 'a nonce used twice or a clock over two hours off: check the clock',
 };
 
+/** Errors travel through the state machine: no more of the service's own words than help. */
+const MAX_WORDS = 400;
+
 /** The service's own words, its code, and what to check. */
 export function describe({ code, message, codeDesc }: Reply): string {
-  const words = [...new Set([message, codeDesc].filter((text) => text !== ''))].join(', ');
+  const words = [...new Set([message, codeDesc].filter((text) => text !== ''))]
+    .join(', ')
+    .slice(0, MAX_WORDS);
   const hint = HINTS[code];
   return `code ${code}${words ? ` (${words})` : ''}${hint ? `: ${hint}` : ''}`;
 }
 
-/** A reply's JSON, or why it is none. Numbers named `fileId` keep all their digits: they do not fit a double. */
+/**
+ * A reply's JSON, or why it is none. A `fileId` that is written as a number is read as text: it does not fit a double.
+ * (In a JSON text no string can hold the pattern: a quote within a string is escaped.)
+ */
 export function readReply(text: string): { reply: Reply } | { fault: string } {
   const start = JSON.stringify(text.slice(0, 80));
   try {
-    const parsed = v.safeParse(Reply, JSON.parse(text, keepDigits));
+    const parsed = v.safeParse(
+      Reply,
+      JSON.parse(text.replace(/("fileId"\s*:\s*)(\d+)(?=\s*[,}])/g, '$1"$2"')),
+    );
     return parsed.success
       ? { reply: parsed.output }
       : { fault: `expected a reply, got ${start}: ${explain(parsed.issues)}` };
   } catch {
     return { fault: `expected JSON, got ${start}` };
   }
-}
-
-// `context.source` (ES2025, JSON.parse source text access) is not in TypeScript's own types yet.
-function keepDigits(this: unknown, key: string, value: unknown, context?: { source?: string }): unknown {
-  return key === 'fileId' && typeof value === 'number' ? (context?.source ?? value) : value;
 }

@@ -58,7 +58,7 @@ export class Executions extends EventEmitter<Events> {
     return this.#run({ name, arn, status: 'RUNNING', input, startDate: Date.now(), redriveCount: 0 });
   }
 
-  /** In the cloud a redrive goes on at the state that failed; here it begins again, which comes to the same. */
+  /** In the cloud a redrive goes on at the state that failed; here it begins again. Nothing is sent twice either way. */
   redrive({ name, arn, input, startDate, redriveCount }: Execution): Execution {
     return this.#run({ name, arn, status: 'RUNNING', input, startDate, redriveCount: redriveCount + 1 });
   }

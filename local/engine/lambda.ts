@@ -1,12 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import type { Context } from 'aws-lambda';
-import pLimit from 'p-limit';
+import pLimit, { type LimitFunction } from 'p-limit';
 
 /** Invokes handlers as Lambda would: JSON in, JSON out, a context with a clock, and an end when the time is up. */
 
 export type Handler = (event: unknown, context: Context & { signal: AbortSignal }) => Promise<unknown>;
 
-/** Invocations at once: one process does the work of all of them, in its own memory. Others wait, their clock not running. */
+/** Invocations of one function at once: one process does the work of all, in its own memory. Others wait, their clock not running. */
 const CONCURRENCY = 8;
 
 /** https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html: input or result of a task. */
@@ -21,10 +21,15 @@ export type Lambda = Readonly<{
 
 export function createLambda(limitMs: number): Lambda {
   const stop = new AbortController();
-  const slots = pLimit(CONCURRENCY);
+  const slots = new Map<string, LimitFunction>();
+  const slotsOf = (name: string): LimitFunction => {
+    const known = slots.get(name) ?? pLimit(CONCURRENCY);
+    slots.set(name, known);
+    return known;
+  };
   const running = new Set<Promise<unknown>>();
 
-  const invoke: Lambda['invoke'] = (name, handler, event) => slots(() => run(name, handler, event));
+  const invoke: Lambda['invoke'] = (name, handler, event) => slotsOf(name)(() => run(name, handler, event));
 
   async function run(name: string, handler: Handler, event: unknown): Promise<unknown> {
     stop.signal.throwIfAborted();

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { createLink, type Link, type LinkEnd } from '../link.ts';
 import { type Listening, listen } from '../listen.ts';
 import type { Call, Reply } from './call.ts';
 import { describeCreation, type S3Notification } from './notification.ts';
@@ -21,6 +22,7 @@ export type S3Options = {
   /** Awaited before the client gets its reply, so that the listener can journal the event first. */
   onObjectCreated?: (event: S3Notification) => Promise<void>;
   now?: () => Date;
+  link?: Link;
 };
 
 const IDLE_MS = 10 * 60 * 1000;
@@ -28,9 +30,10 @@ const IDLE_MS = 10 * 60 * 1000;
 /** A small, strict S3 on loopback. What it does not know it refuses with 501 rather than guess. */
 export async function startS3(options: S3Options): Promise<Listening> {
   const store = new Store(options.dir, options.now ?? (() => new Date()));
+  const link = createLink(options.link);
   const underway = new Set<Promise<void>>();
   const handle = (request: IncomingMessage, response: ServerResponse): void => {
-    const served = serve(request, response, store, options).finally(() => underway.delete(served));
+    const served = serve(request, response, store, link, options).finally(() => underway.delete(served));
     underway.add(served);
   };
   const server = createServer(
@@ -62,12 +65,14 @@ async function serve(
   request: IncomingMessage,
   response: ServerResponse,
   store: Store,
+  link: LinkEnd,
   options: S3Options,
 ): Promise<void> {
   const id = randomBytes(8).toString('hex').toUpperCase();
-  const reply = await answer(request, response, id, store, options);
+  const reply = await answer(request, response, id, store, link, options);
   try {
-    await send(reply, id, request, response);
+    await link.latency();
+    await send(reply, id, request, response, link);
   } catch {
     // The client is gone, or a blob cannot be read: a body shorter than announced is how the client learns of it.
     response.destroy();
@@ -80,10 +85,11 @@ async function answer(
   response: ServerResponse,
   id: string,
   store: Store,
+  link: LinkEnd,
   options: S3Options,
 ): Promise<Reply> {
   try {
-    const call = readCall(request, response, id, store, options);
+    const call = readCall(request, response, id, store, link, options);
     const { operation, signed } = findOperation(call);
     const payload = signed ? authenticate(call, options.credentials, call.now()) : 'UNSIGNED-PAYLOAD';
     return await operation({ ...call, payload });
@@ -97,6 +103,7 @@ function readCall(
   response: ServerResponse,
   id: string,
   store: Store,
+  link: LinkEnd,
   { now = () => new Date(), credentials, onObjectCreated }: S3Options,
 ): Call {
   const target: Target = readTarget(request.url ?? '');
@@ -113,8 +120,7 @@ function readCall(
     payload: '',
     openSource: () => {
       if (request.headers.expect?.toLowerCase() === '100-continue') response.writeContinue();
-      // Destroying the request would take the connection with it, and the answer too.
-      return request.iterator({ destroyOnReturn: false });
+      return link.incoming(request);
     },
     store,
     credentials,
@@ -140,6 +146,7 @@ async function send(
   id: string,
   request: IncomingMessage,
   response: ServerResponse,
+  link: LinkEnd,
 ): Promise<void> {
   using body = reply.body;
   response.statusCode = reply.status;
@@ -156,7 +163,7 @@ async function send(
     else response.end(reply.xml);
     return;
   }
-  if (body) await body.send(response);
+  if (body) await body.send(link.outgoing(response));
   else response.end();
 }
 

@@ -1,5 +1,5 @@
 import type { Progress } from '../../lib/progress.ts';
-import { bar, bytes, duration, rate } from './format.ts';
+import { bar, bytes, duration, printable, rate } from './format.ts';
 
 /** Where each object stands, and the lines that show it. Times in milliseconds, passed in. */
 
@@ -67,7 +67,8 @@ export const objectName = ({ bucket, key }: { bucket: string; key: string }): st
 
 function linesOf(row: Row): string[] {
   const stages = stageLines(row);
-  return stages.length === 0 ? [`  ${row.name}: ${row.doing}`] : [`  ${row.name}`, ...stages];
+  const name = printable(row.name);
+  return stages.length === 0 ? [`  ${name}: ${row.doing}`] : [`  ${name}`, ...stages];
 }
 
 const stageLines = ({ hash, upload }: Stages): string[] => [

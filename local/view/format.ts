@@ -20,6 +20,9 @@ export function duration(seconds: number): string {
   return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }
 
+/** A key may hold anything; what a terminal would obey is shown as a box. */
+export const printable = (text: string): string => text.replace(/\p{Cc}/gu, '\u25a1');
+
 export function bar(fraction: number, width = 24): string {
   const full = Math.round(Math.min(1, Math.max(0, fraction)) * width);
   return '█'.repeat(full) + '░'.repeat(width - full);

@@ -3,7 +3,7 @@ import { styleText } from 'node:util';
 import { HeadObjectCommand, type S3Client } from '@aws-sdk/client-s3';
 import { reasonOf } from '../../lib/errors.ts';
 import type { Result } from '../../lib/job.ts';
-import { duration } from './format.ts';
+import { duration, printable } from './format.ts';
 
 /** What is said when an object's journey has ended: to people in lines, to programs in JSON. */
 
@@ -48,7 +48,7 @@ export const failedJson = (
 
 /** One line that says what failed and why; the stack only for who asked for it. */
 export function failureLine(name: string | undefined, error: unknown, verbose: boolean): string {
-  const line = `${bad('✘')} ${name === undefined ? '' : `${name}  `}${messageOf(error)}${kind(error)}`;
+  const line = `${bad('✘')} ${name === undefined ? '' : `${printable(name)}  `}${printable(messageOf(error))}${kind(error)}`;
   return verbose && error instanceof Error && error.stack ? `${line}\n${error.stack}` : line;
 }
 
@@ -81,7 +81,7 @@ export async function resultLines(
   vodFiles: string | undefined,
 ): Promise<string[]> {
   const { bucket, key, outcome, fileId, url, sha1, why, sent } = result;
-  const headline = `${good('✔')} ${key}  ${OUTCOMES[outcome]}${why ? `: ${why}` : ''}  ${dim(duration(seconds))}`;
+  const headline = `${good('✔')} ${printable(key)}  ${OUTCOMES[outcome]}${why ? `: ${why}` : ''}  ${dim(duration(seconds))}`;
   if (!fileId) return [headline];
   const parts =
     sent.parts === 0 ? 'nothing' : `${plural(sent.parts, 'part')}, ${sent.bytes.toLocaleString('en')} bytes`;
@@ -100,13 +100,15 @@ const field = (name: string, value: string): string => `    ${dim(name.padEnd(8)
 const plural = (count: number, noun: string): string => `${count} ${noun}${count === 1 ? '' : 's'}`;
 
 async function metadataLines(s3: S3Client, bucket: string, key: string): Promise<string[]> {
-  const title = `    ${dim(`metadata of s3://${bucket}/${key}`)}`;
+  const title = `    ${dim(`metadata of s3://${bucket}/${printable(key)}`)}`;
   try {
     const { Metadata: metadata = {} } = await s3.send(new HeadObjectCommand({ Bucket: bucket, Key: key }));
     const width = Math.max(0, ...Object.keys(metadata).map((name) => name.length));
     return [
       title,
-      ...Object.entries(metadata).map(([name, value]) => `      ${dim(name.padEnd(width))} ${value}`),
+      ...Object.entries(metadata).map(
+        ([name, value]) => `      ${dim(name.padEnd(width))} ${printable(value)}`,
+      ),
     ];
   } catch (error) {
     return [`${title}: ${reasonOf(error)}`];

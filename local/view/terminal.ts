@@ -2,7 +2,7 @@ import type { WriteStream } from 'node:tty';
 import { createLogUpdate } from 'log-update';
 import { type Progress, watchProgress } from '../../lib/progress.ts';
 import { Board, objectName } from './board.ts';
-import { bytes } from './format.ts';
+import { bytes, printable } from './format.ts';
 
 /** Progress on a terminal: bars that move. Elsewhere: a line when a stage begins. */
 
@@ -36,7 +36,7 @@ export function createTerminal(stream: WriteStream): Terminal {
     say,
     note(object, doing) {
       board.says(objectName(object), object.key, doing);
-      if (!draw) say(`${object.key}: ${doing}`);
+      if (!draw) say(`${printable(object.key)}: ${doing}`);
     },
     forget: (object) => board.forget(objectName(object)),
     close() {
@@ -49,7 +49,8 @@ export function createTerminal(stream: WriteStream): Terminal {
 }
 
 function stageBegins(step: Progress): string {
-  const { key, size } = step.pin;
+  const { size } = step.pin;
+  const key = printable(step.pin.key);
   if (step.stage === 'hash') return `${key}: hashing ${bytes(size)}`;
   return step.stage === 'parts' ? `${key}: sending ${bytes(step.missing)} of ${bytes(size)}` : '';
 }

@@ -1,5 +1,4 @@
 import { createHash } from 'node:crypto';
-import type { IncomingMessage } from 'node:http';
 
 /** What is read and thrown away of a body nobody wants, so that the client is done sending and sees the reply. */
 const DISCARDED_AT_MOST = 16 * 1024 * 1024;
@@ -8,12 +7,10 @@ const DISCARDED_AT_MOST = 16 * 1024 * 1024;
 export type Body = Readonly<{ chunks: readonly Buffer[]; length: number }>;
 
 /** Reads a body and keeps it when it has at most `keep` bytes. Throws when the connection breaks in mid-body. */
-export async function receive(request: IncomingMessage, keep: number): Promise<Body> {
+export async function receive(bytes: AsyncIterable<Buffer>, keep: number): Promise<Body> {
   let chunks: Buffer[] = [];
   let length = 0;
-  // Leaving the loop must not destroy the socket: the reply still has to go out on it.
-  for await (const received of request.iterator({ destroyOnReturn: false })) {
-    const chunk: Buffer = received;
+  for await (const chunk of bytes) {
     length += chunk.length;
     if (length <= keep) chunks.push(chunk);
     else chunks = [];

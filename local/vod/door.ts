@@ -2,7 +2,7 @@ import type { Params, Secrets } from '../../lib/vod/sign.ts';
 import { type Action, checkCommon } from './checks.ts';
 import { CLOCK_TOLERANCE_MS, Nonces } from './nonces.ts';
 import { readQuery } from './query.ts';
-import { Quota } from './quota.ts';
+import { Quota, type QuotaOptions } from './quota.ts';
 import { Refusal } from './refusal.ts';
 import { checkSignature } from './signature.ts';
 
@@ -18,7 +18,7 @@ const METHODS: Readonly<Record<Action, readonly string[]>> = {
 type Keys = Readonly<{
   secrets: Secrets;
   signedHost: string;
-  quota: Readonly<{ minuteMs: number }> | false;
+  quota: QuotaOptions | false;
   now: () => number;
 }>;
 
@@ -30,7 +30,7 @@ export class Door {
 
   constructor(keys: Keys) {
     this.#keys = keys;
-    this.#quota = keys.quota ? new Quota(keys.quota.minuteMs) : undefined;
+    this.#quota = keys.quota ? new Quota(keys.quota) : undefined;
   }
 
   /** The call's action and parameters, the latter not yet checked. */

@@ -61,7 +61,7 @@ async function run(): Promise<void> {
   const vod = await startVod({
     dir: options.data,
     port: options.port,
-    latencyMs: options.latency,
+    link: { latencyMs: options.latency },
     ...(options['no-quota'] && { quota: false }),
     secrets,
     signedHost,

@@ -1,7 +1,7 @@
 import { createReadStream } from 'node:fs';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { pipeline } from 'node:stream/promises';
-import { setTimeout as delay } from 'node:timers/promises';
+import type { LinkEnd } from '../link.ts';
 import { receive } from './body.ts';
 import type { Calls } from './calls.ts';
 import { checkMethod, type Door } from './door.ts';
@@ -30,24 +30,26 @@ export class Replies {
   readonly #door: Door;
   readonly #calls: Calls;
   readonly #library: Library;
-  readonly #latencyMs: number;
+  readonly #link: LinkEnd;
+  readonly #onReply: (code: number) => void;
 
-  constructor(door: Door, calls: Calls, library: Library, latencyMs: number) {
+  constructor(door: Door, calls: Calls, library: Library, link: LinkEnd, onReply: (code: number) => void) {
     this.#door = door;
     this.#calls = calls;
     this.#library = library;
-    this.#latencyMs = latencyMs;
+    this.#link = link;
+    this.#onReply = onReply;
   }
 
   /** Never throws: what goes wrong becomes a reply, or nothing where the client is gone. */
   async give(request: IncomingMessage, response: ServerResponse): Promise<void> {
     try {
       const send = await this.#prepare(request, response).catch((error) =>
-        refusing(error, request, response),
+        this.#refusing(error, request, response),
       );
       // Also of a call that is refused: a client that is still sending would not see the reply.
-      if (!request.readableEnded) await receive(request, 0);
-      if (this.#latencyMs > 0) await delay(this.#latencyMs);
+      if (!request.readableEnded) await receive(this.#link.incoming(request), 0);
+      await this.#link.latency();
       await send();
     } catch (error) {
       if (!request.socket.destroyed) {
@@ -64,12 +66,40 @@ export class Replies {
     if (path.startsWith(FILES_PATH)) return this.#file(method, path.slice(FILES_PATH.length), response);
 
     const { action, params } = this.#door.admit(method, path, query, headers.host ?? '');
-    if (action === 'InitUpload' || action === 'FinishUpload') await readNeedless(request, action);
+    if (action === 'InitUpload' || action === 'FinishUpload') await this.#readNeedless(request, action);
     const reply = await this.#calls.answer(action, params, (most) => {
       checkDeclared(request);
-      return receive(request, most);
+      return receive(this.#link.incoming(request), most);
     });
-    return () => sendJson(response, 200, reply);
+    return () => this.#send(response, 200, reply);
+  }
+
+  #refusing(error: unknown, request: IncomingMessage, response: ServerResponse): () => void {
+    // The connection broke in mid-body: there is nobody to tell.
+    if (request.socket.destroyed) throw error;
+    if (!(error instanceof Refusal)) report(error);
+    const { reply, status, allow } =
+      error instanceof Refusal
+        ? error
+        : new Refusal('internal', 'a fault of this service; its console tells more');
+    return () => this.#send(response, status, reply, allow);
+  }
+
+  #send(response: ServerResponse, status: number, reply: Reply, allow?: string): void {
+    this.#onReply(reply.code);
+    const json = Buffer.from(JSON.stringify(reply));
+    response.writeHead(status, {
+      'Content-Type': 'application/json; charset=utf-8',
+      'Content-Length': json.length,
+      ...(allow !== undefined && { Allow: allow }),
+    });
+    response.end(json);
+  }
+
+  async #readNeedless(request: IncomingMessage, action: string): Promise<void> {
+    const { length } = await receive(this.#link.incoming(request), 0);
+    if (length <= NEEDLESS_BODY_AT_MOST) return;
+    throw new Refusal('body', `${action} has no body, got one of at least ${length} bytes`, { canRetry: 0 });
   }
 
   /** So that the url of a stored file can be opened in a browser. Ranges are not served. */
@@ -83,36 +113,9 @@ export class Replies {
         'Content-Length': file.size,
       });
       if (method === 'HEAD') response.end();
-      else await pipeline(createReadStream(this.#library.path(file)), response);
+      else await pipeline(createReadStream(this.#library.path(file)), this.#link.outgoing(response));
     };
   }
-}
-
-function refusing(error: unknown, request: IncomingMessage, response: ServerResponse): () => void {
-  // The connection broke in mid-body: there is nobody to tell.
-  if (request.socket.destroyed) throw error;
-  if (!(error instanceof Refusal)) report(error);
-  const { reply, status, allow } =
-    error instanceof Refusal
-      ? error
-      : new Refusal('internal', 'a fault of this service; its console tells more');
-  return () => sendJson(response, status, reply, allow);
-}
-
-function sendJson(response: ServerResponse, status: number, reply: Reply, allow?: string): void {
-  const json = Buffer.from(JSON.stringify(reply));
-  response.writeHead(status, {
-    'Content-Type': 'application/json; charset=utf-8',
-    'Content-Length': json.length,
-    ...(allow !== undefined && { Allow: allow }),
-  });
-  response.end(json);
-}
-
-async function readNeedless(request: IncomingMessage, action: string): Promise<void> {
-  const { length } = await receive(request, 0);
-  if (length <= NEEDLESS_BODY_AT_MOST) return;
-  throw new Refusal('body', `${action} has no body, got one of at least ${length} bytes`, { canRetry: 0 });
 }
 
 /** "Body: exactly `dataSize` bytes, `Content-Length` set." */

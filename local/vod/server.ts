@@ -1,9 +1,11 @@
 import { createServer } from 'node:http';
 import type { Secrets } from '../../lib/vod/sign.ts';
+import { createLink, type Link } from '../link.ts';
 import { type Listening, listen } from '../listen.ts';
 import { Calls } from './calls.ts';
 import { Door } from './door.ts';
 import { Library, type StoredFile } from './library.ts';
+import type { QuotaOptions } from './quota.ts';
 import { Replies } from './replies.ts';
 import { Uploads } from './uploads.ts';
 
@@ -15,10 +17,11 @@ export type VodOptions = Readonly<{
   secrets: Secrets;
   /** The host that clients sign for; the Host header may be anything. */
   signedHost: string;
-  /** Added to every request before it is answered. */
-  latencyMs?: number;
-  /** A minute may be made shorter for tests; the calls within it stay as many. */
-  quota?: Readonly<{ minuteMs: number }> | false;
+  link?: Link;
+  /** A minute may be made shorter for tests; the calls within it stay as many, but for `parts`. */
+  quota?: QuotaOptions | false;
+  /** Hears the code of every reply. */
+  onReply?: (code: number) => void;
   now?: () => number;
 }>;
 
@@ -33,7 +36,7 @@ const LARGEST_HEADER = 64 * 1024;
 
 /** Starts the local VOD service. What it refuses, and with which codes, is told in `refusal.ts`. */
 export async function startVod(options: VodOptions): Promise<Vod> {
-  const { dir, port, now = Date.now, latencyMs = 0, quota = { minuteMs: 60_000 } } = options;
+  const { dir, port, now = Date.now, quota = { minuteMs: 60_000 }, onReply = () => {} } = options;
   const opened = Promise.withResolvers<Replies>();
   const busy = new Set<Promise<void>>();
   const server = createServer(
@@ -52,7 +55,9 @@ export async function startVod(options: VodOptions): Promise<Vod> {
     const library = await Library.open(dir, listening.endpoint);
     const uploads = await Uploads.open(`${dir}/uploads`, library);
     const door = new Door({ ...options, quota, now });
-    opened.resolve(new Replies(door, new Calls(library, uploads, now), library, latencyMs));
+    opened.resolve(
+      new Replies(door, new Calls(library, uploads, now), library, createLink(options.link), onReply),
+    );
     const close = async () => {
       await listening.close();
       await Promise.all(busy);

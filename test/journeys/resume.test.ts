@@ -79,8 +79,8 @@ test('a process that is killed while it sends goes on at the next start with the
 });
 
 test('with little time for each invocation the result is the same', async () => {
-  const world = await newStack({ timeLimitMs: 1000 });
-  const body = bytesOf(100 * MIB);
+  const world = await newStack({ timeLimitMs: 2000 });
+  const body = bytesOf(80 * MIB);
   await world.put('film.mp4', body);
   // A Finish that was cut off after its write-back is repeated, while the write-back's own event is looked at.
   const uploads = (await world.results()).filter(({ outcome }) => outcome === 'uploaded');

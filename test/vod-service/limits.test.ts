@@ -48,7 +48,7 @@ describe('quota', () => {
   });
 
   test('10,000 parts within a minute, and nothing is said of pictures', () => {
-    const quota = new Quota(60_000);
+    const quota = new Quota({ minuteMs: 60_000 });
     const waits = (action: string, calls: number) =>
       Array.from({ length: calls }, () => quota.take(action, 5));
     expect(waits('UploadPart', 10_000).filter((wait) => wait > 0)).toEqual([]);

@@ -1,0 +1,114 @@
+import {
+  GetObjectTaggingCommand,
+  ListMultipartUploadsCommand,
+  ListObjectVersionsCommand,
+  PutBucketVersioningCommand,
+} from '@aws-sdk/client-s3';
+import { expect, onTestFinished, test } from 'vitest';
+import { watchProgress } from '../../lib/progress.ts';
+import { BUCKET, bytesOf, newStack, sha1, type World } from '../support/stack.ts';
+
+/** The fileId on objects too large for one copy, and on those that are not rewritten. */
+
+const MIB = 1024 ** 2;
+const IN_PARTS = { env: { COPY_LIMIT_BYTES: String(5 * MIB) } };
+
+const about = {
+  ContentType: 'video/mp4',
+  CacheControl: 'max-age=60',
+  ContentLanguage: 'de',
+  StorageClass: 'STANDARD_IA',
+  ServerSideEncryption: 'AES256',
+} as const;
+
+const tagsOf = async (world: World, key: string): Promise<Record<string, string>> => {
+  const { TagSet = [] } = await world.s3.send(new GetObjectTaggingCommand({ Bucket: BUCKET, Key: key }));
+  return Object.fromEntries(TagSet.map(({ Key = '', Value = '' }) => [Key, Value]));
+};
+
+/** The ETags of the objects whose bytes are hashed from now on. */
+const hashed = (): Set<string> => {
+  const etags = new Set<string>();
+  onTestFinished(watchProgress(({ stage, pin }) => void (stage === 'hash' && etags.add(pin.etag))));
+  return etags;
+};
+
+test('a copy in parts keeps everything else, and its own event is answered without a read', async () => {
+  const world = await newStack(IN_PARTS);
+  const etags = hashed();
+  const body = bytesOf(12 * MIB + 5);
+  await world.put('film.mp4', body, {
+    ...about,
+    Metadata: { mine: 'kept' },
+    Tagging: 'a=1&b=x%20y',
+    ACL: 'public-read',
+    ChecksumAlgorithm: 'CRC64NVME',
+  });
+  const [first, echo, ...more] = await world.results();
+  expect(first).toMatchObject({ outcome: 'uploaded', sha1: sha1(body) });
+  expect(echo).toMatchObject({ outcome: 'unchanged', fileId: first?.fileId });
+  expect(more).toEqual([]);
+  const head = await world.head('film.mp4');
+  expect(head).toMatchObject({ ...about, ContentLength: body.length, ETag: expect.stringMatching(/-3"$/) });
+  expect(head.Metadata).toMatchObject({ mine: 'kept', 'vod-file-id': first?.fileId });
+  expect(await tagsOf(world, 'film.mp4')).toEqual({ a: '1', b: 'x y' });
+  expect([...etags]).toEqual([head.Metadata?.['vod-etag']]);
+  const { Uploads = [] } = await world.s3.send(new ListMultipartUploadsCommand({ Bucket: BUCKET }));
+  expect(Uploads).toEqual([]);
+});
+
+test('where S3 keeps no checksum of the whole, its own event ends after one more look at the bytes', async () => {
+  const world = await newStack(IN_PARTS);
+  await world.put('film.mp4', bytesOf(11 * MIB));
+  const results = await world.results();
+  expect(results.map(({ outcome }) => outcome)).toEqual(['uploaded', 'unchanged']);
+  expect(new Set(results.map(({ fileId }) => fileId)).size).toBe(1);
+});
+
+test('mode tags: no rewrite, no new version, and a look at it again finds it unchanged', async () => {
+  const world = await newStack({ env: { WRITE_BACK: 'tags' } });
+  const versioning = { Status: 'Enabled' } as const;
+  await world.s3.send(
+    new PutBucketVersioningCommand({ Bucket: BUCKET, VersioningConfiguration: versioning }),
+  );
+  const body = bytesOf(1000);
+  await world.put('film.mp4', body, { Tagging: 'mine=kept' });
+  await world.idle();
+  await world.trigger({ bucket: BUCKET, key: 'film.mp4' });
+  const [first, again, ...more] = await world.results();
+  expect(first).toMatchObject({ outcome: 'uploaded' });
+  expect(again).toMatchObject({ outcome: 'unchanged', fileId: first?.fileId });
+  expect(more).toEqual([]);
+  expect(await tagsOf(world, 'film.mp4')).toMatchObject({
+    mine: 'kept',
+    'vod-file-id': first?.fileId,
+    'vod-sha1': sha1(body),
+    'vod-url': first?.url,
+  });
+  const { Versions = [] } = await world.s3.send(new ListObjectVersionsCommand({ Bucket: BUCKET }));
+  expect(Versions).toHaveLength(1);
+  expect((await world.head('film.mp4')).Metadata).toEqual({});
+});
+
+test('an archived object gets its fileId as tags, and the outcome says why', async () => {
+  const world = await newStack();
+  const body = bytesOf(1000);
+  await world.put('first.mp4', body);
+  await world.idle();
+  // It cannot be read; the SHA-1 that S3 holds of it is enough, since VOD has these bytes.
+  await world.put('archived.mp4', body, { StorageClass: 'GLACIER', ChecksumAlgorithm: 'SHA1' });
+  const result = (await world.results()).find(({ key }) => key === 'archived.mp4');
+  expect(result).toMatchObject({ outcome: 'instant', why: expect.stringContaining('archived (GLACIER)') });
+  expect(await tagsOf(world, 'archived.mp4')).toMatchObject({ 'vod-file-id': result?.fileId });
+});
+
+test('no room for tags: told how many there are, nothing written', async () => {
+  const world = await newStack({ env: { WRITE_BACK: 'tags' } });
+  const tags = Object.fromEntries(Array.from({ length: 8 }, (_, n) => [`t${n}`, 'x']));
+  await world.put('film.mp4', bytesOf(10), { Tagging: new URLSearchParams(tags).toString() });
+  await world.idle();
+  expect(world.ended).toMatchObject([
+    { status: 'FAILED', error: 'UnfitObject', cause: expect.stringMatching(/12.*10/) },
+  ]);
+  expect(await tagsOf(world, 'film.mp4')).toEqual(tags);
+});

@@ -1,0 +1,227 @@
+import { inspect } from 'node:util';
+import { GetParameterCommand, ParameterNotFound, SSMClient } from '@aws-sdk/client-ssm';
+import { mockClient } from 'aws-sdk-client-mock';
+import fc from 'fast-check';
+import { beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest';
+import { triggerSettings, uploadSettings, vodSecrets } from '../../lib/config.ts';
+import { InvalidSetting } from '../../lib/errors.ts';
+import { failureOf } from './values.ts';
+
+describe('the settings of the upload', () => {
+  test('without any: the real service, the real S3, no options', () => {
+    const { s3Endpoint, vod, defaults } = uploadSettings({});
+    expect(s3Endpoint).toBe(undefined);
+    expect({ ...vod, endpoint: vod.endpoint.href }).toEqual({
+      endpoint: 'https://vod2.qcloud.com/v2/index.php',
+      host: 'vod2.qcloud.com',
+      region: 'gz',
+    });
+    expect(defaults).toEqual({});
+  });
+
+  test('each as set', () => {
+    const { s3Endpoint, vod, defaults } = uploadSettings({
+      S3_ENDPOINT: 'http://127.0.0.1:9000',
+      VOD_ENDPOINT: 'http://127.0.0.1:9001/v3/index.php',
+      VOD_HOST: 'vod.example.com',
+      VOD_REGION: 'sh',
+      VOD_CLASS_ID: '3',
+    });
+    expect(s3Endpoint).toBe('http://127.0.0.1:9000');
+    expect({ ...vod, endpoint: vod.endpoint.href }).toEqual({
+      endpoint: 'http://127.0.0.1:9001/v3/index.php',
+      host: 'vod.example.com',
+      region: 'sh',
+    });
+    expect(defaults).toEqual({ classId: 3 });
+  });
+
+  test('set to nothing is not set', () => {
+    const empty = { S3_ENDPOINT: '', VOD_ENDPOINT: '', VOD_HOST: '', VOD_REGION: '', VOD_CLASS_ID: '' };
+    expect(uploadSettings(empty)).toEqual(uploadSettings({}));
+  });
+
+  test('an endpoint without a path means the usual one', () => {
+    const { vod } = uploadSettings({ VOD_ENDPOINT: 'http://127.0.0.1:9001' });
+    expect(vod.endpoint.href).toBe('http://127.0.0.1:9001/v2/index.php');
+  });
+
+  test('how to write back: onto the object’s metadata, in copies as large as S3 makes them, unless set', () => {
+    expect(uploadSettings({}).writeBack).toEqual({ mode: 'metadata', maxCopyBytes: 5 * 1024 ** 3 });
+    expect(uploadSettings({ WRITE_BACK: '', COPY_LIMIT_BYTES: '' }).writeBack).toEqual(
+      uploadSettings({}).writeBack,
+    );
+    expect(uploadSettings({ WRITE_BACK: 'tags', COPY_LIMIT_BYTES: '5242880' }).writeBack).toEqual({
+      mode: 'tags',
+      maxCopyBytes: 5_242_880,
+    });
+  });
+
+  test.each([
+    ['S3_ENDPOINT', 'localhost'],
+    ['S3_ENDPOINT', 'ftp://127.0.0.1'],
+    ['VOD_ENDPOINT', 'vod2.qcloud.com'],
+    ['VOD_ENDPOINT', 'https://'],
+    ['VOD_HOST', 'https://vod2.qcloud.com'],
+    ['VOD_HOST', 'vod2.qcloud.com/v2'],
+    ['VOD_REGION', 'g z'],
+    ['VOD_CLASS_ID', 'first'],
+    ['WRITE_BACK', 'both'],
+    ['COPY_LIMIT_BYTES', '5 GB'],
+    ['COPY_LIMIT_BYTES', '5242879'],
+    ['COPY_LIMIT_BYTES', '-5242880'],
+    ['COPY_LIMIT_BYTES', '9'.repeat(30)],
+    ['VOD_TRANSCODE', 'maybe'],
+  ])('%s=%s is refused by name', (name, value) => {
+    expect(() => uploadSettings({ [name]: value })).toThrow(InvalidSetting);
+    expect(() => uploadSettings({ [name]: value })).toThrow(`setting ${name}: `);
+  });
+});
+
+describe('the setting of the trigger', () => {
+  const arn = 'arn:aws:states:eu-central-1:123456789012:stateMachine:upload';
+
+  test('is the state machine', () => {
+    expect(triggerSettings({ STATE_MACHINE_ARN: arn })).toEqual({ stateMachineArn: arn });
+  });
+
+  test.each([{}, { STATE_MACHINE_ARN: '' }, { STATE_MACHINE_ARN: 'upload' }])(
+    '%j is refused by name',
+    (env) => {
+      expect(() => triggerSettings(env)).toThrow(InvalidSetting);
+      expect(() => triggerSettings(env)).toThrow('setting STATE_MACHINE_ARN: ');
+    },
+  );
+});
+
+describe('the secrets', () => {
+  const ssm = mockClient(SSMClient);
+  beforeEach(() => void ssm.reset());
+  const SECRETS = { VOD_SECRET_ID: 'id-4711', VOD_SECRET_KEY: 'key-4712' };
+  const holds = (Name: string, Value: string) =>
+    ssm.on(GetParameterCommand, { Name, WithDecryption: true }).resolves({ Parameter: { Value } });
+
+  test('from the environment', async () => {
+    expect(await vodSecrets(SECRETS)).toEqual({ secretId: 'id-4711', secretKey: 'key-4712' });
+    expect(await vodSecrets({ ...SECRETS, VOD_TOKEN: 'token-4713' })).toEqual({
+      secretId: 'id-4711',
+      secretKey: 'key-4712',
+      token: 'token-4713',
+    });
+    expect(await vodSecrets({ ...SECRETS, VOD_TOKEN: '' })).toEqual({
+      secretId: 'id-4711',
+      secretKey: 'key-4712',
+    });
+    expect(ssm.calls()).toEqual([]);
+  });
+
+  test('from the parameter store, decrypted, which goes before the environment, and is asked once', async () => {
+    holds('/stored/id', 'stored-id');
+    holds('/stored/key', 'stored-key');
+    holds('/stored/token', 'stored-token');
+    const env = {
+      ...SECRETS,
+      VOD_SECRET_ID_PARAMETER: '/stored/id',
+      VOD_SECRET_KEY_PARAMETER: '/stored/key',
+      VOD_TOKEN_PARAMETER: '/stored/token',
+    };
+    const stored = { secretId: 'stored-id', secretKey: 'stored-key', token: 'stored-token' };
+    expect([await vodSecrets(env), await vodSecrets(env)]).toEqual([stored, stored]);
+    expect(ssm.commandCalls(GetParameterCommand)).toHaveLength(3);
+  });
+
+  test('a parameter’s name that is empty is not set', async () => {
+    const env = { ...SECRETS, VOD_SECRET_ID_PARAMETER: '', VOD_SECRET_KEY_PARAMETER: '' };
+    expect(await vodSecrets(env)).toEqual({ secretId: 'id-4711', secretKey: 'key-4712' });
+    expect(ssm.calls()).toEqual([]);
+  });
+
+  test('a changed parameter is seen after five minutes, not before', async () => {
+    vi.useFakeTimers({ toFake: ['Date'] });
+    onTestFinished(() => void vi.useRealTimers());
+    const env = { ...SECRETS, VOD_SECRET_KEY_PARAMETER: '/changed/key' };
+    const keyAfter = async (ms: number) => {
+      vi.setSystemTime(Date.now() + ms);
+      return (await vodSecrets(env)).secretKey;
+    };
+    holds('/changed/key', 'old');
+    expect(await keyAfter(0)).toBe('old');
+    holds('/changed/key', 'new');
+    expect([await keyAfter(299_000), await keyAfter(1_001)]).toEqual(['old', 'new']);
+  });
+
+  test('a parameter store that does not answer may be asked again', async () => {
+    ssm
+      .on(GetParameterCommand, { Name: '/slow' })
+      .rejects(Object.assign(new Error('slow'), { name: 'TimeoutError' }));
+    const error = await failureOf(vodSecrets({ ...SECRETS, VOD_SECRET_KEY_PARAMETER: '/slow' }));
+    expect(error).toMatchObject({ name: 'SettingUnavailable', message: expect.stringContaining('/slow') });
+  });
+
+  test('none is ever in a message, whatever else is wrong', async () => {
+    const anySecret = fc.stringMatching(/^[A-Za-z0-9+/=]{12,40}$/);
+    const wrong = fc.constantFrom<Record<string, string>>(
+      { VOD_SECRET_ID: '' },
+      { VOD_SECRET_KEY: '' },
+      { VOD_SECRET_ID_PARAMETER: '/refused' },
+      { VOD_SECRET_KEY_PARAMETER: '/refused' },
+      { VOD_TOKEN_PARAMETER: '/refused' },
+      { VOD_HOST: 'no host' },
+      { VOD_ENDPOINT: 'nowhere' },
+      { VOD_CLASS_ID: 'seven' },
+    );
+    ssm
+      .on(GetParameterCommand, { Name: '/refused' })
+      .rejects(Object.assign(new Error('not allowed'), { name: 'AccessDeniedException' }));
+    await fc.assert(
+      fc.asyncProperty(fc.tuple(anySecret, anySecret, anySecret), wrong, async (secrets, change) => {
+        const [VOD_SECRET_ID, VOD_SECRET_KEY, VOD_TOKEN] = secrets;
+        const env = { VOD_SECRET_ID, VOD_SECRET_KEY, VOD_TOKEN, ...change };
+        const start = async () => [uploadSettings(env), await vodSecrets(env)];
+        const error = await failureOf(start());
+        expect(error.name).toBe('InvalidSetting');
+        for (const secret of secrets) expect(inspect(error, { depth: 9 })).not.toContain(secret);
+      }),
+    );
+  });
+
+  test.each(['VOD_SECRET_ID', 'VOD_SECRET_KEY'])(
+    'without %s: told what to set, and no value of the others',
+    async (name) => {
+      for (const value of [undefined, '']) {
+        const { name: kind, message } = await failureOf(
+          vodSecrets({ ...SECRETS, VOD_TOKEN: 'token-4713', [name]: value }),
+        );
+        expect(kind).toBe('InvalidSetting');
+        expect(message).toContain(`setting ${name} is missing: set it, or ${name}_PARAMETER`);
+        expect(message).not.toMatch(/471\d/);
+      }
+    },
+  );
+
+  test('a parameter that cannot be read is named, with its setting; no value is', async () => {
+    holds('/unread/id', 'stored-id-4714');
+    ssm
+      .on(GetParameterCommand, { Name: '/unread/key' })
+      .rejects(new ParameterNotFound({ message: 'UnknownError', $metadata: {} }));
+    const env = {
+      ...SECRETS,
+      VOD_SECRET_ID_PARAMETER: '/unread/id',
+      VOD_SECRET_KEY_PARAMETER: '/unread/key',
+    };
+    const error = await failureOf(vodSecrets(env));
+    expect(error.name).toBe('InvalidSetting');
+    expect(error.message).toContain(
+      'parameter /unread/key (setting VOD_SECRET_KEY_PARAMETER) cannot be read: ParameterNotFound',
+    );
+    expect(inspect(error, { depth: 9 })).not.toMatch(/471\d/);
+  });
+
+  test.each(['', undefined])('a parameter that holds nothing (%j): as one that is missing', async (Value) => {
+    const Name = `/empty/${String(Value)}`;
+    ssm.on(GetParameterCommand, { Name }).resolves({ Parameter: { ...(Value !== undefined && { Value }) } });
+    const { VOD_SECRET_ID } = SECRETS;
+    const { name, message } = await failureOf(vodSecrets({ VOD_SECRET_ID, VOD_SECRET_KEY_PARAMETER: Name }));
+    expect([name, message]).toEqual(['InvalidSetting', expect.stringContaining('VOD_SECRET_KEY')]);
+  });
+});

@@ -1,0 +1,67 @@
+import {
+  CompleteMultipartUploadCommand,
+  CreateMultipartUploadCommand,
+  type CreateMultipartUploadCommandInput,
+  HeadObjectCommand,
+  PutObjectCommand,
+  type PutObjectCommandInput,
+  type S3Client,
+  UploadPartCommand,
+} from '@aws-sdk/client-s3';
+import { afterAll, beforeAll, vi } from 'vitest';
+import { createS3Client, find } from '../../lib/source.ts';
+import { CREDENTIALS, useS3 } from '../s3/local-s3.ts';
+
+export { BUCKET, VERSIONED } from '../s3/local-s3.ts';
+
+export const never = new AbortController().signal;
+
+/** The chain's own S3 client takes its credentials from the environment. */
+export function useCredentials(): void {
+  beforeAll(() => {
+    vi.stubEnv('AWS_ACCESS_KEY_ID', CREDENTIALS.accessKeyId);
+    vi.stubEnv('AWS_SECRET_ACCESS_KEY', CREDENTIALS.secretAccessKey);
+    vi.stubEnv('AWS_REGION', 'eu-central-1');
+  });
+  afterAll(() => void vi.unstubAllEnvs());
+}
+
+/** The local S3, with the chain's own client for it and what tests do to objects. */
+export function useStore() {
+  useCredentials();
+  const s3 = useS3();
+  let client: S3Client | undefined;
+  beforeAll(() => {
+    client = createS3Client({ endpoint: s3.endpoint });
+  });
+  afterAll(() => client?.destroy());
+
+  const store = {
+    get client(): S3Client {
+      if (!client) throw new Error('not started');
+      return client;
+    },
+    events: s3.events,
+    endpoint: () => s3.endpoint,
+    put: (Bucket: string, Key: string, Body: Buffer | string, more: Partial<PutObjectCommandInput> = {}) =>
+      s3.client.send(new PutObjectCommand({ Bucket, Key, Body, ...more })),
+    /** As a multipart object: its ETag is no MD5. */
+    putInParts: async (
+      Bucket: string,
+      Key: string,
+      Body: Buffer | string,
+      more: Partial<CreateMultipartUploadCommandInput> = {},
+    ) => {
+      const { UploadId } = await s3.client.send(new CreateMultipartUploadCommand({ Bucket, Key, ...more }));
+      const part = { Bucket, Key, UploadId, PartNumber: 1 };
+      const { ETag } = await s3.client.send(new UploadPartCommand({ ...part, Body }));
+      const MultipartUpload = { Parts: [{ ETag, PartNumber: 1 }] };
+      return s3.client.send(new CompleteMultipartUploadCommand({ Bucket, Key, UploadId, MultipartUpload }));
+    },
+    head: (Bucket: string, Key: string) =>
+      s3.client.send(new HeadObjectCommand({ Bucket, Key, ChecksumMode: 'ENABLED' })),
+    find: (bucket: string, key: string) => find(store.client, { bucket, key }, never),
+    send: s3,
+  };
+  return store;
+}

@@ -1,0 +1,48 @@
+import { afterEach, expect } from 'vitest';
+import type { PartInput, PartOutput, Pin } from '../../lib/job.ts';
+import { batchOf, partsOf, rangeOf } from '../../lib/plan.ts';
+import type { Vod } from '../../lib/vod/client.ts';
+import { sha1 } from '../lib/values.ts';
+import { bytesOf } from './stack.ts';
+
+/** A film in sixty small parts, of 100 bytes, the last one shorter; and a VOD that takes them. */
+
+export const film = bytesOf(5_970);
+export const bounds = { sha1: sha1(film), size: film.length, partSize: 100 };
+export const ALL: readonly number[] = Array.from({ length: 60 }, (_, part) => part);
+
+export const bytesIn = (parts: readonly number[]): number =>
+  parts.reduce((sum, part) => sum + rangeOf(part, bounds).size, 0);
+
+export const inputFor = (pin: Pin, parts: readonly number[], more: Partial<PartInput> = {}): PartInput => {
+  const start = { execution: 'the name of it', sent: { parts: 0, bytes: 0 }, pin, upload: bounds };
+  return { ...start, batch: batchOf(parts), ...more };
+};
+
+export const left = ({ batch }: PartOutput): number[] => (batch ? partsOf(batch) : []);
+
+/** A VOD that takes a part when `act` lets it. It expects the very bytes of its place, and the test fails otherwise. */
+export function useTaking() {
+  const wrong: string[] = [];
+  afterEach(() => expect(wrong.splice(0)).toEqual([]));
+
+  return (act: (part: number, bytes: Uint8Array, signal: AbortSignal) => Promise<void> = async () => {}) => {
+    const taken: number[] = [];
+    const begun: number[] = [];
+    const flight = { now: 0, most: 0 };
+    const sendPart: Vod['sendPart'] = async (hash, { offset, size }, bytes, signal) => {
+      const part = offset / bounds.partSize;
+      begun.push(part);
+      flight.most = Math.max(flight.most, ++flight.now);
+      try {
+        await act(part, bytes, signal);
+        const right = film.subarray(offset, offset + size);
+        if (hash !== bounds.sha1 || !right.equals(bytes)) wrong.push(`part ${part} came with other bytes`);
+        taken.push(part);
+      } finally {
+        flight.now--;
+      }
+    };
+    return { vod: { sendPart }, taken, begun, flight };
+  };
+}

@@ -1,0 +1,58 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll } from 'vitest';
+import type { Services } from '../../lib/services.ts';
+import { createVod, type Vod } from '../../lib/vod/client.ts';
+import { WRITE_BACK } from '../../lib/writeback.ts';
+import { type Vod as Service, startVod } from '../../local/vod/server.ts';
+import { useStore } from '../lib/store.ts';
+import { Client, HOST, SECRETS } from '../vod-service/client.ts';
+
+/** Both ends of the journey for the tests of a file: S3 and VOD over HTTP, seen through the chain's own clients. */
+export function useEnds() {
+  const store = useStore();
+  let running: { dir: string; service: Service; vod: Vod; other: Client } | undefined;
+  beforeAll(async () => {
+    const dir = await mkdtemp(join(tmpdir(), 'ends-'));
+    const service = await startVod({ dir, port: 0, secrets: SECRETS, signedHost: HOST, quota: false });
+    const vod = createVod({
+      endpoint: new URL('/v2/index.php', service.endpoint),
+      host: HOST,
+      region: 'gz',
+      secrets: SECRETS,
+    });
+    running = { dir, service, vod, other: new Client(service.endpoint) };
+  });
+  afterAll(async () => {
+    if (!running) return;
+    running.vod.close();
+    running.other.close();
+    await running.service.close();
+    await rm(running.dir, { recursive: true, force: true, maxRetries: 3 });
+  });
+  const started = () => {
+    if (!running) throw new Error('not started');
+    return running;
+  };
+  return {
+    store,
+    /** Somebody else who speaks to the same account. */
+    get other(): Client {
+      return started().other;
+    },
+    files: () => started().service.files(),
+    /** What the steps work with; `vod` may behave in another way where a test says so. */
+    services: (vod: Partial<Vod> = {}): Services => ({
+      s3: store.client,
+      vod: { ...started().vod, ...vod },
+      defaults: {},
+      writeBack: WRITE_BACK,
+    }),
+  };
+}
+
+/** For calls that a test says are not made. */
+export const notAsked = (): never => {
+  throw new Error('VOD was asked though there was no need to');
+};

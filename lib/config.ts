@@ -4,6 +4,7 @@ import { InvalidInput, InvalidSetting, reasonOf, SettingUnavailable } from './er
 import type { Options } from './job.ts';
 import { optionsFromEnvironment } from './options.ts';
 import { explain } from './parse.ts';
+import type { QuotaOptions } from './quota.ts';
 import type { VodSettings } from './vod/client.ts';
 import { WRITE_BACK, type WriteBackSettings } from './writeback.ts';
 
@@ -16,6 +17,7 @@ export type UploadSettings = Readonly<{
   vod: Omit<VodSettings, 'secrets'>;
   defaults: Options;
   writeBack: WriteBackSettings;
+  quota: Omit<QuotaOptions, 'account'>;
 }>;
 
 const HttpUrl = v.pipe(
@@ -26,37 +28,41 @@ const HttpUrl = v.pipe(
 /** Parts of a copy are at least this large, but for the last. */
 const MIN_COPY_LIMIT_BYTES = 5 * 1024 ** 2;
 
+const whole = (least: number, most: number) =>
+  v.pipe(v.string(), v.digits(), v.transform(Number), v.minValue(least), v.maxValue(most));
+
 const UploadEnvironment = v.object({
   S3_ENDPOINT: v.optional(HttpUrl),
   VOD_ENDPOINT: v.optional(HttpUrl, 'https://vod2.qcloud.com/v2/index.php'),
   VOD_HOST: v.optional(v.pipe(v.string(), v.regex(/^[a-z0-9.-]+$/i)), 'vod2.qcloud.com'),
   WRITE_BACK: v.optional(v.picklist(['metadata', 'tags']), WRITE_BACK.mode),
   COPY_LIMIT_BYTES: v.optional(
-    v.pipe(
-      v.string(),
-      v.digits(),
-      v.transform(Number),
-      v.minValue(MIN_COPY_LIMIT_BYTES),
-      v.maxValue(WRITE_BACK.maxCopyBytes),
-    ),
+    whole(MIN_COPY_LIMIT_BYTES, WRITE_BACK.maxCopyBytes),
     String(WRITE_BACK.maxCopyBytes),
   ),
+  QUOTA_TABLE: v.optional(v.pipe(v.string(), v.regex(/^[A-Za-z0-9_.-]{3,255}$/))),
+  QUOTA_CALLS: v.optional(whole(100, 1_000_000), '100'),
+  QUOTA_PARTS: v.optional(whole(100, 1_000_000), '10000'),
+  QUOTA_MINUTE_MS: v.optional(whole(100, 60_000), '60000'),
   VOD_REGION: v.optional(v.pipe(v.string(), v.regex(/^[a-z0-9-]+$/i)), 'gz'),
 });
 
 /** @throws {InvalidSetting} naming the variable */
 export function uploadSettings(env: Environment): UploadSettings {
-  const { S3_ENDPOINT, VOD_ENDPOINT, VOD_HOST, VOD_REGION, WRITE_BACK, COPY_LIMIT_BYTES } = read(
-    UploadEnvironment,
-    env,
-  );
-  const endpoint = new URL(VOD_ENDPOINT);
+  const set = read(UploadEnvironment, env);
+  const endpoint = new URL(set.VOD_ENDPOINT);
   if (endpoint.pathname === '/') endpoint.pathname = '/v2/index.php';
   return {
-    s3Endpoint: S3_ENDPOINT,
-    vod: { endpoint, host: VOD_HOST, region: VOD_REGION },
+    s3Endpoint: set.S3_ENDPOINT,
+    vod: { endpoint, host: set.VOD_HOST, region: set.VOD_REGION },
     defaults: defaultOptions(env),
-    writeBack: { mode: WRITE_BACK, maxCopyBytes: COPY_LIMIT_BYTES },
+    writeBack: { mode: set.WRITE_BACK, maxCopyBytes: set.COPY_LIMIT_BYTES },
+    quota: {
+      table: set.QUOTA_TABLE,
+      callsPerMinute: set.QUOTA_CALLS,
+      partsPerMinute: set.QUOTA_PARTS,
+      minuteMs: set.QUOTA_MINUTE_MS,
+    },
   };
 }
 

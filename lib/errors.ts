@@ -51,7 +51,7 @@ export class VodUnavailable extends ChainError {
   override readonly name = 'VodUnavailable';
 }
 
-/** The account's quota is used up for now (code 4400). The state machine waits, then repeats. */
+/** The account's quota is used up for now, or nobody can say whether it is. The state machine waits, then repeats. */
 export class QuotaExceeded extends ChainError {
   override readonly name = 'QuotaExceeded';
 }

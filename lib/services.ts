@@ -2,6 +2,7 @@ import type { S3Client } from '@aws-sdk/client-s3';
 import { SFNClient } from '@aws-sdk/client-sfn';
 import { type Environment, uploadSettings, vodSecrets } from './config.ts';
 import type { Options } from './job.ts';
+import { createQuota, type Quota } from './quota.ts';
 import { createS3Client } from './source.ts';
 import { createVod, type Vod } from './vod/client.ts';
 import type { WriteBackSettings } from './writeback.ts';
@@ -12,9 +13,10 @@ import type { WriteBackSettings } from './writeback.ts';
  */
 export type Services = Readonly<{ s3: S3Client; vod: Vod; defaults: Options; writeBack: WriteBackSettings }>;
 
-const upload = keptAs<Services>(({ s3, vod }) => {
+const upload = keptAs<Services & { quota: Quota }>(({ s3, vod, quota }) => {
   s3.destroy();
   vod.close();
+  quota.close();
 });
 const states = keptAs<SFNClient>((client) => client.destroy());
 
@@ -23,12 +25,16 @@ export async function servicesFor(env: Environment): Promise<Services> {
   const settings = uploadSettings(env);
   const secrets = await vodSecrets(env);
   const key = JSON.stringify([settings, secrets, env.AWS_ACCESS_KEY_ID, env.AWS_SECRET_ACCESS_KEY]);
-  return upload.get(key, () => ({
-    s3: createS3Client({ endpoint: settings.s3Endpoint }),
-    vod: createVod({ ...settings.vod, secrets }),
-    defaults: settings.defaults,
-    writeBack: settings.writeBack,
-  }));
+  return upload.get(key, () => {
+    const quota = createQuota({ ...settings.quota, account: secrets.secretId });
+    return {
+      s3: createS3Client({ endpoint: settings.s3Endpoint }),
+      vod: createVod({ ...settings.vod, secrets }, quota),
+      quota,
+      defaults: settings.defaults,
+      writeBack: settings.writeBack,
+    };
+  });
 }
 
 /** Milliseconds to connect, and to an answer. */

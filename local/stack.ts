@@ -146,6 +146,7 @@ async function startServices(
     VOD_ENDPOINT: vodEndpoint,
     VOD_SECRET_ID: secretId,
     VOD_SECRET_KEY: secretKey,
+    ...(quota && { QUOTA_MINUTE_MS: String(quota.minuteMs) }),
   };
   return { AWS_REGION: 'us-east-1', S3_ENDPOINT: '', ...given, ...local };
 }

@@ -124,6 +124,7 @@ test('each outside system has one adapter', () => {
     ['rewrite', 'services', 'source', 'tagging', 'writeback'].map((room) => `lib/${room}.ts`),
   );
   expect(users(deployed, '@aws-sdk/client-sfn')).toEqual(['lib/executions.ts', 'lib/services.ts']);
+  expect(users(deployed, '@aws-sdk/client-dynamodb')).toEqual(['lib/quota.ts']);
   expect(users(deployed, '@smithy/node-http-handler')).toEqual(['lib/source.ts', 'lib/vod/client.ts']);
 });
 
@@ -150,7 +151,7 @@ test('each setting that the code reads stands in the README, and the other way r
     );
   }
   const inConfig = [
-    ...read('lib/config.ts').matchAll(/\b((?:VOD|S3|COPY|WRITE)_[A-Z_]+|STATE_MACHINE_ARN)\b/g),
+    ...read('lib/config.ts').matchAll(/\b((?:VOD|S3|COPY|WRITE|QUOTA)_[A-Z_]+|STATE_MACHINE_ARN)\b/g),
   ].map(([, n = '']) => n);
   for (const name of new Set(inConfig)) expect(inReadme, name).toContain(name);
 });

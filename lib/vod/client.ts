@@ -7,6 +7,7 @@ import { PartRejected, QuotaExceeded, reasonOf, UploadLost, VodRefused, VodUnava
 import { FileId, type Options, type Sha1, type StoredFile } from '../job.ts';
 import { explain } from '../parse.ts';
 import type { HeldPart, Range } from '../plan.ts';
+import type { Quota } from '../quota.ts';
 import {
   ABOUT_THE_UPLOAD,
   describe,
@@ -82,7 +83,8 @@ const REPEATS = { retries: 4, minTimeout: 200, factor: 3, maxTimeout: 5_000, ran
 
 type Call = Readonly<{ action: Action; about: string; params: Params; body?: Uint8Array }>;
 
-export function createVod(settings: VodSettings): Vod {
+/** @param quota of the account: asked before each request */
+export function createVod(settings: VodSettings, quota: Quota): Vod {
   const agent = { keepAlive: true, maxSockets: 128 };
   // Without a redirect ever followed: a signed request goes to the configured host and nowhere else.
   const http = new NodeHttpHandler({ connectionTimeout: 5_000, httpAgent: agent, httpsAgent: agent });
@@ -94,10 +96,13 @@ export function createVod(settings: VodSettings): Vod {
   ): Promise<v.InferOutput<S>> {
     let last: Error | undefined;
     const attempt = async (): Promise<v.InferOutput<S>> => {
+      await quota.take(request.action, signal);
       const reply = await send(http, settings, request, signal);
       const parsed = v.safeParse(schema, reply);
       if (parsed.success) return parsed.output;
-      throw faultOf(request, reply, explain(parsed.issues));
+      const fault = faultOf(request, reply, explain(parsed.issues));
+      if (fault instanceof QuotaRefused) await quota.slowDown(request.action);
+      throw fault;
     };
     try {
       return await pRetry(attempt, {
@@ -105,7 +110,7 @@ export function createVod(settings: VodSettings): Vod {
         signal,
         shouldRetry: ({ error }) => {
           last = error;
-          return error instanceof VodUnavailable || error instanceof QuotaExceeded;
+          return error instanceof VodUnavailable || error instanceof QuotaRefused;
         },
       });
     } catch (error) {
@@ -272,6 +277,9 @@ function readStatus(request: Call, status: number, text: string): Reply {
   throw new VodUnavailable(`${at}: ${read.fault}`);
 }
 
+/** Refused by the service: somebody else uses the quota too. Repeated after a pause; a long wait is the state machine's. */
+class QuotaRefused extends QuotaExceeded {}
+
 /** The service cannot write or read what it holds of the upload: repeated, and when that does not help, begun again. */
 class StaleUpload extends VodUnavailable {}
 
@@ -288,7 +296,7 @@ function faultOf(request: Call, reply: Reply, shape: string): Error {
     case 'repeat':
       return ABOUT_THE_UPLOAD.has(reply.code) && !begins ? new StaleUpload(text) : new VodUnavailable(text);
     case 'wait':
-      return new QuotaExceeded(text);
+      return new QuotaRefused(text);
     case 'lost':
       return begins ? new VodUnavailable(text) : new UploadLost(text);
     case 'resend':

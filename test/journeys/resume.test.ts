@@ -8,6 +8,7 @@ import { expect, test } from 'vitest';
 import { Sha1 } from '../../lib/job.ts';
 import { createVod } from '../../lib/vod/client.ts';
 import { readJournal } from '../../local/vod/journal.ts';
+import { plentiful } from '../support/quota.ts';
 import { BUCKET, bytesOf, newFolder, newStack, sha1 } from '../support/stack.ts';
 
 /** Whatever ends the work before its time, the next start goes on with it and sends only what is missing. */
@@ -18,12 +19,9 @@ test('parts that VOD holds are not sent again, in the part size it goes on with'
   const world = await newStack();
   const body = bytesOf(2 * MIB + 100);
   const declared = v.parse(Sha1, sha1(body));
-  const vod = createVod({
-    endpoint: new URL(world.vodEndpoint),
-    host: 'vod2.qcloud.com',
-    region: 'gz',
-    secrets: { secretId: 'local-id', secretKey: 'local-key' },
-  });
+  const settings = { endpoint: new URL(world.vodEndpoint), host: 'vod2.qcloud.com', region: 'gz' };
+  const secrets = { secretId: 'local-id', secretKey: 'local-key' };
+  const vod = createVod({ ...settings, secrets }, plentiful());
   const { signal } = new AbortController();
   const file = { sha1: declared, size: body.length, fileName: 'x', fileType: 'mp4', options: {} };
   await vod.open(file, signal);

@@ -8,6 +8,7 @@ import type { Services } from '../../lib/services.ts';
 import { createS3Client } from '../../lib/source.ts';
 import { createVod } from '../../lib/vod/client.ts';
 import { notAsked, useEnds } from '../support/ends.ts';
+import { plentiful } from '../support/quota.ts';
 import { bytesOf } from '../support/stack.ts';
 import { HOST, SECRETS } from '../vod-service/client.ts';
 import { scripted } from './scripted.ts';
@@ -109,7 +110,7 @@ describe('a hash that was computed is not lost when VOD cannot be asked', () => 
       response.writeHead(503).end('busy', () => controller.abort(new OutOfTime('the time was over')));
     });
     const settings = { endpoint: new URL('/v2/index.php', endpoint), host: HOST, region: 'gz' };
-    const vod = createVod({ ...settings, secrets: SECRETS });
+    const vod = createVod({ ...settings, secrets: SECRETS }, plentiful());
     onTestFinished(() => vod.close());
     const output = await open(jobFor('down.mp4'), ends.services(vod), plenty(controller.signal));
     expect(output).toMatchObject({ next: 'hash', sha1: sha1('film') });

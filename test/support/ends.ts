@@ -8,6 +8,7 @@ import { WRITE_BACK } from '../../lib/writeback.ts';
 import { type Vod as Service, startVod } from '../../local/vod/server.ts';
 import { useStore } from '../lib/store.ts';
 import { Client, HOST, SECRETS } from '../vod-service/client.ts';
+import { plentiful } from './quota.ts';
 
 /** Both ends of the journey for the tests of a file: S3 and VOD over HTTP, seen through the chain's own clients. */
 export function useEnds() {
@@ -16,12 +17,8 @@ export function useEnds() {
   beforeAll(async () => {
     const dir = await mkdtemp(join(tmpdir(), 'ends-'));
     const service = await startVod({ dir, port: 0, secrets: SECRETS, signedHost: HOST, quota: false });
-    const vod = createVod({
-      endpoint: new URL('/v2/index.php', service.endpoint),
-      host: HOST,
-      region: 'gz',
-      secrets: SECRETS,
-    });
+    const endpoint = new URL('/v2/index.php', service.endpoint);
+    const vod = createVod({ endpoint, host: HOST, region: 'gz', secrets: SECRETS }, plentiful());
     running = { dir, service, vod, other: new Client(service.endpoint) };
   });
   afterAll(async () => {

@@ -1,6 +1,7 @@
 import type { ServerResponse } from 'node:http';
 import { onTestFinished } from 'vitest';
 import { createVod, type NewFile, type Vod, type VodSettings } from '../../../lib/vod/client.ts';
+import { plentiful } from '../../support/quota.ts';
 import { type Answer, scripted } from '../scripted.ts';
 import { sha1 } from '../values.ts';
 
@@ -40,13 +41,8 @@ export async function against(...answers: [Answer, ...Answer[]]) {
 
 export function connect(endpoint: string, more: Partial<VodSettings> = {}): Vod {
   const secrets = { secretId: 'the-id', secretKey: KEY };
-  const vod = createVod({
-    endpoint: new URL(endpoint),
-    host: 'vod2.qcloud.com',
-    region: 'gz',
-    secrets,
-    ...more,
-  });
+  const settings = { endpoint: new URL(endpoint), host: 'vod2.qcloud.com', region: 'gz', secrets, ...more };
+  const vod = createVod(settings, plentiful());
   onTestFinished(() => vod.close());
   return vod;
 }

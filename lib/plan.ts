@@ -31,7 +31,7 @@ export function* ranges(offset: number, size: number, step: number): Generator<R
 }
 
 /** Part numbers still to be sent. An entry of the list that is no part of this plan counts as not held: it is sent again. */
-export function missingParts(held: readonly HeldPart[], bounds: UploadBounds): number[] {
+export function missingParts(held: Iterable<HeldPart>, bounds: UploadBounds): number[] {
   const isHeld = new Uint8Array(partCount(bounds));
   for (const { offset, dataSize } of held) {
     const part = offset / bounds.partSize;

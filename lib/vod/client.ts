@@ -1,5 +1,5 @@
 import { createHash, randomInt } from 'node:crypto';
-import { HttpRequest } from '@smithy/core/protocols';
+import { HttpRequest, type HttpResponse } from '@smithy/core/protocols';
 import { NodeHttpHandler } from '@smithy/node-http-handler';
 import pRetry from 'p-retry';
 import * as v from 'valibot';
@@ -8,6 +8,7 @@ import { FileId, type Options, type Sha1, type StoredFile } from '../job.ts';
 import { explain } from '../parse.ts';
 import type { HeldPart, Range } from '../plan.ts';
 import type { Quota } from '../quota.ts';
+import { type Listing, readListing } from './listing.ts';
 import {
   ABOUT_THE_UPLOAD,
   describe,
@@ -54,7 +55,7 @@ export type Picture = Readonly<{
 /** `stored`: the service has the file already. `open`: it holds these parts, and wants all in this part size. */
 export type Opened =
   | { state: 'stored'; file: StoredFile }
-  | { state: 'open'; partSize: number; held: readonly HeldPart[] };
+  | { state: 'open'; partSize: number; held: Iterable<HeldPart> };
 
 export type Vod = Readonly<{
   /** `InitUpload`. @throws {VodRefused} also where the service wants a part size out of range */
@@ -93,13 +94,13 @@ export function createVod(settings: VodSettings, quota: Quota): Vod {
     schema: S,
     request: Call,
     signal: AbortSignal,
-  ): Promise<v.InferOutput<S>> {
+  ): Promise<{ reply: v.InferOutput<S>; parts: Listing }> {
     let last: Error | undefined;
-    const attempt = async (): Promise<v.InferOutput<S>> => {
+    const attempt = async (): Promise<{ reply: v.InferOutput<S>; parts: Listing }> => {
       await quota.take(request.action, signal);
-      const reply = await send(http, settings, request, signal);
+      const { reply, parts } = await send(http, settings, request, signal);
       const parsed = v.safeParse(schema, reply);
-      if (parsed.success) return parsed.output;
+      if (parsed.success) return { reply: parsed.output, parts };
       const fault = faultOf(request, reply, explain(parsed.issues));
       if (fault instanceof QuotaRefused) await quota.slowDown(request.action);
       throw fault;
@@ -121,7 +122,7 @@ export function createVod(settings: VodSettings, quota: Quota): Vod {
 
   return {
     async open(file, signal) {
-      const reply = await call(
+      const { reply, parts } = await call(
         OpenReply,
         {
           action: 'InitUpload',
@@ -134,7 +135,7 @@ export function createVod(settings: VodSettings, quota: Quota): Vod {
         case 0:
           return { state: 'open', partSize: PART_SIZE, held: [] };
         case 1:
-          return { state: 'open', partSize: agreedPartSize(reply, file), held: reply.listParts };
+          return { state: 'open', partSize: agreedPartSize(reply.dataSize, parts, file), held: parts };
         case 2:
           return { state: 'stored', file: storedFile(reply, file.sha1) };
       }
@@ -149,7 +150,8 @@ export function createVod(settings: VodSettings, quota: Quota): Vod {
 
     async finish(sha1, signal) {
       const request: Call = { action: 'FinishUpload', about: `SHA-1 ${sha1}`, params: { fileSha: sha1 } };
-      return storedFile(await call(FinishReply, request, signal), sha1);
+      const { reply } = await call(FinishReply, request, signal);
+      return storedFile(reply, sha1);
     },
 
     async sendCover({ sha1, bytes, fileName, fileType, coverOf }, signal) {
@@ -161,7 +163,7 @@ export function createVod(settings: VodSettings, quota: Quota): Vod {
         'extra.fileId': coverOf,
       };
       const about = `${fileName}.${fileType}, ${size} bytes, as the cover of ${coverOf}`;
-      const reply = await call(
+      const { reply } = await call(
         SmallFileReply,
         { action: 'SmallFileUpload', about, params, body: bytes },
         signal,
@@ -194,10 +196,8 @@ function optionParams({ tags = [], classId, transcode, screenshot, watermark }: 
 }
 
 /** The part size that the upload goes on with: the service's word, else what the listed parts show, else what was asked. */
-function agreedPartSize(reply: Extract<OpenReply, { code: 1 }>, file: NewFile): number {
-  // Only the last part may be shorter: of the others, any tells the part size.
-  const whole = reply.listParts.filter(({ offset, dataSize }) => offset + dataSize < file.size);
-  const partSize = reply.dataSize ?? whole[0]?.dataSize ?? PART_SIZE;
+function agreedPartSize(said: number | undefined, parts: Iterable<HeldPart>, file: NewFile): number {
+  const partSize = said ?? sizeOfWholeParts(parts, file.size) ?? PART_SIZE;
   if (partSize < MIN_PART_SIZE || partSize > PART_SIZE) {
     throw new VodRefused(
       `InitUpload ${file.fileName}.${file.fileType}: expected a part size (dataSize) of ${MIN_PART_SIZE} to ${PART_SIZE} ` +
@@ -205,6 +205,12 @@ function agreedPartSize(reply: Extract<OpenReply, { code: 1 }>, file: NewFile): 
     );
   }
   return partSize;
+}
+
+/** Only the last part may be shorter: of the others, any tells the part size. */
+function sizeOfWholeParts(parts: Iterable<HeldPart>, size: number): number | undefined {
+  for (const { offset, dataSize } of parts) if (offset + dataSize < size) return dataSize;
+  return undefined;
 }
 
 const storedFile = (reply: { fileId: string; url: string }, sha1: Sha1): StoredFile => ({
@@ -219,7 +225,7 @@ async function send(
   settings: VodSettings,
   request: Call,
   signal: AbortSignal,
-): Promise<Reply> {
+): Promise<Answer> {
   const { action, params, body } = request;
   const { endpoint, host, region, secrets } = settings;
   const method = body ? 'POST' : 'GET';
@@ -249,8 +255,7 @@ async function send(
       }),
       { abortSignal: AbortSignal.any([signal, limit]) },
     );
-    const text = await readText(response.body);
-    return readStatus(request, response.statusCode, text);
+    return await readResponse(request, response);
   } catch (error) {
     signal.throwIfAborted();
     if (error instanceof VodRefused || error instanceof VodUnavailable) throw error;
@@ -261,18 +266,19 @@ async function send(
   }
 }
 
-async function readText(body: AsyncIterable<Uint8Array>): Promise<string> {
-  const chunks: Uint8Array[] = [];
-  for await (const chunk of body) chunks.push(chunk);
-  return Buffer.concat(chunks).toString('utf8');
-}
+/** A reply, with the parts that it lists. */
+type Answer = Readonly<{ reply: Reply; parts: Listing }>;
 
-function readStatus(request: Call, status: number, text: string): Reply {
+async function readResponse(request: Call, { statusCode: status, body }: HttpResponse): Promise<Answer> {
   const at = `${request.action} ${request.about}: HTTP ${status}`;
+  const { text, parts } = await readListing(body).catch((error: unknown) => {
+    if (!(error instanceof SyntaxError || error instanceof v.ValiError)) throw error;
+    throw new VodUnavailable(`${at}: unexpected reply: ${error.message}`, { cause: error });
+  });
   const read = readReply(text);
   if (status >= 500 || status === 429)
     throw new VodUnavailable(`${at}: ${JSON.stringify(text.slice(0, 80))}`);
-  if ('reply' in read) return read.reply;
+  if ('reply' in read) return { reply: read.reply, parts };
   if (status >= 300) throw new VodRefused(`${at}: ${read.fault}: check VOD_ENDPOINT`);
   throw new VodUnavailable(`${at}: ${read.fault}`);
 }

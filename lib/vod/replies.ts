@@ -17,13 +17,13 @@ export type Reply = v.InferOutput<typeof Reply>;
 
 const stored = { fileId: Digits, url: v.optional(v.string(), '') };
 
-/** Code 0: nothing is held. 1: some parts are (`dataSize`: the part size to go on with, where given). 2: all is stored. */
+/** Code 0: nothing is held. 1: some parts are (`dataSize`: the part size to go on with, where given; the list is read by `listing.ts`). 2: all is stored. */
 export const OpenReply = v.variant('code', [
   v.object({ code: v.literal(0) }),
   v.object({
     code: v.literal(1),
     dataSize: v.optional(Whole),
-    listParts: v.optional(v.array(v.object({ offset: Whole, dataSize: Whole })), []),
+    listParts: v.optional(v.array(v.unknown())),
   }),
   v.object({ code: v.literal(2), ...stored }),
 ]);

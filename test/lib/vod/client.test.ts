@@ -160,7 +160,8 @@ describe('an upload that was begun before goes on', () => {
 
   test('with the parts that the service lists', async () => {
     const listParts = [...held(half, 0, 5), last].map((part) => ({ ...part, dataSha: 'x' }));
-    expect(await open({ dataSize: half, listParts })).toEqual({
+    const opened = await open({ dataSize: half, listParts });
+    expect(opened.state === 'open' && { ...opened, held: [...opened.held] }).toEqual({
       state: 'open',
       partSize: half,
       held: [...held(half, 0, 5), last],

@@ -7,6 +7,7 @@ export async function* prefetch<T, R>(
   ahead: number,
   read: (item: T, signal: AbortSignal) => Promise<R>,
   signal: AbortSignal,
+  discard: (result: R) => void = () => {},
 ): AsyncGenerator<{ item: T; result: R }> {
   const stop = new AbortController();
   const either = AbortSignal.any([signal, stop.signal]);
@@ -31,6 +32,7 @@ export async function* prefetch<T, R>(
     }
   } finally {
     stop.abort();
-    await Promise.allSettled(running.map(({ reading }) => reading));
+    const unread = await Promise.allSettled(running.map(({ reading }) => reading));
+    for (const one of unread) if (one.status === 'fulfilled') discard(one.value);
   }
 }

@@ -1,4 +1,5 @@
 import pMap from 'p-map';
+import { giveBack, READ_BYTES, readBuffer } from './buffers.ts';
 import { type Deadline, OutOfTime } from './deadline.ts';
 import { ObjectChanged, ObjectGone, PartRejected, TimeLimitTooShort, UploadLost } from './errors.ts';
 import type { PartInput, PartOutput } from './job.ts';
@@ -8,8 +9,7 @@ import { report } from './progress.ts';
 import type { Services } from './services.ts';
 import { readRange } from './source.ts';
 
-/** Bytes of one ranged read (several parts), and how many are read ahead of the parts being sent. */
-const READ_BYTES = 4 * 1024 * 1024;
+/** How many ranged reads (of several parts each) are ahead of the parts being sent. */
 const READS_AHEAD = 2;
 
 /** Parts on their way at once: a service that takes 100 ms a part still gets 160 MiB/s from one function. */
@@ -44,19 +44,31 @@ export async function sendBatch(
     stop.abort();
   };
 
-  const read = (range: Range, signal: AbortSignal) => readRange(s3, pin, range, signal);
+  const read = (range: Range, signal: AbortSignal, into?: Uint8Array) =>
+    readRange(s3, pin, range, signal, into);
 
-  async function* readParts(): AsyncGenerator<{ part: number; bytes: Uint8Array }> {
+  async function* readParts(): AsyncGenerator<PartToSend> {
     const groups = groupForReading(parts, upload, READ_BYTES);
-    const readGroup = (group: number[], signal: AbortSignal) =>
-      read(spanOf(group.map((part) => rangeOf(part, upload))), signal);
+    const readGroup = (group: number[], signal: AbortSignal) => {
+      const span = spanOf(group.map((part) => rangeOf(part, upload)));
+      return readBuffer(signal, (into) => read(span, signal, into));
+    };
     try {
-      for await (const { item, result } of prefetch(groups, READS_AHEAD, readGroup, reading)) {
+      for await (const { item, result } of prefetch(groups, READS_AHEAD, readGroup, reading, giveBack)) {
         const start = rangeOf(item[0] ?? 0, upload).offset;
-        for (const part of item) {
-          if (fault || !deadline.allows(slowest)) return;
-          const { offset, size } = rangeOf(part, upload);
-          yield { part, bytes: result.subarray(offset - start, offset - start + size) };
+        let users = 1; // this loop, and the parts that it has handed out
+        const release = (): void => {
+          if (--users === 0) giveBack(result);
+        };
+        try {
+          for (const part of item) {
+            if (fault || !deadline.allows(slowest)) return;
+            const { offset, size } = rangeOf(part, upload);
+            users++;
+            yield { part, bytes: result.subarray(offset - start, offset - start + size), release };
+          }
+        } finally {
+          release();
         }
       }
     } catch (error) {
@@ -64,7 +76,7 @@ export async function sendBatch(
     }
   }
 
-  async function sendPart({ part, bytes }: { part: number; bytes: Uint8Array }): Promise<void> {
+  async function sendPart({ part, bytes, release }: PartToSend): Promise<void> {
     const range = rangeOf(part, upload);
     const began = performance.now();
     try {
@@ -82,6 +94,8 @@ export async function sendBatch(
       report({ stage: 'part', pin, bytes: range.size });
     } catch (error) {
       fail(error);
+    } finally {
+      release();
     }
   }
 
@@ -99,6 +113,9 @@ export async function sendBatch(
       `${deadline.limit} ms: give the function more time, or redrive if S3 or VOD was slow`,
   );
 }
+
+/** `release`: its bytes are not read any more. */
+type PartToSend = Readonly<{ part: number; bytes: Uint8Array; release: () => void }>;
 
 /** From the first byte of the first range to the last of the last; the ranges are consecutive. */
 const spanOf = (ranges: readonly Range[]): Range => ({

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { createSHA1 } from 'hash-wasm';
 import * as v from 'valibot';
+import { giveBack, READ_BYTES } from './buffers.ts';
 import { type Deadline, OutOfTime } from './deadline.ts';
 import { StorageUnavailable } from './errors.ts';
 import { type HashCheckpoint, type Pin, Sha1 } from './job.ts';
@@ -8,8 +9,8 @@ import { type Range, ranges } from './plan.ts';
 import { prefetch } from './prefetch.ts';
 import { report } from './progress.ts';
 
-/** Bytes of one ranged read, and how many are in flight: one S3 connection gives about 90 MB/s, so eight fill the link. */
-const READING = { bytes: 8 * 1024 * 1024, ahead: 8 };
+/** How many reads are in flight: one S3 connection gives about 90 MB/s, so eight fill the link. */
+const READING = { bytes: READ_BYTES, ahead: 8 };
 
 /** Slower than any link worth planning for, bytes per millisecond: what surely fits the time left at this pace. */
 const SURE_PACE = 40_000;
@@ -40,9 +41,16 @@ export async function sha1Of(
   let fault: unknown;
   report({ stage: 'hash', pin, from: start, done: start });
   try {
-    const reads = prefetch(ranges(offset, pin.size, reading.bytes), reading.ahead, read, deadline.signal);
+    const reads = prefetch(
+      ranges(offset, pin.size, reading.bytes),
+      reading.ahead,
+      read,
+      deadline.signal,
+      giveBack,
+    );
     for await (const { result } of reads) {
       hasher.update(result);
+      giveBack(result);
       offset += result.byteLength;
       report({ stage: 'hash', pin, from: start, done: offset });
       if (offset < pin.size && !deadline.allows(0)) break;

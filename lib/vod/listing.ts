@@ -76,19 +76,16 @@ export async function readListing(
   };
 
   const take = (chunk: string): void => {
-    if (where === 'within') {
-      carry += chunk;
-      return within();
-    }
-    text += chunk;
+    if (where === 'within') carry += chunk;
+    else text += chunk;
     const begins = where === 'before' ? LIST_BEGINS.exec(text) : null;
     if (begins) {
       where = 'within';
       const listed = begins.index + begins[0].length;
       carry = text.slice(listed);
       text = text.slice(0, listed);
-      return within();
     }
+    if (where === 'within') within();
   };
 
   for await (const chunk of body) {

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { channel } from 'node:diagnostics_channel';
 import type { Context } from 'aws-lambda';
 import pLimit, { type LimitFunction } from 'p-limit';
 
@@ -11,6 +12,9 @@ const CONCURRENCY = 8;
 
 /** https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html: input or result of a task. */
 const MAX_PAYLOAD_BYTES = 256 * 1024;
+
+/** Hears of each invocation that has ended: `{name, ms}`. */
+const invocations = channel('s3-vod.invocation');
 
 export type Lambda = Readonly<{
   /** @throws what the handler throws; {Sandbox.Timedout} when its time is up; {States.DataLimitExceeded} */
@@ -34,7 +38,8 @@ export function createLambda(limitMs: number): Lambda {
   async function run(name: string, handler: Handler, event: unknown): Promise<unknown> {
     stop.signal.throwIfAborted();
     const input = payload(name, event);
-    const ends = performance.now() + limitMs;
+    const began = performance.now();
+    const ends = began + limitMs;
     const timedOut = new AbortController();
     const context = {
       callbackWaitsForEmptyEventLoop: false,
@@ -66,6 +71,7 @@ export function createLambda(limitMs: number): Lambda {
       return payload(name, await Promise.race([result, ended]));
     } finally {
       clearTimeout(timeUp);
+      invocations.publish({ name, ms: performance.now() - began });
     }
   }
 

@@ -1,3 +1,4 @@
+import { channel } from 'node:diagnostics_channel';
 import { readFileSync } from 'node:fs';
 import { StateMachine } from 'aws-local-stepfunctions';
 import type { Handler, Lambda } from './lambda.ts';
@@ -19,6 +20,10 @@ export type Machine = Readonly<{
 /** On one machine nobody waits for minutes: milliseconds before a retry, by the order of the retriers in the file. */
 const RETRY_MS = { quota: 2_000, passing: 500 };
 
+/** Hears of each state that is entered, and of each retry: what the cloud bills as a transition. */
+const transitions = channel('s3-vod.transition');
+const BILLED = new Set(['StateEntered', 'StateRetried']);
+
 type Json = Parameters<StateMachine['run']>[0];
 
 export function createMachine(lambda: Lambda, handlers: Handlers): Machine {
@@ -35,7 +40,7 @@ export function createMachine(lambda: Lambda, handlers: Handlers): Machine {
 
   return {
     async run(input, { arn, name, redriveCount, startDate }) {
-      const { result, abort } = machine.run(asJson(input), {
+      const { result, abort, eventLogs } = machine.run(asJson(input), {
         overrides: {
           taskResourceLocalHandlers: { Init: task('init'), Part: task('part'), Finish: task('finish') },
           retryIntervalOverrides: Object.fromEntries(
@@ -53,6 +58,7 @@ export function createMachine(lambda: Lambda, handlers: Handlers): Machine {
         },
       });
       running.add(abort);
+      if (transitions.hasSubscribers) void publish(eventLogs);
       try {
         return await result;
       } catch (error) {
@@ -65,6 +71,10 @@ export function createMachine(lambda: Lambda, handlers: Handlers): Machine {
       for (const abort of running) abort();
     },
   };
+}
+
+async function publish(events: AsyncIterable<{ type: string }>): Promise<void> {
+  for await (const event of events) if (BILLED.has(event.type)) transitions.publish(event);
 }
 
 /** JSON by origin: the input was parsed from text, and Lambda passes text. */

@@ -15,11 +15,16 @@ let made = 0;
 const idle: Uint8Array[] = [];
 const waiting = new Set<(buffer: Uint8Array) => void>();
 
-/** Reads into a buffer that the caller gives back; if the reading fails, it is given back already. */
+/** A part by itself, between parts that are held, takes no whole buffer: sixteen of those may be on their way. */
+const SMALL_BYTES = 2 * 1024 * 1024;
+
+/** Reads `size` bytes into a buffer that the caller gives back; if the reading fails, it is given back already. */
 export async function readBuffer(
+  size: number,
   signal: AbortSignal,
   read: (into: Uint8Array) => Promise<Uint8Array>,
 ): Promise<Uint8Array> {
+  if (size <= SMALL_BYTES) return read(Buffer.allocUnsafeSlow(size));
   const buffer = await takeBuffer(signal);
   try {
     return await read(buffer);

@@ -57,7 +57,7 @@ async function openFound(
 
   const sha1 = job.sha1 ?? found.sha1;
   const read = (range: Parameters<typeof readRange>[2], signal: AbortSignal) =>
-    readBuffer(signal, (into) => readRange(s3, pin, range, signal, into));
+    readBuffer(range.size, signal, (into) => readRange(s3, pin, range, signal, into));
   const pass = sha1 ? { sha1 } : await sha1Of(pin, read, deadline, hash);
   if ('checkpoint' in pass) return { ...job, next: 'hash', pin, hash: pass.checkpoint };
 

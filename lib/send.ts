@@ -51,7 +51,7 @@ export async function sendBatch(
     const groups = groupForReading(parts, upload, READ_BYTES);
     const readGroup = (group: number[], signal: AbortSignal) => {
       const span = spanOf(group.map((part) => rangeOf(part, upload)));
-      return readBuffer(signal, (into) => read(span, signal, into));
+      return readBuffer(span.size, signal, (into) => read(span, signal, into));
     };
     try {
       for await (const { item, result } of prefetch(groups, READS_AHEAD, readGroup, reading, giveBack)) {

@@ -1,14 +1,12 @@
-import { createHash, randomInt } from 'node:crypto';
-import { HttpRequest, type HttpResponse } from '@smithy/core/protocols';
-import { NodeHttpHandler } from '@smithy/node-http-handler';
+import { createHash } from 'node:crypto';
 import pRetry from 'p-retry';
 import * as v from 'valibot';
-import { PartRejected, QuotaExceeded, reasonOf, UploadLost, VodRefused, VodUnavailable } from '../errors.ts';
+import { PartRejected, QuotaExceeded, UploadLost, VodRefused, VodUnavailable } from '../errors.ts';
 import { FileId, type Options, type Sha1, type StoredFile } from '../job.ts';
 import { explain } from '../parse.ts';
 import type { HeldPart, Range } from '../plan.ts';
 import type { Quota } from '../quota.ts';
-import { type Listing, readListing } from './listing.ts';
+import type { Listing } from './listing.ts';
 import {
   ABOUT_THE_UPLOAD,
   describe,
@@ -16,26 +14,19 @@ import {
   OpenReply,
   PartReply,
   type Reply,
-  readReply,
   SmallFileReply,
   verdictOn,
 } from './replies.ts';
-import { type Params, type Secrets, signedQuery } from './sign.ts';
+import { type Call, createSender, type VodSettings } from './request.ts';
+import type { Params } from './sign.ts';
 
-/** The only sender of HTTP to the service. Calls, limits and codes: the vod2 upload protocol (`vod2.qcloud.com`). */
+export type { VodSettings } from './request.ts';
+
+/** The four calls. Fields, limits and codes: the vod2 upload protocol (`vod2.qcloud.com`). */
 
 /** Part size asked for, in bytes: the largest that `InitUpload` allows (524,288 to 1,048,576). */
 export const PART_SIZE = 1_048_576;
 const MIN_PART_SIZE = 524_288;
-
-export type VodSettings = Readonly<{
-  /** Where requests go: `https://vod2.qcloud.com/v2/index.php`. */
-  endpoint: URL;
-  /** The host that is signed, whatever address the request is sent to. */
-  host: string;
-  region: string;
-  secrets: Secrets;
-}>;
 
 export type NewFile = Readonly<{
   sha1: Sha1;
@@ -70,25 +61,12 @@ export type Vod = Readonly<{
   close(): void;
 }>;
 
-/** Longest wait for a whole call, in milliseconds. Finish makes the service put the file together. */
-const LIMITS = {
-  InitUpload: 60_000,
-  UploadPart: 60_000,
-  FinishUpload: 180_000,
-  SmallFileUpload: 60_000,
-} as const;
-type Action = keyof typeof LIMITS;
-
 /** Repeats of one call inside an invocation, with exponential backoff and jitter; the state machine repeats the rest. */
 const REPEATS = { retries: 4, minTimeout: 200, factor: 3, maxTimeout: 5_000, randomize: true } as const;
 
-type Call = Readonly<{ action: Action; about: string; params: Params; body?: Uint8Array }>;
-
 /** @param quota of the account: asked before each request */
 export function createVod(settings: VodSettings, quota: Quota): Vod {
-  const agent = { keepAlive: true, maxSockets: 128 };
-  // Without a redirect ever followed: a signed request goes to the configured host and nowhere else.
-  const http = new NodeHttpHandler({ connectionTimeout: 5_000, httpAgent: agent, httpsAgent: agent });
+  const sender = createSender(settings);
 
   async function call<const S extends v.GenericSchema>(
     schema: S,
@@ -98,7 +76,7 @@ export function createVod(settings: VodSettings, quota: Quota): Vod {
     let last: Error | undefined;
     const attempt = async (): Promise<{ reply: v.InferOutput<S>; parts: Listing }> => {
       await quota.take(request.action, signal);
-      const { reply, parts } = await send(http, settings, request, signal);
+      const { reply, parts } = await sender.send(request, signal);
       const parsed = v.safeParse(schema, reply);
       if (parsed.success) return { reply: parsed.output, parts };
       const fault = faultOf(request, reply, explain(parsed.issues));
@@ -171,7 +149,7 @@ export function createVod(settings: VodSettings, quota: Quota): Vod {
       return storedFile(reply, sha1);
     },
 
-    close: () => http.destroy(),
+    close: sender.close,
   };
 }
 
@@ -218,70 +196,6 @@ const storedFile = (reply: { fileId: string; url: string }, sha1: Sha1): StoredF
   url: reply.url,
   sha1,
 });
-
-/** One request: new time, new nonce, new signature. Everything that goes wrong on the way is a passing fault. */
-async function send(
-  http: NodeHttpHandler,
-  settings: VodSettings,
-  request: Call,
-  signal: AbortSignal,
-): Promise<Answer> {
-  const { action, params, body } = request;
-  const { endpoint, host, region, secrets } = settings;
-  const method = body ? 'POST' : 'GET';
-  const query = signedQuery(secrets.secretKey, method, host, endpoint.pathname, {
-    ...params,
-    Action: action,
-    Region: region,
-    SecretId: secrets.secretId,
-    SignatureMethod: 'HmacSHA256',
-    Timestamp: String(Math.floor(Date.now() / 1000)),
-    Nonce: String(randomInt(1, 2 ** 47)), // wide enough that no two of a day's requests meet
-    ...(secrets.token !== undefined && { Token: secrets.token }),
-  });
-  const limit = AbortSignal.timeout(LIMITS[action]);
-  try {
-    const { response } = await http.handle(
-      new HttpRequest({
-        method,
-        protocol: endpoint.protocol,
-        hostname: endpoint.hostname,
-        ...(endpoint.port !== '' && { port: Number(endpoint.port) }),
-        path: `${endpoint.pathname}?${query}`,
-        ...(body && {
-          headers: { 'content-type': 'application/octet-stream', 'content-length': String(body.byteLength) },
-          body,
-        }),
-      }),
-      { abortSignal: AbortSignal.any([signal, limit]) },
-    );
-    return await readResponse(request, response);
-  } catch (error) {
-    signal.throwIfAborted();
-    if (error instanceof VodRefused || error instanceof VodUnavailable) throw error;
-    const why = limit.aborted ? `no reply within ${LIMITS[action]} ms` : reasonOf(error);
-    throw new VodUnavailable(`${action} ${request.about}: ${endpoint.host} cannot be reached: ${why}`, {
-      cause: error,
-    });
-  }
-}
-
-/** A reply, with the parts that it lists. */
-type Answer = Readonly<{ reply: Reply; parts: Listing }>;
-
-async function readResponse(request: Call, { statusCode: status, body }: HttpResponse): Promise<Answer> {
-  const at = `${request.action} ${request.about}: HTTP ${status}`;
-  const { text, parts } = await readListing(body).catch((error: unknown) => {
-    if (!(error instanceof SyntaxError || error instanceof v.ValiError)) throw error;
-    throw new VodUnavailable(`${at}: unexpected reply: ${error.message}`, { cause: error });
-  });
-  const read = readReply(text);
-  if (status >= 500 || status === 429)
-    throw new VodUnavailable(`${at}: ${JSON.stringify(text.slice(0, 80))}`);
-  if ('reply' in read) return { reply: read.reply, parts };
-  if (status >= 300) throw new VodRefused(`${at}: ${read.fault}: check VOD_ENDPOINT`);
-  throw new VodUnavailable(`${at}: ${read.fault}`);
-}
 
 /** Refused by the service: somebody else uses the quota too. Repeated after a pause; a long wait is the state machine's. */
 class QuotaRefused extends QuotaExceeded {}

@@ -75,7 +75,7 @@ function parse(argv: readonly string[]) {
       },
     });
   } catch (error) {
-    const [what] = (error instanceof Error ? error.message : String(error)).split('. ', 1);
+    const [what] = (error instanceof Error ? error.message : String(error)).split(/\.\s/, 1);
     throw new UsageError(`${what}: npm start -- --help lists the options`);
   }
 }

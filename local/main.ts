@@ -1,9 +1,6 @@
 import { type Arguments, readArguments, USAGE } from './arguments.ts';
 import { sendLogsToStandardError } from './logs.ts';
-import { Run } from './run.ts';
-import { startStack } from './stack.ts';
-import { failureLine } from './view/results.ts';
-import { createTerminal } from './view/terminal.ts';
+import { failureLine } from './view/failures.ts';
 
 /** `npm start`: the whole chain on this machine. */
 
@@ -17,6 +14,12 @@ async function main(argv: readonly string[]): Promise<number> {
     return 0;
   }
   sendLogsToStandardError(given.verbose);
+  // Only now: help, and what is wrong with the command line, is told at once.
+  const [{ Run }, { startStack }, { createTerminal }] = await Promise.all([
+    import('./run.ts'),
+    import('./stack.ts'),
+    import('./view/terminal.ts'),
+  ]);
   const stop = new AbortController();
   const stack = await startStack({
     ...given,

@@ -6,7 +6,8 @@ import type { Arguments, Item } from './arguments.ts';
 import { drop, ensureBucket, localFile } from './drop.ts';
 import type { Execution } from './engine/executions.ts';
 import { LOCAL_S3_CREDENTIALS, type Stack } from './stack.ts';
-import { failedJson, failureLine, jsonLine, resultLines, watchingLines } from './view/results.ts';
+import { failedJson, failureLine } from './view/failures.ts';
+import { jsonLine, resultLines, watchingLines } from './view/results.ts';
 import type { Terminal } from './view/terminal.ts';
 
 /** One run of the command: it brings over what was named, and what an earlier run left unfinished. */

@@ -27,3 +27,6 @@ export function bar(fraction: number, width = 24): string {
   const full = Math.round(Math.min(1, Math.max(0, fraction)) * width);
   return '█'.repeat(full) + '░'.repeat(width - full);
 }
+
+/** Milliseconds are enough. */
+export const rounded = (seconds: number): number => Number(seconds.toFixed(3));

@@ -5,7 +5,7 @@ import { bytesOf, newFolder, newStack } from '../support/stack.ts';
 /** The service keeps the account's quota and refuses what is over it. */
 
 test('300 objects dropped at once all arrive, without one call over the quota', async () => {
-  const minuteMs = 5_000;
+  const minuteMs = 3_000;
   const codes = new Map<number, number>();
   const vod = await startVod({
     dir: await newFolder(),

@@ -15,7 +15,7 @@ export const MAX_BATCHES = 400;
 export const MAX_PLAN_BYTES = 128 * 1024;
 
 /** Fewest parts worth an invocation of their own. */
-export const MIN_BATCH_PARTS = 128;
+export const MIN_BATCH_PARTS = 256;
 
 export const partCount = ({ size, partSize }: UploadBounds): number => Math.ceil(size / partSize);
 

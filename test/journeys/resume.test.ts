@@ -54,7 +54,7 @@ test('a stack that stops in the middle goes on at the next start', async () => {
 test('a process that is killed while it sends goes on at the next start with the parts that are missing', async () => {
   const data = await newFolder();
   const path = join(await newFolder(), 'film.mp4');
-  const body = bytesOf(64 * MIB);
+  const body = bytesOf(96 * MIB);
   await writeFile(path, body);
 
   const killed = run(data, path);
@@ -64,7 +64,7 @@ test('a process that is killed while it sends goes on at the next start with the
   killed.kill('SIGKILL');
   await once(killed, 'close');
   const held = await heldParts(uploads);
-  expect(held).toBeLessThan(64);
+  expect(held).toBeLessThan(96);
 
   const again = run(data, path);
   const lines: string[] = [];
@@ -72,7 +72,7 @@ test('a process that is killed while it sends goes on at the next start with the
   const [object] = lines.map((line) => JSON.parse(line));
   expect(lines).toHaveLength(1);
   expect(object).toMatchObject({ bucket: BUCKET, key: 'film.mp4', outcome: 'uploaded', sha1: sha1(body) });
-  expect(object.partsSent).toBe(64 - held);
+  expect(object.partsSent).toBe(96 - held);
   expect(sha1(await readFile(join(data, 'vod', 'files', `${object.fileId}.mp4`)))).toBe(sha1(body));
 });
 

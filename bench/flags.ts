@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 
 /**
- * What all processes of a measurement run with; the deployment gives the functions the same (`NODE_OPTIONS`). Each chunk
+ * What all processes of a measurement run with; a deployment should set the same in `NODE_OPTIONS`. Each chunk
  * from a socket is a young object with 64 KiB outside of the heap. In a young generation of 1 MiB they are collected before
  * they have left the processor's cache, and the memory is used again; in the default one of 16 MiB they pile up.
  */

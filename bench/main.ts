@@ -44,6 +44,9 @@ async function main(): Promise<number> {
   const chosen = SCENARIOS.filter(({ name }) => positionals.length === 0 || positionals.includes(name));
   if (!values.json) print(`Node ${process.version}, ${cpus().length} x ${cpus()[0]?.model}`);
   const lab = await openLab((text) => void process.stderr.write(`  … ${text}\n`));
+  // Each time: npm and the terminal both pass on a Ctrl-C.
+  const stop = (): void => void lab.close().finally(() => process.exit(130));
+  process.on('SIGINT', stop).on('SIGTERM', stop);
   let missed = 0;
   try {
     for (const { name, reference, reach, run } of chosen) {

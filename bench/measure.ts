@@ -1,4 +1,4 @@
-import { fork } from 'node:child_process';
+import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -25,6 +25,7 @@ export async function openLab(say: (text: string) => void): Promise<Lab> {
   const dir = await mkdtemp(join(tmpdir(), 's3-vod-bench-'));
   let source: Promise<unknown> | undefined;
   let objects = 0;
+  let running: ChildProcess | undefined;
 
   async function measure(job: Job): Promise<Measured> {
     say(describe(job));
@@ -32,6 +33,7 @@ export async function openLab(say: (text: string) => void): Promise<Lab> {
       execArgv: [...NODE_FLAGS, ...profileFlags(job.job)],
       timeout: LONGEST_MS,
     });
+    running = child;
     let measured: Measured | undefined;
     child.on('message', (message: Measured) => {
       measured = message;
@@ -56,7 +58,10 @@ export async function openLab(say: (text: string) => void): Promise<Lab> {
       const { event } = await measure({ job: 'put', key, from: 'source', stretches });
       return { key, event };
     },
-    close: () => rm(dir, { recursive: true, force: true }),
+    close: async () => {
+      running?.kill(); // the services end with it, and may write until they have
+      await rm(dir, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 });
+    },
   };
 }
 

@@ -40,7 +40,7 @@ export function judge(scenario: string, reach: Reach, finding: Finding): Outcome
   };
 }
 
-const round = (value: number): number => Number(value.toPrecision(4));
+const round = (value: number): number => (Number.isInteger(value) ? value : Number(value.toPrecision(4)));
 
 export function lines(outcome: Outcome, reach: Reach, reference: string, finding: Finding): string[] {
   const { scenario, ratio, value, unit, ok } = outcome;

@@ -1,7 +1,8 @@
-import { PutBucketVersioningCommand } from '@aws-sdk/client-s3';
+import { CreateBucketCommand, PutBucketVersioningCommand } from '@aws-sdk/client-s3';
 import { expect, onTestFinished, test } from 'vitest';
 import { type Progress, watchProgress } from '../../lib/progress.ts';
-import { BUCKET, bytesOf, newStack, sha1 } from '../support/stack.ts';
+import { startS3 } from '../../local/s3/server.ts';
+import { BUCKET, bytesOf, newFolder, newStack, sha1 } from '../support/stack.ts';
 
 /** One object, from the bucket to a fileId. */
 
@@ -87,20 +88,25 @@ test('metadata and options set what VOD makes of a file, the later winning', asy
 });
 
 test('options typed into a console win over metadata', async () => {
-  const env = { VOD_SECRET_ID: 'me', VOD_SECRET_KEY: 'mine' };
+  // A store that announces nothing: the person's request is the first word of the object.
+  const credentials = { accessKeyId: 'key', secretAccessKey: 'secret' };
+  const s3 = await startS3({ dir: await newFolder(), port: 0, credentials });
+  const env = { S3_ENDPOINT: s3.endpoint, AWS_ACCESS_KEY_ID: 'key', AWS_SECRET_ACCESS_KEY: 'secret' };
   const world = await newStack({ env });
-  await world.put('quiet.bin', bytesOf(10), {
-    ContentType: 'video/quicktime',
-    Metadata: { 'vod-class-id': '1' },
-  });
+  await world.s3.send(new CreateBucketCommand({ Bucket: BUCKET }));
+  await world.put('film.mp4', bytesOf(10), { Metadata: { 'vod-class-id': '1', 'vod-tags': 'x' } });
+  await world.trigger({ bucket: BUCKET, key: 'film.mp4', options: { classId: 5, screenshot: true } });
   await world.idle();
-  await world.put('other.mp4', bytesOf(11), { Metadata: { 'vod-class-id': '1', 'vod-tags': 'x' } });
+  expect(await world.index()).toMatchObject([{ classId: 5, tags: ['x'], isScreenshot: 1, isTranscode: 0 }]);
+  await world.close();
+  await s3.close();
+});
+
+test('a type without a suffix that tells it comes from the content type', async () => {
+  const world = await newStack();
+  await world.put('quiet.bin', bytesOf(10), { ContentType: 'video/quicktime' });
   await world.idle();
-  const files = await world.index();
-  expect(files.map(({ fileType, classId }) => [fileType, classId])).toEqual([
-    ['mov', 1],
-    ['mp4', 1],
-  ]);
+  expect(await world.index()).toMatchObject([{ fileName: 'quiet', fileType: 'mov' }]);
 });
 
 test('the same bytes under another key are stored once', async () => {

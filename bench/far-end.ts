@@ -1,6 +1,6 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
-import { NODE_FLAGS, profileFlags } from './flags.ts';
+import { profileFlags } from './flags.ts';
 import type { FromService, ServiceOptions, Tally, ToService } from './service.ts';
 
 /** A service at the far end of a modelled network, as the process that measures sees it. */
@@ -11,7 +11,7 @@ export async function startFarEnd(
   onEvent: (event: unknown) => void = () => {},
 ): Promise<FarEnd> {
   const child = fork(new URL('service.ts', import.meta.url), [JSON.stringify(options)], {
-    execArgv: [...NODE_FLAGS, ...profileFlags(`${options.kind}-service`)],
+    execArgv: profileFlags(`${options.kind}-service`),
   });
   const send = (message: ToService): void => void child.send(message);
   const ready = Promise.withResolvers<string>();

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { NODE_FLAGS, profileFlags } from './flags.ts';
+import { HANDLER_FLAGS, profileFlags } from './flags.ts';
 import type { Job, Measured } from './jobs.ts';
 
 /** Where the measurements of one run of the bench take place: a folder that goes away, and what was put there. */
@@ -18,6 +18,8 @@ export type Lab = Readonly<{
 
 const GiB = 1024 ** 3;
 
+const RUNS_HANDLERS: ReadonlySet<Job['job']> = new Set(['hash', 'upload']);
+
 /** No measurement takes this long, but for a fault. */
 const LONGEST_MS = 20 * 60_000;
 
@@ -30,7 +32,7 @@ export async function openLab(say: (text: string) => void): Promise<Lab> {
   async function measure(job: Job): Promise<Measured> {
     say(describe(job));
     const child = fork(new URL('runner.ts', import.meta.url), [dir, JSON.stringify(job)], {
-      execArgv: [...NODE_FLAGS, ...profileFlags(job.job)],
+      execArgv: [...(RUNS_HANDLERS.has(job.job) ? HANDLER_FLAGS : []), ...profileFlags(job.job)],
       timeout: LONGEST_MS,
     });
     running = child;

@@ -3,9 +3,12 @@ import middy, { type MiddlewareObj } from '@middy/core';
 import type { Context } from 'aws-lambda';
 import type { GenericSchema, InferOutput } from 'valibot';
 import { type Deadline, deadlineFrom } from '../lib/deadline.ts';
+import { collectChunksSoon } from '../lib/heap.ts';
 import { parse } from '../lib/parse.ts';
 
 /** The wrapping that every handler shares: its event parsed, its time a budget, its log lines tied to its invocation. */
+
+collectChunksSoon();
 
 const logger = new Logger({ serviceName: 's3-vod' });
 

@@ -5,9 +5,9 @@
  */
 
 /** Bytes of one ranged read. */
-export const READ_BYTES = 8 * 1024 * 1024;
+export const READ_BYTES = 5 * 1024 * 1024;
 
-/** 96 MiB. A hash pass has 8 in flight; sending 170 MiB/s at 100 ms a part needs about 5. */
+/** 60 MiB. A hash pass has ten in flight; sending 170 MiB/s at 100 ms a part needs about seven. */
 const MOST = 12;
 
 const ours = new WeakSet<ArrayBufferLike>();

@@ -13,6 +13,9 @@ import { type Found, find, readRange } from './source.ts';
 import { readTags } from './tagging.ts';
 import { vouchedFile, wasWrittenFrom } from './writeback.ts';
 
+/** The largest size that the plan's arithmetic, the state, and the history are known to hold (`npm run bench -- history`). */
+const MAX_OBJECT_BYTES = 5 * 1024 ** 4;
+
 /**
  * What Init does: decide whether there is anything to do, compute the SHA-1 (or come to a checkpoint on the way), open
  * the upload, and plan what the service still lacks.
@@ -52,6 +55,11 @@ async function openFound(
   if (media.kind === 'picture') return done(job, 'skipped', { why: 'a picture, not a video' });
   const options = optionsFor(request, found, defaults, object);
   if (pin.size === 0) throw new UnfitObject(`${object}: it is empty (0 bytes): put the whole video there`);
+  if (pin.size > MAX_OBJECT_BYTES) {
+    throw new UnfitObject(
+      `${object}: it has ${pin.size} bytes, at most ${MAX_OBJECT_BYTES} (5 TiB) can be brought over`,
+    );
+  }
   const known = job.round === 0 ? await carriedFile(s3, found, deadline) : undefined;
   if (known) return done({ ...job, pin }, 'unchanged', known);
 

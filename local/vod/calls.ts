@@ -66,13 +66,13 @@ export class Calls {
     const { fileSha, offset, dataSize, dataMd5 } = checkUploadPart(params);
     const session = this.#session(fileSha);
     checkPlace(session, offset, dataSize);
-    const body = await read(dataSize);
+    using body = await read(dataSize);
     checkLength(body, dataSize);
-    const md5 = digest('md5', body.chunks);
+    const md5 = digest('md5', body.bytes);
     if (md5 !== dataMd5) {
       throw new Refusal('body', `the body at offset ${offset}: expected MD5 ${dataMd5}, got ${md5}`);
     }
-    await session.hold(offset, md5, body.chunks);
+    await session.hold(offset, md5, body.bytes);
     return accepted(0);
   }
 
@@ -104,16 +104,16 @@ export class Calls {
     if (!this.#library.video(videoId)) {
       throw new Refusal('noSuchVideo', `extra.fileId: no video ${videoId} is stored`);
     }
-    const body = await read(fileSize);
+    using body = await read(fileSize);
     checkLength(body, fileSize);
-    const sha1 = digest('sha1', body.chunks);
+    const sha1 = digest('sha1', body.bytes);
     if (sha1 !== fileSha) throw new Refusal('body', `the body: expected SHA-1 ${fileSha}, got ${sha1}`);
 
     return this.#turns.take(fileSha, async () => {
       const stored = this.#library.pictureOf(fileSha);
       const picture = stored ?? { fileId: this.#library.newFileId(), fileType };
       if (!stored) {
-        await this.#library.writeBytes(picture, body.chunks);
+        await this.#library.writeBytes(picture, body.bytes);
         const about = { ...PLAIN, fileName, fileType };
         this.#library.add(picture.fileId, {
           sha1,

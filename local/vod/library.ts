@@ -129,7 +129,7 @@ export class Library {
   }
 
   /** Puts a picture's bytes in place. */
-  async writeBytes(file: { fileId: string; fileType: string }, bytes: readonly Buffer[]): Promise<void> {
+  async writeBytes(file: { fileId: string; fileType: string }, bytes: Buffer): Promise<void> {
     const draft = `${this.path(file)}.new`;
     await onDisk('write', 'writing the picture', async () => {
       try {

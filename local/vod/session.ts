@@ -86,7 +86,7 @@ export class Session {
   }
 
   /** Takes in a part whose bytes are known to have this size and MD5. Two copies of one part take turns. */
-  hold(offset: number, md5: string, bytes: readonly Buffer[]): Promise<void> {
+  hold(offset: number, md5: string, bytes: Buffer): Promise<void> {
     return this.#turns.take(offset, async () => {
       this.#refuseIfEnded();
       if (this.#held.get(offset) === md5) return;
@@ -149,10 +149,10 @@ export class Session {
     throw new Refusal('read', `the upload of ${this.sha1} was ended meanwhile: ask InitUpload`);
   }
 
-  async #write(offset: number, bytes: readonly Buffer[]): Promise<void> {
+  async #write(offset: number, bytes: Buffer): Promise<void> {
     const size = this.sizeAt(offset);
     await onDisk('write', `writing the part at ${offset}`, async () => {
-      const { bytesWritten } = await this.#data.writev(bytes, offset);
+      const { bytesWritten } = await this.#data.write(bytes, 0, size, offset);
       if (bytesWritten !== size) throw new Error(`${bytesWritten} of ${size} bytes`);
     });
   }

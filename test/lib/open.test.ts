@@ -10,6 +10,7 @@ import type { NewFile, Vod } from '../../lib/vod/client.ts';
 import { notAsked, useEnds } from '../support/ends.ts';
 import { bytesOf } from '../support/stack.ts';
 import { HALF_MIB, video } from '../vod-service/client.ts';
+import { scripted } from './scripted.ts';
 import { BUCKET, VERSIONED } from './store.ts';
 import { failureOf, hex, plenty, sha1, storedAs } from './values.ts';
 
@@ -239,4 +240,19 @@ describe('the plan', () => {
       { numRuns: 12 },
     );
   });
+});
+
+test('an object larger than the plan holds ends before a byte of it is read, naming both sizes', async () => {
+  const huge = await scripted((response) =>
+    response
+      .writeHead(200, { 'content-length': 6 * 1024 ** 4, etag: '"huge"', 'content-type': 'video/mp4' })
+      .end(),
+  );
+  const s3 = createS3Client({ endpoint: huge.endpoint });
+  onTestFinished(() => s3.destroy());
+  expect(await failureOf(open(jobFor('huge.mp4'), {}, { ...ends.services({}), s3 }))).toMatchObject({
+    name: 'UnfitObject',
+    message: expect.stringMatching(/huge\.mp4.*6597069766656 bytes.*5497558138880/),
+  });
+  expect(huge.asked.map(({ method }) => method)).toEqual(['HEAD']);
 });

@@ -1,12 +1,16 @@
 import { randomUUID } from 'node:crypto';
 import { createReadStream, createWriteStream, unlink, unlinkSync } from 'node:fs';
+import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Writable } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
+import { finished, pipeline } from 'node:stream/promises';
 import { listNames } from './disk.ts';
 import type { Piece } from './record.ts';
 
 const READ_AHEAD = 256 * 1024;
+
+const idle: Buffer[] = [];
+const takeBuffer = (): Buffer => idle.pop() ?? Buffer.allocUnsafeSlow(READ_AHEAD);
 
 /**
  * Files that are written once and never changed. Objects, parts of uploads, copies and readers share them: a blob goes
@@ -56,11 +60,33 @@ export class Blobs {
     for (const piece of pieces) yield* this.#open(piece);
   }
 
-  /** Sends bytes as fast as `out` takes them, and ends it. */
+  /**
+   * Sends bytes as fast as `out` takes them, and ends it. Two buffers take turns, one being read into while the other is
+   * sent: a file's stream would make a new one for each chunk.
+   */
   async send(pieces: readonly Piece[], out: Writable): Promise<void> {
-    const [only] = pieces;
-    // A file's own stream is faster than a generator over it.
-    await pipeline(pieces.length === 1 && only ? this.#open(only) : this.read(pieces), out);
+    const gone = finished(out);
+    gone.catch(() => {}); // is told by what waits for it
+    const written = (bytes: Buffer): Promise<void> =>
+      new Promise((resolve, reject) => void out.write(bytes, (error) => (error ? reject(error) : resolve())));
+    let [free, full] = [takeBuffer(), takeBuffer()];
+    let sent: Promise<unknown> = Promise.resolve();
+    for (const { blob, offset, size } of pieces) {
+      await using file = await open(this.#path(blob));
+      for (let at = 0; at < size; ) {
+        const { bytesRead } = await file.read(free, 0, Math.min(READ_AHEAD, size - at), offset + at);
+        if (bytesRead === 0) throw new Error(`blob ${blob} ends after ${offset + at} bytes`);
+        at += bytesRead;
+        await sent;
+        sent = Promise.race([written(free.subarray(0, bytesRead)), gone]);
+        sent.catch(() => {});
+        [free, full] = [full, free];
+      }
+    }
+    await sent;
+    out.end();
+    await gone;
+    idle.push(free, full); // not where it broke off: the system may still be reading from them
   }
 
   /** Removes what nothing refers to: an upload that was cut off by a kill, a blob whose last user went with it. */

@@ -1,0 +1,26 @@
+import { execFileSync } from 'node:child_process';
+import { expect, test } from 'vitest';
+
+/** What hangs on the young generation at most, in bytes, while 256 MiB of chunks come and are dropped. */
+function peak(prepare: string): number {
+  const script = `
+    import { setImmediate } from 'node:timers/promises';
+    ${prepare}
+    let most = 0;
+    for (let n = 0; n < 4096; n++) {
+      Buffer.allocUnsafeSlow(64 * 1024);
+      await setImmediate();
+      most = Math.max(most, process.memoryUsage().arrayBuffers);
+    }
+    console.log(most);`;
+  return Number(
+    execFileSync(process.execPath, ['--input-type=module', '--eval', script], { encoding: 'utf8' }),
+  );
+}
+
+test('dead chunks are collected before they fill the memory', () => {
+  const heap = new URL('../../lib/heap.ts', import.meta.url).href;
+  const ours = peak(`import { collectChunksSoon } from '${heap}'; collectChunksSoon();`);
+  expect(ours).toBeLessThan(16 * 1024 * 1024);
+  expect(peak('')).toBeGreaterThan(2 * ours); // else V8 has learned it, and lib/heap.ts may go
+});

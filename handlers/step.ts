@@ -1,16 +1,27 @@
 import { Logger } from '@aws-lambda-powertools/logger';
+import type { ConstructorOptions } from '@aws-lambda-powertools/logger/types';
 import middy, { type MiddlewareObj } from '@middy/core';
 import type { Context } from 'aws-lambda';
 import type { GenericSchema, InferOutput } from 'valibot';
 import { type Deadline, deadlineFrom } from '../lib/deadline.ts';
 import { collectChunksSoon } from '../lib/heap.ts';
+import { measured } from '../lib/metrics.ts';
 import { parse } from '../lib/parse.ts';
 
-/** The wrapping that every handler shares: its event parsed, its time a budget, its log lines tied to its invocation. */
+/** The wrapping that every handler shares: its event parsed, its time a budget, its log lines and metrics tied to its invocation. */
 
 collectChunksSoon();
 
-const logger = new Logger({ serviceName: 's3-vod' });
+/** Powertools asks each logger by itself whether the start was cold: a child made for one invocation would always say so. */
+class StepLogger extends Logger {
+  protected override createLogger(options?: ConstructorOptions): StepLogger {
+    const child = new StepLogger(options);
+    child.coldStart = this.getColdStart();
+    return child;
+  }
+}
+
+const logger = new StepLogger({ serviceName: 's3-vod' });
 
 /** Lambda's context. The local engine adds `signal`, which ends an invocation from outside. */
 export type Invocation = Context & { signal?: AbortSignal };
@@ -42,7 +53,9 @@ export function step<const S extends GenericSchema, R>(
     const log = logger.createChild({ persistentKeys: { step: name } });
     log.addContext(invocation);
     const deadline = deadlineFrom(() => invocation.getRemainingTimeInMillis(), invocation.signal);
-    return handler(event, Object.assign(invocation, { log, deadline }));
+    return measured({ step: name, id: invocation.awsRequestId, env: process.env }, () =>
+      handler(event, Object.assign(invocation, { log, deadline })),
+    );
   };
 }
 

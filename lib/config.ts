@@ -74,6 +74,9 @@ function defaultOptions(env: Environment): Options {
   }
 }
 
+/** Of which stage of the deployment this is: a dimension of all metrics. */
+export const stageOf = (env: Environment): string => env.STAGE || 'dev';
+
 const SECRETS = ['VOD_SECRET_ID', 'VOD_SECRET_KEY', 'VOD_TOKEN'] as const;
 
 /** A changed parameter is seen after at most this long. */

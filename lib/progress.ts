@@ -1,6 +1,8 @@
 import { channel } from 'node:diagnostics_channel';
 import type { Pin } from './job.ts';
 
+/** What the rooms of lib tell of their work while they do it, to whoever watches in the same process. */
+
 /**
  * How far an object is. `hash`: `done` bytes are hashed, of which `from` were by an earlier invocation. `parts`: `missing`
  * bytes are about to be sent. `part`: `bytes` more were sent.
@@ -10,17 +12,32 @@ export type Progress =
   | { stage: 'parts'; pin: Pin; missing: number }
   | { stage: 'part'; pin: Pin; bytes: number };
 
-const steps = channel('s3-vod.progress');
+/** Requests made again inside an invocation; what the state machine repeats is not among them. */
+export type Retries = Readonly<{ of: 'S3' | 'VOD'; count: number }>;
 
-/** Tells whoever watches in the same process; in the cloud nobody does, and it costs nothing. */
-export const report = (step: Progress): void => {
-  if (steps.hasSubscribers) steps.publish(step);
-};
+const progress = told<Progress>('s3-vod.progress');
+const retries = told<Retries>('s3-vod.retries');
 
+/** Costs nothing where nobody watches. */
+export const report = progress.tell;
 /** @returns what ends the watching */
-export function watchProgress(watcher: (step: Progress) => void): () => void {
-  // Only `report` publishes on this channel.
-  const listener = (message: unknown): void => watcher(message as Progress);
-  steps.subscribe(listener);
-  return () => void steps.unsubscribe(listener);
+export const watchProgress = progress.watch;
+
+export const reportRetries = retries.tell;
+/** @returns what ends the watching */
+export const watchRetries = retries.watch;
+
+function told<T>(name: string) {
+  const told = channel(name);
+  return {
+    tell: (message: T): void => {
+      if (told.hasSubscribers) told.publish(message);
+    },
+    watch: (watcher: (message: T) => void): (() => void) => {
+      // Only `tell` publishes on this channel.
+      const listener = (message: unknown): void => watcher(message as T);
+      told.subscribe(listener);
+      return () => void told.unsubscribe(listener);
+    },
+  };
 }

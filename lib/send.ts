@@ -5,7 +5,7 @@ import { ObjectChanged, ObjectGone, PartRejected, TimeLimitTooShort, UploadLost 
 import type { PartInput, PartOutput } from './job.ts';
 import { batchOf, groupForReading, partsOf, type Range, rangeOf } from './plan.ts';
 import { prefetch } from './prefetch.ts';
-import { report } from './progress.ts';
+import { report, reportRetries } from './progress.ts';
 import type { Services } from './services.ts';
 import { readRange } from './source.ts';
 
@@ -86,6 +86,7 @@ export async function sendBatch(
           break;
         } catch (error) {
           if (!(error instanceof PartRejected) || resends === RESENDS) throw error;
+          reportRetries({ of: 'VOD', count: 1 });
         }
       }
       done.add(part);

@@ -22,6 +22,7 @@ import {
 } from './errors.ts';
 import { type Pin, Sha1 } from './job.ts';
 import type { Range } from './plan.ts';
+import { reportRetries } from './progress.ts';
 
 /** Objects in S3: what they are, and their bytes. With `rewrite.ts` and `tagging.ts` the only user of the S3 client. */
 
@@ -151,6 +152,7 @@ export async function readRange(
       if (!(error instanceof StorageUnavailable)) throw error;
       barren = filled > before ? 0 : barren + 1;
       if (barren === BARREN_TRIES) throw error;
+      reportRetries({ of: 'S3', count: 1 });
       await sleep(100 * 2 ** barren * Math.random(), undefined, { signal }).catch(() =>
         signal.throwIfAborted(),
       );
@@ -221,10 +223,20 @@ function refusalOf(what: string, pin: Pin, range: Range, reply: GetObjectCommand
 /** One request to S3; what goes wrong becomes an error of the chain that names `what` was tried. */
 export async function ask<T>(what: string, signal: AbortSignal, request: () => Promise<T>): Promise<T> {
   try {
-    return await request();
+    const reply = await request();
+    tellRetries(reply);
+    return reply;
   } catch (error) {
+    tellRetries(error);
     throw translate(what, error, signal);
   }
+}
+
+/** What the SDK says of a reply, and of an error: among other things how often it has tried. */
+const Answered = v.object({ $metadata: v.object({ attempts: v.pipe(v.number(), v.minValue(2)) }) });
+
+function tellRetries(answer: unknown): void {
+  if (v.is(Answered, answer)) reportRetries({ of: 'S3', count: answer.$metadata.attempts - 1 });
 }
 
 /** Below 500 and yet worth another try: request timeout, conflicting writes, too many requests. */

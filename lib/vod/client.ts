@@ -5,6 +5,7 @@ import { PartRejected, QuotaExceeded, UploadLost, VodRefused, VodUnavailable } f
 import { FileId, type Options, type Sha1, type StoredFile } from '../job.ts';
 import { explain } from '../parse.ts';
 import type { HeldPart, Range } from '../plan.ts';
+import { reportRetries } from '../progress.ts';
 import type { Quota } from '../quota.ts';
 import type { Listing } from './listing.ts';
 import {
@@ -74,7 +75,8 @@ export function createVod(settings: VodSettings, quota: Quota): Vod {
     signal: AbortSignal,
   ): Promise<{ reply: v.InferOutput<S>; parts: Listing }> {
     let last: Error | undefined;
-    const attempt = async (): Promise<{ reply: v.InferOutput<S>; parts: Listing }> => {
+    const attempt = async (attempts: number): Promise<{ reply: v.InferOutput<S>; parts: Listing }> => {
+      if (attempts > 1) reportRetries({ of: 'VOD', count: 1 });
       await quota.take(request.action, signal);
       const { reply, parts } = await sender.send(request, signal);
       const parsed = v.safeParse(schema, reply);

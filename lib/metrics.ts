@@ -11,8 +11,10 @@ import { type Progress, type Retries, watchProgress, watchRetries } from './prog
  * only. Watches what the rooms of lib tell of their work (`lib/progress.ts`); they know nothing of it.
  */
 
-/** Namespace of the metrics, and their dimension `service`. The others are `stage` and `step`. */
-export const NAMESPACE = 's3-vod';
+/** Letters and digits only: others would need quotes in the dashboard's searches. */
+export const NAMESPACE = 'S3Vod';
+/** As the log has it too. With `stage` and `step` it makes the dimensions. */
+const SERVICE = 's3-vod';
 
 const { Count, Bytes, Seconds } = MetricUnit;
 
@@ -57,7 +59,7 @@ export async function measured<T>({ step, id, env }: Measured, run: () => Promis
   // An instance of its own: one for all would add up what runs side by side.
   const metrics = new Metrics({
     namespace: NAMESPACE,
-    serviceName: NAMESPACE,
+    serviceName: SERVICE,
     defaultDimensions: { stage: stageOf(env), step },
   });
   metrics.addMetadata('function_request_id', id);

@@ -1,7 +1,10 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { basename, dirname, join, relative, resolve } from 'node:path';
+import * as v from 'valibot';
 import { expect, test } from 'vitest';
+import { parse as parseYaml } from 'yaml';
 import * as errors from '../lib/errors.ts';
+import { METRICS, NAMESPACE } from '../lib/metrics.ts';
 
 /** Names that stand in several files are the same in all of them, and files know only what they may. */
 
@@ -125,6 +128,7 @@ test('each outside system has one adapter', () => {
   );
   expect(users(deployed, '@aws-sdk/client-sfn')).toEqual(['lib/executions.ts', 'lib/services.ts']);
   expect(users(deployed, '@aws-sdk/client-dynamodb')).toEqual(['lib/quota.ts']);
+  expect(users(deployed, '@aws-lambda-powertools/metrics')).toEqual(['lib/metrics.ts']);
   expect(users(deployed, '@smithy/node-http-handler')).toEqual(['lib/source.ts', 'lib/vod/request.ts']);
 });
 
@@ -164,6 +168,54 @@ test('each option of the command line stands in its usage and in the README', ()
   for (const name of options) {
     expect(read('local/arguments.ts')).toContain(`  --${name}`);
     expect(read('README.md')).toContain(`--${name}`);
+  }
+});
+
+const Observability = v.object({
+  Resources: v.intersect([
+    v.object({
+      Dashboard: v.object({ Properties: v.object({ DashboardBody: v.object({ 'Fn::Sub': v.string() }) }) }),
+    }),
+    v.record(v.string(), v.unknown()),
+  ]),
+});
+const Line = v.array(v.union([v.string(), v.object({ expression: v.optional(v.string(), '') })]));
+const Dashboard = v.object({
+  widgets: v.array(v.object({ properties: v.object({ metrics: v.optional(v.array(Line), []) }) })),
+});
+const { Resources: watching } = v.parse(Observability, parseYaml(read('deploy/observability.yml')));
+const board = watching.Dashboard.Properties.DashboardBody['Fn::Sub'];
+const named = (text: string): string[] => [...text.matchAll(/`([A-Za-z]+)`/g)].map(([, name = '']) => name);
+
+test('the metrics that are written are those that the dashboard shows and docs/observability.md explains', () => {
+  const lines = v.parse(Dashboard, JSON.parse(board)).widgets.flatMap(({ properties }) => properties.metrics);
+  const shown = lines
+    .flat()
+    .flatMap((part) =>
+      typeof part === 'string' || !part.expression.includes('SEARCH') ? [] : [part.expression],
+    )
+    .map((search) => {
+      expect(search).toContain(`SEARCH('{${NAMESPACE},service,stage,step} stage="\${Stage}" MetricName="`);
+      return /MetricName="(\w+)"/.exec(search)?.[1];
+    });
+  expect([...new Set(shown)].sort()).toEqual(Object.keys(METRICS).sort());
+
+  const explained = read('docs/observability.md')
+    .split('\n')
+    .map((line) => /^\| (.+?) \| (Count|Bytes|Seconds) \|/.exec(line) ?? [])
+    .flatMap(([, names = '', unit]) => named(names).map((name) => [name, unit]));
+  expect(Object.fromEntries(explained)).toEqual(METRICS);
+});
+
+test('what is watched of AWS is there, and each alarm is shown and explained', () => {
+  const functions = [...read('deploy/observability.yml').matchAll(/\b([A-Z][a-z]+)LambdaFunction\b/g)];
+  const watched = new Set(functions.map(([, name = '']) => name.toLowerCase()));
+  expect(watched).toEqual(new Set([...handlers.filter((name) => name !== 'step'), 'cover']));
+  const alarms = Object.keys(watching).filter((name) => name.endsWith('Alarm'));
+  expect(alarms.length).toBeGreaterThan(3);
+  for (const name of alarms) {
+    expect(named(read('docs/observability.md'))).toContain(name);
+    expect(board).toContain(`\${${name}.Arn}`);
   }
 });
 

@@ -49,7 +49,7 @@ test('a line in the embedded metric format: names and units, service, stage, and
           },
         ],
       },
-      ...{ service: NAMESPACE, stage: 'dev', step: 'finish', function_request_id: 'the id' },
+      ...{ service: 's3-vod', stage: 'dev', step: 'finish', function_request_id: 'the id' },
       Uploaded: 1,
       StepSeconds: expect.any(Number),
     },
@@ -89,7 +89,7 @@ test('the journeys of some objects at once: each invocation counts its own', asy
   expect(of('finish', 'Instant')).toEqual([[1]]);
   expect(of('init', 'Skipped')).toEqual([[1]]);
   expect(of('init', 'Unchanged')).toEqual([...sizes, 0].map(() => [1])); // the echoes of the write-backs
-  for (const line of lines()) expect(line).toMatchObject({ service: NAMESPACE, stage: 'test' });
+  for (const line of lines()) expect(line).toMatchObject({ service: 's3-vod', stage: 'test' });
   expect(lines('trigger').length).toBeGreaterThan(0);
   const ids = lines().map(({ function_request_id: id }) => id);
   expect(new Set(ids).size).toBe(ids.length);

@@ -4,6 +4,7 @@ import middy, { type MiddlewareObj } from '@middy/core';
 import type { Context } from 'aws-lambda';
 import type { GenericSchema, InferOutput } from 'valibot';
 import { type Deadline, deadlineFrom } from '../lib/deadline.ts';
+import { withoutRequest } from '../lib/errors.ts';
 import { collectChunksSoon } from '../lib/heap.ts';
 import { measured } from '../lib/metrics.ts';
 import { parse } from '../lib/parse.ts';
@@ -21,7 +22,22 @@ class StepLogger extends Logger {
   }
 }
 
-const logger = new StepLogger({ serviceName: 's3-vod' });
+/**
+ * Of an error what it says, and no more: those of S3 carry as fields what S3 told of the request, among it, when a session
+ * token has expired, the token itself.
+ */
+function inWords(_key: string, value: unknown): unknown {
+  if (!(value instanceof Error)) return value;
+  const { name, stack, cause } = value;
+  const message = withoutRequest(value.message);
+  const more = {
+    ...('code' in value && { code: value.code }),
+    ...('$metadata' in value && { $metadata: value.$metadata }), // AWS asks for the request's id when it shall help
+  };
+  return { name, message, stack: stack?.replace(value.message, () => message), cause, ...more };
+}
+
+const logger = new StepLogger({ serviceName: 's3-vod', jsonReplacerFn: inWords });
 
 /** Lambda's context. The local engine adds `signal`, which ends an invocation from outside. */
 export type Invocation = Context & { signal?: AbortSignal };

@@ -25,6 +25,25 @@ const HttpUrl = v.pipe(
   v.check((text) => /^https?:$/.test(URL.parse(text)?.protocol ?? ''), 'Expected an http or https address'),
 );
 
+/** Not a name that a resolver may send elsewhere, but for `localhost`. A URL has all spellings of an address in one form. */
+const LOOPBACK = /^(localhost|127(\.\d+){3}|\[::1\])$/;
+
+/**
+ * What is sent to a far end without TLS can be read and changed on the way: the video, a session token, the `fileId`. The
+ * keys themselves are never sent.
+ */
+function refuseClearText(setting: 'S3_ENDPOINT' | 'VOD_ENDPOINT', address: URL, allowed: string): void {
+  const { protocol, hostname, host, username, password } = address;
+  if (username || password) {
+    throw new InvalidSetting(`setting ${setting}: expected an address without a user and a password in it`);
+  }
+  if (protocol === 'https:' || LOOPBACK.test(hostname) || allowed === 'true') return;
+  throw new InvalidSetting(
+    `setting ${setting}: expected an https address, got http://${host}: where nobody else can listen on the way to it, set ` +
+      `${setting.replace('ENDPOINT', 'ALLOW_HTTP')}=true`,
+  );
+}
+
 /** Parts of a copy are at least this large, but for the last. */
 const MIN_COPY_LIMIT_BYTES = 5 * 1024 ** 2;
 
@@ -33,7 +52,9 @@ const whole = (least: number, most: number) =>
 
 const UploadEnvironment = v.object({
   S3_ENDPOINT: v.optional(HttpUrl),
+  S3_ALLOW_HTTP: v.optional(v.picklist(['true', 'false']), 'false'),
   VOD_ENDPOINT: v.optional(HttpUrl, 'https://vod2.qcloud.com/v2/index.php'),
+  VOD_ALLOW_HTTP: v.optional(v.picklist(['true', 'false']), 'false'),
   VOD_HOST: v.optional(v.pipe(v.string(), v.regex(/^[a-z0-9.-]+$/i)), 'vod2.qcloud.com'),
   WRITE_BACK: v.optional(v.picklist(['metadata', 'tags']), WRITE_BACK.mode),
   COPY_LIMIT_BYTES: v.optional(
@@ -51,6 +72,8 @@ const UploadEnvironment = v.object({
 export function uploadSettings(env: Environment): UploadSettings {
   const set = read(UploadEnvironment, env);
   const endpoint = new URL(set.VOD_ENDPOINT);
+  refuseClearText('VOD_ENDPOINT', endpoint, set.VOD_ALLOW_HTTP);
+  if (set.S3_ENDPOINT) refuseClearText('S3_ENDPOINT', new URL(set.S3_ENDPOINT), set.S3_ALLOW_HTTP);
   if (endpoint.pathname === '/') endpoint.pathname = '/v2/index.php';
   return {
     s3Endpoint: set.S3_ENDPOINT,

@@ -94,10 +94,15 @@ export class PartRejected extends ChainError {
 /** What somebody else's error says of itself: some network errors carry a code and no message. */
 export function reasonOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
+  const message = withoutRequest(error.message);
   const code = 'code' in error && error.code !== undefined ? String(error.code) : '';
   const kind = error.name === 'Error' || error.name === 'AggregateError' ? code : error.name;
-  const words = error.message.includes(kind)
-    ? error.message
-    : [kind, error.message].filter(Boolean).join(' ');
+  const words = message.includes(kind) ? message : [kind, message].filter(Boolean).join(' ');
   return words || error.name;
 }
+
+/**
+ * To an error about a signature some services of AWS add, after an empty line, the request as they would have signed it,
+ * with the session token in it.
+ */
+export const withoutRequest = (message: string): string => message.split(/\n\s*\n/, 1)[0] ?? '';

@@ -51,6 +51,7 @@ export function createS3Client(settings: { endpoint?: string | undefined }): S3C
   return new S3Client({
     // Stores other than AWS's own are addressed by path, and know checksums only where the operation requires one.
     ...(settings.endpoint !== undefined && { endpoint: settings.endpoint, forcePathStyle: true }),
+    followRegionRedirects: false, // a signed request goes to the configured store and nowhere else
     requestChecksumCalculation: 'WHEN_REQUIRED',
     responseChecksumValidation: 'WHEN_REQUIRED',
     maxAttempts: 4,
@@ -272,7 +273,10 @@ function translate(what: string, error: unknown, signal: AbortSignal): unknown {
     !PASSING.has(status) &&
     !THROTTLED.test(name)
   ) {
-    return new StorageRefused(`${said}: check S3_ENDPOINT, AWS_REGION, and the bucket`, { cause: error });
+    const moved = status >= 300 && status < 400 ? 'a redirect, which is not followed: ' : '';
+    return new StorageRefused(`${said}: ${moved}check S3_ENDPOINT, AWS_REGION, and the bucket`, {
+      cause: error,
+    });
   }
   return new StorageUnavailable(`${said}: is S3 there, and S3_ENDPOINT right?`, { cause: error });
 }

@@ -88,18 +88,23 @@ export function describe({ code, message, codeDesc }: Reply): string {
 /**
  * A reply's JSON, or why it is none. A `fileId` that is written as a number is read as text: it does not fit a double.
  * (In a JSON text no string can hold the pattern: a quote within a string is escaped.)
+ * @param hide what the service says in words may repeat what no log shall hold
  */
-export function readReply(text: string): { reply: Reply } | { fault: string } {
-  const start = JSON.stringify(text.slice(0, 80));
+export function readReply(
+  text: string,
+  hide: (text: string) => string = (words) => words,
+): { reply: Reply } | { fault: string } {
+  const start = (): string => JSON.stringify(hide(text).slice(0, 80));
   try {
     const parsed = v.safeParse(
       Reply,
       JSON.parse(text.replace(/("fileId"\s*:\s*)(\d+)(?=\s*[,}])/g, '$1"$2"')),
     );
-    return parsed.success
-      ? { reply: parsed.output }
-      : { fault: `expected a reply, got ${start}: ${explain(parsed.issues)}` };
+    if (!parsed.success)
+      return { fault: `expected a reply, got ${start()}: ${hide(explain(parsed.issues))}` };
+    const { message, codeDesc, ...rest } = parsed.output;
+    return { reply: { ...rest, message: hide(message), codeDesc: hide(codeDesc) } };
   } catch {
-    return { fault: `expected JSON, got ${start}` };
+    return { fault: `expected JSON, got ${start()}` };
   }
 }

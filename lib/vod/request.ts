@@ -82,7 +82,7 @@ async function send(
       }),
       { abortSignal: AbortSignal.any([signal, limit]) },
     );
-    return await readResponse(request, response);
+    return await readResponse(request, response, hiding(secrets, query));
   } catch (error) {
     signal.throwIfAborted();
     if (error instanceof VodRefused || error instanceof VodUnavailable) throw error;
@@ -93,16 +93,29 @@ async function send(
   }
 }
 
-async function readResponse(request: Call, { statusCode: status, body }: HttpResponse): Promise<Answer> {
+/** For words from outside: a proxy's page, or the service, may repeat the address that was asked, and what it was signed with. */
+function hiding({ secretKey, token = '' }: Secrets, query: string): (text: string) => string {
+  const signature = new URLSearchParams(query).get('Signature') ?? '';
+  const secrets = [secretKey, token, signature].filter((secret) => secret !== '');
+  const forms = secrets.flatMap((secret) => [secret, encodeURIComponent(secret)]);
+  return (text) => forms.reduce((left, secret) => left.replaceAll(secret, '…'), text);
+}
+
+async function readResponse(
+  request: Call,
+  { statusCode: status, body }: HttpResponse,
+  hide: (text: string) => string,
+): Promise<Answer> {
   const at = `${request.action} ${request.about}: HTTP ${status}`;
   const { text, parts } = await readListing(body).catch((error: unknown) => {
     if (!(error instanceof SyntaxError || error instanceof v.ValiError)) throw error;
-    throw new VodUnavailable(`${at}: unexpected reply: ${error.message}`, { cause: error });
+    throw new VodUnavailable(`${at}: unexpected reply: ${hide(error.message)}`);
   });
-  const read = readReply(text);
+  const read = readReply(text, hide);
   if (status >= 500 || status === 429)
-    throw new VodUnavailable(`${at}: ${JSON.stringify(text.slice(0, 80))}`);
+    throw new VodUnavailable(`${at}: ${JSON.stringify(hide(text).slice(0, 80))}`);
   if ('reply' in read) return { reply: read.reply, parts };
-  if (status >= 300) throw new VodRefused(`${at}: ${read.fault}: check VOD_ENDPOINT`);
+  const moved = status >= 300 && status < 400 ? ', a redirect, which is not followed' : '';
+  if (status >= 300) throw new VodRefused(`${at}${moved}: ${read.fault}: check VOD_ENDPOINT`);
   throw new VodUnavailable(`${at}: ${read.fault}`);
 }

@@ -1,6 +1,9 @@
+import { S3ServiceException } from '@aws-sdk/client-s3';
+import { SFNServiceException } from '@aws-sdk/client-sfn';
 import * as v from 'valibot';
 import { expect, onTestFinished, test, vi } from 'vitest';
 import type { Invocation } from '../../handlers/step.ts';
+import { StorageRefused } from '../../lib/errors.ts';
 import { jsonOutput } from '../support/output.ts';
 
 /** The wrapping that every handler shares, as its log shows it. */
@@ -20,13 +23,18 @@ const invocation = (awsRequestId: string): Invocation => ({
   succeed: () => {},
 });
 
-test('the first invocation alone is a cold start, and each log line names its own invocation and object', async () => {
+/** What a process of its own logs: the logger reads its level when it is loaded. */
+async function freshStep() {
   vi.stubEnv('POWERTOOLS_LOG_LEVEL', 'INFO');
   vi.stubEnv('AWS_LAMBDA_INITIALIZATION_TYPE', 'on-demand'); // with provisioned concurrency none is cold
   onTestFinished(() => void vi.unstubAllEnvs());
-  vi.resetModules(); // the logger reads its level when it is loaded
-  const output = jsonOutput();
+  vi.resetModules();
   const { step } = await import('../../handlers/step.ts');
+  return { step, output: jsonOutput() };
+}
+
+test('the first invocation alone is a cold start, and each log line names its own invocation and object', async () => {
+  const { step, output } = await freshStep();
   const both = Promise.withResolvers<void>();
   let running = 0;
   const handler = step(
@@ -57,4 +65,45 @@ test('the first invocation alone is a cold start, and each log line names its ow
     ['3', 'later', 'demo done', false, 'demo'],
     ['3', 'later', 'work', false, 'demo'],
   ]);
+});
+
+test('of an error the log has its words and those of its causes, not what AWS was asked', async () => {
+  const $metadata = { httpStatusCode: 400, requestId: '4711', attempts: 1 };
+  const $fault = 'client';
+  const expired = new S3ServiceException({
+    name: 'ExpiredToken',
+    message: 'It has expired',
+    $fault,
+    $metadata,
+  });
+  Object.assign(expired, { 'Token-0': 'the-session-token', StringToSign: 'what-was-signed' });
+  const mismatch = new SFNServiceException({
+    name: 'InvalidSignatureException',
+    message:
+      'It does not match.\n\nThe Canonical String should have been\nx-amz-security-token:the-session-token',
+    ...{ $fault, $metadata },
+  });
+  const { step, output } = await freshStep();
+  const handler = step(
+    'demo',
+    v.unknown(),
+    () => ({}),
+    async (_, { log }) => {
+      log.error('one of several', { error: mismatch });
+      throw new StorageRefused('GET s3://b/k: 400', { cause: expired });
+    },
+  );
+  await expect(handler({}, invocation('1'))).rejects.toThrow('GET s3://b/k: 400');
+  expect(output()).toMatchObject([
+    { error: { name: 'InvalidSignatureException', message: 'It does not match.', $metadata } },
+    {
+      error: {
+        name: 'StorageRefused',
+        message: 'GET s3://b/k: 400',
+        stack: expect.stringContaining('step.test.ts'),
+        cause: { name: 'ExpiredToken', message: 'It has expired', $metadata: { requestId: '4711' } },
+      },
+    },
+  ]);
+  expect(JSON.stringify(output())).not.toMatch(/the-session-token|what-was-signed/);
 });

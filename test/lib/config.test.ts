@@ -72,9 +72,51 @@ describe('the settings of the upload', () => {
     ['COPY_LIMIT_BYTES', '-5242880'],
     ['COPY_LIMIT_BYTES', '9'.repeat(30)],
     ['VOD_TRANSCODE', 'maybe'],
+    ['VOD_ALLOW_HTTP', 'yes'],
+    ['S3_ALLOW_HTTP', '1'],
   ])('%s=%s is refused by name', (name, value) => {
     expect(() => uploadSettings({ [name]: value })).toThrow(InvalidSetting);
     expect(() => uploadSettings({ [name]: value })).toThrow(`setting ${name}: `);
+  });
+});
+
+describe.each(['S3', 'VOD'])('the way to %s', (end) => {
+  const set =
+    (address: string, more: Record<string, string> = {}) =>
+    () =>
+      uploadSettings({ [`${end}_ENDPOINT`]: address, ...more });
+
+  test.each([
+    'http://vod.example',
+    'http://10.0.0.7:9000/v2/index.php',
+    'http://127.0.0.1.example',
+    'http://localhost.example',
+    'http://[2001:db8::1]',
+    'http://0.0.0.0:9000',
+  ])('%s has no TLS: refused, unless a setting allows it', (address) => {
+    expect(set(address)).toThrow(InvalidSetting);
+    expect(set(address)).toThrow(`setting ${end}_ENDPOINT: expected an https address`);
+    expect(set(address)).toThrow(`set ${end}_ALLOW_HTTP=true`);
+    expect(set(address, { [`${end}_ALLOW_HTTP`]: 'false' })).toThrow(InvalidSetting);
+    expect(set(address, { [`${end}_ALLOW_HTTP`]: 'true' })).not.toThrow();
+    expect(set(address, { [`${end === 'S3' ? 'VOD' : 'S3'}_ALLOW_HTTP`]: 'true' })).toThrow(InvalidSetting);
+    expect(set(address.replace('http:', 'https:'))).not.toThrow();
+  });
+
+  test.each([
+    'http://localhost:9000',
+    'http://LOCALHOST',
+    'http://127.1:9000',
+    'http://127.9.9.9',
+    'http://[::1]:9000',
+  ])('%s does not leave the machine', (address) => {
+    expect(set(address)).not.toThrow();
+  });
+
+  test.each(['http', 'https'])('a password in an address (%s) is refused, and not repeated', (scheme) => {
+    const tried = set(`${scheme}://someone:pa55word@127.0.0.1:9000`);
+    expect(tried).toThrow(`setting ${end}_ENDPOINT: expected an address without a user and a password`);
+    expect(tried).not.toThrow('pa55word');
   });
 });
 

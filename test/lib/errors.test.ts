@@ -2,7 +2,7 @@ import { inspect } from 'node:util';
 import { describe, expect, test } from 'vitest';
 import * as errors from '../../lib/errors.ts';
 
-const { reasonOf, ...classes } = errors;
+const { reasonOf, withoutRequest, ...classes } = errors;
 
 test.each(Object.entries(classes))(
   '%s is an Error of that very name, which no minifier changes',
@@ -38,7 +38,16 @@ describe('the reason of somebody else’s error', () => {
     ['a code that is a number', Object.assign(new Error('it broke'), { code: 7 }), '7 it broke'],
     ['what is no Error, as text', 'it broke', 'it broke'],
     ['nothing, as text', undefined, 'undefined'],
+    [
+      'not the request that AWS would have signed',
+      new TypeError('wrong signature.\n\nThe Canonical String should have been\nx-amz-security-token:t0ken'),
+      'TypeError wrong signature.',
+    ],
   ])('%s', (_, error, reason) => {
     expect(reasonOf(error)).toBe(reason);
   });
+});
+
+test('a message without an empty line stays as it is', () => {
+  expect(withoutRequest('it broke\nthere')).toBe('it broke\nthere');
 });

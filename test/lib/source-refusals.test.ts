@@ -2,10 +2,11 @@ import { DeleteObjectCommand } from '@aws-sdk/client-s3';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { OutOfTime } from '../../lib/deadline.ts';
 import { createS3Client, find, readRange } from '../../lib/source.ts';
+import { readTags, writeTags } from '../../lib/tagging.ts';
 import { CREDENTIALS } from '../s3/credentials.ts';
 import { type Answer, scripted } from './scripted.ts';
 import { BUCKET, never, useStore, VERSIONED } from './store.ts';
-import { failureOf, pinOf } from './values.ts';
+import { failureOf, pinOf, storedAs } from './values.ts';
 
 /** What a refusal says, and what it never says; how a read ends that is called off. */
 
@@ -17,7 +18,7 @@ async function against(...answers: [Answer, ...Answer[]]) {
   const { endpoint, asked, arrived } = await scripted(...answers);
   const s3 = createS3Client({ endpoint });
   onTestFinished(() => s3.destroy());
-  return { s3, asked, arrived };
+  return { s3, asked, arrived, endpoint };
 }
 
 describe('a refusal says what to check', () => {
@@ -53,6 +54,31 @@ describe('a refusal says what to check', () => {
     expect(asked).toEqual([]);
   });
 });
+
+test.each([301, 302, 307, 308])(
+  'HTTP %i: not followed, a signed request goes nowhere else',
+  async (status) => {
+    const elsewhere = await against((response) => response.end());
+    const { s3, asked } = await against((response) =>
+      response
+        .writeHead(status, { location: `${elsewhere.endpoint}/b/k`, 'x-amz-bucket-region': 'eu-west-1' })
+        .end(),
+    );
+    const calls = [
+      () => find(s3, pin, never),
+      () => readRange(s3, pin, range, never),
+      () => readTags(s3, pin, never),
+      () => writeTags(s3, pin, storedAs('x'), never),
+    ];
+    for (const call of calls) {
+      expect(await failureOf(call())).toMatchObject({
+        name: 'StorageRefused',
+        message: expect.stringMatching(/redirect.*not followed: check S3_ENDPOINT, AWS_REGION/),
+      });
+    }
+    expect([asked.length, elsewhere.asked.length]).toEqual([calls.length, 0]);
+  },
+);
 
 test('a delete marker is no object', async () => {
   await store.put(VERSIONED, 'marked.mp4', 'one');

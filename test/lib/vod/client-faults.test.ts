@@ -159,7 +159,7 @@ describe('a refusal', () => {
       );
       expect(await failureOf(part(vod))).toMatchObject({
         name: 'VodRefused',
-        message: expect.stringContaining('VOD_ENDPOINT'),
+        message: expect.stringMatching(/a redirect, which is not followed.*VOD_ENDPOINT/),
       });
       expect([asked.length, elsewhere.asked.length]).toEqual([1, 0]);
     },
@@ -198,25 +198,47 @@ describe('the signal', () => {
   });
 });
 
-test('no error tells the secret key or the token, whatever goes wrong', async () => {
+/** A service, or a proxy before it, that tells what it was asked: here the parts of it that no log shall hold. */
+const REPEATING: Answer[] = [
+  (said: string[]) => says({ code: -10001, message: said.join(' '), codeDesc: said.toReversed().join(' ') }),
+  (said: string[]) => says({ code: said.join(' '), message: said }),
+  (said: string[]) => http(500, said.join(' ')),
+  (said: string[]) => http(404, said.join(' ')),
+  (said: string[]) => http(200, said.toReversed().join(' ')),
+].map((answer) => (response, call) => {
+  const secrets = [call.query.get('Signature') ?? '', call.query.get('Token') ?? '', KEY];
+  answer([...secrets.map(encodeURIComponent), ...secrets])(response, call);
+});
+
+test('no error tells the secret key, the token, or a signature, whatever goes wrong', async () => {
   hurry();
   const echo: Answer = (response, { query }) => response.writeHead(404).end(`no such page: ${query}`);
   const codes = [-10001, -10002, -10003, -10004, -10005, -10006, 4000, 4100, 4300, 4400, 5000, 5100, -77];
-  const answers = [...PASSING.map(([, answer]) => answer), ...codes.map((code) => says({ code })), echo];
+  const answers = [
+    ...PASSING.map(([, answer]) => answer),
+    ...codes.map((code) => says({ code })),
+    echo,
+    ...REPEATING,
+  ];
   const secrets = { secretId: 'the-id', secretKey: KEY, token: TOKEN };
   const told = await Promise.all(
     answers.map(async (answer) => {
-      const { endpoint } = await against(answer);
+      const { endpoint, asked } = await against(answer);
       const vod = connect(`${endpoint}/v2/index.php`, { secrets });
       const errors = await Promise.all([
         failureOf(vod.open(FILE, never)),
         failureOf(part(vod)),
         failureOf(vod.finish(FILE.sha1, never)),
       ]);
-      return errors.filter(({ name }) => name !== 'no error').map((error) => inspect(error, { depth: 9 }));
+      const signatures = asked.map(({ query }) => query.get('Signature') ?? '');
+      const hidden = [KEY, TOKEN, ...signatures, ...signatures.map(encodeURIComponent)];
+      return errors
+        .filter(({ name }) => name !== 'no error')
+        .map((error) => inspect(error, { depth: 9 }))
+        .map((text) => hidden.filter((secret) => text.includes(secret)));
     }),
   );
   const all = told.flat();
   expect(all.length).toBeGreaterThan(answers.length * 2);
-  expect(all.filter((text) => text.includes(KEY) || text.includes(TOKEN))).toEqual([]);
+  expect(all.flat()).toEqual([]);
 });

@@ -65,6 +65,15 @@ test.each([
   expect(answer).toMatchObject({ status: 400, code: 'AuthorizationHeaderMalformed' });
 });
 
+test('a signature is 64 hex digits and nothing after them', async () => {
+  const headers = sign({ port: s3.port, path: '/' });
+  for (const tail of ['zz', '00', ' ', '=']) {
+    const authorization = `${headers.authorization}${tail}x`;
+    const answer = await send({ port: s3.port, path: '/', headers: { ...headers, authorization } });
+    expect(answer).toMatchObject({ status: 403, code: 'SignatureDoesNotMatch' });
+  }
+});
+
 test('a signature covers the query', async () => {
   const headers = sign({ port: s3.port, path: `/${BUCKET}?list-type=2&prefix=a` });
   const answer = await send({ port: s3.port, path: `/${BUCKET}?list-type=2&prefix=b`, headers });

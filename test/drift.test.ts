@@ -219,6 +219,14 @@ test('what is watched of AWS is there, and each alarm is shown and explained', (
   }
 });
 
+test('the tests that the threat model names are there', () => {
+  const rows = read('docs/threat-model.md').split('\n');
+  const shown = rows.flatMap((row) => [...(row.split(' | ')[2] ?? '').matchAll(/`([a-z0-9/-]+)`/g)]);
+  expect(shown.length).toBeGreaterThan(10);
+  const tests = sources('test');
+  for (const [, name] of shown) expect(tests).toContain(`test/${name}.test.ts`);
+});
+
 test('the lock file carries no download addresses', () => {
   expect(read('package-lock.json')).not.toContain('"resolved"');
 });

@@ -68,6 +68,7 @@ const ObjectEvent = v.object({
   'detail-type': v.string(),
   'replay-name': v.optional(v.string()),
   detail: v.object({
+    version: v.optional(v.literal('0', 'Expected event version 0')),
     bucket: v.object({ name: Name }),
     object: v.object({
       key: Name,

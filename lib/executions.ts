@@ -7,7 +7,9 @@ import {
   type SFNClient,
   StartExecutionCommand,
 } from '@aws-sdk/client-sfn';
-import type { Request } from './job.ts';
+import * as v from 'valibot';
+import { InvalidInput } from './errors.ts';
+import { Request } from './job.ts';
 
 /** Executions of the state machine: their names, and one for each state of an object. */
 
@@ -43,8 +45,16 @@ export const executionArn = (stateMachineArn: string, name: string): string =>
 const FAILED = new Set(['FAILED', 'TIMED_OUT']);
 
 /**
- * Starts the execution for an object's state, once: one that has failed goes on from where it failed, or, when it is too
- * old for that (14 days, while its name is kept for 90), begins again under another name.
+ * The name under which an object's journey begins again, once the execution of this name is too old to be redriven (14
+ * days, while its name is kept for 90). It follows from the old one: whoever begins it again finds whether another did.
+ */
+export const nameAfter = (request: Request, name: string, ended: Date | undefined): string =>
+  executionName(request, `${name} after ${ended?.toISOString()}`);
+
+/**
+ * Starts the execution for an object's state, once: one that has failed goes on from where it failed, or begins again
+ * under another name.
+ * @throws {InvalidInput} where the name is taken by another object's execution, and what Step Functions answers
  */
 export async function startExecution(
   sfn: SFNClient,
@@ -53,24 +63,26 @@ export async function startExecution(
   occasion: string,
   signal: AbortSignal,
 ): Promise<Started> {
-  const options = { abortSignal: signal };
-  const start = async (name: string): Promise<boolean> => {
-    try {
-      await sfn.send(
-        new StartExecutionCommand({ stateMachineArn, name, input: JSON.stringify(request) }),
-        options,
-      );
-      return true;
-    } catch (error) {
-      // The same name and input while it runs is no error: this one has ended (or a person gave other options).
-      if (error instanceof ExecutionAlreadyExists) return false;
-      throw error;
-    }
-  };
   const name = executionName(request, occasion);
-  if (await start(name)) return { name, status: 'started' };
+  const isNew = await start(sfn, stateMachineArn, name, request, signal);
+  return isNew ? { name, status: 'started' } : goOn(sfn, stateMachineArn, name, request, signal);
+}
+
+/** What `startExecution` does where there is an execution of this name already. */
+export async function goOn(
+  sfn: SFNClient,
+  stateMachineArn: string,
+  name: string,
+  request: Request,
+  signal: AbortSignal,
+): Promise<Started> {
+  const options = { abortSignal: signal };
   const arn = executionArn(stateMachineArn, name);
-  const { status, stopDate } = await sfn.send(new DescribeExecutionCommand({ executionArn: arn }), options);
+  const { status, stopDate, input } = await sfn.send(
+    new DescribeExecutionCommand({ executionArn: arn }),
+    options,
+  );
+  refuseAnother(arn, input, request);
   if (!status || !FAILED.has(status)) return { name, status: 'known' };
   try {
     await sfn.send(new RedriveExecutionCommand({ executionArn: arn }), options);
@@ -78,6 +90,36 @@ export async function startExecution(
   } catch (error) {
     if (!(error instanceof ExecutionNotRedrivable)) throw error;
   }
-  const again = executionName(request, `${occasion} after ${stopDate?.toISOString()}`);
-  return { name: again, status: (await start(again)) ? 'started' : 'known' };
+  const next = nameAfter(request, name, stopDate);
+  const isNew = await start(sfn, stateMachineArn, next, request, signal);
+  return isNew ? { name: next, status: 'started' } : goOn(sfn, stateMachineArn, next, request, signal);
+}
+
+/** Answers whether it was started. The same name and input while it runs is no error: then it has ended, or has another input. */
+async function start(
+  sfn: SFNClient,
+  stateMachineArn: string,
+  name: string,
+  request: Request,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const command = new StartExecutionCommand({ stateMachineArn, name, input: JSON.stringify(request) });
+  try {
+    await sfn.send(command, { abortSignal: signal });
+    return true;
+  } catch (error) {
+    if (error instanceof ExecutionAlreadyExists) return false;
+    throw error;
+  }
+}
+
+/** A person may have started anything under any name: an object must not be taken for done since another was. */
+function refuseAnother(arn: string, input: string | undefined, { bucket, key }: Request): void {
+  if (input === undefined) return; // not shown to who may not decrypt it
+  const other = v.safeParse(v.pipe(v.string(), v.parseJson(), Request), input);
+  if (other.success && other.output.bucket === bucket && other.output.key === key) return;
+  throw new InvalidInput(
+    `s3://${bucket}/${key}: its execution's name is taken: ${arn} was started with ${input.slice(0, 200)}: ` +
+      'start the object by hand, from a console or with npm run invoke',
+  );
 }

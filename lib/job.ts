@@ -33,7 +33,14 @@ export const Options = v.strictObject({
 });
 export type Options = v.InferOutput<typeof Options>;
 
-const named = { bucket: Text, key: Text, versionId: v.optional(Text), options: v.optional(Options) };
+const named = {
+  bucket: Text,
+  key: Text,
+  versionId: v.optional(Text),
+  options: v.optional(Options),
+  /** Ask VOD, whatever the object carries: the file may have been deleted there. */
+  force: v.optional(v.boolean()),
+};
 
 /** What a person types into a console: just bucket and key will do. A misspelt field is refused, not ignored. */
 export const ManualRequest = v.strictObject(named);

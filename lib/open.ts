@@ -60,7 +60,7 @@ async function openFound(
       `${object}: it has ${pin.size} bytes, at most ${MAX_OBJECT_BYTES} (5 TiB) can be brought over`,
     );
   }
-  const known = job.round === 0 ? await carriedFile(s3, found, deadline) : undefined;
+  const known = job.round === 0 && !request.force ? await carriedFile(s3, found, deadline) : undefined;
   if (known) return done({ ...job, pin }, 'unchanged', known);
 
   const sha1 = job.sha1 ?? found.sha1;

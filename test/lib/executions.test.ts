@@ -127,7 +127,7 @@ describe('starting', () => {
   });
 
   test('begun again under another name: it failed too long ago to be redriven', async () => {
-    const again = executionName(REQUEST, ' after 2026-01-02T03:04:05.000Z');
+    const again = executionName(REQUEST, `${name} after 2026-01-02T03:04:05.000Z`);
     sfn.on(StartExecutionCommand).rejects(known).on(StartExecutionCommand, { name: again }).resolves({});
     sfn
       .on(DescribeExecutionCommand)
@@ -136,6 +136,42 @@ describe('starting', () => {
       .on(RedriveExecutionCommand)
       .rejects(new ExecutionNotRedrivable({ message: 'too old', $metadata: {} }));
     expect(await start()).toEqual({ name: again, status: 'started' });
+  });
+
+  test('that one, failed in its turn, is gone on with', async () => {
+    const again = executionName(REQUEST, `${name} after 2026-01-02T03:04:05.000Z`);
+    sfn.on(StartExecutionCommand).rejects(known);
+    sfn
+      .on(DescribeExecutionCommand)
+      .resolves({ status: 'FAILED', stopDate: new Date('2026-01-02T03:04:05Z') });
+    sfn
+      .on(RedriveExecutionCommand)
+      .rejects(new ExecutionNotRedrivable({ message: 'too old', $metadata: {} }))
+      .on(RedriveExecutionCommand, { executionArn: executionArn(MACHINE, again) })
+      .resolves({});
+    expect(await start()).toEqual({ name: again, status: 'redriven' });
+  });
+
+  test.each([
+    ['another object', JSON.stringify({ ...REQUEST, key: 'b.mp4' })],
+    ['no object', '{"Comment": "Insert your JSON here"}'],
+    ['no JSON', ''],
+  ])('refused: the name is taken by an execution of %s', async (_, input) => {
+    sfn.on(StartExecutionCommand).rejects(known);
+    sfn.on(DescribeExecutionCommand).resolves({ status: 'SUCCEEDED', input });
+    await expect(start()).rejects.toThrow(
+      expect.objectContaining({
+        name: 'InvalidInput',
+        message: expect.stringContaining('s3://films/a/My clip.mp4'),
+      }),
+    );
+  });
+
+  test('known: the same object heard of with other words', async () => {
+    sfn.on(StartExecutionCommand).rejects(known);
+    const input = JSON.stringify({ ...REQUEST, size: 6, options: { classId: 1 } });
+    sfn.on(DescribeExecutionCommand).resolves({ status: 'RUNNING', input });
+    expect(await start()).toEqual({ name, status: 'known' });
   });
 
   test('every status is thought of above', () => {

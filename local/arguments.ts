@@ -1,5 +1,5 @@
 import { basename } from 'node:path';
-import { parseArgs } from 'node:util';
+import { address, readOptions, UsageError, whole } from './command-line.ts';
 
 /** The command line of `npm start`, read and checked before anything begins. */
 
@@ -35,13 +35,20 @@ export type Arguments = Readonly<{
   timeLimitMs: number;
 }>;
 
-export class UsageError extends Error {
-  override readonly name = 'UsageError';
-}
+const OPTIONS = {
+  bucket: { type: 'string', default: 'videos' },
+  data: { type: 'string', default: '.local' },
+  json: { type: 'boolean', default: false },
+  verbose: { type: 'boolean', default: false },
+  's3-port': { type: 'string' },
+  'vod-port': { type: 'string' },
+  'time-limit': { type: 'string', default: '900' },
+  help: { type: 'boolean', default: false },
+} as const;
 
 /** @returns `help` where that is asked for @throws {UsageError} naming the option */
 export function readArguments(argv: readonly string[]): Arguments | 'help' {
-  const { values, positionals } = parse(argv);
+  const { values, positionals } = readOptions('npm start', argv, OPTIONS);
   if (values.help) return 'help';
   const items = positionals.map(item);
   refuseNamesakes(items);
@@ -58,35 +65,7 @@ export function readArguments(argv: readonly string[]): Arguments | 'help' {
   };
 }
 
-function parse(argv: readonly string[]) {
-  try {
-    return parseArgs({
-      args: [...argv],
-      allowPositionals: true,
-      options: {
-        bucket: { type: 'string', default: 'videos' },
-        data: { type: 'string', default: '.local' },
-        json: { type: 'boolean', default: false },
-        verbose: { type: 'boolean', default: false },
-        's3-port': { type: 'string' },
-        'vod-port': { type: 'string' },
-        'time-limit': { type: 'string', default: '900' },
-        help: { type: 'boolean', default: false },
-      },
-    });
-  } catch (error) {
-    const [what] = (error instanceof Error ? error.message : String(error)).split(/\.\s/, 1);
-    throw new UsageError(`${what}: npm start -- --help lists the options`);
-  }
-}
-
-function item(text: string): Item {
-  if (!text.startsWith('s3://')) return { path: text };
-  const slash = text.indexOf('/', 5);
-  const [bucket, key] = slash < 0 ? [text.slice(5), ''] : [text.slice(5, slash), text.slice(slash + 1)];
-  if (!bucket || !key) throw new UsageError(`${text}: expected s3://bucket/key`);
-  return { bucket, key };
-}
+const item = (text: string): Item => (text.startsWith('s3://') ? address(text) : { path: text });
 
 /** Of two files with one name the second would overwrite the first in the bucket. */
 function refuseNamesakes(items: readonly Item[]): void {
@@ -104,10 +83,4 @@ function bucketName(name: string): string {
   // https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
   if (/^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/.test(name)) return name;
   throw new UsageError(`--bucket ${name}: expected 3 to 63 of a-z, 0-9, dot, and hyphen`);
-}
-
-function whole(option: string, text: string, least: number, most: number): number {
-  const value = Number(text);
-  if (/^[0-9]+$/.test(text) && value >= least && value <= most) return value;
-  throw new UsageError(`${option} ${text}: expected a whole number from ${least} to ${most}`);
 }

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdirSync, realpathSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, realpathSync, rmSync } from 'node:fs';
 import { connect, createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -12,15 +12,23 @@ import { join } from 'node:path';
  */
 export async function lock(dir: string): Promise<() => Promise<void>> {
   mkdirSync(dir, { recursive: true });
-  // Not in the folder itself: a socket's path may be no longer than about 100 bytes.
-  const name = createHash('sha256').update(realpathSync(dir)).digest('hex').slice(0, 24);
-  const path = join(tmpdir(), `s3-vod-${name}.sock`);
+  const path = socketOf(dir);
   const server = (await held(path)) ?? (await heldAfter(path, dir));
   server.unref();
   return async () => {
     server.close();
     await once(server, 'close');
   };
+}
+
+/** Whether a data folder has its user now. */
+export const isLocked = async (dir: string): Promise<boolean> =>
+  existsSync(dir) && (await answers(socketOf(dir)));
+
+/** Not in the folder itself: a socket's path may be no longer than about 100 bytes. */
+function socketOf(dir: string): string {
+  const name = createHash('sha256').update(realpathSync(dir)).digest('hex').slice(0, 24);
+  return join(tmpdir(), `s3-vod-${name}.sock`);
 }
 
 export class FolderInUse extends Error {
@@ -41,13 +49,7 @@ async function held(path: string): Promise<Server | undefined> {
 
 /** A socket file on which nobody answers is a killed process's. */
 async function heldAfter(path: string, dir: string): Promise<Server> {
-  const socket = connect(path);
-  const answered = await once(socket, 'connect').then(
-    () => true,
-    () => false,
-  );
-  socket.destroy();
-  if (!answered) {
+  if (!(await answers(path))) {
     rmSync(path, { force: true });
     const server = await held(path);
     if (server) return server;
@@ -55,4 +57,14 @@ async function heldAfter(path: string, dir: string): Promise<Server> {
   throw new FolderInUse(
     `${dir} is in use by another process: stop that one, or give another folder with --data`,
   );
+}
+
+async function answers(path: string): Promise<boolean> {
+  const socket = connect(path);
+  const answered = await once(socket, 'connect').then(
+    () => true,
+    () => false,
+  );
+  socket.destroy();
+  return answered;
 }

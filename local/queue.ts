@@ -38,17 +38,36 @@ export class Queue extends EventEmitter<{ deadLetter: [Message] }> {
 
   /** On disk when it returns; delivered soon after. */
   send(body: unknown): void {
-    // Names sort as they were sent, also across restarts.
-    const order = `${String(Date.now()).padStart(15, '0')}-${String(this.#sent++).padStart(9, '0')}`;
-    const message = { messageId: `${order}-${randomUUID()}`, body: JSON.stringify(body), receives: 0 };
-    this.#journal.put(message.messageId, message);
-    this.#waiting.push(message);
-    this.start();
+    this.#put(JSON.stringify(body));
+  }
+
+  /** How many wait for the trigger. */
+  get waiting(): number {
+    return this.#waiting.length;
   }
 
   /** What the trigger could not take, with its body as it came. */
   deadLetters(): Message[] {
     return this.#deadLetters.all();
+  }
+
+  /** The dead letters become messages like any other, new ones. Answers how many. */
+  redrive(): number {
+    const letters = this.#deadLetters.all();
+    for (const { messageId, body } of letters) {
+      this.#put(body); // first, since a message that comes twice is nothing, a lost one is
+      this.#deadLetters.delete(messageId);
+    }
+    return letters.length;
+  }
+
+  #put(body: string): void {
+    // Names sort as they were sent, also across restarts.
+    const order = `${String(Date.now()).padStart(15, '0')}-${String(this.#sent++).padStart(9, '0')}`;
+    const message = { messageId: `${order}-${randomUUID()}`, body, receives: 0 };
+    this.#journal.put(message.messageId, message);
+    this.#waiting.push(message);
+    this.start();
   }
 
   /** Delivers what is waiting. */

@@ -4,12 +4,18 @@ import * as v from 'valibot';
 import { type Environment, uploadSettings, vodSecrets } from '../lib/config.ts';
 import { releaseServices } from '../lib/services.ts';
 import { createS3Client } from '../lib/source.ts';
+import { Archive } from './archive.ts';
 import { Executions } from './engine/executions.ts';
 import { createLambda, type Lambda } from './engine/lambda.ts';
 import { createMachine } from './engine/machine.ts';
-import { startStates } from './engine/server.ts';
+import { DEAD_LETTERS_ARN, QUEUE_ARN, queueOperations, queueUrl } from './engine/queues.ts';
+import { Refusal } from './engine/refusal.ts';
+import { ARCHIVE_ARN, EVENT_BUS_ARN, RULE_ARN, replayOperations } from './engine/replays.ts';
+import { type Services as EngineServices, startEngine } from './engine/server.ts';
+import { statesOperations } from './engine/states.ts';
 import { lock } from './lock.ts';
 import { Queue } from './queue.ts';
+import { LOCAL_S3_CREDENTIALS, LOCAL_STACK, tellWhere } from './running.ts';
 import { startS3 } from './s3/server.ts';
 import { startVod } from './vod/server.ts';
 
@@ -18,6 +24,8 @@ import { startVod } from './vod/server.ts';
 export type StackOptions = Readonly<{
   data: string;
   env: Environment;
+  /** The bucket that it is said to serve; it takes what arrives in any. */
+  bucket?: string;
   s3Port?: number;
   vodPort?: number;
   /** Of each handler's invocation; Lambda's own limit is 900,000. */
@@ -45,7 +53,6 @@ export type Stack = Readonly<{
   close(): Promise<void>;
 }>;
 
-export const LOCAL_S3_CREDENTIALS = { accessKeyId: 'local', secretAccessKey: 'local-secret' } as const;
 const LOCAL_VOD = { VOD_SECRET_ID: 'local-id', VOD_SECRET_KEY: 'local-key' } as const;
 
 export async function startStack(options: StackOptions): Promise<Stack> {
@@ -59,19 +66,37 @@ export async function startStack(options: StackOptions): Promise<Stack> {
   try {
     closers.push(await lock(data));
     const lambda = createLambda(timeLimitMs);
-    const env = await startServices(options, closers, (event) => queue.send(event));
+    const archive = new Archive(join(data, 'archive'));
+    const env = await startServices(options, closers, (event) => {
+      archive.keep(event);
+      queue.send(event);
+    });
     // What the functions find in their environment, as the deployment would set it.
     closers.push(setEnvironment(env));
     const { trigger, ...steps } = await loadHandlers();
     const executions = new Executions(join(data, 'executions'), createMachine(lambda, steps));
-    const states = await startStates(executions);
-    closers.push(() => states.close());
-    const { stateMachineArn: STATE_MACHINE_ARN } = Executions;
-    closers.push(setEnvironment({ AWS_ENDPOINT_URL_SFN: states.endpoint, STATE_MACHINE_ARN }));
     const invokeTrigger = (event: unknown) => lambda.invoke('trigger', trigger, event);
     const queue = new Queue(data, async (batch) => failuresOf(await invokeTrigger(batch)));
+    const targets = {
+      AWSStepFunctions: statesOperations(executions),
+      AmazonSQS: queueOperations(queue),
+      AWSEvents: replayOperations(data, archive, queue),
+    };
+    const engine = await startEngine({
+      targets,
+      invoke: async (name, event) => {
+        if (name === 'trigger') return invokeTrigger(event);
+        throw new Refusal('ResourceNotFoundException', `Function not found: ${name}`);
+      },
+      stack: described(options.bucket),
+    });
+    closers.push(() => engine.close());
+    const { stateMachineArn: STATE_MACHINE_ARN } = Executions;
+    closers.push(setEnvironment({ AWS_ENDPOINT_URL_SFN: engine.endpoint, STATE_MACHINE_ARN }));
     const s3 = createS3Client({ endpoint: env.S3_ENDPOINT });
     closers.push(() => s3.destroy(), releaseServices, stopWork(lambda, executions, queue));
+    const at = { endpoint: env.S3_ENDPOINT, isLocal: isLocal.s3 };
+    closers.push(tellWhere(data, { engine: engine.endpoint, region: env.AWS_REGION, s3: at }));
     return {
       s3,
       s3Endpoint: env.S3_ENDPOINT,
@@ -100,7 +125,25 @@ export async function startStack(options: StackOptions): Promise<Stack> {
   }
 }
 
-type ServiceEnvironment = Environment & Readonly<{ S3_ENDPOINT: string; VOD_ENDPOINT: string }>;
+/** As the deployment's template has it. */
+const described = (bucket = 'videos'): EngineServices['stack'] => ({
+  name: LOCAL_STACK,
+  outputs: (endpoint) => ({
+    BucketName: bucket,
+    TriggerFunctionName: 'trigger',
+    StateMachineArn: Executions.stateMachineArn,
+    QueueUrl: queueUrl(endpoint, QUEUE_ARN),
+    QueueArn: QUEUE_ARN,
+    DeadLetterQueueUrl: queueUrl(endpoint, DEAD_LETTERS_ARN),
+    DeadLetterQueueArn: DEAD_LETTERS_ARN,
+    ArchiveArn: ARCHIVE_ARN,
+    EventBusArn: EVENT_BUS_ARN,
+    RuleArn: RULE_ARN,
+  }),
+});
+
+type ServiceEnvironment = Environment &
+  Readonly<{ AWS_REGION: string; S3_ENDPOINT: string; VOD_ENDPOINT: string }>;
 
 /** Starts what the environment does not name, and answers the environment that names all. @throws {InvalidSetting} */
 async function startServices(

@@ -42,6 +42,10 @@ export class Executions extends EventEmitter<Events> {
     return this.#journal.get(name);
   }
 
+  all(): Execution[] {
+    return this.#journal.all();
+  }
+
   running(): Execution[] {
     return [...this.#running.values()].map(({ execution }) => execution);
   }

@@ -1,124 +1,111 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import { json } from 'node:stream/consumers';
-import * as v from 'valibot';
-import { explain } from '../../lib/parse.ts';
+import { text } from 'node:stream/consumers';
 import { type Listening, listen } from '../listen.ts';
-import { type Execution, Executions } from './executions.ts';
+import { document, type XmlValue } from '../s3/wire/xml.ts';
+import { type Operations, Refusal } from './refusal.ts';
 
-/**
- * The calls of Step Functions that the trigger makes, over HTTP (AWS JSON 1.0), so that it runs here as it does there.
- * https://docs.aws.amazon.com/step-functions/latest/apireference/API_Operations.html
- */
+/** The AWS calls that the trigger and the operators' commands make, answered as AWS does: with its SDK they run here as there. */
 
-const Start = v.object({
-  stateMachineArn: v.string(),
-  name: v.string(),
-  input: v.optional(v.string(), '{}'),
-});
-const Named = v.object({ executionArn: v.string() });
+export type Services = Readonly<{
+  /** By the service's name in `x-amz-target`: AWS JSON. */
+  targets: Readonly<Record<string, Operations>>;
+  /** Invokes a function by its name. @throws what the function throws */
+  invoke: (name: string, event: unknown) => Promise<unknown>;
+  /** What CloudFormation knows of the stack. */
+  stack: Readonly<{ name: string; outputs(endpoint: string): Readonly<Record<string, string>> }>;
+}>;
 
-const NAME = /^[^\s<>{}[\]?*"#%\\^|~`$&,;:/\p{Cc}]{1,80}$/u;
-
-export async function startStates(executions: Executions, port = 0): Promise<Listening> {
-  const server = createServer((request, response) => void serve(request, response, executions));
+export async function startEngine(services: Services, port = 0): Promise<Listening> {
+  const server = createServer((request, response) => void serve(request, response, services));
   return listen(server, port);
 }
 
-async function serve(
-  request: IncomingMessage,
-  response: ServerResponse,
-  executions: Executions,
-): Promise<void> {
-  const reply = (status: number, body: unknown): void => {
-    response.writeHead(status, { 'content-type': 'application/x-amz-json-1.0' }).end(JSON.stringify(body));
-  };
+type Reply = Readonly<{ status: number; type?: string; headers?: Record<string, string>; body: string }>;
+
+async function serve(request: IncomingMessage, response: ServerResponse, services: Services): Promise<void> {
+  const { status, headers, body, type = 'application/json' } = await answer(request, services);
+  response.writeHead(status, { 'content-type': type, ...headers }).end(body);
+}
+
+async function answer(request: IncomingMessage, services: Services): Promise<Reply> {
+  const target = request.headers['x-amz-target'];
+  const [, functionName] = INVOCATIONS.exec(request.url ?? '') ?? [];
   try {
-    const target = String(request.headers['x-amz-target']);
-    const operation = OPERATIONS[target.replace('AWSStepFunctions.', '')];
-    if (!operation)
-      throw new Refusal('UnknownOperationException', `${target} is not one of ${Object.keys(OPERATIONS)}`);
-    reply(200, operation(executions, await json(request)));
-  } catch (error) {
-    if (error instanceof Refusal) reply(400, { __type: error.type, message: error.message });
-    else reply(500, { __type: 'InternalError', message: String(error) });
-  }
-}
-
-class Refusal extends Error {
-  readonly type: string;
-
-  constructor(type: string, message: string) {
-    super(message);
-    this.type = type;
-  }
-}
-
-type Operation = (executions: Executions, body: unknown) => unknown;
-
-const OPERATIONS: Readonly<Record<string, Operation>> = {
-  StartExecution(executions, body) {
-    const { stateMachineArn, name, input } = read(Start, body);
-    if (stateMachineArn !== Executions.stateMachineArn) {
-      throw new Refusal('StateMachineDoesNotExist', `State Machine Does Not Exist: '${stateMachineArn}'`);
+    const body = await text(request);
+    if (functionName !== undefined) return await invoked(services, decodeURIComponent(functionName), body);
+    if (target === undefined) {
+      return describeStacks(services, new URLSearchParams(body), `http://${request.headers.host}`);
     }
-    if (!NAME.test(name)) throw new Refusal('InvalidName', `Invalid Name: '${name}'`);
-    const parsed = parseInput(input);
-    const known = executions.get(name);
-    if (known?.status === 'RUNNING' && JSON.stringify(known.input) === JSON.stringify(parsed))
-      return started(known);
-    if (known) throw new Refusal('ExecutionAlreadyExists', `Execution Already Exists: '${known.arn}'`);
-    return started(executions.start(name, parsed));
-  },
-  DescribeExecution: (executions, body) => {
-    const { input, output, startDate, stopDate, arn, ...rest } = find(executions, body);
     return {
-      ...rest,
-      executionArn: arn,
-      stateMachineArn: Executions.stateMachineArn,
-      input: JSON.stringify(input),
-      startDate: startDate / 1000,
-      ...(output !== undefined && { output: JSON.stringify(output) }),
-      ...(stopDate !== undefined && { stopDate: stopDate / 1000 }),
+      status: 200,
+      type: 'application/x-amz-json-1.0',
+      body: await called(services, String(target), body),
     };
-  },
-  RedriveExecution: (executions, body) => {
-    const execution = find(executions, body);
-    if (execution.status !== 'FAILED') {
-      throw new Refusal(
-        'ExecutionNotRedrivable',
-        `${execution.arn} is ${execution.status}: only a failed one is redriven`,
-      );
-    }
-    executions.redrive(execution);
-    return { redriveDate: Date.now() / 1000 };
-  },
-};
-
-const started = ({ arn, startDate }: Execution) => ({ executionArn: arn, startDate: startDate / 1000 });
-
-function find(executions: Executions, body: unknown): Execution {
-  const { executionArn } = read(Named, body);
-  const name = executionArn.slice(executionArn.lastIndexOf(':') + 1);
-  const execution = NAME.test(name) ? executions.get(name) : undefined;
-  if (execution?.arn !== executionArn) {
-    throw new Refusal('ExecutionDoesNotExist', `Execution Does Not Exist: '${executionArn}'`);
+  } catch (error) {
+    const { type, message } =
+      error instanceof Refusal ? error : { type: 'InternalError', message: String(error) };
+    const status = error instanceof Refusal ? 400 : 500;
+    return { status, headers: { 'x-amzn-errortype': type }, body: JSON.stringify({ __type: type, message }) };
   }
-  return execution;
 }
 
-function read<const S extends v.GenericSchema>(schema: S, body: unknown): v.InferOutput<S> {
-  const result = v.safeParse(schema, body);
-  if (result.success) return result.output;
-  throw new Refusal('ValidationException', explain(result.issues));
+async function called({ targets }: Services, target: string, body: string): Promise<string> {
+  const [service = '', name = ''] = target.split('.');
+  const operation = own(own(targets, service) ?? {}, name);
+  if (!operation) throw new Refusal('UnknownOperationException', `${target} is not served here`);
+  return JSON.stringify(await operation(parsed(body)));
 }
 
-function parseInput(input: string): unknown {
+const own = <T>(record: Readonly<Record<string, T>>, name: string): T | undefined =>
+  Object.hasOwn(record, name) ? record[name] : undefined;
+
+/** https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html */
+const INVOCATIONS = /^\/2015-03-31\/functions\/([^/]+)\/invocations/;
+
+async function invoked({ invoke }: Services, name: string, body: string): Promise<Reply> {
   try {
-    return JSON.parse(input);
+    return { status: 200, body: JSON.stringify((await invoke(name, parsed(body))) ?? null) };
+  } catch (error) {
+    if (error instanceof Refusal) throw error;
+    const { name: errorType, message } = error instanceof Error ? error : new Error(String(error));
+    const headers = { 'x-amz-function-error': 'Unhandled' };
+    return { status: 200, headers, body: JSON.stringify({ errorType, errorMessage: message, trace: [] }) };
+  }
+}
+
+/** https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_DescribeStacks.html */
+function describeStacks({ stack }: Services, query: URLSearchParams, endpoint: string): Reply {
+  const action = query.get('Action');
+  const name = query.get('StackName');
+  if (action !== 'DescribeStacks') return failure('InvalidAction', `${action} is not served here`);
+  if (name !== stack.name) return failure('ValidationError', `Stack with id ${name} does not exist`);
+  const member: XmlValue = {
+    StackName: name,
+    StackStatus: 'CREATE_COMPLETE',
+    CreationTime: new Date(0).toISOString(),
+    Outputs: {
+      member: Object.entries(stack.outputs(endpoint)).map(([OutputKey, OutputValue]) => ({
+        OutputKey,
+        OutputValue,
+      })),
+    },
+  };
+  return xml(200, 'DescribeStacksResponse', { DescribeStacksResult: { Stacks: { member } } });
+}
+
+const failure = (code: string, message: string): Reply =>
+  xml(400, 'ErrorResponse', { Error: { Type: 'Sender', Code: code, Message: message } });
+
+const xml = (status: number, root: string, content: XmlValue): Reply => ({
+  status,
+  type: 'text/xml',
+  body: document(root, content),
+});
+
+function parsed(body: string): unknown {
+  try {
+    return JSON.parse(body || '{}');
   } catch {
-    throw new Refusal(
-      'InvalidExecutionInput',
-      `Invalid State Machine Execution Input: '${input.slice(0, 80)}'`,
-    );
+    throw new Refusal('SerializationException', `expected JSON, got ${JSON.stringify(body.slice(0, 80))}`);
   }
 }

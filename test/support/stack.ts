@@ -38,13 +38,16 @@ export async function newFolder(): Promise<string> {
 }
 
 /** Closed when the test ends, if the test did not close it. */
-export async function newStack(options: Partial<StackOptions> = {}): Promise<World> {
+export async function newStack({
+  bucketIsThere = false,
+  ...options
+}: Partial<StackOptions> & { bucketIsThere?: boolean } = {}): Promise<World> {
   const data = options.data ?? (await newFolder());
   const stack = await startStack({ env: {}, ...options, data });
   onTestFinished(() => stack.close());
   const ended: Execution[] = [];
   stack.executions.on('ended', (execution) => ended.push(execution));
-  if (stack.announces) await stack.s3.send(new CreateBucketCommand({ Bucket: BUCKET }));
+  if (stack.announces && !bucketIsThere) await stack.s3.send(new CreateBucketCommand({ Bucket: BUCKET }));
   stack.begin();
   return {
     ...stack,

@@ -79,13 +79,13 @@ const importsOf = (path: string): string[] =>
   );
 
 const ours = (path: string): string[] =>
-  importsOf(path).filter((name) => /^(handlers|lib|local|bench|test)\//.test(name));
+  importsOf(path).filter((name) => /^(handlers|lib|local|operate|bench|test)\//.test(name));
 
 test('nothing deployed knows the local run', () => {
   for (const path of [...sources('lib'), ...sources('handlers')]) {
     expect(
       ours(path)
-        .filter((name) => /^(local|bench|test)\//.test(name))
+        .filter((name) => /^(local|operate|bench|test)\//.test(name))
         .map((name) => `${path} -> ${name}`),
     ).toEqual([]);
   }
@@ -93,6 +93,17 @@ test('nothing deployed knows the local run', () => {
     expect(
       ours(path)
         .filter((name) => name.startsWith('handlers/'))
+        .map((name) => `${path} -> ${name}`),
+    ).toEqual([]);
+  }
+});
+
+test('the operators’ commands know the chain’s rooms, and of the local run what is common to command lines', () => {
+  const allowed = /^(operate|lib|local\/view)\/|^local\/(command-line|journal|running)\.ts$/;
+  for (const path of sources('operate')) {
+    expect(
+      ours(path)
+        .filter((name) => !allowed.test(name))
         .map((name) => `${path} -> ${name}`),
     ).toEqual([]);
   }
@@ -161,7 +172,7 @@ test('each setting that the code reads stands in the README, and the other way r
 });
 
 test('each option of the command line stands in its usage and in the README', () => {
-  const options = [...read('local/arguments.ts').matchAll(/^ {8}'?([a-z0-9-]+)'?: \{ type/gm)].map(
+  const options = [...read('local/arguments.ts').matchAll(/^ {2}'?([a-z0-9-]+)'?: \{ type/gm)].map(
     ([, name = '']) => name,
   );
   expect(options.length).toBeGreaterThan(5);
@@ -225,6 +236,33 @@ test('the tests that the threat model names are there', () => {
   expect(shown.length).toBeGreaterThan(10);
   const tests = sources('test');
   for (const [, name] of shown) expect(tests).toContain(`test/${name}.test.ts`);
+});
+
+test('each option of the operators’ commands stands in its usage and in their page', () => {
+  const text = read('operate/arguments.ts');
+  const options = [...text.matchAll(/^ {2,4}'?([a-z-]+)'?: \{ type/gm)].map(([, name = '']) => name);
+  expect(options.length).toBeGreaterThan(15);
+  for (const name of options) {
+    expect(text).toContain(`  --${name}`);
+    if (name !== 'help') expect(read('docs/operations.md')).toContain(`\`--${name}`);
+  }
+});
+
+test('each command of the operators stands in package.json and in their page', () => {
+  const scripts: Record<string, string> = JSON.parse(read('package.json')).scripts;
+  const commands = [...read('operate/commands.ts').matchAll(/\['(\w+)', command\(|^ {4}'(\w+)',$/gm)].map(
+    ([, inline, own]) => inline ?? own ?? '',
+  );
+  expect(commands.length).toBe(4);
+  for (const name of commands) {
+    expect(scripts[name]).toBe(`node operate/main.ts ${name}`);
+    expect(read('docs/operations.md')).toContain(`npm run ${name}`);
+  }
+});
+
+test('what each error means to an operator stands in their page', () => {
+  const page = read('docs/operations.md');
+  for (const { name } of thrown) expect(page).toContain(`\`${name}\``);
 });
 
 test('the lock file carries no download addresses', () => {

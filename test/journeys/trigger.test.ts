@@ -139,6 +139,25 @@ test('an event whose execution’s name another object has taken ends with the d
   expect(world.executions.count).toBe(1);
 });
 
+test.each([
+  ['not named', ''],
+  ['not there', 'arn:aws:states:us-east-1:000000000000:stateMachine:other'],
+])(
+  'a half-configured stack, its state machine %s: events end with the dead letters, and can be redriven',
+  async (_, arn) => {
+    const world = await newStack();
+    const { STATE_MACHINE_ARN } = process.env;
+    process.env.STATE_MACHINE_ARN = arn;
+    await world.put('film.mp4', bytesOf(10));
+    await world.idle();
+    expect([world.queue.deadLetters().length, world.executions.count]).toEqual([1, 0]);
+    process.env.STATE_MACHINE_ARN = STATE_MACHINE_ARN;
+    expect(world.queue.redrive()).toBe(1);
+    expect((await world.results()).map(({ outcome }) => outcome)).toEqual(['uploaded', 'unchanged']);
+    expect(world.queue.deadLetters()).toEqual([]);
+  },
+);
+
 const EVENTS = new URL('../events/', import.meta.url);
 const REFUSED = ['s3-1.0', 's3-3.0', 's3-no-key', 'eventbridge-1', 'dynamodb', 'unknown', 'manual-misspelt'];
 

@@ -1,13 +1,12 @@
-import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readdir, readFile, watch, writeFile } from 'node:fs/promises';
+import { readFile, watch, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import * as v from 'valibot';
 import { expect, test } from 'vitest';
 import { Sha1 } from '../../lib/job.ts';
 import { createVod } from '../../lib/vod/client.ts';
-import { readJournal } from '../../local/vod/journal.ts';
+import { heldParts, startCommand } from '../support/command.ts';
 import { plentiful } from '../support/quota.ts';
 import { BUCKET, bytesOf, newFolder, newStack, sha1 } from '../support/stack.ts';
 
@@ -60,10 +59,10 @@ test('a process that is killed while it sends goes on at the next start with the
   const killed = run(data, path);
   for await (const line of createInterface(killed.stderr)) if (line.includes('sending')) break;
   const uploads = join(data, 'vod', 'uploads');
-  for await (const _ of watch(uploads)) if ((await heldParts(uploads)) >= 10) break;
+  for await (const _ of watch(uploads)) if ((await heldParts(data)) >= 10) break;
   killed.kill('SIGKILL');
   await once(killed, 'close');
-  const held = await heldParts(uploads);
+  const held = await heldParts(data);
   expect(held).toBeLessThan(96);
 
   const again = run(data, path);
@@ -86,16 +85,4 @@ test('with little time for each invocation the result is the same', async () => 
   expect(sha1(await world.stored(uploads[0]?.fileId))).toBe(sha1(body));
 });
 
-const main = new URL('../../local/main.ts', import.meta.url).pathname;
-const run = (data: string, path: string) =>
-  spawn(process.execPath, [main, '--json', '--data', data, path], {
-    stdio: ['ignore', 'pipe', 'pipe'],
-    env: { PATH: process.env.PATH },
-  });
-
-/** Parts that the service holds, by its own journal. */
-async function heldParts(uploads: string): Promise<number> {
-  const journals = (await readdir(uploads)).filter((name) => name.endsWith('.journal'));
-  const read = await Promise.all(journals.map((name) => readJournal(join(uploads, name))));
-  return read.reduce((sum, progress) => sum + (progress?.held.size ?? 0), 0);
-}
+const run = (data: string, path: string) => startCommand(['--json', '--data', data, path]);

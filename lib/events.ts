@@ -1,7 +1,7 @@
 import * as v from 'valibot';
 import { InvalidInput } from './errors.ts';
-import { ManualRequest, type Request } from './job.ts';
-import { parse } from './parse.ts';
+import { BucketName, Key, ManualRequest, type Request } from './job.ts';
+import { excerpt, parse } from './parse.ts';
 
 /** Every shape in which word of an object comes, read into requests. */
 
@@ -34,7 +34,6 @@ const SnsEnvelope = v.object({ Type: v.literal('Notification'), TopicArn: v.stri
 /** S3 sends it once when notifications are set up: https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html */
 const TestEvent = v.object({ Service: v.literal('Amazon S3'), Event: v.literal('s3:TestEvent') });
 
-const Name = v.pipe(v.string(), v.nonEmpty());
 const Optional = v.nullish(v.string());
 const Size = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
 
@@ -47,9 +46,9 @@ const Notification = v.object({
         eventVersion: v.pipe(v.string(), v.regex(/^2\.[0-9]+$/, 'Expected event version 2.x')),
         eventName: v.string(),
         s3: v.object({
-          bucket: v.object({ name: Name }),
+          bucket: v.object({ name: BucketName }),
           object: v.object({
-            key: Name,
+            key: Key,
             size: v.nullish(Size),
             eTag: Optional,
             versionId: Optional,
@@ -69,9 +68,9 @@ const ObjectEvent = v.object({
   'replay-name': v.optional(v.string()),
   detail: v.object({
     version: v.optional(v.literal('0', 'Expected event version 0')),
-    bucket: v.object({ name: Name }),
+    bucket: v.object({ name: BucketName }),
     object: v.object({
-      key: Name,
+      key: Key,
       size: v.nullish(Size),
       etag: Optional,
       'version-id': Optional,
@@ -145,9 +144,12 @@ function formDecoded(key: string, what: string): string {
   try {
     return decodeURIComponent(key.replaceAll('+', ' '));
   } catch (cause) {
-    throw new InvalidInput(`${what} (S3 notification): the key ${JSON.stringify(key)} is not form-encoded`, {
-      cause,
-    });
+    throw new InvalidInput(
+      `${what} (S3 notification): the key ${JSON.stringify(excerpt(key))} is not form-encoded`,
+      {
+        cause,
+      },
+    );
   }
 }
 

@@ -19,6 +19,13 @@ export const FileId = v.pipe(
 export type FileId = v.InferOutput<typeof FileId>;
 
 const Text = v.pipe(v.string(), v.nonEmpty());
+/** S3 names objects in UTF-8, where half of a surrogate pair has no place. */
+const WholeText = v.pipe(
+  Text,
+  v.check((text) => text.isWellFormed(), 'Expected whole characters, got half of a surrogate pair'),
+);
+export const BucketName = v.pipe(WholeText, v.regex(/^[^/]*$/, 'Expected a bucket, without a slash'));
+export const Key = WholeText;
 const Count = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
 const Positive = v.pipe(v.number(), v.safeInteger(), v.minValue(1));
 
@@ -34,8 +41,8 @@ export const Options = v.strictObject({
 export type Options = v.InferOutput<typeof Options>;
 
 const named = {
-  bucket: Text,
-  key: Text,
+  bucket: BucketName,
+  key: Key,
   versionId: v.optional(Text),
   options: v.optional(Options),
   /** Ask VOD, whatever the object carries: the file may have been deleted there. */
@@ -139,7 +146,13 @@ export const InitInput = v.object({
 export type InitInput = v.InferOutput<typeof InitInput>;
 
 /** The input of one run of parts. No `batch`: nothing is left to do. */
-export const PartInput = v.object({ execution, pin: Pin, upload: UploadBounds, batch: Batch, sent: Sent });
+export const PartInput = v.pipe(
+  v.object({ execution, pin: Pin, upload: UploadBounds, batch: Batch, sent: Sent }),
+  v.check(
+    ({ upload, batch }) => batch.first + batch.count <= Math.ceil(upload.size / upload.partSize),
+    'Expected a batch of parts that the upload has',
+  ),
+);
 export type PartInput = v.InferOutput<typeof PartInput>;
 export type PartOutput = Omit<PartInput, 'batch'> & { batch?: Batch };
 

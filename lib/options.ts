@@ -1,5 +1,6 @@
 import { InvalidInput } from './errors.ts';
 import type { Options } from './job.ts';
+import { excerpt } from './parse.ts';
 
 /** Names of the options in object metadata (`x-amz-meta-…`) and, upper-cased with `_`, in the functions' environment. */
 const NAMES = {
@@ -61,14 +62,14 @@ function flags(text: (name: keyof Options) => string | undefined, label: (name: 
 
 function number(value: string, what: string): number {
   if (!/^[0-9]{1,15}$/.test(value))
-    throw new InvalidInput(`${what}: expected a whole number, got "${value}"`);
+    throw new InvalidInput(`${what}: expected a whole number, got "${excerpt(value)}"`);
   return Number(value);
 }
 
 function flag(value: string, what: string): boolean {
   const known = { '1': true, true: true, '0': false, false: false };
   const found = Object.entries(known).find(([word]) => word === value.toLowerCase());
-  if (!found) throw new InvalidInput(`${what}: expected 0, 1, true, or false, got "${value}"`);
+  if (!found) throw new InvalidInput(`${what}: expected 0, 1, true, or false, got "${excerpt(value)}"`);
   return found[1];
 }
 

@@ -14,6 +14,9 @@ export const MAX_BATCHES = 400;
 /** Of the 256 KiB that a state may be: the request, its pin, and the batches' results need room as well. */
 export const MAX_PLAN_BYTES = 128 * 1024;
 
+/** Most parts that one batch has to send: 400 of them are more than the largest object has. */
+export const MAX_BATCH_PARTS = 2 ** 20;
+
 /** Fewest parts worth an invocation of their own. */
 export const MIN_BATCH_PARTS = 256;
 
@@ -71,15 +74,25 @@ export function batchOf(parts: readonly number[]): Batch {
 
 /** The parts to send of a batch, ascending. */
 export function partsOf({ first, count, missing }: Batch): number[] {
-  if (missing === undefined) return Array.from({ length: count }, (_, n) => first + n);
+  const room = (parts: number): void => {
+    // Looked at before it is filled: a count that lies must not fill the memory.
+    if (parts > MAX_BATCH_PARTS)
+      throw new InvalidInput(`batch from part ${first}: expected at most ${MAX_BATCH_PARTS} parts to send`);
+  };
+  if (missing === undefined) {
+    room(count);
+    return Array.from({ length: count }, (_, n) => first + n);
+  }
   const parts: number[] = [];
   let at = first;
   let toSend = true;
   for (const run of unpack(missing)) {
-    // Looked at before it is filled: a run length that lies must not fill the memory.
     if (at + run > first + count)
       throw new InvalidInput(`batch from part ${first}: runs past its ${count} parts`);
-    if (toSend) for (let n = 0; n < run; n++) parts.push(at + n);
+    if (toSend) {
+      room(parts.length + run);
+      for (let n = 0; n < run; n++) parts.push(at + n);
+    }
     at += run;
     toSend = !toSend;
   }

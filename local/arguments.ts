@@ -50,6 +50,7 @@ const OPTIONS = {
 export function readArguments(argv: readonly string[]): Arguments | 'help' {
   const { values, positionals } = readOptions('npm start', argv, OPTIONS);
   if (values.help) return 'help';
+  if (values.data === '') throw new UsageError('--data: expected a folder');
   const items = positionals.map(item);
   refuseNamesakes(items);
   return {

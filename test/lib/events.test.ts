@@ -221,6 +221,25 @@ describe('keys', () => {
     );
   });
 
+  test.each(['\ud800', 'film \udc00.mp4'])('%j, half a character, is no key of S3', (key) => {
+    const told = JSON.parse(JSON.stringify(event('eventbridge-put')));
+    told.detail.object.key = key;
+    expect(() => readAll(told)).toThrow(InvalidInput);
+    expect(() => readAll({ bucket: 'b', key })).toThrow(InvalidInput);
+  });
+
+  test('a bucket with a slash in it is none', () => {
+    expect(() => readAll({ bucket: 'films/2026', key: 'a.mp4' })).toThrow(
+      /bucket: Expected a bucket, without a slash/,
+    );
+  });
+
+  test('a long key that is not form-encoded is not repeated in full', () => {
+    const told = JSON.parse(JSON.stringify(event('s3-put')));
+    told.Records[0].s3.object.key = `%${'x'.repeat(10_000)}`;
+    expect(() => readAll(told)).toThrow(/^.{1,300}$/);
+  });
+
   test('any goes through EventBridge and a console as it is', () => {
     fc.assert(
       fc.property(anyKey, (key) => {

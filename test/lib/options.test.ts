@@ -133,6 +133,12 @@ describe('metadata', () => {
     expect(() => read({ [name]: value })).toThrow(`s3://b/clip.mp4: metadata entry ${name}: ${why}`);
   });
 
+  test('a long value is not repeated in full', () => {
+    const long = '9'.repeat(10_000);
+    expect(() => read({ 'vod-class-id': long })).toThrow(/^.{1,300}$/);
+    expect(() => read({ 'vod-transcode': long })).toThrow(/^.{1,300}$/);
+  });
+
   test('whatever one entry says, a refusal names that entry', () => {
     const anyValue = fc.oneof(
       fc.string({ unit: 'binary' }),

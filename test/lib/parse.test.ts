@@ -26,6 +26,22 @@ test('a thing that is wrong twice in the same way is told once', () => {
   expect(() => parse(Sha1, 'x', 'a hash')).toThrow(/^a hash: Expected 40 lower-case hex digits$/);
 });
 
+test('what is wrong is told in few words, however long or many the wrong things are', () => {
+  const long = 'x'.repeat(10_000);
+  const messageOf = (value: unknown): string => {
+    try {
+      read(value);
+    } catch (error) {
+      return error instanceof Error ? error.message : '';
+    }
+    return '';
+  };
+  expect(messageOf({ bucket: 'b', key: 'k', size: long }).length).toBeLessThan(500);
+  expect(messageOf({ bucket: 'b', key: 'k', [long]: 1 }).length).toBeLessThan(500);
+  const many = Object.fromEntries(Array.from({ length: 1000 }, (_, n) => [`field ${n}`, n]));
+  expect(messageOf({ ...many, options: { tags: Array(1000).fill('') } }).length).toBeLessThan(3000);
+});
+
 describe('the doors of the steps', () => {
   const sent = { parts: 0, bytes: 0 };
   const pin = { bucket: 'b', key: 'k', etag: 'e', size: 5 };
@@ -44,6 +60,10 @@ describe('the doors of the steps', () => {
 
   test.each([
     ['no batch', { pin, upload: { sha1, size: 5, partSize: 5 }, sent }],
+    [
+      'a batch past the end',
+      { pin, upload: { sha1, size: 5, partSize: 5 }, batch: { first: 0, count: 2 }, sent },
+    ],
     ['an empty batch', { pin, upload: { sha1, size: 5, partSize: 5 }, batch: { first: 0, count: 0 }, sent }],
     [
       'parts of no size',

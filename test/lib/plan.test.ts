@@ -215,6 +215,14 @@ describe('a list of missing parts that is damaged', () => {
   });
 });
 
+test('a batch of more parts than any has is refused before its list fills the memory', () => {
+  const held = Buffer.concat([Buffer.from([0xff, 0xff, 0xff, 0x7f])]); // one run of 2 ** 28 - 1 missing parts
+  const missing = deflateRawSync(held).toString('base64');
+  expect(() => partsOf({ first: 0, count: Number.MAX_SAFE_INTEGER })).toThrow(InvalidInput);
+  expect(() => partsOf({ first: 0, count: 2 ** 30 })).toThrow(InvalidInput);
+  expect(() => partsOf({ first: 0, count: 2 ** 28 - 1, missing })).toThrow(InvalidInput);
+});
+
 test('reads cover exactly the parts; each is consecutive and at most the read size', () => {
   fc.assert(
     fc.property(

@@ -43,6 +43,7 @@ test.each([
   [['--wat'], /--wat/],
   [['--bucket'], /--bucket/],
   [['--bucket', 'No'], /--bucket No/],
+  [['--data='], /--data: expected a folder/],
   [['--time-limit', 'soon'], /--time-limit soon: expected a whole number from 1 to 900/],
   [['--time-limit', '0'], /--time-limit 0/],
   [['--time-limit', '1e2'], /--time-limit 1e2/],

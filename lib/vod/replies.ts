@@ -15,7 +15,15 @@ const Reply = v.looseObject({
 });
 export type Reply = v.InferOutput<typeof Reply>;
 
-const stored = { fileId: Digits, url: v.optional(v.string(), '') };
+/** It is to fit into an object's metadata, 2 KB of ASCII in all. One that does not is left out: the `fileId` tells it. */
+const MAX_URL = 1024;
+const Url = v.pipe(
+  v.string(),
+  v.transform((url) => (/^[\x21-\x7e]*$/.test(url) ? url : (URL.parse(url)?.href ?? ''))),
+  v.transform((url) => (url.length <= MAX_URL ? url : '')),
+);
+
+const stored = { fileId: Digits, url: v.optional(Url, '') };
 
 /** Code 0: nothing is held. 1: some parts are (`dataSize`: the part size to go on with, where given; the list is read by `listing.ts`). 2: all is stored. */
 export const OpenReply = v.variant('code', [

@@ -169,6 +169,17 @@ describe('the reply to InitUpload', () => {
   });
 
   test.each([
+    ['http://vod.example/a%20b.mp4?x=1#y', 'http://vod.example/a%20b.mp4?x=1#y'],
+    ['http://vod.example/片 1.mp4', 'http://vod.example/%E7%89%87%201.mp4'],
+    ['http://vod.example/a\r\nx-evil: 1', 'http://vod.example/ax-evil:%201'],
+    ['no address, and \u0000', ''],
+    [`http://vod.example/${'a'.repeat(2000)}`, ''],
+    [`http://vod.example/${'片'.repeat(300)}`, ''],
+  ])('a url becomes one that metadata can hold (%#)', (url, expected) => {
+    expect(open({ code: 2, fileId: '123', url })).toMatchObject({ url: expected });
+  });
+
+  test.each([
     ['code 2 without a file', { code: 2 }],
     ['a list that is none', { code: 1, listParts: {} }],
     ['a part size that is text', { code: 1, dataSize: '524288' }],

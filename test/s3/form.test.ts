@@ -151,6 +151,24 @@ test.each<[string, Form, number, string]>([
     400,
     'InvalidPolicyDocument',
   ],
+  [
+    'with a value that no header can carry back',
+    {
+      fields: { key: 'no', 'x-amz-meta-a': 'b\r\nc: d' },
+      conditions: [anyKey, ['starts-with', '$x-amz-meta-a', '']],
+    },
+    400,
+    'InvalidArgument',
+  ],
+  [
+    'with a name that no header can have',
+    {
+      fields: { key: 'no', 'x-amz-meta-a b': 'c' },
+      conditions: [anyKey, ['starts-with', '$x-amz-meta-a b', '']],
+    },
+    400,
+    'InvalidArgument',
+  ],
   ['without a key', { fields: {} }, 400, 'InvalidArgument'],
 ])('a form %s is refused', async (_name, form, status, code) => {
   expect(await post({ fields: { key: 'no' }, conditions: [anyKey], ...form })).toMatchObject({

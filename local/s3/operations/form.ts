@@ -2,7 +2,7 @@ import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { Busboy, type BusboyInstance } from '@fastify/busboy';
 import type { Call, Reply } from '../call.ts';
-import { checkTags } from '../wire/attributes.ts';
+import { checkHeaders, checkTags, metadataHeaders } from '../wire/attributes.ts';
 import { checkSignature, readBasicDate, readScope } from '../wire/auth.ts';
 import { type Bounds, openBody } from '../wire/body.ts';
 import { S3Error } from '../wire/errors.ts';
@@ -24,11 +24,7 @@ export async function postObject(call: Call): Promise<Reply> {
   const { store, target, headers } = call;
   const bucket = store.bucket(target.bucket);
   const contentType = headers['content-type'] ?? '';
-  const form = new Busboy({
-    headers: { 'content-type': contentType },
-    limits: { fieldSize: MAX_FIELD, fields: 200 },
-    isPartAFile: (name) => name?.toLowerCase() === 'file',
-  });
+  const form = openForm(contentType);
   const fields = new Map([['bucket', target.bucket]]);
   form.on('field', (name, value) => fields.set(name.toLowerCase(), value));
   const parsed = parse(call, form);
@@ -45,6 +41,7 @@ export async function postObject(call: Call): Promise<Reply> {
     checkKey(key);
     const stated = statedIn(fields);
     const attributes = { ...readAttributes(stated), ...tagsIn(fields) };
+    checkHeaders({ ...attributes.content, ...attributes.placement, ...metadataHeaders(attributes.metadata) });
     const body = openBody(file, stated, 'UNSIGNED-PAYLOAD', { bounds });
     using draft = await store.blobs.write(body.bytes);
     await parsed;
@@ -53,6 +50,18 @@ export async function postObject(call: Call): Promise<Reply> {
     return describeSuccess(call, key, fields, writtenHeaders(bucket, object), object.etag);
   } finally {
     form.destroy();
+  }
+}
+
+function openForm(contentType: string): BusboyInstance {
+  try {
+    return new Busboy({
+      headers: { 'content-type': contentType },
+      limits: { fieldSize: MAX_FIELD, fields: 200 },
+      isPartAFile: (name) => name?.toLowerCase() === 'file',
+    });
+  } catch (cause) {
+    throw new S3Error('MalformedPOSTRequest', undefined, { cause }); // without a boundary
   }
 }
 

@@ -1,9 +1,8 @@
-import { validateHeaderValue } from 'node:http';
 import type { Call, Reply } from '../call.ts';
 import { slice } from '../store/blobs.ts';
 import type { Bucket } from '../store/bucket.ts';
 import type { StoredObject } from '../store/record.ts';
-import { metadataHeaders, refuseArchived } from '../wire/attributes.ts';
+import { checkHeaders, metadataHeaders, refuseArchived } from '../wire/attributes.ts';
 import { checkRead } from '../wire/conditions.ts';
 import { checksumHeader } from '../wire/digest.ts';
 import { S3Error } from '../wire/errors.ts';
@@ -93,15 +92,7 @@ const overrides = (query: Query): Record<string, string> =>
     query
       .filter(([name]) => name.startsWith('response-') && OVERRIDABLE.has(name.slice('response-'.length)))
       .map(([name, value]) => {
-        checkHeaderValue(name, value);
+        checkHeaders({ [name]: value });
         return [name.slice('response-'.length), value];
       }),
   );
-
-function checkHeaderValue(name: string, value: string): void {
-  try {
-    validateHeaderValue(name, value);
-  } catch (cause) {
-    throw new S3Error('InvalidArgument', `${name} cannot be sent as a header`, { cause });
-  }
-}

@@ -16,11 +16,19 @@ const checksum = v.object({
   value: v.string(),
 });
 
+/** `v.record` leaves out names such as `constructor`, which metadata may well have. */
+const texts = v.custom<Record<string, string>>(
+  (value) =>
+    typeof value === 'object' &&
+    value !== null &&
+    Object.values(value).every((text) => typeof text === 'string'),
+);
+
 /** Everything about an object that its writer chose. */
 const attributes = {
-  content: v.record(v.string(), v.string()),
-  placement: v.record(v.string(), v.string()),
-  metadata: v.record(v.string(), v.string()),
+  content: texts,
+  placement: texts,
+  metadata: texts,
   tags: v.array(v.object({ key: v.string(), value: v.string() })),
   grants: v.array(
     v.object({ type: v.picklist(GRANTEE_TYPES), grantee: v.string(), permission: v.picklist(PERMISSIONS) }),

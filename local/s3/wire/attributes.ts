@@ -1,3 +1,4 @@
+import { validateHeaderName, validateHeaderValue } from 'node:http';
 import { S3Error } from './errors.ts';
 
 type Headers = Readonly<Record<string, string | undefined>>;
@@ -107,12 +108,12 @@ export function refuseArchived(kept: Kept): void {
 
 /** User metadata by its name without `x-amz-meta-`. */
 export function readMetadata(headers: Headers): Kept {
-  const metadata: Record<string, string> = {};
+  const metadata: [name: string, value: string][] = [];
   let size = 0;
   for (const [header, value] of Object.entries(headers)) {
     if (!header.startsWith(META) || value === undefined) continue;
     const name = header.slice(META.length);
-    metadata[name] = value;
+    metadata.push([name, value]);
     // Latin-1 is how Node hands over the bytes of a header.
     size += Buffer.byteLength(name, 'latin1') + Buffer.byteLength(value, 'latin1');
   }
@@ -121,7 +122,19 @@ export function readMetadata(headers: Headers): Kept {
       details: { Size: size, MaxSizeAllowed: MAX_METADATA_BYTES },
     });
   }
-  return metadata;
+  return Object.fromEntries(metadata); // assigned one by one, `__proto__` would be lost
+}
+
+/** What is to be answered as headers; a form, or a query, may say what none can carry. */
+export function checkHeaders(headers: Kept): void {
+  for (const [name, value] of Object.entries(headers)) {
+    try {
+      validateHeaderName(name);
+      validateHeaderValue(name, value);
+    } catch (cause) {
+      throw new S3Error('InvalidArgument', `${name} cannot be sent as a header`, { cause });
+    }
+  }
 }
 
 export const metadataHeaders = (metadata: Kept): Kept =>

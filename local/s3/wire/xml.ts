@@ -54,14 +54,18 @@ const parser = new XMLParser({
   // The parser leaves numeric references alone, so all are resolved here.
   processEntities: false,
   isArray: (name) => LISTS.has(name),
-  tagValueProcessor: (_name, text) => resolveReferences(text),
+  tagValueProcessor: (_name, text) => {
+    const resolved = resolveReferences(text);
+    if (!resolved.isWellFormed()) throw new S3Error('MalformedXML'); // half of a surrogate pair is no character
+    return resolved;
+  },
 });
 
-const REFERENCES: Readonly<Record<string, string>> = { amp: '&', lt: '<', gt: '>', quot: '"', apos: "'" };
+const REFERENCES = new Map(Object.entries({ amp: '&', lt: '<', gt: '>', quot: '"', apos: "'" }));
 
 const resolveReferences = (text: string): string =>
   text.replace(/&(?:#x([0-9a-f]{1,6})|#([0-9]{1,7})|(\w+));/gi, (whole, hex, decimal, name) => {
-    if (name) return REFERENCES[name] ?? whole;
+    if (name) return REFERENCES.get(name) ?? whole;
     const point = hex ? Number.parseInt(hex, 16) : Number(decimal);
     return point <= 0x10ffff ? String.fromCodePoint(point) : whole;
   });
@@ -72,9 +76,18 @@ export function readXml<const S extends v.GenericSchema>(
   root: string,
   schema: S,
 ): v.InferOutput<S> {
-  if (XMLValidator.validate(text) !== true) throw new S3Error('MalformedXML');
-  const content = v.parse(v.record(v.string(), v.unknown()), parser.parse(text))[root];
+  const content = v.parse(v.record(v.string(), v.unknown()), parseXml(text))[root];
   const parsed = v.safeParse(schema, content);
   if (parsed.success) return parsed.output;
   throw new S3Error('MalformedXML', `<${root}>: ${v.summarize(parsed.issues).replaceAll('\n', '; ')}`);
+}
+
+/** The parser refuses, by errors of its own, names that JavaScript reserves and elements nested too deep. */
+function parseXml(text: string): unknown {
+  try {
+    if (XMLValidator.validate(text) === true) return parser.parse(text);
+  } catch (cause) {
+    throw new S3Error('MalformedXML', undefined, { cause });
+  }
+  throw new S3Error('MalformedXML');
 }

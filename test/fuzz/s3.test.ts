@@ -297,7 +297,7 @@ async function expectLawful(bytes: Buffer, whole: boolean): Promise<Answer | und
 test(
   'signed requests of every kind: the result, or a refusal by the rules of S3',
   async () => {
-    await always(fc.tuple(requests, payloads), 300, async ([request, payload]) => {
+    await always(fc.tuple(requests, payloads), 200, async ([request, payload]) => {
       const expects100 = request.headers.some(([name]) => name === 'expect');
       const answer = await expectLawful(bytesOf(signed(request, payload)), true);
       if (!expects100) expectDocumented(answer);

@@ -55,7 +55,18 @@ export function readAnswer(bytes: Buffer): Answer | undefined {
   const end = text.indexOf('\r\n\r\n');
   const status = /^HTTP\/1\.1 ([1-5]\d\d)/.exec(text)?.[1];
   if (end < 0 || status === undefined) return undefined;
-  return { status: Number(status), head: text.slice(0, end), body: text.slice(end + 4) };
+  const [head, body] = [text.slice(0, end), text.slice(end + 4)];
+  return {
+    status: Number(status),
+    head,
+    body: /^transfer-encoding: chunked$/im.test(head) ? unchunked(body) : body,
+  };
+}
+
+function unchunked(text: string): string {
+  const end = text.indexOf('\r\n');
+  const size = Number.parseInt(text.slice(0, end), 16);
+  return size > 0 ? text.slice(end + 2, end + 2 + size) + unchunked(text.slice(end + 4 + size)) : '';
 }
 
 const segments = fc.oneof(

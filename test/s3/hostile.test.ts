@@ -45,6 +45,13 @@ test('metadata may be named as JavaScript names its own, also after a restart', 
   expect((await signed('HEAD', `/${BUCKET}/named`)).headers).toMatchObject(metadata);
 });
 
+test('a version that can have no name is refused', async () => {
+  expect(await signed('DELETE', `/${BUCKET}/none?versionId=%E2%80%A8`)).toMatchObject({
+    status: 400,
+    code: 'InvalidArgument',
+  });
+});
+
 test.each(['multipart/form-data', 'multipart/form-data; boundary='])(
   'a form without a boundary, %s, is malformed',
   async (type) => {

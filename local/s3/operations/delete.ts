@@ -55,6 +55,9 @@ function remove(
     writeGuard({ 'if-match': headers['if-match'] })(bucket.current(key));
   }
   if (versionId !== undefined) {
+    // It is answered in a header, also where there is no such version.
+    if (!/^[\x21-\x7e]+$/.test(versionId))
+      throw new S3Error('InvalidArgument', 'Invalid version id specified');
     const version = bucket.versions(key).find((candidate) => candidate.versionId === versionId);
     if (version) bucket.drop(key, versionId);
     return { versionId, ...(version?.kind === 'delete marker' && { marker: versionId }) };

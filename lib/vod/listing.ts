@@ -39,6 +39,9 @@ const Item = v.object({
 /** Within a JSON string a quote is escaped, so no string can hold this. */
 const LIST_BEGINS = /"listParts"\s*:\s*\[/;
 
+/** Characters that are looked at together: a reply that comes byte by byte is not searched byte by byte, again and again. */
+const STRIDE = 64 * 1024;
+
 /** More than a reply is without its list, characters. */
 const LONGEST_REPLY = 1024 * 1024;
 
@@ -88,11 +91,15 @@ export async function readListing(
     if (where === 'within') within();
   };
 
+  let waiting = '';
   for await (const chunk of body) {
-    take(decoder.decode(chunk, { stream: true }));
+    waiting += decoder.decode(chunk, { stream: true });
+    if (waiting.length < STRIDE) continue;
+    take(waiting);
+    waiting = '';
     if (text.length + carry.length > LONGEST_REPLY)
       throw new SyntaxError(`a reply of more than ${LONGEST_REPLY} characters`);
   }
-  take(decoder.decode());
+  take(waiting + decoder.decode());
   return { text, parts };
 }

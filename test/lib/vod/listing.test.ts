@@ -70,3 +70,15 @@ test('a million parts take little more than their numbers', async () => {
   const { text, parts } = await readListing(listing());
   expect([text, parts.length]).toEqual(['{"code":1,"listParts":[]}', 1_000_000]);
 });
+
+test.each(['"listParts"', '"listParts":[{"offset":'])(
+  'spaces without end, byte by byte, after %s are soon done with',
+  async (begin) => {
+    async function* byteByByte(): AsyncGenerator<Uint8Array> {
+      yield Buffer.from(`{${begin}`);
+      const space = Buffer.from(' ');
+      for (let n = 0; n < 2 ** 20; n++) yield space; // searched anew at each, they took hours
+    }
+    await expect(readListing(byteByByte()).then(({ text }) => JSON.parse(text))).rejects.toThrow(SyntaxError);
+  },
+);

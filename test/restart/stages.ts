@@ -7,7 +7,8 @@ export type Stage = (typeof STAGES)[number];
 /** A part as VOD is asked to take it. */
 export type SentPart = Readonly<{ sha1: string; offset: number }>;
 
-export type Step = Readonly<{ stage: Stage; part?: SentPart }>;
+/** `sha1`: of the film that a call to VOD is about. */
+export type Step = Readonly<{ stage: Stage; sha1?: string; part?: SentPart }>;
 
 /**
  * What a request is about, where it is a step of some object. `opened`: the keys whose upload is open by now; a read of any
@@ -20,16 +21,14 @@ export function stepOf(
   if (target) return { stage: 'trigger' };
   const [path = '', query = ''] = url.split('?');
   const params = new URLSearchParams(query);
+  const sha1 = params.get('fileSha') ?? '';
   switch (params.get('Action')) {
     case 'InitUpload':
-      return { stage: 'init' };
+      return { stage: 'init', sha1 };
     case 'UploadPart':
-      return {
-        stage: 'parts',
-        part: { sha1: params.get('fileSha') ?? '', offset: Number(params.get('offset')) },
-      };
+      return { stage: 'parts', sha1, part: { sha1, offset: Number(params.get('offset')) } };
     case 'FinishUpload':
-      return { stage: 'finish' };
+      return { stage: 'finish', sha1 };
   }
   const key = path.split('/').slice(2).join('/');
   if (key === '' || method === 'HEAD') return undefined;

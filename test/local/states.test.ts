@@ -33,7 +33,7 @@ test('an operation that JavaScript knows and Step Functions does not is none', a
 
 test('a body that is no JSON is the sender’s fault', async () => {
   const ask = await states();
-  for (const body of ['', '{', 'x'])
+  for (const body of ['{', 'x'])
     expect(await ask('AWSStepFunctions.StartExecution', body)).toBe('400 SerializationException');
 });
 

@@ -8,7 +8,7 @@ type Journey = Readonly<{ request: Request; pin?: Pin | undefined; sent: Sent }>
 export const done = (
   { request: { bucket, key }, pin, sent }: Journey,
   outcome: Outcome,
-  more: Partial<Pick<Result, 'why' | 'fileId' | 'url' | 'sha1' | 'size'>> = {},
+  more: Partial<Pick<Result, 'why' | 'fileId' | 'url' | 'sha1' | 'size' | 'coverOf'>> = {},
 ): Result => ({ next: 'done', bucket, key, outcome, ...(pin && { size: pin.size }), ...more, sent });
 
 export const SUPERSEDED = 'the object was overwritten since: the event of its new state brings that one';
@@ -27,12 +27,15 @@ export function endedBy(error: unknown, job: Journey): Result {
       cause: error,
     });
   }
-  if (error instanceof OutOfTime) {
-    throw new TimeLimitTooShort(
-      `s3://${bucket}/${key}: ${error.message} before S3 or VOD answered: give the function more time, or redrive if they ` +
-        'were slow',
-      { cause: error },
-    );
-  }
-  throw error;
+  throw timely(error, job.request);
+}
+
+/** The time that was over, as an error of the step; any other error is itself. */
+export function timely(error: unknown, { bucket, key }: { bucket: string; key: string }): unknown {
+  if (!(error instanceof OutOfTime)) return error;
+  return new TimeLimitTooShort(
+    `s3://${bucket}/${key}: ${error.message} before S3 or VOD answered: give the function more time, or redrive if they ` +
+      'were slow',
+    { cause: error },
+  );
 }

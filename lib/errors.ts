@@ -31,6 +31,11 @@ export class ObjectNotFound extends ChainError {
   override readonly name = 'ObjectNotFound';
 }
 
+/** The video that a picture names in its metadata has no `fileId` yet. Act: redrive once it has. */
+export class VideoNotReady extends ChainError {
+  override readonly name = 'VideoNotReady';
+}
+
 /** S3 refuses the request and would again. Act: check credentials, policy, region. */
 export class StorageRefused extends ChainError {
   override readonly name = 'StorageRefused';

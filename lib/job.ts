@@ -44,6 +44,8 @@ const named = {
   bucket: BucketName,
   key: Key,
   versionId: v.optional(Text),
+  /** Of a picture that somebody sends by hand: the file whose cover it is to be. */
+  fileId: v.optional(FileId),
   options: v.optional(Options),
   /** Ask VOD, whatever the object carries: the file may have been deleted there. */
   force: v.optional(v.boolean()),
@@ -107,8 +109,29 @@ export type StoredFile = v.InferOutput<typeof StoredFile>;
 export const Sent = v.object({ parts: Count, bytes: Count, lost: v.optional(v.string()) });
 export type Sent = v.InferOutput<typeof Sent>;
 
-export const Outcome = v.picklist(['uploaded', 'instant', 'unchanged', 'superseded', 'gone', 'skipped']);
+export const Outcome = v.picklist([
+  'uploaded',
+  'instant',
+  'unchanged',
+  'waiting',
+  'superseded',
+  'gone',
+  'skipped',
+]);
 export type Outcome = v.InferOutput<typeof Outcome>;
+
+/** What became of a video's cover; or, in the words of Step Functions, the error that the video did not fail for. */
+export const VideoCover = v.union([
+  v.object({
+    outcome: v.picklist(['uploaded', 'unchanged']),
+    key: Text,
+    ...StoredFile.entries,
+    why: v.optional(v.string()),
+  }),
+  v.object({ outcome: v.literal('none') }),
+  v.object({ Error: v.string(), Cause: v.string() }),
+]);
+export type VideoCover = v.InferOutput<typeof VideoCover>;
 
 /** How an object's journey ended; the output of an execution. */
 export const Result = v.object({
@@ -121,6 +144,10 @@ export const Result = v.object({
   url: v.optional(v.string()),
   sha1: v.optional(Sha1),
   size: v.optional(Count),
+  /** Of a picture: the files whose cover it is. */
+  coverOf: v.optional(v.array(FileId)),
+  /** Of a video. */
+  cover: v.optional(VideoCover),
   sent: Sent,
 });
 export type Result = v.InferOutput<typeof Result>;
@@ -170,10 +197,26 @@ export type FinishJob = v.InferOutput<typeof FinishJob>;
 export const FinishInput = v.object({ job: FinishJob, redrives: Count });
 export type FinishInput = v.InferOutput<typeof FinishInput>;
 
+/** A picture on its way to the videos whose cover it is. */
+export const PictureJob = v.object({ ...journey, pin: Pin });
+export type PictureJob = v.InferOutput<typeof PictureJob>;
+
+/** A video that VOD has. */
+export const CoveredVideo = v.object({ bucket: Text, key: Text, fileId: FileId });
+export type CoveredVideo = v.InferOutput<typeof CoveredVideo>;
+
+/** The input of Cover: a picture that looks for its videos, or a video that looks for its picture. */
+export const CoverInput = v.union([
+  v.object({ picture: PictureJob }),
+  v.object({ execution, video: CoveredVideo }),
+]);
+export type CoverInput = v.InferOutput<typeof CoverInput>;
+
 /** What Init and Finish answer; the state machine goes where `next` says. */
 export type InitOutput =
   | (InitInput & { next: 'hash'; pin: Pin })
   | (FinishJob & { next: 'parts'; upload: Upload })
   | (FinishJob & { next: 'finish'; file: StoredFile })
+  | (PictureJob & { next: 'cover' })
   | Result;
 export type FinishOutput = (InitInput & { next: 'init' }) | Result;

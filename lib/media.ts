@@ -76,3 +76,26 @@ export function cleanFileName(name: string): string {
   }
   return kept.trim() || 'video';
 }
+
+/** A key without its suffix: a video and its pictures have it in common. */
+export function stemOf(key: string): string {
+  const slash = key.lastIndexOf('/');
+  const dot = key.lastIndexOf('.');
+  return dot > slash + 1 ? key.slice(0, dot) : key;
+}
+
+const isAscii = (bytes: Uint8Array, offset: number, text: string): boolean =>
+  Buffer.from(bytes.subarray(offset, offset + text.length)).toString('latin1') === text;
+
+/** How files of each kind begin. */
+const MAGIC: Readonly<Record<string, (bytes: Uint8Array) => boolean>> = {
+  jpg: (bytes) => isAscii(bytes, 0, '\xff\xd8\xff'), // ISO/IEC 10918-1, B.1.1.3: SOI, and the next marker
+  png: (bytes) => isAscii(bytes, 0, '\x89PNG\r\n\x1a\n'), // https://www.w3.org/TR/png-3/#3PNGsignature
+  gif: (bytes) => isAscii(bytes, 0, 'GIF87a') || isAscii(bytes, 0, 'GIF89a'), // https://www.w3.org/Graphics/GIF/spec-gif89a.txt
+  webp: (bytes) => isAscii(bytes, 0, 'RIFF') && isAscii(bytes, 8, 'WEBP'), // RFC 9649, 2.4
+  bmp: (bytes) => isAscii(bytes, 0, 'BM'), // https://learn.microsoft.com/windows/win32/api/wingdi/ns-wingdi-bitmapfileheader
+};
+
+/** What kind of picture these bytes are: `jpg`, `png`, `gif`, `webp`, `bmp`, or none of them. */
+export const pictureKindOf = (bytes: Uint8Array): string | undefined =>
+  Object.entries(MAGIC).find(([, begins]) => begins(bytes))?.[0];

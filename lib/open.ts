@@ -1,16 +1,16 @@
 import { readBuffer } from './buffers.ts';
 import { type Deadline, OutOfTime } from './deadline.ts';
 import { done, endedBy, SUPERSEDED } from './ending.ts';
-import { QuotaExceeded, UnfitObject, VodUnavailable } from './errors.ts';
+import { InvalidInput, QuotaExceeded, UnfitObject, VodUnavailable } from './errors.ts';
 import type { InitInput, InitOutput, Options, Pin, Request, StoredFile } from './job.ts';
-import { cleanFileName, mediaOf } from './media.ts';
+import { cleanFileName, type Media, mediaOf } from './media.ts';
 import { mergeOptions, optionsFromMetadata } from './options.ts';
 import { missingParts, planBatches, rangeOf } from './plan.ts';
 import { report } from './progress.ts';
 import type { Services } from './services.ts';
 import { sha1Of } from './sha1.ts';
 import { type Found, find, readRange } from './source.ts';
-import { readTags } from './tagging.ts';
+import { readTagsOf } from './tagging.ts';
 import { vouchedFile, wasWrittenFrom } from './writeback.ts';
 
 /** The largest size that the plan's arithmetic, the state, and the history are known to hold (`npm run bench -- history`). */
@@ -28,14 +28,16 @@ export async function openUpload(
 ): Promise<InitOutput> {
   try {
     const found = await find(services.s3, job.request, deadline.signal);
+    const media = mediaOf(found.pin.key, found.contentType);
     const expected = job.pin ?? job.request;
     if (isAnother(found.pin, expected)) {
+      if (media.kind === 'picture') return done(job, 'superseded', { why: SUPERSEDED });
       const file = wasWrittenFrom(found, expected) ? vouchedFile(found) : undefined;
       return file
         ? done({ ...job, pin: found.pin }, 'unchanged', file)
         : done(job, 'superseded', { why: SUPERSEDED });
     }
-    return await openFound(job, found, services, deadline);
+    return await openFound(job, found, media, services, deadline);
   } catch (error) {
     return endedBy(error, job);
   }
@@ -44,15 +46,20 @@ export async function openUpload(
 async function openFound(
   job: InitInput,
   found: Found,
+  media: Media,
   { s3, vod, defaults }: Services,
   deadline: Deadline,
 ): Promise<InitOutput> {
   const { pin } = found;
   const { request, hash, ...rest } = job;
   const object = `s3://${pin.bucket}/${pin.key}`;
-  const media = mediaOf(pin.key, found.contentType);
+  if (media.kind === 'picture') return { ...job, next: 'cover', pin };
+  if (request.fileId !== undefined) {
+    throw new InvalidInput(
+      `${object}: it is no picture: fileId names the file that a picture is the cover of`,
+    );
+  }
   if (media.kind === 'other') return done(job, 'skipped', { why: media.why });
-  if (media.kind === 'picture') return done(job, 'skipped', { why: 'a picture, not a video' });
   const options = optionsFor(request, found, defaults, object);
   if (pin.size === 0) throw new UnfitObject(`${object}: it is empty (0 bytes): put the whole video there`);
   if (pin.size > MAX_OBJECT_BYTES) {
@@ -97,8 +104,7 @@ async function carriedFile(
   found: Found,
   { signal }: Deadline,
 ): Promise<StoredFile | undefined> {
-  const tags =
-    !found.metadata['vod-file-id'] && found.head.TagCount ? await readTags(s3, found.pin, signal) : {};
+  const tags = found.metadata['vod-file-id'] ? {} : await readTagsOf(s3, found, signal);
   return vouchedFile(found, tags);
 }
 

@@ -86,7 +86,7 @@ const list = (value: string): string[] => [
  * Metadata travels in HTTP headers, where only ASCII is safe. Other text comes percent-encoded, or as the encoded words
  * (`=?UTF-8?B?…?=`, RFC 2047) that S3 itself answers for it.
  */
-function decode(value: string): string {
+export function decode(value: string): string {
   if (!ENCODED_WORD.test(value)) return percentDecoded(value);
   return value
     .replace(/(\?=)\s+(?==\?)/g, '$1') // space between two encoded words is none of the text: RFC 2047, 6.2

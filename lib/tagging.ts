@@ -1,7 +1,7 @@
 import { GetObjectTaggingCommand, PutObjectTaggingCommand, type S3Client } from '@aws-sdk/client-s3';
 import { ObjectChanged, UnfitObject } from './errors.ts';
 import type { Pin, StoredFile } from './job.ts';
-import { ask, find } from './source.ts';
+import { ask, type Found, find } from './source.ts';
 
 /**
  * The `fileId` in an object's tags: for objects that cannot be rewritten, and for buckets that shall not be. Tags make no
@@ -25,8 +25,12 @@ export async function readTags(s3: S3Client, pin: Pin, signal: AbortSignal): Pro
   return Object.fromEntries(TagSet.map(({ Key = '', Value = '' }) => [Key, Value]));
 }
 
+/** The tags of an object that S3 says has any. */
+export const readTagsOf = async (s3: S3Client, { head, pin }: Found, signal: AbortSignal): Promise<Tags> =>
+  head.TagCount ? readTags(s3, pin, signal) : {};
+
 /**
- * Adds the file to the object's tags; answers whether that changed anything.
+ * Adds the file, and `more` of what fits a tag, to the object's tags; answers whether that changed anything.
  * @throws {UnfitObject} when there is no room {ObjectChanged} when the object was overwritten meanwhile
  */
 export async function writeTags(
@@ -34,6 +38,7 @@ export async function writeTags(
   pin: Pin,
   file: StoredFile,
   signal: AbortSignal,
+  more: Tags = {},
 ): Promise<boolean> {
   const at = `tags of s3://${pin.bucket}/${pin.key}`;
   const before = await readTags(s3, pin, signal);
@@ -43,6 +48,7 @@ export async function writeTags(
     'vod-sha1': file.sha1,
     'vod-etag': pin.etag,
     ...(TAG_VALUE.test(file.url) && { 'vod-url': file.url }),
+    ...Object.fromEntries(Object.entries(more).filter(([, value]) => TAG_VALUE.test(value))),
   };
   if (Object.entries(tags).every(([name, value]) => before[name] === value)) return false;
   if (Object.keys(tags).length > MAX_TAGS) {
@@ -82,7 +88,10 @@ async function undoIfOverwritten(s3: S3Client, pin: Pin, signal: AbortSignal): P
   );
 }
 
-const OURS = new Set(['vod-file-id', 'vod-sha1', 'vod-etag', 'vod-url']);
+const OURS = new Set([
+  ...['vod-file-id', 'vod-sha1', 'vod-etag', 'vod-url'],
+  ...['vod-cover-of', 'vod-uploaded-at'], // of a picture
+]);
 
 const withoutOurs = (tags: Tags): Tags =>
   Object.fromEntries(Object.entries(tags).filter(([name]) => !OURS.has(name)));

@@ -1,7 +1,8 @@
 import type { S3Client } from '@aws-sdk/client-s3';
 import * as v from 'valibot';
+import { coverEntries, withoutCoverEntries } from './covered.ts';
 import { ContentMismatch, ObjectChanged, UnfitObject } from './errors.ts';
-import { type Pin, StoredFile } from './job.ts';
+import { FileId, type Pin, StoredFile } from './job.ts';
 import { MAX_COPY_BYTES, rewrite } from './rewrite.ts';
 import { type Found, find } from './source.ts';
 import { type Tags, writeTags } from './tagging.ts';
@@ -16,6 +17,9 @@ export type WriteBackSettings = Readonly<{
 }>;
 
 export const WRITE_BACK: WriteBackSettings = { mode: 'metadata', maxCopyBytes: MAX_COPY_BYTES };
+
+/** What is written: a file; of a picture also the files whose cover it is. */
+export type Written = StoredFile & Readonly<{ coverOf?: readonly FileId[] }>;
 
 /** `nowhere`: the object carries it already. `why`: why it went into tags. */
 export type WrittenBack = Readonly<{ to: 'metadata' | 'tags' | 'nowhere'; why?: string }>;
@@ -46,9 +50,44 @@ export function vouchedFile(
   return vouched ? named.output : undefined;
 }
 
+/** The fileId that is on the object and of its bytes: S3 vouches for them, or they lie there as they did then. */
+export function carriedFileId(found: Found, tags: Tags): FileId | undefined {
+  const file = vouchedFile(found, tags);
+  if (file) return file.fileId;
+  const names = found.metadata['vod-file-id'] ? found.metadata : tags;
+  const named = v.safeParse(FileId, names['vod-file-id']);
+  return named.success && names['vod-etag'] === found.pin.etag ? named.output : undefined;
+}
+
+/** Longest time, in milliseconds, from the clock reading of a write-back to S3's for the copy. */
+const WRITE_BACK_MS = 5_000;
+
+/**
+ * The file that a picture was sent as, if this is the very copy that was written then, or if it lies there as it did. Put
+ * back later with its metadata it says what was true before another picture took its place. Where the two clocks differ
+ * nothing worse comes of it than the same picture sent once more: what it carries already is not written again.
+ */
+export function fileAsWritten(found: Found, names: Tags): StoredFile | undefined {
+  const written = Date.parse(names['vod-uploaded-at'] ?? '');
+  return modifiedAt(found) - written <= WRITE_BACK_MS
+    ? vouchedFile({ ...found, metadata: names })
+    : undefined;
+}
+
+/** When a picture was put there, milliseconds since 1970 by S3's clock: a write-back makes none newer. */
+export function putAt(found: Found): number {
+  const { metadata } = found;
+  const onRecord = fileAsWritten(found, metadata) && Date.parse(metadata['vod-put-at'] ?? '');
+  return onRecord || modifiedAt(found);
+}
+
+const modifiedAt = ({ head }: Found): number => head.LastModified?.getTime() ?? 0;
+
 /** Whether the object carries this file already: writing it again would only start the loop of its own event. */
-export const carries = ({ metadata }: Found, { fileId, sha1 }: StoredFile): boolean =>
-  metadata['vod-file-id'] === fileId && metadata['vod-sha1'] === sha1;
+export const carries = ({ metadata }: Found, { fileId, sha1, coverOf }: Written): boolean =>
+  metadata['vod-file-id'] === fileId &&
+  metadata['vod-sha1'] === sha1 &&
+  (coverOf === undefined || metadata['vod-covered'] === coverEntries(metadata, coverOf)['vod-covered']);
 
 /** The work of an earlier run whose end nobody heard of: a write-back changes version and, of multipart objects, ETag. */
 export const wasWrittenFrom = (found: Found, { etag }: { etag?: string | undefined }): boolean =>
@@ -63,7 +102,7 @@ export const wasWrittenFrom = (found: Found, { etag }: { etag?: string | undefin
 export async function writeBack(
   s3: S3Client,
   pin: Pin,
-  file: StoredFile,
+  file: Written,
   signal: AbortSignal,
   { mode, maxCopyBytes }: WriteBackSettings = WRITE_BACK,
 ): Promise<WrittenBack> {
@@ -80,7 +119,8 @@ export async function writeBack(
   if (carries(found, file)) return { to: 'nowhere' };
   const why = mode === 'tags' ? undefined : whyNotRewritable(found);
   if (mode === 'tags' || why) {
-    const wrote = await writeTags(s3, pin, file, signal);
+    const more = file.coverOf ? tagsOfCover(found, file.coverOf) : {};
+    const wrote = await writeTags(s3, pin, file, signal, more);
     return {
       to: wrote ? 'tags' : 'nowhere',
       ...(why && { why: `the fileId is in the object's tags: ${why}` }),
@@ -100,21 +140,39 @@ export async function writeBack(
   return { to: 'metadata' };
 }
 
-const entriesFor = ({ pin, checksum }: Found, { fileId, url, sha1 }: StoredFile, inParts: boolean) => ({
-  'vod-file-id': fileId,
-  ...(url !== '' && { 'vod-url': url }),
-  'vod-sha1': sha1,
-  'vod-etag': pin.etag,
-  // Of a copy in parts S3 computes no SHA-1; the checksum that it keeps of the whole vouches instead.
-  ...(inParts && checksum && { 'vod-checksum': `${checksum.algorithm}:${checksum.value}` }),
+/** In tags nobody instructs: one entry says whose cover it is. */
+const tagsOfCover = ({ metadata }: Found, coverOf: readonly FileId[]) => ({
+  'vod-cover-of': coverEntries(metadata, coverOf)['vod-covered'],
   'vod-uploaded-at': new Date().toISOString(),
 });
 
-const OURS = new Set(['vod-file-id', 'vod-url', 'vod-sha1', 'vod-etag', 'vod-checksum', 'vod-uploaded-at']);
+const entriesFor = (found: Found, { fileId, url, sha1, coverOf }: Written, inParts: boolean) => ({
+  ...(coverOf && {
+    ...coverEntries(found.metadata, coverOf),
+    'vod-put-at': new Date(putAt(found)).toISOString(),
+  }),
+  'vod-file-id': fileId,
+  ...(url !== '' && { 'vod-url': url }),
+  'vod-sha1': sha1,
+  'vod-etag': found.pin.etag,
+  // Of a copy in parts S3 computes no SHA-1; the checksum that it keeps of the whole vouches instead.
+  ...(inParts && found.checksum && { 'vod-checksum': `${found.checksum.algorithm}:${found.checksum.value}` }),
+  'vod-uploaded-at': new Date().toISOString(),
+});
+
+const OURS = new Set([
+  'vod-file-id',
+  'vod-url',
+  'vod-sha1',
+  'vod-etag',
+  'vod-checksum',
+  'vod-uploaded-at',
+  'vod-put-at',
+]);
 
 /** What an earlier file left must not stay beside, or vouch for, another. */
 const withoutOurs = (metadata: Found['metadata']): Found['metadata'] =>
-  Object.fromEntries(Object.entries(metadata).filter(([name]) => !OURS.has(name)));
+  Object.fromEntries(Object.entries(withoutCoverEntries(metadata)).filter(([name]) => !OURS.has(name)));
 
 const mismatch = (at: string, held: string, { sha1 }: StoredFile): ContentMismatch =>
   new ContentMismatch(`${at}: S3 holds bytes of SHA-1 ${held}, VOD was sent bytes of SHA-1 ${sha1}`);

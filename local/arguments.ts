@@ -5,7 +5,7 @@ import { address, readOptions, UsageError, whole } from './command-line.ts';
 
 export const USAGE = `npm start -- [options] [FILE | s3://bucket/key ...]
 
-Brings videos over to VOD on this machine: S3, VOD, and the state machine run inside.
+Brings videos, and pictures as their covers, over to VOD on this machine: S3, VOD, and the state machine run inside.
   FILE             is dropped into the bucket under its own name
   s3://bucket/key  is an object that is there already
   nothing          stays up and takes every object that arrives

@@ -208,13 +208,20 @@ function setEnvironment(env: Environment): () => void {
 
 /** Not before the environment is set: the logger reads its level when it is loaded. */
 async function loadHandlers() {
-  const [trigger, init, part, finish] = await Promise.all([
+  const [trigger, init, part, finish, cover] = await Promise.all([
     import('../handlers/trigger.ts'),
     import('../handlers/init.ts'),
     import('../handlers/part.ts'),
     import('../handlers/finish.ts'),
+    import('../handlers/cover.ts'),
   ]);
-  return { trigger: trigger.handler, init: init.handler, part: part.handler, finish: finish.handler };
+  return {
+    trigger: trigger.handler,
+    init: init.handler,
+    part: part.handler,
+    finish: finish.handler,
+    cover: cover.handler,
+  };
 }
 
 const stopWork = (lambda: Lambda, executions: Executions, queue: Queue) => async (): Promise<void> => {

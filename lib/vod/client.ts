@@ -211,7 +211,8 @@ function faultOf(request: Call, reply: Reply, shape: string): Error {
   // A code that means success, but not in the shape the document gives it: as good as no reply.
   if (reply.code >= 0 && reply.code <= 2) return new VodUnavailable(`${at}: unexpected reply: ${shape}`);
   const text = `${at}: ${describe(reply)}`;
-  const begins = request.action === 'InitUpload'; // there is nothing before it to go back to
+  // There is nothing before it to go back to.
+  const begins = request.action === 'InitUpload' || request.action === 'SmallFileUpload';
   switch (verdictOn(reply)) {
     case 'stop':
       return new VodRefused(text);

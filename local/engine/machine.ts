@@ -5,7 +5,7 @@ import type { Handler, Lambda } from './lambda.ts';
 
 /** Runs the state machine file that ships, with the handlers that ship. */
 
-export type Handlers = Readonly<{ init: Handler; part: Handler; finish: Handler }>;
+export type Handlers = Readonly<{ init: Handler; part: Handler; finish: Handler; cover: Handler }>;
 
 /** What an execution is called and how often it was redriven; the states see it as `$$.Execution`. */
 export type Identity = Readonly<{ arn: string; name: string; redriveCount: number; startDate: number }>;
@@ -42,9 +42,18 @@ export function createMachine(lambda: Lambda, handlers: Handlers): Machine {
     async run(input, { arn, name, redriveCount, startDate }) {
       const { result, abort, eventLogs } = machine.run(asJson(input), {
         overrides: {
-          taskResourceLocalHandlers: { Init: task('init'), Part: task('part'), Finish: task('finish') },
+          taskResourceLocalHandlers: {
+            Init: task('init'),
+            Part: task('part'),
+            Finish: task('finish'),
+            Cover: task('cover'),
+            VideoCover: task('cover'),
+          },
           retryIntervalOverrides: Object.fromEntries(
-            ['Init', 'Part', 'Finish'].map((state) => [state, [RETRY_MS.quota, RETRY_MS.passing]]),
+            ['Init', 'Part', 'Finish', 'Cover', 'VideoCover'].map((state) => [
+              state,
+              [RETRY_MS.quota, RETRY_MS.passing],
+            ]),
           ),
         },
         context: {

@@ -2,16 +2,17 @@ import { join } from 'node:path';
 import { styleText } from 'node:util';
 import { HeadObjectCommand, type S3Client } from '@aws-sdk/client-s3';
 import { reasonOf } from '../../lib/errors.ts';
-import type { Result } from '../../lib/job.ts';
+import type { Result, VideoCover } from '../../lib/job.ts';
 import { duration, printable, rounded } from './format.ts';
 
 /** What is said when an object's journey has ended: to people in lines, to programs in JSON. */
 
 const good = (text: string): string => styleText('green', text, { stream: process.stderr });
+const bad = (text: string): string => styleText('red', text, { stream: process.stderr });
 const dim = (text: string): string => styleText('dim', text, { stream: process.stderr });
 
 export const jsonLine = (
-  { bucket, key, outcome, fileId, url, sha1, size, sent, why }: Result,
+  { bucket, key, outcome, fileId, url, sha1, size, sent, why, cover, coverOf }: Result,
   seconds: number,
 ): string =>
   JSON.stringify({
@@ -25,6 +26,8 @@ export const jsonLine = (
     partsSent: sent.parts,
     bytesSent: sent.bytes,
     seconds: rounded(seconds),
+    ...(cover && !isNone(cover) && { cover }),
+    ...(coverOf && { coverOf }),
     ...(why !== undefined && { why }),
   });
 
@@ -32,6 +35,7 @@ const OUTCOMES: Readonly<Record<Result['outcome'], string>> = {
   uploaded: 'uploaded',
   instant: 'VOD had these bytes already',
   unchanged: 'carries its fileId already',
+  waiting: 'waiting',
   superseded: 'superseded',
   gone: 'gone',
   skipped: 'skipped',
@@ -44,11 +48,14 @@ export async function resultLines(
   seconds: number,
   vodFiles: string | undefined,
 ): Promise<string[]> {
-  const { bucket, key, outcome, fileId, url, sha1, why, sent } = result;
-  const headline = `${good('✔')} ${printable(key)}  ${OUTCOMES[outcome]}${why ? `: ${why}` : ''}  ${dim(duration(seconds))}`;
+  const { bucket, key, outcome, fileId, url, sha1, why, sent, cover, coverOf } = result;
+  const ended = (coverOf && COVER_OUTCOMES[outcome]) ?? OUTCOMES[outcome];
+  const headline = `${good('✔')} ${printable(key)}  ${ended}${why ? `: ${why}` : ''}  ${dim(duration(seconds))}`;
   if (!fileId) return [headline];
   const parts =
-    sent.parts === 0 ? 'nothing' : `${plural(sent.parts, 'part')}, ${sent.bytes.toLocaleString('en')} bytes`;
+    sent.parts === 0
+      ? 'nothing'
+      : `${coverOf ? '' : `${plural(sent.parts, 'part')}, `}${sent.bytes.toLocaleString('en')} bytes`;
   return [
     headline,
     field('fileId', fileId),
@@ -56,8 +63,27 @@ export async function resultLines(
     ...(vodFiles && url ? [field('file', join(vodFiles, url.slice(url.lastIndexOf('/') + 1)))] : []),
     field('SHA-1', sha1 ?? ''),
     field('sent', parts),
+    ...(coverOf ? [field('cover of', coverOf.join(' '))] : []),
+    ...(cover && !isNone(cover) ? [coverLine(cover)] : []),
     ...(await metadataLines(s3, bucket, key)),
   ];
+}
+
+/** A picture has other words. */
+const COVER_OUTCOMES: Partial<Record<Result['outcome'], string>> = {
+  uploaded: 'a cover now',
+  unchanged: 'a cover already',
+};
+
+const isNone = (cover: VideoCover): boolean => 'outcome' in cover && cover.outcome === 'none';
+
+function coverLine(cover: VideoCover): string {
+  if ('Error' in cover) return `    ${bad('cover')}    ${printable(cover.Cause)} ${dim(`[${cover.Error}]`)}`;
+  if (cover.outcome === 'none') return '';
+  return field(
+    'cover',
+    `${printable(cover.key)}, fileId ${cover.fileId}${cover.why ? `: ${cover.why}` : ''}`,
+  );
 }
 
 const field = (name: string, value: string): string => `    ${dim(name.padEnd(8))} ${value}`;

@@ -1,12 +1,13 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { text } from 'node:stream/consumers';
 import { PutObjectCommand, S3Client } from '@aws-sdk/client-s3';
 import { expect, test } from 'vitest';
 import { startVod } from '../../local/vod/server.ts';
+import { picture } from '../support/pictures.ts';
 import { bytesOf, newFolder, sha1 } from '../support/stack.ts';
 
 /** `npm start`, as a person and as a program see it. */
@@ -63,6 +64,29 @@ test('several files side by side: a JSON line each, everything for people on sta
   ]);
   const named = await run(['--json', '--data', data, 's3://my-films/第 二+.flv']);
   expect(named.out).toMatchObject([{ key: '第 二+.flv', outcome: 'unchanged', fileId: second.fileId }]);
+});
+
+test('a video and its picture, in one go; then a new picture alone', async () => {
+  const sample = (name: string) => new URL(`../../sample/${name}`, import.meta.url).pathname;
+  const data = await newFolder();
+  const shown = async () => {
+    const index: { fileId: string; cover?: { fileId: string } }[] = JSON.parse(
+      await readFile(join(data, 'vod', 'index.json'), 'utf8'),
+    );
+    return index.flatMap(({ fileId, cover }) => (cover ? [[fileId, cover.fileId]] : []));
+  };
+  const { code, out, err } = await run(['--json', '--data', data, sample('clip.mp4'), sample('clip.jpg')]);
+  expect(code).toBe(0);
+  const [video, jpg] = ['clip.mp4', 'clip.jpg'].map((key) => out.find((line) => line.key === key));
+  expect(video).toMatchObject({ outcome: 'uploaded' });
+  const cover = video.cover ?? jpg;
+  expect(await shown()).toEqual([[video.fileId, cover.fileId]]);
+  expect(err).toMatch(/cover {4}clip\.jpg, fileId \d+|cover of \d+/);
+
+  const path = await files({ 'clip.jpg': picture() });
+  const again = await run(['--json', '--data', data, path('clip.jpg')]);
+  expect(again.out).toMatchObject([{ key: 'clip.jpg', outcome: 'uploaded', coverOf: [video.fileId] }]);
+  expect(await shown()).toEqual([[video.fileId, again.out[0].fileId]]);
 });
 
 test('one clear line for each that failed, and exit code 1; the others arrive', async () => {

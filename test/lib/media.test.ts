@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { cleanFileName, MAX_FILE_NAME_BYTES, mediaOf } from '../../lib/media.ts';
+import { cleanFileName, MAX_FILE_NAME_BYTES, mediaOf, pictureKindOf, stemOf } from '../../lib/media.ts';
 
 const NONE = undefined;
 
@@ -152,4 +152,34 @@ describe('a file name that the service takes', () => {
       }),
     );
   });
+});
+
+test.each([
+  ['shows/ep1.mp4', 'shows/ep1'],
+  ['shows/ep1.part.MP4', 'shows/ep1.part'],
+  ['shows/ep1', 'shows/ep1'],
+  ['shows.2026/ep1', 'shows.2026/ep1'],
+  ['.hidden', '.hidden'],
+  ['shows/.hidden', 'shows/.hidden'],
+  ['shows/..mp4', 'shows/.'],
+  ['shows/', 'shows/'],
+])('the stem of %s is %s', (key, stem) => {
+  expect(stemOf(key)).toBe(stem);
+});
+
+test.each([
+  ['ffd8ffe0', 'jpg'],
+  ['ffd8', undefined],
+  ['89504e470d0a1a0a', 'png'],
+  ['89504e470a0d1a0a', undefined],
+  ['474946383761', 'gif'],
+  ['474946383961', 'gif'],
+  ['474946383861', undefined],
+  ['524946460000000057454250', 'webp'],
+  ['524946460000000057415645', undefined], // a WAVE file
+  ['424d', 'bmp'],
+  ['3c737667', undefined],
+  ['', undefined],
+])('bytes that begin with %s are %s', (hex, kind) => {
+  expect(pictureKindOf(Buffer.from(hex, 'hex'))).toBe(kind);
 });

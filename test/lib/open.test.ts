@@ -113,7 +113,6 @@ describe('an object that is not there', () => {
 
 test.each([
   ['notes.txt', 'suffix .txt'],
-  ['cover.jpg', 'a picture'],
   ['folder/', 'a folder marker'],
 ])('%s is skipped, unread, saying why', async (key, why) => {
   await store.put(BUCKET, key, 'x');
@@ -121,6 +120,24 @@ test.each([
   const result = await open(jobFor(key), {}, services);
   expect(result).toMatchObject({ next: 'done', outcome: 'skipped', why: expect.stringContaining(why) });
   expect(commands).toEqual(['HeadObjectCommand']);
+});
+
+test('a picture goes to Cover, unread, with what was asked', async () => {
+  await store.put(BUCKET, 'cover.jpg', '');
+  const { commands, services } = watched({ open: notAsked });
+  const asked = jobFor('cover.jpg', { fileId: FILE.fileId });
+  expect(await open(asked, {}, services)).toEqual({
+    ...asked,
+    next: 'cover',
+    pin: await pinned('cover.jpg'),
+  });
+  expect(commands).toEqual(['HeadObjectCommand']);
+});
+
+test.each(['film.mp4', 'notes.txt'])('a fileId is no word for %s', async (key) => {
+  await store.put(BUCKET, key, 'x');
+  const failure = failureOf(open(jobFor(key, { fileId: FILE.fileId }), { open: notAsked }));
+  expect(await failure).toMatchObject({ name: 'InvalidInput', message: expect.stringContaining(key) });
 });
 
 test('an empty object is unfit, by name', async () => {

@@ -27,9 +27,9 @@ export function useCredentials(): void {
 }
 
 /** The local S3, with the chain's own client for it and what tests do to objects. */
-export function useStore() {
+export function useStore(options: Parameters<typeof useS3>[0] = {}) {
   useCredentials();
-  const s3 = useS3();
+  const s3 = useS3(options);
   let client: S3Client | undefined;
   beforeAll(() => {
     client = createS3Client({ endpoint: s3.endpoint });

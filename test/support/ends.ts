@@ -11,8 +11,8 @@ import { Client, HOST, SECRETS } from '../vod-service/client.ts';
 import { plentiful } from './quota.ts';
 
 /** Both ends of the journey for the tests of a file: S3 and VOD over HTTP, seen through the chain's own clients. */
-export function useEnds() {
-  const store = useStore();
+export function useEnds(s3: Parameters<typeof useStore>[0] = {}) {
+  const store = useStore(s3);
   let running: { dir: string; service: Service; vod: Vod; other: Client } | undefined;
   beforeAll(async () => {
     const dir = await mkdtemp(join(tmpdir(), 'ends-'));

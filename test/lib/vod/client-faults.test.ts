@@ -3,7 +3,7 @@ import { describe, expect, test, vi } from 'vitest';
 import type { Vod } from '../../../lib/vod/client.ts';
 import { type Answer, hurry } from '../scripted.ts';
 import { never } from '../store.ts';
-import { failureOf } from '../values.ts';
+import { failureOf, fileId, sha1 } from '../values.ts';
 import { against, connect, cut, FILE, http, KEY, reset, says, TOKEN } from './account.ts';
 
 const BYTES = Buffer.from('the bytes of a part');
@@ -85,6 +85,18 @@ describe('a passing fault', () => {
       expect((await failureOf(vod.open(FILE, never))).name).toBe('VodUnavailable');
     },
   );
+
+  test.each([-10004, -10005, 5100])('code %i of a cover: there is nothing to begin again', async (code) => {
+    hurry();
+    const { vod, asked } = await against(says({ code }));
+    const bytes = Buffer.from('a picture');
+    const cover = { sha1: sha1(bytes), bytes, fileName: 'ep1', fileType: 'jpg', coverOf: fileId('12345') };
+    expect(await failureOf(vod.sendCover(cover, never))).toMatchObject({
+      name: 'VodUnavailable',
+      message: expect.stringContaining('SmallFileUpload ep1.jpg, 9 bytes, as the cover of 12345'),
+    });
+    expect(asked).toHaveLength(TRIES);
+  });
 
   test('nobody there: the address is named', async () => {
     hurry();

@@ -1,0 +1,21 @@
+import { coverVideo, coverWith } from '../lib/cover.ts';
+import { CoverInput } from '../lib/job.ts';
+import { servicesFor } from '../lib/services.ts';
+import { step } from './step.ts';
+
+/** Ties pictures to videos: a picture looks for the videos of its name, a video that VOD has for its picture. */
+export const handler = step(
+  'cover',
+  CoverInput,
+  (input) => {
+    if ('video' in input) return { ...input.video, execution: input.execution };
+    const { request, execution } = input.picture;
+    return { bucket: request.bucket, key: request.key, execution };
+  },
+  async (input, { deadline }) => {
+    const services = await servicesFor(process.env);
+    return 'video' in input
+      ? coverVideo(input.video, services, deadline)
+      : coverWith(input.picture, services, deadline);
+  },
+);

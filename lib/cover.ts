@@ -1,0 +1,240 @@
+import { fileIdsAmong, fileIdsNamed, listSiblings, newestPicture } from './beside.ts';
+import { fileIdsIn } from './covered.ts';
+import type { Deadline } from './deadline.ts';
+import { done, endedBy, SUPERSEDED, timely } from './ending.ts';
+import { InvalidInput, ObjectChanged, ObjectGone, VideoNotReady } from './errors.ts';
+import type { CoveredVideo, FileId, PictureJob, Pin, Result, Sent, StoredFile, VideoCover } from './job.ts';
+import { readPicture, unfitSize } from './picture.ts';
+import type { Services } from './services.ts';
+import { type Found, find } from './source.ts';
+import { readTagsOf } from './tagging.ts';
+import { fileAsWritten, writeBack } from './writeback.ts';
+
+/**
+ * Pictures as the covers of videos. The newest picture of a name is the cover of every video of that name.
+ *
+ * Whichever comes first, the two find each other: a video carries its fileId before it looks for pictures, a picture lies
+ * there before it looks for fileIds, and S3 is strongly consistent, so the later one sees the earlier. Both at once send the
+ * same picture twice, which is harmless. Whoever has sent a picture looks again, and when it is no longer the newest sends
+ * the one that is: so the last picture to reach VOD is the newest one, however slow an older one was on its way.
+ */
+
+/** How often objects that change or vanish between two requests are looked at again. */
+const LOOKS = 4;
+
+/** A picture as it lies there, and what is to become of it. */
+type Plan = Readonly<{
+  found: Found;
+  /** The files whose cover it is to be. */
+  coverOf: readonly FileId[];
+  /** By its own word: what it is in VOD, and which files have got it. */
+  record: Readonly<{ file: StoredFile; covered: readonly FileId[] }> | undefined;
+  /** A person asks: it is sent, whatever is on record, and the record keeps what it says of others. */
+  byHand?: boolean;
+  /** Why its metadata leads to no file, where it does not. */
+  astray?: unknown;
+}>;
+
+type Ending = Readonly<{ outcome: 'superseded' | 'skipped' | 'waiting'; why: string }>;
+
+/** `sent`: how often, and how many bytes, by this step. */
+type Settled = Plan & Readonly<{ file: StoredFile; sent: Sent; why?: string | undefined }>;
+
+/** How things stand now. `again`: something was sent after the last look. */
+type Look = (again: boolean) => Promise<Plan | Ending>;
+
+/**
+ * A video's picture becomes its cover, if there is one.
+ * @throws what is wrong with the picture, and what S3 and VOD may throw: none of it is an error of the video
+ */
+export async function coverVideo(
+  video: CoveredVideo,
+  services: Services,
+  { signal }: Deadline,
+): Promise<VideoCover> {
+  const look: Look = async () => {
+    const siblings = await listSiblings(services.s3, video, signal);
+    const newest = await newestPicture(services.s3, siblings, video.bucket, signal);
+    if (!newest) return { outcome: 'waiting', why: 'there is no picture of this name' };
+    const others = siblings.filter((key) => key !== video.key);
+    const ids = [video.fileId, ...(await fileIdsAmong(services.s3, others, video, signal))];
+    return planFor(newest, ids, services, signal);
+  };
+  try {
+    const end = await settle(look, services, signal);
+    if ('outcome' in end) return { outcome: 'none' };
+    const { found, file, sent, why } = end;
+    const outcome = sent.parts > 0 ? 'uploaded' : 'unchanged';
+    return { outcome, key: found.pin.key, ...file, ...(why !== undefined && { why }) };
+  } catch (error) {
+    throw timely(error, video);
+  }
+}
+
+/**
+ * A picture becomes the cover of the videos of its name and of the one that its metadata names; or, sent by hand, of the
+ * file that the request names.
+ * @throws {UnfitObject} {VideoNotReady} {InvalidInput} and what S3 and VOD may throw
+ */
+export async function coverWith(job: PictureJob, services: Services, { signal }: Deadline): Promise<Result> {
+  const { pin, request } = job;
+  const look = request.fileId
+    ? lookByHand(pin, request.fileId, services, signal)
+    : lookFrom(pin, services, signal);
+  try {
+    const end = await settle(look, services, signal, request.options?.fileName);
+    if ('outcome' in end) return done(job, end.outcome, { why: end.why });
+    if (end.astray !== undefined) throw end.astray;
+    const { found, file, sent, coverOf, why } = end;
+    const ended = { ...job, pin: found.pin, sent };
+    if (!request.fileId && !isSame(found.pin, pin)) return done(ended, 'superseded', { why: SUPERSEDED });
+    const outcome = sent.parts > 0 ? 'uploaded' : 'unchanged';
+    return done(ended, outcome, { ...file, coverOf: [...coverOf], ...(why !== undefined && { why }) });
+  } catch (error) {
+    return endedBy(error, job);
+  }
+}
+
+const lookByHand =
+  (pin: Pin, fileId: FileId, { s3 }: Services, signal: AbortSignal): Look =>
+  async () => {
+    const found = await find(s3, pin, signal);
+    return { found, coverOf: [fileId], record: await recordOf(found, s3, signal), byHand: true };
+  };
+
+/** From a picture's point of view, as its event brought it. */
+function lookFrom(pin: Pin, services: Services, signal: AbortSignal): Look {
+  let wasNewest = false;
+  return async (again) => {
+    const siblings = await listSiblings(services.s3, pin, signal);
+    const newest = await newestPicture(services.s3, siblings, pin.bucket, signal);
+    const isOurs = newest?.pin.key === pin.key;
+    if (!again) wasNewest = isOurs;
+    const found = newest && (isOurs || (again && wasNewest)) ? newest : await find(services.s3, pin, signal);
+    if (!again && !isSame(found.pin, pin)) return { outcome: 'superseded', why: SUPERSEDED };
+    const isNewest = found === newest;
+    const ids = isNewest ? await fileIdsAmong(services.s3, siblings, pin, signal) : [];
+    const plan = await planFor(found, ids, services, signal);
+    if (plan.coverOf.length > 0) return plan;
+    if (plan.astray !== undefined) throw plan.astray;
+    if (newest && !isNewest) return { outcome: 'skipped', why: `${newest.pin.key} is newer, and the cover` };
+    if (plan.record) return { ...plan, coverOf: plan.record.covered };
+    const why = unfitSize(found.pin);
+    return why
+      ? { outcome: 'skipped', why }
+      : { outcome: 'waiting', why: 'no video of this name has a fileId yet: it will fetch the picture' };
+  };
+}
+
+/** Sends, and looks again, until what was sent last is what lies there. */
+async function settle(
+  look: Look,
+  services: Services,
+  signal: AbortSignal,
+  fileName?: string,
+): Promise<Settled | Ending> {
+  let last: Shipment | undefined;
+  const sent = { parts: 0, bytes: 0 };
+  for (let faults = 0; ; ) {
+    try {
+      const plan = await look(last !== undefined);
+      if ('outcome' in plan) return plan;
+      if (last && isSame(plan.found.pin, last.pin)) {
+        const why = await record(plan, last, services, signal);
+        if (last.fault) throw last.fault.error;
+        return { ...plan, file: last.file, sent, why };
+      }
+      // What an older picture's late arrival has overwritten stands on record all the same.
+      const due = last || plan.byHand ? plan.coverOf : without(plan.coverOf, plan.record?.covered);
+      if (due.length === 0 && plan.record) return { ...plan, file: plan.record.file, sent };
+      last = await send(plan.found, due, services, signal, fileName);
+      sent.parts += last.coverOf.length;
+      sent.bytes += last.coverOf.length * last.pin.size;
+    } catch (error) {
+      const moved = error instanceof ObjectChanged || error instanceof ObjectGone;
+      if (!moved || ++faults === LOOKS) throw error;
+    }
+  }
+}
+
+/** What was sent, and for whom. `fault`: what came of the others, if it was not for all. */
+type Shipment = Readonly<{
+  pin: Pin;
+  file: StoredFile;
+  coverOf: readonly FileId[];
+  fault: Readonly<{ error: unknown }> | undefined;
+}>;
+
+/** One file that refuses the picture keeps it from no other. */
+async function send(
+  found: Found,
+  due: readonly FileId[],
+  { s3, vod }: Services,
+  signal: AbortSignal,
+  fileName: string | undefined,
+): Promise<Shipment> {
+  const picture = await readPicture(s3, found, signal, fileName);
+  const coverOf: FileId[] = [];
+  let file: StoredFile | undefined;
+  let fault: { error: unknown } | undefined;
+  for (const fileId of due) {
+    try {
+      file = await vod.sendCover({ ...picture, coverOf: fileId }, signal);
+      coverOf.push(fileId);
+    } catch (error) {
+      fault ??= { error };
+    }
+  }
+  if (!file) throw fault?.error;
+  return { pin: found.pin, file, coverOf, fault };
+}
+
+async function record(
+  { found, byHand, coverOf, record: before }: Plan,
+  { file, coverOf: sent }: Shipment,
+  { s3, writeBack: settings }: Services,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  const have = new Set([...(before?.covered ?? []), ...sent]);
+  const covered = byHand ? [...have] : coverOf.filter((id) => have.has(id));
+  const { why } = await writeBack(s3, found.pin, { ...file, coverOf: covered }, signal, settings);
+  return why;
+}
+
+async function planFor(
+  found: Found,
+  ofItsName: readonly FileId[],
+  { s3 }: Services,
+  signal: AbortSignal,
+): Promise<Plan> {
+  const kept = await recordOf(found, s3, signal);
+  const named = await fileIdsNamed(s3, found, signal).then(
+    (ids) => ({ ids, astray: undefined }),
+    (astray: unknown) => {
+      if (astray instanceof VideoNotReady || astray instanceof InvalidInput) return { ids: [], astray };
+      throw astray;
+    },
+  );
+  const coverOf = [...new Set([...ofItsName, ...named.ids])];
+  return { found, coverOf, record: kept, astray: named.astray };
+}
+
+/** What the picture says of itself, in its metadata or its tags, as far as it can be believed. */
+async function recordOf(found: Found, s3: Services['s3'], signal: AbortSignal): Promise<Plan['record']> {
+  const tags = await readTagsOf(s3, found, signal);
+  const records = [
+    { names: found.metadata, ids: found.metadata['vod-covered'] },
+    { names: tags, ids: tags['vod-cover-of'] },
+  ].flatMap(({ names, ids }) => {
+    const file = fileAsWritten(found, names);
+    const covered = fileIdsIn(ids);
+    return file && covered ? [{ file, covered }] : [];
+  });
+  const [first] = records;
+  return first && { file: first.file, covered: records.flatMap(({ covered }) => covered) };
+}
+
+const isSame = (a: Pin, b: Pin): boolean => a.key === b.key && a.etag === b.etag;
+
+const without = (ids: readonly FileId[], others: readonly FileId[] = []): FileId[] =>
+  ids.filter((id) => !others.includes(id));

@@ -29,8 +29,8 @@ type Plan = Readonly<{
   coverOf: readonly FileId[];
   /** By its own word: what it is in VOD, and which files have got it. */
   record: Readonly<{ file: StoredFile; covered: readonly FileId[] }> | undefined;
-  /** A person asks: it is sent, whatever is on record, and the record keeps what it says of others. */
-  byHand?: boolean;
+  /** A person insists: it is sent, whatever is on record, and the record keeps what it says of others. */
+  insisted?: boolean;
   /** Why its metadata leads to no file, where it does not. */
   astray?: unknown;
 }>;
@@ -80,7 +80,7 @@ export async function coverWith(job: PictureJob, services: Services, { signal }:
   const { pin, request } = job;
   const look = request.fileId
     ? lookByHand(pin, request.fileId, services, signal)
-    : lookFrom(pin, services, signal);
+    : lookFrom(pin, services, signal, request.force);
   try {
     const end = await settle(look, services, signal, request.options?.fileName);
     if ('outcome' in end) return done(job, end.outcome, { why: end.why });
@@ -99,11 +99,11 @@ const lookByHand =
   (pin: Pin, fileId: FileId, { s3 }: Services, signal: AbortSignal): Look =>
   async () => {
     const found = await find(s3, pin, signal);
-    return { found, coverOf: [fileId], record: await recordOf(found, s3, signal), byHand: true };
+    return { found, coverOf: [fileId], record: await recordOf(found, s3, signal), insisted: true };
   };
 
 /** From a picture's point of view, as its event brought it. */
-function lookFrom(pin: Pin, services: Services, signal: AbortSignal): Look {
+function lookFrom(pin: Pin, services: Services, signal: AbortSignal, insisted = false): Look {
   let wasNewest = false;
   return async (again) => {
     const siblings = await listSiblings(services.s3, pin, signal);
@@ -115,7 +115,7 @@ function lookFrom(pin: Pin, services: Services, signal: AbortSignal): Look {
     const isNewest = found === newest;
     const ids = isNewest ? await fileIdsAmong(services.s3, siblings, pin, signal) : [];
     const plan = await planFor(found, ids, services, signal);
-    if (plan.coverOf.length > 0) return plan;
+    if (plan.coverOf.length > 0) return { ...plan, insisted };
     if (plan.astray !== undefined) throw plan.astray;
     if (newest && !isNewest) return { outcome: 'skipped', why: `${newest.pin.key} is newer, and the cover` };
     if (plan.record) return { ...plan, coverOf: plan.record.covered };
@@ -145,7 +145,7 @@ async function settle(
         return { ...plan, file: last.file, sent, why };
       }
       // What an older picture's late arrival has overwritten stands on record all the same.
-      const due = last || plan.byHand ? plan.coverOf : without(plan.coverOf, plan.record?.covered);
+      const due = last || plan.insisted ? plan.coverOf : without(plan.coverOf, plan.record?.covered);
       if (due.length === 0 && plan.record) return { ...plan, file: plan.record.file, sent };
       last = await send(plan.found, due, services, signal, fileName);
       sent.parts += last.coverOf.length;
@@ -190,13 +190,13 @@ async function send(
 }
 
 async function record(
-  { found, byHand, coverOf, record: before }: Plan,
+  { found, insisted, coverOf, record: before }: Plan,
   { file, coverOf: sent }: Shipment,
   { s3, writeBack: settings }: Services,
   signal: AbortSignal,
 ): Promise<string | undefined> {
   const have = new Set([...(before?.covered ?? []), ...sent]);
-  const covered = byHand ? [...have] : coverOf.filter((id) => have.has(id));
+  const covered = insisted ? [...have] : coverOf.filter((id) => have.has(id));
   const { why } = await writeBack(s3, found.pin, { ...file, coverOf: covered }, signal, settings);
   return why;
 }

@@ -514,6 +514,15 @@ describe('by hand', () => {
     expect(await arrives(`${show} alone.jpg`)).toMatchObject({ outcome: 'unchanged', coverOf: [other] });
   });
 
+  test('force sends a picture to the videos of its name, whatever it carries', async () => {
+    const id = await film();
+    await store.put(BUCKET, `${show}.jpg`, picture());
+    await arrives(`${show}.jpg`);
+    const { sent, services } = counting();
+    expect(await arrives(`${show}.jpg`, { force: true }, services)).toMatchObject({ outcome: 'uploaded' });
+    expect(sent).toEqual([id]);
+  });
+
   test('under the name that the request or the metadata gives', async () => {
     const id = await film();
     await store.put(BUCKET, `${show}.jpg`, picture(), { Metadata: { 'vod-file-name': 'a: b' } });

@@ -77,7 +77,7 @@ test('a person who insists has VOD asked, whatever the object carries', async ()
   await other.trigger({ bucket: BUCKET, key: 'film.mp4' });
   await other.idle();
   await other.trigger({ bucket: BUCKET, key: 'film.mp4', force: true });
-  const results = await other.results();
+  const results = (await other.results()).slice(0, 2); // the write-back's own event may come to either
   expect(results.map(({ outcome }) => outcome)).toEqual(['unchanged', 'uploaded']);
   expect(results[0]?.fileId).toBe(first?.fileId);
   expect((await one.head('film.mp4')).Metadata).toMatchObject({ 'vod-file-id': results[1]?.fileId });

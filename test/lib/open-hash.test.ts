@@ -1,5 +1,6 @@
 import * as v from 'valibot';
 import { describe, expect, onTestFinished, test } from 'vitest';
+import { READ_BYTES } from '../../lib/buffers.ts';
 import { type Deadline, OutOfTime } from '../../lib/deadline.ts';
 import { QuotaExceeded, VodRefused, VodUnavailable } from '../../lib/errors.ts';
 import { InitInput, type InitOutput } from '../../lib/job.ts';
@@ -41,28 +42,26 @@ function counting(services: Services) {
   return { ranges, services: { ...services, s3 } };
 }
 
-const MIB = 1024 * 1024;
-
 test('a hash that takes several invocations is the one of the whole, and no byte is read twice', async () => {
-  const body = bytesOf(20 * MIB + 7); // three reads
+  const body = bytesOf(3 * READ_BYTES - 7); // three reads
   await store.put(BUCKET, 'long.mp4', body);
   const { pin } = await store.find(BUCKET, 'long.mp4');
   const { ranges, services } = counting(ends.services());
   const oneRead = (): Deadline => saysYes(0, { left: 0 });
 
   const first = await open({ ...jobFor('long.mp4'), execution: 'its name' }, services, oneRead());
-  expect(first).toMatchObject({ next: 'hash', pin, execution: 'its name', hash: { offset: 8 * MIB } });
+  expect(first).toMatchObject({ next: 'hash', pin, execution: 'its name', hash: { offset: READ_BYTES } });
   const second = await open(handedOn(first), services, oneRead());
-  expect(second).toMatchObject({ next: 'hash', pin, hash: { offset: 16 * MIB } });
+  expect(second).toMatchObject({ next: 'hash', pin, hash: { offset: 2 * READ_BYTES } });
   ranges.length = 0;
   const third = await open(handedOn(second), services, oneRead());
-  expect(ranges).toEqual([`bytes=${16 * MIB}-${body.length - 1}`]);
+  expect(ranges).toEqual([`bytes=${2 * READ_BYTES}-${body.length - 1}`]);
   expect(third).toMatchObject({ next: 'parts', pin, sha1: sha1(body), upload: { size: body.length } });
   expect('hash' in third).toBe(false);
 });
 
 test('a checkpoint of an object that is another by now is worth nothing', async () => {
-  await store.put(BUCKET, 'changing.mp4', bytesOf(9 * MIB));
+  await store.put(BUCKET, 'changing.mp4', bytesOf(READ_BYTES + 1));
   const first = await open(jobFor('changing.mp4'), ends.services(), saysYes(0, { left: 0 }));
   expect(first.next).toBe('hash');
   await store.put(BUCKET, 'changing.mp4', 'another');

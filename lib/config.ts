@@ -1,8 +1,8 @@
-import { SSMProvider } from '@aws-lambda-powertools/parameters/ssm';
 import * as v from 'valibot';
 import { InvalidInput, InvalidSetting, reasonOf, SettingUnavailable } from './errors.ts';
 import type { Options } from './job.ts';
 import { optionsFromEnvironment } from './options.ts';
+import { ParameterFault, readParameter } from './parameters.ts';
 import { explain } from './parse.ts';
 import type { QuotaOptions } from './quota.ts';
 import type { VodSettings } from './vod/client.ts';
@@ -102,9 +102,6 @@ export const stageOf = (env: Environment): string => env.STAGE || 'dev';
 
 const SECRETS = ['VOD_SECRET_ID', 'VOD_SECRET_KEY', 'VOD_TOKEN'] as const;
 
-/** A changed parameter is seen after at most this long. */
-const SECRET_AGE_SECONDS = 300;
-
 /**
  * What VOD calls are signed with: from the parameter store (SecureString) by the names in `VOD_SECRET_ID_PARAMETER` and
  * `VOD_SECRET_KEY_PARAMETER` (and `VOD_TOKEN_PARAMETER`), or, away from the cloud, from the same without `_PARAMETER`.
@@ -117,33 +114,27 @@ export async function vodSecrets(env: Environment): Promise<VodSettings['secrets
   return { secretId, secretKey, ...(token && { token }) };
 }
 
-let provider: SSMProvider | undefined;
-/** Keeps what it has read: one for all invocations of a function. */
-const parameters = (): SSMProvider => {
-  provider ??= new SSMProvider({
-    clientConfig: {
-      requestHandler: { connectionTimeout: 3_000, requestTimeout: 5_000, throwOnRequestTimeout: true },
-    },
-  });
-  return provider;
-};
+const StoreEnvironment = v.object({
+  AWS_REGION: v.optional(v.string()),
+  AWS_ENDPOINT_URL_SSM: v.optional(HttpUrl),
+});
 
 async function secret(env: Environment, name: (typeof SECRETS)[number]): Promise<string | undefined> {
   const parameter = env[`${name}_PARAMETER`];
   if (!parameter) return env[name];
+  const { AWS_REGION: region, AWS_ENDPOINT_URL_SSM: endpoint } = read(StoreEnvironment, env);
+  if (!region)
+    throw new InvalidSetting(`setting AWS_REGION is missing: ${name}_PARAMETER names a parameter there`);
   try {
-    return await parameters().get(parameter, { decrypt: true, maxAge: SECRET_AGE_SECONDS });
+    return await readParameter(parameter, { region, endpoint });
   } catch (error) {
-    throw unreadable(name, parameter, error instanceof Error && error.cause ? error.cause : error);
+    throw unreadable(name, parameter, error);
   }
 }
 
-/** What SSM answers where another try would go the same way. */
-const FINAL = new Set(['ParameterNotFound', 'AccessDeniedException', 'InvalidKeyId', 'ValidationException']);
-
 function unreadable(name: string, parameter: string, cause: unknown): InvalidSetting | SettingUnavailable {
   const what = `parameter ${parameter} (setting ${name}_PARAMETER) cannot be read: ${reasonOf(cause)}`;
-  return cause instanceof Error && FINAL.has(cause.name)
+  return cause instanceof ParameterFault && cause.isFinal
     ? new InvalidSetting(`${what}: check its name and the function's policy`, { cause })
     : new SettingUnavailable(what, { cause });
 }

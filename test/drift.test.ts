@@ -152,7 +152,11 @@ test('each outside system has one adapter', () => {
   expect(users(deployed, '@aws-sdk/client-sfn')).toEqual(['lib/executions.ts', 'lib/services.ts']);
   expect(users(deployed, '@aws-sdk/client-dynamodb')).toEqual(['lib/quota.ts']);
   expect(users(deployed, '@aws-lambda-powertools/metrics')).toEqual(['lib/metrics.ts']);
-  expect(users(deployed, '@smithy/node-http-handler')).toEqual(['lib/source.ts', 'lib/vod/request.ts']);
+  expect(users(deployed, '@smithy/node-http-handler')).toEqual([
+    'lib/parameters.ts',
+    'lib/source.ts',
+    'lib/vod/request.ts',
+  ]);
 });
 
 test('the wire is known to lib/vod alone', () => {

@@ -1,10 +1,9 @@
 import { inspect } from 'node:util';
-import { GetParameterCommand, ParameterNotFound, SSMClient } from '@aws-sdk/client-ssm';
-import { mockClient } from 'aws-sdk-client-mock';
 import fc from 'fast-check';
-import { beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest';
 import { triggerSettings, uploadSettings, vodSecrets } from '../../lib/config.ts';
 import { InvalidSetting } from '../../lib/errors.ts';
+import { type ParameterStore, startParameterStore } from '../support/parameter-store.ts';
 import { failureOf } from './values.ts';
 
 describe('the settings of the upload', () => {
@@ -137,11 +136,21 @@ describe('the setting of the trigger', () => {
 });
 
 describe('the secrets', () => {
-  const ssm = mockClient(SSMClient);
-  beforeEach(() => void ssm.reset());
+  let store: ParameterStore;
+  beforeAll(async () => {
+    store = await startParameterStore();
+    vi.stubEnv('AWS_ACCESS_KEY_ID', 'function');
+    vi.stubEnv('AWS_SECRET_ACCESS_KEY', 'function-secret');
+  });
+  afterAll(() => store.close());
   const SECRETS = { VOD_SECRET_ID: 'id-4711', VOD_SECRET_KEY: 'key-4712' };
-  const holds = (Name: string, Value: string) =>
-    ssm.on(GetParameterCommand, { Name, WithDecryption: true }).resolves({ Parameter: { Value } });
+  /** The settings of a function that may ask the store. */
+  const withStore = (settings: Record<string, string>) => ({
+    ...SECRETS,
+    AWS_REGION: 'eu-central-1',
+    AWS_ENDPOINT_URL_SSM: store.endpoint,
+    ...settings,
+  });
 
   test('from the environment', async () => {
     expect(await vodSecrets(SECRETS)).toEqual({ secretId: 'id-4711', secretKey: 'key-4712' });
@@ -154,50 +163,81 @@ describe('the secrets', () => {
       secretId: 'id-4711',
       secretKey: 'key-4712',
     });
-    expect(ssm.calls()).toEqual([]);
+    expect(store.asked()).toEqual([]);
   });
 
   test('from the parameter store, decrypted, which goes before the environment, and is asked once', async () => {
-    holds('/stored/id', 'stored-id');
-    holds('/stored/key', 'stored-key');
-    holds('/stored/token', 'stored-token');
-    const env = {
-      ...SECRETS,
+    store.holds('/stored/id', 'stored-id');
+    store.holds('/stored/key', 'stored-key');
+    store.holds('/stored/token', 'stored-token');
+    const env = withStore({
       VOD_SECRET_ID_PARAMETER: '/stored/id',
       VOD_SECRET_KEY_PARAMETER: '/stored/key',
       VOD_TOKEN_PARAMETER: '/stored/token',
-    };
+    });
     const stored = { secretId: 'stored-id', secretKey: 'stored-key', token: 'stored-token' };
     expect([await vodSecrets(env), await vodSecrets(env)]).toEqual([stored, stored]);
-    expect(ssm.commandCalls(GetParameterCommand)).toHaveLength(3);
+    expect(store.asked().filter((name) => name.startsWith('/stored/'))).toHaveLength(3);
   });
 
   test('a parameter’s name that is empty is not set', async () => {
     const env = { ...SECRETS, VOD_SECRET_ID_PARAMETER: '', VOD_SECRET_KEY_PARAMETER: '' };
     expect(await vodSecrets(env)).toEqual({ secretId: 'id-4711', secretKey: 'key-4712' });
-    expect(ssm.calls()).toEqual([]);
   });
 
   test('a changed parameter is seen after five minutes, not before', async () => {
     vi.useFakeTimers({ toFake: ['Date'] });
     onTestFinished(() => void vi.useRealTimers());
-    const env = { ...SECRETS, VOD_SECRET_KEY_PARAMETER: '/changed/key' };
+    const env = withStore({ VOD_SECRET_KEY_PARAMETER: '/changed/key' });
     const keyAfter = async (ms: number) => {
       vi.setSystemTime(Date.now() + ms);
       return (await vodSecrets(env)).secretKey;
     };
-    holds('/changed/key', 'old');
+    store.holds('/changed/key', 'old');
     expect(await keyAfter(0)).toBe('old');
-    holds('/changed/key', 'new');
+    store.holds('/changed/key', 'new');
     expect([await keyAfter(299_000), await keyAfter(1_001)]).toEqual(['old', 'new']);
   });
 
-  test('a parameter store that does not answer may be asked again', async () => {
-    ssm
-      .on(GetParameterCommand, { Name: '/slow' })
-      .rejects(Object.assign(new Error('slow'), { name: 'TimeoutError' }));
-    const error = await failureOf(vodSecrets({ ...SECRETS, VOD_SECRET_KEY_PARAMETER: '/slow' }));
-    expect(error).toMatchObject({ name: 'SettingUnavailable', message: expect.stringContaining('/slow') });
+  test('a store that has too much to do is asked again', async () => {
+    store.refuses('/throttled', 400, 'ThrottlingException', 'Rate exceeded');
+    store.thenHolds('/throttled', 'came-through');
+    const { secretKey } = await vodSecrets(withStore({ VOD_SECRET_KEY_PARAMETER: '/throttled' }));
+    expect(secretKey).toBe('came-through');
+  });
+
+  test.each([
+    ['throttles', 400, 'ThrottlingException'],
+    ['is not well', 500, 'InternalServerError'],
+  ])('a store that %s for long: the state machine may ask again', async (_, status, type) => {
+    const name = `/passing/${status}`;
+    store.refuses(name, status, type, 'later');
+    const error = await failureOf(vodSecrets(withStore({ VOD_SECRET_KEY_PARAMETER: name })));
+    expect(error).toMatchObject({
+      name: 'SettingUnavailable',
+      message: expect.stringContaining(`${name} (setting VOD_SECRET_KEY_PARAMETER) cannot be read: ${type}`),
+    });
+    expect(store.asked().filter((asked) => asked === name)).toHaveLength(3);
+  });
+
+  test('so it may where the store does not answer, or something else does', async () => {
+    const nobody = { AWS_ENDPOINT_URL_SSM: 'http://127.0.0.1:1', VOD_SECRET_KEY_PARAMETER: '/unreached' };
+    const unreached = await failureOf(vodSecrets(withStore(nobody)));
+    expect([unreached.name, unreached.message]).toEqual([
+      'SettingUnavailable',
+      expect.stringContaining('ECONNREFUSED'),
+    ]);
+    store.says('/proxy', 502, '<html>Bad Gateway</html>');
+    const { name, message } = await failureOf(vodSecrets(withStore({ VOD_SECRET_KEY_PARAMETER: '/proxy' })));
+    expect([name, message]).toEqual(['SettingUnavailable', expect.stringContaining('HTTP 502')]);
+  });
+
+  test('a parameter needs a region to be in', async () => {
+    const error = await failureOf(vodSecrets({ ...SECRETS, VOD_SECRET_ID_PARAMETER: '/anywhere' }));
+    expect(error).toMatchObject({
+      name: 'InvalidSetting',
+      message: expect.stringContaining('setting AWS_REGION is missing'),
+    });
   });
 
   test('none is ever in a message, whatever else is wrong', async () => {
@@ -212,13 +252,11 @@ describe('the secrets', () => {
       { VOD_ENDPOINT: 'nowhere' },
       { VOD_CLASS_ID: 'seven' },
     );
-    ssm
-      .on(GetParameterCommand, { Name: '/refused' })
-      .rejects(Object.assign(new Error('not allowed'), { name: 'AccessDeniedException' }));
+    store.refuses('/refused', 400, 'AccessDeniedException', 'not allowed');
     await fc.assert(
       fc.asyncProperty(fc.tuple(anySecret, anySecret, anySecret), wrong, async (secrets, change) => {
         const [VOD_SECRET_ID, VOD_SECRET_KEY, VOD_TOKEN] = secrets;
-        const env = { VOD_SECRET_ID, VOD_SECRET_KEY, VOD_TOKEN, ...change };
+        const env = withStore({ VOD_SECRET_ID, VOD_SECRET_KEY, VOD_TOKEN, ...change });
         const start = async () => [uploadSettings(env), await vodSecrets(env)];
         const error = await failureOf(start());
         expect(error.name).toBe('InvalidSetting');
@@ -242,15 +280,11 @@ describe('the secrets', () => {
   );
 
   test('a parameter that cannot be read is named, with its setting; no value is', async () => {
-    holds('/unread/id', 'stored-id-4714');
-    ssm
-      .on(GetParameterCommand, { Name: '/unread/key' })
-      .rejects(new ParameterNotFound({ message: 'UnknownError', $metadata: {} }));
-    const env = {
-      ...SECRETS,
+    store.holds('/unread/id', 'stored-id-4714');
+    const env = withStore({
       VOD_SECRET_ID_PARAMETER: '/unread/id',
       VOD_SECRET_KEY_PARAMETER: '/unread/key',
-    };
+    });
     const error = await failureOf(vodSecrets(env));
     expect(error.name).toBe('InvalidSetting');
     expect(error.message).toContain(
@@ -260,10 +294,13 @@ describe('the secrets', () => {
   });
 
   test.each(['', undefined])('a parameter that holds nothing (%j): as one that is missing', async (Value) => {
-    const Name = `/empty/${String(Value)}`;
-    ssm.on(GetParameterCommand, { Name }).resolves({ Parameter: { ...(Value !== undefined && { Value }) } });
-    const { VOD_SECRET_ID } = SECRETS;
-    const { name, message } = await failureOf(vodSecrets({ VOD_SECRET_ID, VOD_SECRET_KEY_PARAMETER: Name }));
-    expect([name, message]).toEqual(['InvalidSetting', expect.stringContaining('VOD_SECRET_KEY')]);
+    const name = `/empty/${String(Value)}`;
+    store.holds(name, Value);
+    const env = withStore({ VOD_SECRET_KEY: '', VOD_SECRET_KEY_PARAMETER: name });
+    const error = await failureOf(vodSecrets(env));
+    expect([error.name, error.message]).toEqual([
+      'InvalidSetting',
+      expect.stringContaining('VOD_SECRET_KEY'),
+    ]);
   });
 });

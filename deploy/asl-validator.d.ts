@@ -1,0 +1,6 @@
+/** The package ships no types of its own. */
+declare module 'asl-validator' {
+  /** Writes defaults into `definition`. */
+  function validate(definition: unknown): { isValid: boolean; errorsText(separator?: string): string };
+  export default validate;
+}

@@ -1,0 +1,83 @@
+import { RegoEngine, TemplateFile } from '@aws/cloudformation-validate';
+import validateMachine from 'asl-validator';
+import * as v from 'valibot';
+import type { Bundle } from './bundle.ts';
+import { policyFaults } from './policies.ts';
+import { resourcesOf, type Template } from './template.ts';
+
+/** What a package has to pass before it may be deployed. Each gate answers what is wrong: nothing, when it is open. */
+
+export type Package = Readonly<{ templatePath: string; template: Template; bundles: readonly Bundle[] }>;
+
+export const GATES: Readonly<Record<string, (packaged: Package) => string[]>> = {
+  template: ({ templatePath }) => templateFaults(templatePath),
+  'state machine': ({ template }) => machineFaults(template),
+  policies: ({ template }) => policyFaults(template),
+  bundles: ({ bundles }) => sizeFaults(bundles),
+};
+
+/** Against the schemas of all resource types and the rules of cfn-lint; without network. */
+export function templateFaults(path: string): string[] {
+  const engine = new RegoEngine();
+  try {
+    const { status, diagnostics } = engine.validateStandard(new TemplateFile(path), {
+      severityLevel: 'ERROR',
+    });
+    const faults = diagnostics.map(({ ruleId, entity, propertyPath, message }) =>
+      [entity?.logicalId, propertyPath, `${message} (${ruleId})`].filter(Boolean).join(' '),
+    );
+    return status === 'OK' || faults.length > 0 ? faults : [`${path}: it could not be analysed (${status})`];
+  } finally {
+    engine.free();
+  }
+}
+
+const Machine = v.object({
+  DefinitionString: v.pipe(v.string(), v.parseJson()),
+  DefinitionSubstitutions: v.record(
+    v.string(),
+    v.object({ 'Fn::GetAtt': v.tuple([v.string(), v.literal('Arn')]) }),
+  ),
+});
+
+/** The state machines as they are deployed: each in Amazon's states language, each of its functions one of the stack's. */
+export function machineFaults(template: Template): string[] {
+  const machines = resourcesOf(template, 'AWS::StepFunctions::StateMachine');
+  if (machines.length === 0) return ['there is no state machine'];
+  return machines.flatMap(([name, { Properties }]) => {
+    const read = v.safeParse(Machine, Properties);
+    if (!read.success) return [`${name}: ${v.summarize(read.issues)}`];
+    const { DefinitionString, DefinitionSubstitutions } = read.output;
+    const functions = new Map(
+      Object.entries(DefinitionSubstitutions).map(
+        ([
+          word,
+          {
+            'Fn::GetAtt': [logicalId],
+          },
+        ]) => [word, logicalId],
+      ),
+    );
+    const faults: string[] = [];
+    const definition = JSON.stringify(DefinitionString).replace(/\$\{(\w+)\}/g, (_, word: string) => {
+      const logicalId = functions.get(word) ?? '';
+      const isThere = template.Resources[logicalId]?.Type === 'AWS::Lambda::Function';
+      if (!isThere) faults.push(`${name}: \${${word}} is no function of the stack`);
+      return `arn:aws:lambda:us-east-1:000000000000:function:${logicalId || word}`;
+    });
+    // A clone, since the validator writes into what it is given.
+    const { isValid, errorsText } = validateMachine(JSON.parse(definition));
+    return isValid ? faults : [...faults, `${name}: ${errorsText()}`];
+  });
+}
+
+/** Code that Lambda reads and compiles at each cold start: bytes. */
+export const LARGEST_BUNDLE = 500_000;
+
+export const sizeFaults = (bundles: readonly Bundle[]): string[] =>
+  bundles
+    .filter(({ bytes }) => bytes > LARGEST_BUNDLE)
+    .map(
+      ({ name, bytes }) =>
+        `${name} is ${bytes} bytes, at most ${LARGEST_BUNDLE} may be: npx esbuild --analyze tells of what`,
+    );

@@ -4,13 +4,11 @@ import { basename, join, resolve } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { build } from 'esbuild';
 import { ZipFile } from 'yazl';
+import { BUILD } from './places.ts';
 
 /** The functions' code as it is deployed: one file each, with all that it needs inside. Why so: docs/decisions/0008-bundles.md */
 
 const root = resolve(import.meta.dirname, '..');
-
-/** Where `npm run package` puts the bundles, and `npm start -- --packaged` finds them. */
-export const BUILD = join(root, 'build');
 
 /** A function's code; its source map lies beside it. `bytes`: of the code alone. */
 export type Bundle = Readonly<{ name: string; path: string; bytes: number }>;

@@ -9,12 +9,23 @@ import { resourcesOf, type Template } from './template.ts';
 
 export type Package = Readonly<{ templatePath: string; template: Template; bundles: readonly Bundle[] }>;
 
-export const GATES: Readonly<Record<string, (packaged: Package) => string[]>> = {
+const GATES: Readonly<Record<string, (packaged: Package) => string[]>> = {
   template: ({ templatePath }) => templateFaults(templatePath),
   'state machine': ({ template }) => machineFaults(template),
   policies: ({ template }) => policyFaults(template),
   bundles: ({ bundles }) => sizeFaults(bundles),
 };
+
+/** A line for each gate; `shut` names those that nothing may pass. */
+export function lookOver(packaged: Package): { lines: string[]; shut: string[] } {
+  const found = Object.entries(GATES).map(([gate, faultsOf]) => ({ gate, faults: faultsOf(packaged) }));
+  return {
+    lines: found.map(({ gate, faults }) =>
+      faults.length === 0 ? `✔ ${gate}` : `✘ ${gate}: ${faults.join('; ')}`,
+    ),
+    shut: found.filter(({ faults }) => faults.length > 0).map(({ gate }) => gate),
+  };
+}
 
 /** Against the schemas of all resource types and the rules of cfn-lint; without network. */
 export function templateFaults(path: string): string[] {

@@ -2,8 +2,8 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createRequire } from 'node:module';
 import { join, resolve } from 'node:path';
-import { BUILD, type Bundle, bundle, zip } from './bundle.ts';
-import { GATES } from './gates.ts';
+import { bundle, zip } from './bundle.ts';
+import { lookOver } from './gates.ts';
 import { readTemplate } from './template.ts';
 
 /** `npm run package`, `npm run deploy`, `npm run remove`: osls, with our bundles before it and gates after it. */
@@ -19,41 +19,25 @@ npm run remove -- [options]     removes the stack; the bucket and its objects st
   --help`;
 
 const root = resolve(import.meta.dirname, '..');
+const OUT = join(root, '.serverless');
 const print = (text: string): void => void process.stdout.write(`${text}\n`);
 
-export type Places = Readonly<{ build: string; out: string }>;
-const PLACES: Places = { build: BUILD, out: join(root, '.serverless') };
-
-/** What ended a command, said in full already or in `message`. */
-export class Refused extends Error {
-  override readonly name = 'Refused';
-}
-
 /**
- * Builds the functions into `build` and the template into `out`, and holds both to the gates.
- * @throws {Refused} naming the gates that are shut
+ * Builds the functions into `build/` and the template into `.serverless/`, and holds both to the gates.
+ * @throws {Error} of esbuild, of osls, or naming the gates that are shut
  */
-export async function makePackage(
-  options: readonly string[],
-  { build, out }: Places = PLACES,
-): Promise<Bundle[]> {
-  const bundles = await bundle(build);
+async function makePackage(options: readonly string[]): Promise<void> {
+  const bundles = await bundle();
   await zip(bundles);
-  await osls(['package', '--package', out, '--param', `build=${build}`, ...options]);
-  const templatePath = join(out, 'cloudformation-template-update-stack.json');
-  const packaged = { templatePath, template: await readTemplate(templatePath), bundles };
-  const shut: string[] = [];
-  for (const [gate, faultsOf] of Object.entries(GATES)) {
-    const faults = faultsOf(packaged);
-    print(faults.length === 0 ? `✔ ${gate}` : `✘ ${gate}: ${faults.join('\n    ')}`);
-    if (faults.length > 0) shut.push(gate);
-  }
+  await osls(['package', '--package', OUT, ...options]);
+  const templatePath = join(OUT, 'cloudformation-template-update-stack.json');
+  const { lines, shut } = lookOver({ templatePath, template: await readTemplate(templatePath), bundles });
+  for (const line of lines) print(line);
   for (const { name, bytes } of bundles) print(`    ${name.padEnd(8)} ${(bytes / 1000).toFixed(0)} kB`);
-  if (shut.length > 0) throw new Refused(`not to be deployed: see above: ${shut.join(', ')}`);
-  return bundles;
+  if (shut.length > 0) throw new Error(`not to be deployed as it is: ${shut.join(', ')}, see above`);
 }
 
-/** @throws {Refused} when it ends with another code than 0; what is wrong it has said itself */
+/** @throws {Error} when it ends with another code than 0; what is wrong it has said itself */
 async function osls(args: readonly string[]): Promise<void> {
   const bin = createRequire(import.meta.url).resolve('osls/bin/serverless.js');
   const child = spawn(process.execPath, [bin, ...args], {
@@ -61,15 +45,14 @@ async function osls(args: readonly string[]): Promise<void> {
     stdio: ['ignore', 'inherit', 'inherit'],
   });
   const [code] = await once(child, 'exit');
-  if (code !== 0) throw new Refused(`osls ${args[0]} ended with ${code}`);
+  if (code !== 0) throw new Error(`osls ${args[0]} ended with ${code}`);
 }
 
-const COMMANDS: Readonly<Record<string, (options: readonly string[]) => Promise<unknown>>> = {
-  package: (options) => makePackage(options),
+const COMMANDS: Readonly<Record<string, (options: readonly string[]) => Promise<void>>> = {
+  package: makePackage,
   async deploy(options) {
     await makePackage(options);
-    // What has passed, and nothing built anew.
-    await osls(['deploy', '--package', PLACES.out, '--param', `build=${PLACES.build}`, ...options]);
+    await osls(['deploy', '--package', OUT, ...options]); // what has passed the gates: nothing is built anew
   },
   remove: (options) => osls(['remove', ...options]),
 };
@@ -89,4 +72,4 @@ async function main([name = '', ...options]: readonly string[]): Promise<number>
   }
 }
 
-if (import.meta.main) process.exitCode = await main(process.argv.slice(2));
+process.exitCode = await main(process.argv.slice(2));

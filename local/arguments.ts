@@ -16,6 +16,7 @@ Brings videos, and pictures as their covers, over to VOD on this machine: S3, VO
   --s3-port N           port of the local S3 (0: any free one)
   --vod-port N          port of the local VOD service (0: any free one)
   --time-limit SECONDS  limit of each handler invocation (default: 900)
+  --packaged            runs the code that would be deployed, as npm run package has built it
   --verbose             the handlers' logs, and stack traces
   --help
 
@@ -29,6 +30,7 @@ export type Arguments = Readonly<{
   bucket: string;
   data: string;
   json: boolean;
+  packaged: boolean;
   verbose: boolean;
   s3Port: number | undefined;
   vodPort: number | undefined;
@@ -39,6 +41,7 @@ const OPTIONS = {
   bucket: { type: 'string', default: 'videos' },
   data: { type: 'string', default: '.local' },
   json: { type: 'boolean', default: false },
+  packaged: { type: 'boolean', default: false },
   verbose: { type: 'boolean', default: false },
   's3-port': { type: 'string' },
   'vod-port': { type: 'string' },
@@ -58,6 +61,7 @@ export function readArguments(argv: readonly string[]): Arguments | 'help' {
     bucket: bucketName(values.bucket),
     data: values.data,
     json: values.json,
+    packaged: values.packaged,
     verbose: values.verbose,
     s3Port: values['s3-port'] === undefined ? undefined : whole('--s3-port', values['s3-port'], 0, 65_535),
     vodPort:

@@ -1,3 +1,4 @@
+import { BUILD } from '../deploy/places.ts';
 import { type Arguments, readArguments, USAGE } from './arguments.ts';
 import { sendLogsToStandardError } from './logs.ts';
 import { failureLine } from './view/failures.ts';
@@ -25,6 +26,7 @@ async function main(argv: readonly string[]): Promise<number> {
     ...given,
     s3Port: port(given, given.s3Port, 9000),
     vodPort: port(given, given.vodPort, 9001),
+    bundles: given.packaged ? BUILD : undefined,
     env: process.env,
   });
   const terminal = createTerminal(process.stderr);

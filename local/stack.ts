@@ -14,6 +14,7 @@ import { ARCHIVE_ARN, EVENT_BUS_ARN, RULE_ARN, replayOperations } from './engine
 import { type Services as EngineServices, startEngine } from './engine/server.ts';
 import { statesOperations } from './engine/states.ts';
 import { lock } from './lock.ts';
+import { loadBundle } from './packaged.ts';
 import { Queue } from './queue.ts';
 import { LOCAL_S3_CREDENTIALS, LOCAL_STACK, tellWhere } from './running.ts';
 import { startS3 } from './s3/server.ts';
@@ -30,6 +31,8 @@ export type StackOptions = Readonly<{
   vodPort?: number;
   /** Of each handler's invocation; Lambda's own limit is 900,000. */
   timeLimitMs?: number;
+  /** Folder of the functions' code as it is deployed, which then runs in place of the sources. */
+  bundles?: string | undefined;
   /** A VOD minute made shorter, or no quota at all, for tests. */
   quota?: Readonly<{ minuteMs: number }> | false;
 }>;
@@ -73,7 +76,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     });
     // What the functions find in their environment, as the deployment would set it.
     closers.push(setEnvironment(env));
-    const { trigger, ...steps } = await loadHandlers();
+    const { trigger, ...steps } = await loadHandlers(options.bundles);
     const executions = new Executions(join(data, 'executions'), createMachine(lambda, steps));
     const invokeTrigger = (event: unknown) => lambda.invoke('trigger', trigger, event);
     const queue = new Queue(data, async (batch) => failuresOf(await invokeTrigger(batch)));
@@ -207,7 +210,17 @@ function setEnvironment(env: Environment): () => void {
 }
 
 /** Not before the environment is set: the logger reads its level when it is loaded. */
-async function loadHandlers() {
+async function loadHandlers(bundles: string | undefined) {
+  if (bundles !== undefined) {
+    const load = (name: string) => loadBundle(bundles, name);
+    return {
+      trigger: load('trigger'),
+      init: load('init'),
+      part: load('part'),
+      finish: load('finish'),
+      cover: load('cover'),
+    };
+  }
   const [trigger, init, part, finish, cover] = await Promise.all([
     import('../handlers/trigger.ts'),
     import('../handlers/init.ts'),

@@ -5,6 +5,7 @@ const DEFAULTS = {
   bucket: 'videos',
   data: '.local',
   json: false,
+  packaged: false,
   verbose: false,
   s3Port: undefined,
   vodPort: undefined,
@@ -26,6 +27,7 @@ test('every option', () => {
     '--data',
     'd',
     '--json',
+    '--packaged',
     '--verbose',
     '--s3-port',
     '0',
@@ -33,7 +35,7 @@ test('every option', () => {
     '65535',
   ];
   expect(readArguments([...options, '--time-limit=3'])).toEqual({
-    ...{ items: [], bucket: 'my-films', data: 'd', json: true, verbose: true },
+    ...{ items: [], bucket: 'my-films', data: 'd', json: true, packaged: true, verbose: true },
     ...{ s3Port: 0, vodPort: 65_535, timeLimitMs: 3_000 },
   });
   expect(readArguments(['x', '--help'])).toBe('help');

@@ -4,7 +4,7 @@ import type { Measured } from './jobs.ts';
 export type Outcome = Readonly<{
   scenario: string;
   value: number;
-  unit: 'B/s' | 'bytes' | 'events' | '$';
+  unit: 'B/s' | 'bytes' | 'events' | '$' | 'ms';
   reference: number | null;
   ratio: number | null;
   reach: number;
@@ -68,6 +68,8 @@ export function amount(value: number, unit: Outcome['unit']): string {
       return value < MiB ? `${(value / 1024).toFixed(1)} KiB` : `${(value / MiB).toFixed(1)} MiB`;
     case 'events':
       return `${value} events`;
+    case 'ms':
+      return `${value.toFixed(1)} ms`;
     case '$':
       return `$${value.toFixed(6)}`;
   }

@@ -1,5 +1,6 @@
 import { costOf, total } from './cost.ts';
 import { historyEvents, MOST_EVENTS, MOST_STATE_BYTES } from './history.ts';
+import { IMPORTS, importTimes } from './imports.ts';
 import type { Measured } from './jobs.ts';
 import { type Course, type Journey, runThrough } from './journey.ts';
 import type { Lab } from './measure.ts';
@@ -212,6 +213,24 @@ export const SCENARIOS: readonly Scenario[] = [
             .join(', '),
         ],
         measured: [measured],
+      };
+    },
+  },
+  {
+    name: 'import',
+    what: "loading a function's bundle in a fresh process, the slowest of them",
+    reference: '-',
+    reach: { atMost: 70 },
+    async run(lab) {
+      const { bundles, bareMs } = await importTimes(lab.say);
+      const medians = bundles.map(({ ms }) => ms);
+      return {
+        value: Math.max(...medians),
+        unit: 'ms',
+        notes: [
+          `medians of ${IMPORTS} processes: ${bundles.map(({ name, ms, leastMs }) => `${name} ${ms.toFixed(1)} ms (least ${leastMs.toFixed(1)})`).join(', ')}`,
+          `a process that loads nothing, from start to end: ${bareMs.toFixed(1)} ms`,
+        ],
       };
     },
   },

@@ -1,4 +1,4 @@
-import { RegoEngine, TemplateFile } from '@aws/cloudformation-validate';
+import { type Engine, RegoEngine, TemplateFile } from '@aws/cloudformation-validate';
 import validateMachine from 'asl-validator';
 import * as v from 'valibot';
 import type { Bundle } from './bundle.ts';
@@ -27,20 +27,17 @@ export function lookOver(packaged: Package): { lines: string[]; shut: string[] }
   };
 }
 
+let engine: Engine | undefined;
+
 /** Against the schemas of all resource types and the rules of cfn-lint; without network. */
 export function templateFaults(path: string): string[] {
-  const engine = new RegoEngine();
-  try {
-    const { status, diagnostics } = engine.validateStandard(new TemplateFile(path), {
-      severityLevel: 'ERROR',
-    });
-    const faults = diagnostics.map(({ ruleId, entity, propertyPath, message }) =>
-      [entity?.logicalId, propertyPath, `${message} (${ruleId})`].filter(Boolean).join(' '),
-    );
-    return status === 'OK' || faults.length > 0 ? faults : [`${path}: it could not be analysed (${status})`];
-  } finally {
-    engine.free();
-  }
+  engine ??= new RegoEngine(); // a second's work
+  const template = new TemplateFile(path);
+  const { status, diagnostics } = engine.validateStandard(template, { severityLevel: 'ERROR' });
+  const faults = diagnostics.map(({ ruleId, entity, propertyPath, message }) =>
+    [entity?.logicalId, propertyPath, `${message} (${ruleId})`].filter(Boolean).join(' '),
+  );
+  return status === 'OK' || faults.length > 0 ? faults : [`${path}: it could not be analysed (${status})`];
 }
 
 const Machine = v.object({

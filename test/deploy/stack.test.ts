@@ -1,0 +1,284 @@
+import { execFile } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { promisify } from 'node:util';
+import { beforeAll, describe, expect, test } from 'vitest';
+import { type Statement, statementsOf } from '../../deploy/policies.ts';
+import { type Resource, readTemplate, type Template } from '../../deploy/template.ts';
+import { uploadSettings } from '../../lib/config.ts';
+import { QUOTA_TABLE } from '../../lib/quota.ts';
+
+/** What `npm run package` makes, with no account and no network: the stack as CloudFormation gets it. */
+
+const root = resolve(import.meta.dirname, '../..');
+const read = (path: string): string => readFileSync(join(root, path), 'utf8');
+
+let said: string;
+let template: Template;
+beforeAll(async () => {
+  const options = { cwd: root, env: { PATH: process.env.PATH, HOME: '/nowhere' } };
+  const { stdout } = await promisify(execFile)(process.execPath, ['deploy/main.ts', 'package'], options);
+  said = stdout;
+  template = await readTemplate(join(root, '.serverless/cloudformation-template-update-stack.json'));
+}, 180_000);
+
+function resource(name: string): Resource {
+  const found = template.Resources[name];
+  if (!found) throw new Error(`no ${name} among ${Object.keys(template.Resources)}`);
+  return found;
+}
+const properties = (name: string): Record<string, unknown> => resource(name).Properties;
+
+const FUNCTIONS = ['Trigger', 'Init', 'Part', 'Finish'];
+const STEPS = FUNCTIONS.filter((name) => name !== 'Trigger');
+const lambda = (name: string) => properties(`${name}LambdaFunction`);
+const arnOf = (name: string) => ({ 'Fn::GetAtt': [name, 'Arn'] });
+
+test('all gates are open', () => {
+  for (const gate of ['template', 'state machine', 'policies', 'bundles'])
+    expect(said).toContain(`✔ ${gate}\n`);
+});
+
+describe('the functions', () => {
+  test('are those that the state machine runs, and the trigger', () => {
+    const functions = Object.keys(template.Resources).filter((name) => name.endsWith('LambdaFunction'));
+    expect(functions.sort()).toEqual(FUNCTIONS.map((name) => `${name}LambdaFunction`).sort());
+    const placeholders = [...read('handlers/upload.asl.json').matchAll(/\$\{(\w+)FunctionArn\}/g)].map(
+      ([, name]) => name,
+    );
+    expect(placeholders.sort()).toEqual([...STEPS].sort());
+    expect(properties('UploadStateMachine').DefinitionSubstitutions).toEqual(
+      Object.fromEntries(STEPS.map((name) => [`${name}FunctionArn`, arnOf(`${name}LambdaFunction`)])),
+    );
+  });
+
+  test.each(FUNCTIONS)('%s: Node 24 on arm64, its own role and bundle', (name) => {
+    expect(lambda(name)).toMatchObject({
+      Runtime: 'nodejs24.x',
+      Architectures: ['arm64'],
+      Handler: `${name.toLowerCase()}.handler`,
+      Role: arnOf(`${name}Role`),
+      Code: { S3Key: expect.stringMatching(new RegExp(`/${name.toLowerCase()}\\.zip$`)) },
+    });
+    expect(properties(`${name}LogGroup`)).toMatchObject({ RetentionInDays: 30 });
+  });
+
+  test('the steps have all the time there is, as the state machine grants it', () => {
+    for (const name of STEPS) expect(lambda(name)).toMatchObject({ Timeout: 900 });
+    expect(read('handlers/upload.asl.json').match(/"TimeoutSeconds": (?!900)\d+/)).toBe(null);
+    expect(lambda('Trigger')).toMatchObject({ Timeout: 30 });
+  });
+
+  const environment = (name: string): Record<string, unknown> => {
+    const { Environment } = lambda(name) as { Environment: { Variables: Record<string, unknown> } };
+    return Environment.Variables;
+  };
+
+  test('each variable is one that the code reads, and a value that it takes', () => {
+    const known = ['lib/config.ts', 'lib/options.ts', 'README.md'].map(read).join('\n');
+    for (const name of FUNCTIONS) {
+      for (const variable of Object.keys(environment(name))) {
+        if (!/^(NODE|POWERTOOLS)_/.test(variable)) expect(known, variable).toContain(variable);
+      }
+    }
+    for (const name of STEPS) {
+      const { QUOTA_TABLE: table, ...plain } = environment(name);
+      expect(table).toEqual({ Ref: 'QuotaTable' });
+      const settings = uploadSettings({ ...(plain as Record<string, string>), QUOTA_TABLE: 'table' });
+      expect(settings).toEqual({
+        ...uploadSettings({}),
+        quota: { ...uploadSettings({}).quota, table: 'table' },
+      });
+      expect(plain).toMatchObject({
+        VOD_SECRET_ID_PARAMETER: '/s3-vod/dev/secret-id',
+        VOD_SECRET_KEY_PARAMETER: '/s3-vod/dev/secret-key',
+      });
+    }
+    expect(environment('Trigger')).toMatchObject({ STATE_MACHINE_ARN: { Ref: 'UploadStateMachine' } });
+  });
+
+  test('no secret is among them', () => {
+    for (const name of FUNCTIONS)
+      for (const secret of ['VOD_SECRET_ID', 'VOD_SECRET_KEY', 'VOD_TOKEN'])
+        expect(environment(name)).not.toHaveProperty(secret);
+  });
+});
+
+test('the state machine is the file that is tested, to the letter; it is logged and traced', () => {
+  expect(properties('UploadStateMachine')).toMatchObject({
+    StateMachineType: 'STANDARD',
+    DefinitionString: read('handlers/upload.asl.json'),
+    LoggingConfiguration: { Level: 'ERROR', IncludeExecutionData: true },
+    TracingConfiguration: { Enabled: true },
+  });
+});
+
+test('the bucket outlives the stack, and speaks to EventBridge', () => {
+  expect(resource('Bucket')).toMatchObject({
+    DeletionPolicy: 'Retain',
+    UpdateReplacePolicy: 'Retain',
+    Properties: {
+      NotificationConfiguration: { EventBridgeConfiguration: { EventBridgeEnabled: true } },
+      PublicAccessBlockConfiguration: { BlockPublicAcls: true, RestrictPublicBuckets: true },
+    },
+  });
+});
+
+describe('the way of an event', () => {
+  test('the rule, and the archive that replays it, take what is created in the bucket for any reason', () => {
+    const created = {
+      source: ['aws.s3'],
+      'detail-type': ['Object Created'],
+      detail: {
+        bucket: { name: [{ 'Fn::Sub': 's3-vod-dev-${AWS::AccountId}' }] },
+        object: { key: [{ wildcard: '*' }] },
+      },
+    };
+    expect(properties('ObjectCreated').EventPattern).toEqual(created);
+    expect(properties('EventArchive')).toMatchObject({ EventPattern: created, RetentionDays: 90 });
+    expect(properties('ObjectCreated').Targets).toEqual([
+      { Id: 'queue', Arn: arnOf('EventQueue'), DeadLetterConfig: { Arn: arnOf('DeadLetters') } },
+    ]);
+  });
+
+  test('the queue hides what is taken for six of the trigger’s time limits, and gives up after some tries', () => {
+    const { Timeout } = lambda('Trigger');
+    const { VisibilityTimeout, RedrivePolicy } = properties('EventQueue');
+    expect(Number(VisibilityTimeout)).toBeGreaterThanOrEqual(6 * Number(Timeout));
+    expect(RedrivePolicy).toEqual({ deadLetterTargetArn: arnOf('DeadLetters'), maxReceiveCount: 5 });
+    expect(properties('DeadLetters')).toMatchObject({ MessageRetentionPeriod: 14 * 24 * 3600 });
+  });
+
+  test('each message of a batch fails alone', () => {
+    const [mapping, ...more] = Object.values(template.Resources).filter(
+      ({ Type }) => Type === 'AWS::Lambda::EventSourceMapping',
+    );
+    expect(more).toEqual([]);
+    expect(mapping?.Properties).toMatchObject({
+      EventSourceArn: arnOf('EventQueue'),
+      FunctionName: arnOf('TriggerLambdaFunction'),
+      FunctionResponseTypes: ['ReportBatchItemFailures'],
+    });
+  });
+
+  test('only the rule may put into the queues', () => {
+    expect(properties('QueuePolicy').PolicyDocument).toMatchObject({
+      Statement: [
+        {
+          Principal: { Service: 'events.amazonaws.com' },
+          Action: 'sqs:SendMessage',
+          Condition: { ArnEquals: { 'aws:SourceArn': arnOf('ObjectCreated') } },
+        },
+      ],
+    });
+  });
+});
+
+test('the table is the one that the quota is kept in', () => {
+  expect(properties('QuotaTable')).toEqual(QUOTA_TABLE);
+});
+
+describe('each role may do what its code does', () => {
+  const BUCKET = 'arn:${AWS::Partition}:s3:::s3-vod-dev-${AWS::AccountId}';
+  const OBJECTS = { 'Fn::Sub': `${BUCKET}/*` };
+  const machine = (kind: string, rest = '') => ({
+    'Fn::Sub': `arn:\${AWS::Partition}:states:\${AWS::Region}:\${AWS::AccountId}:${kind}:s3-vod-dev-upload${rest}`,
+  });
+  /** What is allowed: by the resource, the actions. */
+  const allowed = (role: string) =>
+    (statementsOf(template)[role] ?? []).map(({ Action, Resource }) => [Action, Resource]);
+  const ownLogs = (name: string) => [
+    ['logs:CreateLogStream', 'logs:PutLogEvents'],
+    [arnOf(`${name}LogGroup`)],
+  ];
+  const parameter = (name: string) => ({
+    'Fn::Sub': `arn:\${AWS::Partition}:ssm:\${AWS::Region}:\${AWS::AccountId}:parameter/s3-vod/dev/${name}`,
+  });
+  const KEYS = { 'Fn::Sub': 'arn:${AWS::Partition}:kms:${AWS::Region}:${AWS::AccountId}:key/*' };
+  const SHARED = [
+    [['ssm:GetParameter'], [parameter('secret-id'), parameter('secret-key')]],
+    [['kms:Decrypt'], [KEYS]],
+    [['dynamodb:UpdateItem'], [arnOf('QuotaTable')]],
+  ];
+  const LISTING = [['s3:ListBucket'], [{ 'Fn::Sub': BUCKET }]];
+
+  test('trigger', () => {
+    expect(allowed('TriggerRole')).toEqual([
+      ownLogs('Trigger'),
+      [['sqs:ReceiveMessage', 'sqs:DeleteMessage', 'sqs:GetQueueAttributes'], [arnOf('EventQueue')]],
+      [['states:StartExecution'], [machine('stateMachine')]],
+      [['states:DescribeExecution', 'states:RedriveExecution'], [machine('execution', ':*')]],
+    ]);
+    expect(properties('UploadStateMachine').StateMachineName).toBe('s3-vod-dev-upload');
+  });
+
+  test('init reads objects and their tags', () => {
+    expect(allowed('InitRole')).toEqual([
+      ownLogs('Init'),
+      [
+        ['s3:GetObject', 's3:GetObjectVersion', 's3:GetObjectTagging', 's3:GetObjectVersionTagging'],
+        [OBJECTS],
+      ],
+      LISTING,
+      [['kms:Decrypt'], [KEYS]],
+      ...SHARED,
+    ]);
+  });
+
+  test('part reads objects', () => {
+    expect(allowed('PartRole')).toEqual([
+      ownLogs('Part'),
+      [['s3:GetObject', 's3:GetObjectVersion'], [OBJECTS]],
+      LISTING,
+      [['kms:Decrypt'], [KEYS]],
+      ...SHARED,
+    ]);
+  });
+
+  test('finish restates all of an object, and deletes nothing', () => {
+    const [logs, [actions, resources] = [], ...rest] = allowed('FinishRole');
+    expect([logs, resources]).toEqual([ownLogs('Finish'), [OBJECTS]]);
+    expect([...(actions as string[])].sort()).toEqual(
+      [
+        ...['s3:AbortMultipartUpload', 's3:GetObject', 's3:GetObjectAcl', 's3:GetObjectLegalHold'],
+        ...['s3:GetObjectRetention', 's3:GetObjectTagging', 's3:GetObjectVersion', 's3:GetObjectVersionAcl'],
+        ...['s3:GetObjectVersionTagging', 's3:PutObject', 's3:PutObjectAcl', 's3:PutObjectLegalHold'],
+        ...['s3:PutObjectRetention', 's3:PutObjectTagging', 's3:PutObjectVersionTagging'],
+      ].sort(),
+    );
+    expect(rest).toEqual([LISTING, [['kms:Decrypt', 'kms:GenerateDataKey'], [KEYS]], ...SHARED]);
+  });
+
+  test('keys are used through S3 for this bucket, and through SSM for these parameters, and not otherwise', () => {
+    const withKeys = STEPS.flatMap((name) => statementsOf(template)[`${name}Role`] ?? []).filter(
+      ({ Action }: Statement) => Action.some((action) => action.startsWith('kms:')),
+    );
+    expect(withKeys).toHaveLength(2 * STEPS.length);
+    for (const { Condition } of withKeys) {
+      const equals = Condition?.StringEquals as Record<string, { 'Fn::Sub': string }>;
+      const service = equals['kms:ViaService']?.['Fn::Sub'];
+      if (service === 's3.${AWS::Region}.${AWS::URLSuffix}') {
+        expect(Condition?.ArnLike).toEqual({
+          'kms:EncryptionContext:aws:s3:arn': [{ 'Fn::Sub': BUCKET }, OBJECTS],
+        });
+      } else {
+        expect(service).toBe('ssm.${AWS::Region}.${AWS::URLSuffix}');
+        expect(equals['kms:EncryptionContext:PARAMETER_ARN']).toEqual([
+          parameter('secret-id'),
+          parameter('secret-key'),
+        ]);
+      }
+    }
+  });
+
+  test('the state machine runs its functions', () => {
+    const [invoke] = allowed('StateMachineRole');
+    expect(invoke).toEqual([['lambda:InvokeFunction'], STEPS.map((name) => arnOf(`${name}LambdaFunction`))]);
+  });
+
+  test('and there are no other roles', () => {
+    expect(Object.keys(statementsOf(template)).sort()).toEqual(
+      [...FUNCTIONS.map((name) => `${name}Role`), 'StateMachineRole'].sort(),
+    );
+  });
+});

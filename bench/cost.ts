@@ -4,7 +4,7 @@ import { PRICES } from './prices.ts';
 /** What a measured run would have cost in the cloud, without storage, egress, and logs. */
 
 /** Memory of each function in GB: what `context.memoryLimitInMB` of the local engine says, and the deployment sets. */
-const FUNCTION_GB = 1;
+export const FUNCTION_GB = 1;
 
 /** Sent to the queue, received, deleted. */
 const QUEUE_REQUESTS = 3;

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { bundle } from '../deploy/bundle.ts';
-import { NODE_FLAGS } from './flags.ts';
+import { HANDLER_FLAGS } from './flags.ts';
 
 /** How long the functions' code takes to load: the part of a cold start that is ours. */
 
@@ -26,10 +26,10 @@ export async function importTimes(
     say(`import  ${IMPORTS} times each`);
     for (let time = 0; time < IMPORTS; time++) {
       const began = performance.now();
-      await run(process.execPath, [...NODE_FLAGS, '-e', '0']);
+      await run(process.execPath, [...HANDLER_FLAGS, '-e', '0']);
       bare.push(performance.now() - began);
       for (const { path, times } of built) {
-        const { stdout } = await run(process.execPath, [...NODE_FLAGS, '-e', TIMED, path]);
+        const { stdout } = await run(process.execPath, [...HANDLER_FLAGS, '-e', TIMED, path]);
         times.push(Number(stdout));
       }
     }

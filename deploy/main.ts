@@ -4,6 +4,7 @@ import { createRequire } from 'node:module';
 import { join, resolve } from 'node:path';
 import { bundle, zip } from './bundle.ts';
 import { lookOver } from './gates.ts';
+import { checkParameters } from './options.ts';
 import { readTemplate } from './template.ts';
 
 /** `npm run package`, `npm run deploy`, `npm run remove`: osls, with our bundles before it and gates after it. */
@@ -64,6 +65,7 @@ async function main([name = '', ...options]: readonly string[]): Promise<number>
     return command ? 0 : 1;
   }
   try {
+    checkParameters(options);
     await command(options);
     return 0;
   } catch (error) {

@@ -3,6 +3,9 @@ import { basename, dirname, join, relative, resolve } from 'node:path';
 import * as v from 'valibot';
 import { expect, test } from 'vitest';
 import { parse as parseYaml } from 'yaml';
+import { FUNCTION_GB } from '../bench/cost.ts';
+import { HANDLER_FLAGS } from '../bench/flags.ts';
+import { parametersOf } from '../deploy/options.ts';
 import * as errors from '../lib/errors.ts';
 import { METRICS, NAMESPACE } from '../lib/metrics.ts';
 
@@ -89,13 +92,13 @@ const importsOf = (path: string): string[] =>
   );
 
 const ours = (path: string): string[] =>
-  importsOf(path).filter((name) => /^(handlers|lib|local|operate|bench|test)\//.test(name));
+  importsOf(path).filter((name) => /^(handlers|lib|local|operate|deploy|bench|test)\//.test(name));
 
 test('nothing deployed knows the local run', () => {
   for (const path of [...sources('lib'), ...sources('handlers')]) {
     expect(
       ours(path)
-        .filter((name) => /^(local|operate|bench|test)\//.test(name))
+        .filter((name) => /^(local|operate|deploy|bench|test)\//.test(name))
         .map((name) => `${path} -> ${name}`),
     ).toEqual([]);
   }
@@ -283,4 +286,20 @@ test('what each error means to an operator stands in their page', () => {
 
 test('the lock file carries no download addresses', () => {
   expect(read('package-lock.json')).not.toContain('"resolved"');
+});
+
+test('each parameter of the stack stands in the README, and the other way round', () => {
+  const inStack = parametersOf(read('serverless.yml'));
+  const [, deployed = ''] = /\n## Deployed\n([\s\S]+?)\n## /.exec(read('README.md')) ?? [];
+  const inReadme = [...deployed.matchAll(/^\| (`\w+`(?:, `\w+`)*) \|/gm)].flatMap(([, names = '']) =>
+    names.replaceAll('`', '').split(', '),
+  );
+  expect(inStack.length).toBeGreaterThan(20);
+  expect(inReadme.sort()).toEqual(inStack.sort());
+});
+
+test('the bench measures what is deployed', () => {
+  const stack = read('serverless.yml');
+  expect(stack).toContain(`nodeOptions: ${HANDLER_FLAGS.join(' ')}\n`);
+  expect(stack).toMatch(new RegExp(`^    memory: ${1024 * FUNCTION_GB}$`, 'm'));
 });

@@ -114,9 +114,16 @@ export async function vodSecrets(env: Environment): Promise<VodSettings['secrets
   return { secretId, secretKey, ...(token && { token }) };
 }
 
+const keepsSecrets = (text: string): boolean => {
+  const url = URL.parse(text);
+  return url?.protocol === 'https:' || LOOPBACK.test(url?.hostname ?? '');
+};
+
 const StoreEnvironment = v.object({
   AWS_REGION: v.optional(v.string()),
-  AWS_ENDPOINT_URL_SSM: v.optional(HttpUrl),
+  AWS_ENDPOINT_URL_SSM: v.optional(
+    v.pipe(HttpUrl, v.check(keepsSecrets, 'Expected an https address: what it answers are secrets')),
+  ),
 });
 
 async function secret(env: Environment, name: (typeof SECRETS)[number]): Promise<string | undefined> {

@@ -137,16 +137,16 @@ describe('the way of an event', () => {
     expect(properties('ObjectCreated').EventPattern).toEqual(created);
     expect(properties('EventArchive')).toMatchObject({ EventPattern: created, RetentionDays: 90 });
     expect(properties('ObjectCreated').Targets).toEqual([
-      { Id: 'queue', Arn: arnOf('EventQueue'), DeadLetterConfig: { Arn: arnOf('DeadLetters') } },
+      { Id: 'queue', Arn: arnOf('Queue'), DeadLetterConfig: { Arn: arnOf('DeadLetterQueue') } },
     ]);
   });
 
   test('the queue hides what is taken for six of the trigger’s time limits, and gives up after some tries', () => {
     const { Timeout } = lambda('Trigger');
-    const { VisibilityTimeout, RedrivePolicy } = properties('EventQueue');
+    const { VisibilityTimeout, RedrivePolicy } = properties('Queue');
     expect(Number(VisibilityTimeout)).toBeGreaterThanOrEqual(6 * Number(Timeout));
-    expect(RedrivePolicy).toEqual({ deadLetterTargetArn: arnOf('DeadLetters'), maxReceiveCount: 5 });
-    expect(properties('DeadLetters')).toMatchObject({ MessageRetentionPeriod: 14 * 24 * 3600 });
+    expect(RedrivePolicy).toEqual({ deadLetterTargetArn: arnOf('DeadLetterQueue'), maxReceiveCount: 5 });
+    expect(properties('DeadLetterQueue')).toMatchObject({ MessageRetentionPeriod: 14 * 24 * 3600 });
   });
 
   test('each message of a batch fails alone', () => {
@@ -155,7 +155,7 @@ describe('the way of an event', () => {
     );
     expect(more).toEqual([]);
     expect(mapping?.Properties).toMatchObject({
-      EventSourceArn: arnOf('EventQueue'),
+      EventSourceArn: arnOf('Queue'),
       FunctionName: arnOf('TriggerLambdaFunction'),
       FunctionResponseTypes: ['ReportBatchItemFailures'],
     });
@@ -205,7 +205,7 @@ describe('each role may do what its code does', () => {
   test('trigger', () => {
     expect(allowed('TriggerRole')).toEqual([
       ownLogs('Trigger'),
-      [['sqs:ReceiveMessage', 'sqs:DeleteMessage', 'sqs:GetQueueAttributes'], [arnOf('EventQueue')]],
+      [['sqs:ReceiveMessage', 'sqs:DeleteMessage', 'sqs:GetQueueAttributes'], [arnOf('Queue')]],
       [['states:StartExecution'], [machine('stateMachine')]],
       [['states:DescribeExecution', 'states:RedriveExecution'], [machine('execution', ':*')]],
     ]);

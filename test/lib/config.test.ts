@@ -232,6 +232,17 @@ describe('the secrets', () => {
     expect([name, message]).toEqual(['SettingUnavailable', expect.stringContaining('HTTP 502')]);
   });
 
+  test.each(['http://ssm.example.com', 'ssm.example.com', 'ftp://127.0.0.1'])(
+    'nobody is asked at %s, where others can listen',
+    async (AWS_ENDPOINT_URL_SSM) => {
+      const env = withStore({ AWS_ENDPOINT_URL_SSM, VOD_SECRET_KEY_PARAMETER: '/overheard' });
+      expect(await failureOf(vodSecrets(env))).toMatchObject({
+        name: 'InvalidSetting',
+        message: expect.stringContaining('setting AWS_ENDPOINT_URL_SSM: '),
+      });
+    },
+  );
+
   test('a parameter needs a region to be in', async () => {
     const error = await failureOf(vodSecrets({ ...SECRETS, VOD_SECRET_ID_PARAMETER: '/anywhere' }));
     expect(error).toMatchObject({

@@ -2,6 +2,7 @@ import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
+import * as v from 'valibot';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { type Statement, statementsOf } from '../../deploy/policies.ts';
 import { type Resource, readTemplate, type Template } from '../../deploy/template.ts';
@@ -172,6 +173,15 @@ describe('the way of an event', () => {
       ],
     });
   });
+});
+
+test('the stack puts out what the operators’ commands look for', () => {
+  const [, outputs = ''] = /export type Output =([^;]+);/.exec(read('operate/stack.ts')) ?? [];
+  const wanted = [...outputs.matchAll(/'(\w+)'/g)].map(([, name]) => name);
+  expect(wanted.length).toBeGreaterThan(5);
+  expect(Object.keys(v.parse(v.record(v.string(), v.unknown()), template.Outputs))).toEqual(
+    expect.arrayContaining(wanted),
+  );
 });
 
 test('the table is the one that the quota is kept in', () => {

@@ -30,7 +30,7 @@ function resource(name: string): Resource {
 }
 const properties = (name: string): Record<string, unknown> => resource(name).Properties;
 
-const FUNCTIONS = ['Trigger', 'Init', 'Part', 'Finish'];
+const FUNCTIONS = ['Trigger', 'Init', 'Part', 'Finish', 'Cover'];
 const STEPS = FUNCTIONS.filter((name) => name !== 'Trigger');
 const lambda = (name: string) => properties(`${name}LambdaFunction`);
 const arnOf = (name: string) => ({ 'Fn::GetAtt': [name, 'Arn'] });
@@ -47,7 +47,7 @@ describe('the functions', () => {
     const placeholders = [...read('handlers/upload.asl.json').matchAll(/\$\{(\w+)FunctionArn\}/g)].map(
       ([, name]) => name,
     );
-    expect(placeholders.sort()).toEqual([...STEPS].sort());
+    expect([...new Set(placeholders)].sort()).toEqual([...STEPS].sort());
     expect(properties('UploadStateMachine').DefinitionSubstitutions).toEqual(
       Object.fromEntries(STEPS.map((name) => [`${name}FunctionArn`, arnOf(`${name}LambdaFunction`)])),
     );
@@ -257,6 +257,10 @@ describe('each role may do what its code does', () => {
       ].sort(),
     );
     expect(rest).toEqual([LISTING, [['kms:Decrypt', 'kms:GenerateDataKey'], [KEYS]], ...SHARED]);
+  });
+
+  test('cover writes back as finish does', () => {
+    expect(allowed('CoverRole')).toEqual([ownLogs('Cover'), ...allowed('FinishRole').slice(1)]);
   });
 
   test('keys are used through S3 for this bucket, and through SSM for these parameters, and not otherwise', () => {

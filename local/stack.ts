@@ -13,6 +13,7 @@ import { Refusal } from './engine/refusal.ts';
 import { ARCHIVE_ARN, EVENT_BUS_ARN, RULE_ARN, replayOperations } from './engine/replays.ts';
 import { type Services as EngineServices, startEngine } from './engine/server.ts';
 import { statesOperations } from './engine/states.ts';
+import { type Faults, spare } from './faults.ts';
 import { lock } from './lock.ts';
 import { loadBundle } from './packaged.ts';
 import { Queue } from './queue.ts';
@@ -35,6 +36,10 @@ export type StackOptions = Readonly<{
   bundles?: string | undefined;
   /** A VOD minute made shorter, or no quota at all, for tests. */
   quota?: Readonly<{ minuteMs: number }> | false;
+  /** What goes wrong in the local S3 and VOD. */
+  faults?: Faults | undefined;
+  /** The clock of the local S3 and VOD, where it is not this machine's. */
+  now?: () => number;
 }>;
 
 export type Stack = Readonly<{
@@ -43,6 +48,7 @@ export type Stack = Readonly<{
   vodEndpoint: string;
   /** Where the local VOD service keeps what it has accepted. */
   vodFiles: string | undefined;
+  lambda: Lambda;
   /** Whether objects announce themselves: the local S3 does, another store is not set up to. */
   announces: boolean;
   executions: Executions;
@@ -96,12 +102,13 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     closers.push(() => engine.close());
     const { stateMachineArn: STATE_MACHINE_ARN } = Executions;
     closers.push(setEnvironment({ AWS_ENDPOINT_URL_SFN: engine.endpoint, STATE_MACHINE_ARN }));
-    const s3 = createS3Client({ endpoint: env.S3_ENDPOINT });
+    const s3 = spare(createS3Client({ endpoint: env.S3_ENDPOINT }));
     closers.push(() => s3.destroy(), releaseServices, stopWork(lambda, executions, queue));
     const at = { endpoint: env.S3_ENDPOINT, isLocal: isLocal.s3 };
     closers.push(tellWhere(data, { engine: engine.endpoint, region: env.AWS_REGION, s3: at }));
     return {
       s3,
+      lambda,
       s3Endpoint: env.S3_ENDPOINT,
       vodEndpoint: env.VOD_ENDPOINT,
       vodFiles: isLocal.vod ? join(data, 'vod', 'files') : undefined,
@@ -150,7 +157,7 @@ type ServiceEnvironment = Environment &
 
 /** Starts what the environment does not name, and answers the environment that names all. @throws {InvalidSetting} */
 async function startServices(
-  { data, env, s3Port = 0, vodPort = 0, quota }: StackOptions,
+  { data, env, s3Port = 0, vodPort = 0, quota, faults, now }: StackOptions,
   closers: (() => Promise<void> | void)[],
   onEvent: (event: unknown) => void,
 ): Promise<ServiceEnvironment> {
@@ -166,6 +173,8 @@ async function startServices(
       port: s3Port,
       credentials: LOCAL_S3_CREDENTIALS,
       onObjectCreated: async (event) => onEvent(event),
+      faults,
+      ...(now && { now: () => new Date(now()) }),
     });
     closers.push(() => s3.close());
     s3Environment = {
@@ -183,6 +192,8 @@ async function startServices(
       secrets: { secretId, secretKey },
       signedHost: vod.host,
       ...(quota !== undefined && { quota }),
+      faults,
+      ...(now && { now }),
     });
     closers.push(() => service.close());
     vodEndpoint = `${service.endpoint}/v2/index.php`;

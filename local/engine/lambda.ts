@@ -19,11 +19,16 @@ const invocations = channel('s3-vod.invocation');
 export type Lambda = Readonly<{
   /** @throws what the handler throws; {Sandbox.Timedout} when its time is up; {States.DataLimitExceeded} */
   invoke(name: string, handler: Handler, event: unknown): Promise<unknown>;
+  /** What is running ends at once, as if its process were gone: nobody hears what comes of it. */
+  kill(): void;
   /** Ends what is running, and settles when all of it has come to an end. */
   close(): Promise<void>;
-}>;
+}> & {
+  /** Of the invocations that begin from now on, milliseconds. */
+  limitMs: number;
+};
 
-export function createLambda(limitMs: number): Lambda {
+export function createLambda(initialLimitMs: number): Lambda {
   const stop = new AbortController();
   const slots = new Map<string, LimitFunction>();
   const slotsOf = (name: string): LimitFunction => {
@@ -32,15 +37,16 @@ export function createLambda(limitMs: number): Lambda {
     return known;
   };
   const running = new Set<Promise<unknown>>();
+  const ends = new Set<(error: Error) => void>();
 
   const invoke: Lambda['invoke'] = (name, handler, event) => slotsOf(name)(() => run(name, handler, event));
 
   async function run(name: string, handler: Handler, event: unknown): Promise<unknown> {
     stop.signal.throwIfAborted();
     const input = payload(name, event);
+    const { limitMs } = lambda;
     const began = performance.now();
-    const ends = began + limitMs;
-    const timedOut = new AbortController();
+    const ended = new AbortController();
     const context = {
       callbackWaitsForEmptyEventLoop: false,
       functionName: name,
@@ -50,38 +56,48 @@ export function createLambda(limitMs: number): Lambda {
       awsRequestId: randomUUID(),
       logGroupName: `/aws/lambda/${name}`,
       logStreamName: 'local',
-      getRemainingTimeInMillis: () => Math.max(0, ends - performance.now()),
+      getRemainingTimeInMillis: () => Math.max(0, began + limitMs - performance.now()),
       done: () => {},
       fail: () => {},
       succeed: () => {},
-      signal: AbortSignal.any([stop.signal, timedOut.signal]),
+      signal: AbortSignal.any([stop.signal, ended.signal]),
     };
     const result = handler(input, context);
     running.add(result);
     const finished = () => running.delete(result);
     result.then(finished, finished);
 
-    const { promise: ended, reject } = Promise.withResolvers<never>();
-    const timeUp = setTimeout(() => {
-      const error = new SandboxTimedout(`${name}: task timed out after ${limitMs / 1000} seconds`);
-      timedOut.abort(error);
+    const { promise: cutOff, reject } = Promise.withResolvers<never>();
+    const end = (error: Error): void => {
+      ended.abort(error);
       reject(error);
-    }, limitMs);
+    };
+    ends.add(end);
+    const timeUp = setTimeout(
+      () => end(new SandboxTimedout(`${name}: task timed out after ${limitMs / 1000} seconds`)),
+      limitMs,
+    );
     try {
-      return payload(name, await Promise.race([result, ended]));
+      return payload(name, await Promise.race([result, cutOff]));
     } finally {
       clearTimeout(timeUp);
+      ends.delete(end);
       invocations.publish({ name, ms: performance.now() - began });
     }
   }
 
-  return {
+  const lambda: Lambda = {
     invoke,
+    limitMs: initialLimitMs,
+    kill: () => {
+      for (const end of ends) end(new ProcessGone('the process exited before it completed the request'));
+    },
     close: async () => {
       stop.abort(new Error('the local engine stops'));
       await Promise.allSettled(running);
     },
   };
+  return lambda;
 }
 
 function payload(name: string, value: unknown): unknown {
@@ -96,6 +112,10 @@ function payload(name: string, value: unknown): unknown {
 
 class SandboxTimedout extends Error {
   override readonly name = 'Sandbox.Timedout';
+}
+
+class ProcessGone extends Error {
+  override readonly name = 'Lambda.Unknown';
 }
 
 class DataLimitExceeded extends Error {

@@ -1,3 +1,4 @@
+import type { IncomingMessage } from 'node:http';
 import type { Call, Operation } from './call.ts';
 import { getAcl, putAcl } from './operations/acl.ts';
 import {
@@ -21,7 +22,7 @@ import { copyPart } from './operations/part-copy.ts';
 import { putObject } from './operations/put.ts';
 import { deleteTagging, getTagging, putTagging } from './operations/tagging.ts';
 import { S3Error } from './wire/errors.ts';
-import { queryValue } from './wire/target.ts';
+import { queryValue, readTarget } from './wire/target.ts';
 
 /** By method and subresource; see `subresources` for what is one. */
 const SERVICE: Readonly<Record<string, Operation>> = { 'GET ': listBuckets };
@@ -80,14 +81,15 @@ const REFINEMENTS = new Set([
   ...['part-number-marker', 'max-buckets', 'bucket-region', 'x-id'],
 ]);
 
-const subresources = ({ target: { query } }: Call): string =>
+const subresources = ({ target: { query } }: Pick<Call, 'target'>): string =>
   query
     .map(([name]) => name)
     .filter((name) => !REFINEMENTS.has(name) && !/^(x-amz-|response-)/i.test(name))
     .sort()
     .join();
 
-const isCopy = ({ headers }: Call): boolean => headers['x-amz-copy-source'] !== undefined;
+const isCopy = ({ headers }: Pick<IncomingMessage, 'headers'> | Pick<Call, 'headers'>): boolean =>
+  headers['x-amz-copy-source'] !== undefined;
 
 /** What a request asks for, and whether the request itself is signed: a form carries its signature in its fields. */
 export function findOperation(call: Call): Readonly<{ operation: Operation; signed: boolean }> {
@@ -112,4 +114,31 @@ export function findOperation(call: Call): Readonly<{ operation: Operation; sign
     },
     signed: true,
   };
+}
+
+/** As S3's own documentation calls what is done to objects. */
+const API_NAMES: Readonly<Record<string, string>> = {
+  'HEAD ': 'HeadObject',
+  'GET ': 'GetObject',
+  'PUT ': 'PutObject',
+  'DELETE ': 'DeleteObject',
+  'GET acl': 'GetObjectAcl',
+  'GET tagging': 'GetObjectTagging',
+  'PUT tagging': 'PutObjectTagging',
+  'POST uploads': 'CreateMultipartUpload',
+  'PUT partNumber,uploadId': 'UploadPart',
+  'POST uploadId': 'CompleteMultipartUpload',
+  'DELETE uploadId': 'AbortMultipartUpload',
+};
+
+/** What a request is called before it is looked at: the call where it is about an object, else nothing. */
+export function apiName(request: IncomingMessage): string {
+  try {
+    const target = readTarget(request.url ?? '');
+    const name = target.key ? API_NAMES[`${request.method} ${subresources({ target })}`] : undefined;
+    if (name === 'PutObject' && isCopy(request)) return 'CopyObject';
+    return name === 'UploadPart' && isCopy(request) ? 'UploadPartCopy' : (name ?? '');
+  } catch {
+    return '';
+  }
 }

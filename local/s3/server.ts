@@ -1,10 +1,11 @@
 import { randomBytes } from 'node:crypto';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { type Fault, type Faults, faultAt, spoiled, strike } from '../faults.ts';
 import { createLink, type Link, type LinkEnd } from '../link.ts';
 import { type Listening, listen } from '../listen.ts';
 import type { Call, Reply } from './call.ts';
 import { describeCreation, type S3Notification } from './notification.ts';
-import { findOperation } from './route.ts';
+import { apiName, findOperation } from './route.ts';
 import { Store } from './store/store.ts';
 import { authenticate, type Credentials } from './wire/auth.ts';
 import { S3Error } from './wire/errors.ts';
@@ -23,6 +24,7 @@ export type S3Options = {
   onObjectCreated?: (event: S3Notification) => Promise<void>;
   now?: () => Date;
   link?: Link;
+  faults?: Faults | undefined;
 };
 
 const IDLE_MS = 10 * 60 * 1000;
@@ -69,10 +71,13 @@ async function serve(
   options: S3Options,
 ): Promise<void> {
   const id = randomBytes(8).toString('hex').toUpperCase();
-  const reply = await answer(request, response, id, store, link, options);
+  const fault = await faultAt(options.faults, request, () => ({ service: 's3', call: apiName(request) }));
+  if (fault && (await strike(fault, request))) return;
+  const reply = await answer(request, response, id, store, link, options, fault);
   try {
     await link.latency();
-    await send(reply, id, request, response, link);
+    if (options.now) response.setHeader('date', options.now().toUTCString());
+    await send(reply, id, request, response, link, fault);
   } catch {
     // The client is gone, or a blob cannot be read: a body shorter than announced is how the client learns of it.
     response.destroy();
@@ -87,16 +92,27 @@ async function answer(
   store: Store,
   link: LinkEnd,
   options: S3Options,
+  fault: Fault | undefined,
 ): Promise<Reply> {
   try {
+    const spoke = fault && FAULTS[fault];
+    if (spoke) throw spoke();
     const call = readCall(request, response, id, store, link, options);
     const { operation, signed } = findOperation(call);
     const payload = signed ? authenticate(call, options.credentials, call.now()) : 'UNSIGNED-PAYLOAD';
+    if (fault === 'error in 200') return { ...describeError(FAULTS['500']?.(), request, id), status: 200 };
     return await operation({ ...call, payload });
   } catch (error) {
     return describeError(error, request, id);
   }
 }
+
+/** What S3 says where it is told to fail. */
+const FAULTS: Partial<Record<Fault, () => S3Error>> = {
+  '500': () => new S3Error('InternalError'),
+  '503': () => new S3Error('SlowDown'),
+  '429': () => new S3Error('TooManyRequests'),
+};
 
 function readCall(
   request: IncomingMessage,
@@ -147,6 +163,7 @@ async function send(
   request: IncomingMessage,
   response: ServerResponse,
   link: LinkEnd,
+  fault: Fault | undefined,
 ): Promise<void> {
   using body = reply.body;
   response.statusCode = reply.status;
@@ -159,12 +176,13 @@ async function send(
   request.resume();
   if (reply.xml !== undefined) {
     response.setHeader('content-type', 'application/xml');
-    if (request.method === 'HEAD') response.end();
-    else response.end(reply.xml);
+    const out = spoiled(fault, response, response);
+    if (request.method === 'HEAD') out.end();
+    else out.end(reply.xml);
     return;
   }
-  if (body) await body.send(link.outgoing(response));
-  else response.end();
+  if (body) await body.send(spoiled(fault, response, link.outgoing(response)));
+  else spoiled(fault, response, response).end();
 }
 
 function describeError(error: unknown, request: IncomingMessage, id: string): Reply {

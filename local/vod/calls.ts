@@ -43,6 +43,20 @@ export class Calls {
     }
   }
 
+  /** For the fault switches: as if the service had lost the upload. */
+  async forgetUpload(params: Params): Promise<void> {
+    const { fileSha = '' } = params;
+    await this.#turns.take(fileSha, async () => {
+      const session = this.#uploads.get(fileSha);
+      if (session) await this.#uploads.end(session);
+    });
+  }
+
+  /** For the fault switches: as if the service had lost a part that it holds. */
+  async forgetPart({ fileSha = '', offset }: Params): Promise<void> {
+    await this.#uploads.get(fileSha)?.drop(Number(offset));
+  }
+
   async #initUpload(params: Params): Promise<Reply> {
     const { fileSha, fileSize, dataSize: partSize, ...about } = checkInitUpload(params);
     return this.#turns.take(fileSha, async () => {

@@ -1,11 +1,13 @@
 import { createReadStream } from 'node:fs';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { pipeline } from 'node:stream/promises';
+import { type Fault, type Faults, faultAt, spoiled, strike } from '../faults.ts';
 import type { LinkEnd } from '../link.ts';
 import { receive } from './body.ts';
 import type { Calls } from './calls.ts';
 import { checkMethod, type Door } from './door.ts';
 import type { Library } from './library.ts';
+import { saidInstead, written } from './mishaps.ts';
 import { Refusal, type Reply } from './refusal.ts';
 
 const FILES_PATH = '/files/';
@@ -32,19 +34,30 @@ export class Replies {
   readonly #library: Library;
   readonly #link: LinkEnd;
   readonly #onReply: (code: number) => void;
+  readonly #faults: Faults | undefined;
 
-  constructor(door: Door, calls: Calls, library: Library, link: LinkEnd, onReply: (code: number) => void) {
+  constructor(
+    door: Door,
+    calls: Calls,
+    library: Library,
+    link: LinkEnd,
+    onReply: (code: number) => void,
+    faults?: Faults,
+  ) {
     this.#door = door;
     this.#calls = calls;
     this.#library = library;
     this.#link = link;
     this.#onReply = onReply;
+    this.#faults = faults;
   }
 
   /** Never throws: what goes wrong becomes a reply, or nothing where the client is gone. */
   async give(request: IncomingMessage, response: ServerResponse): Promise<void> {
     try {
-      const send = await this.#prepare(request, response).catch((error) =>
+      const fault = await faultAt(this.#faults, request, () => ({ service: 'vod', call: actionOf(request) }));
+      if (fault && (await strike(fault, request))) return;
+      const send = await this.#prepare(request, response, fault).catch((error) =>
         this.#refusing(error, request, response),
       );
       // Also of a call that is refused: a client that is still sending would not see the reply.
@@ -59,19 +72,27 @@ export class Replies {
     }
   }
 
-  async #prepare(request: IncomingMessage, response: ServerResponse): Promise<() => unknown> {
+  async #prepare(
+    request: IncomingMessage,
+    response: ServerResponse,
+    fault: Fault | undefined,
+  ): Promise<() => unknown> {
     const { method = '', url = '', headers } = request;
     const cut = url.includes('?') ? url.indexOf('?') : url.length;
     const [path, query] = [url.slice(0, cut), url.slice(cut + 1)];
     if (path.startsWith(FILES_PATH)) return this.#file(method, path.slice(FILES_PATH.length), response);
 
     const { action, params } = this.#door.admit(method, path, query, headers.host ?? '');
+    const spoken = saidInstead(fault);
+    if (spoken) return () => this.#write(response, spoken.status, spoken.text);
     if (action === 'InitUpload' || action === 'FinishUpload') await this.#readNeedless(request, action);
+    if (fault === 'vanished') await this.#calls.forgetUpload(params);
     const reply = await this.#calls.answer(action, params, (most) => {
       checkDeclared(request);
       return receive(this.#link.incoming(request), most);
     });
-    return () => this.#send(response, 200, reply);
+    if (fault === 'forgotten') await this.#calls.forgetPart(params);
+    return () => this.#send(response, 200, reply, { fault });
   }
 
   #refusing(error: unknown, request: IncomingMessage, response: ServerResponse): () => void {
@@ -82,18 +103,22 @@ export class Replies {
       error instanceof Refusal
         ? error
         : new Refusal('internal', 'a fault of this service; its console tells more');
-    return () => this.#send(response, status, reply, allow);
+    return () => this.#send(response, status, reply, { allow });
   }
 
-  #send(response: ServerResponse, status: number, reply: Reply, allow?: string): void {
+  #send(response: ServerResponse, status: number, reply: Reply, { allow, fault }: Sending = {}): void {
     this.#onReply(reply.code);
-    const json = Buffer.from(JSON.stringify(reply));
+    if (allow !== undefined) response.setHeader('Allow', allow);
+    this.#write(response, status, written(reply, fault), fault);
+  }
+
+  #write(response: ServerResponse, status: number, text: string, fault?: Fault): void {
+    const body = Buffer.from(text);
     response.writeHead(status, {
       'Content-Type': 'application/json; charset=utf-8',
-      'Content-Length': json.length,
-      ...(allow !== undefined && { Allow: allow }),
+      'Content-Length': body.length,
     });
-    response.end(json);
+    spoiled(fault, response, response).end(body);
   }
 
   async #readNeedless(request: IncomingMessage, action: string): Promise<void> {
@@ -117,6 +142,11 @@ export class Replies {
     };
   }
 }
+
+type Sending = Readonly<{ allow?: string | undefined; fault?: Fault | undefined }>;
+
+const actionOf = ({ url = '' }: IncomingMessage): string =>
+  new URLSearchParams(url.slice(url.indexOf('?') + 1)).get('Action') ?? '';
 
 /** "Body: exactly `dataSize` bytes, `Content-Length` set." */
 function checkDeclared({ headers }: IncomingMessage): void {

@@ -1,5 +1,6 @@
 import { createServer } from 'node:http';
 import type { Secrets } from '../../lib/vod/sign.ts';
+import type { Faults } from '../faults.ts';
 import { createLink, type Link } from '../link.ts';
 import { type Listening, listen } from '../listen.ts';
 import { Calls } from './calls.ts';
@@ -18,6 +19,7 @@ export type VodOptions = Readonly<{
   /** The host that clients sign for; the Host header may be anything. */
   signedHost: string;
   link?: Link;
+  faults?: Faults | undefined;
   /** A minute may be made shorter for tests; the calls within it stay as many, but for `parts`. */
   quota?: QuotaOptions | false;
   /** Hears the code of every reply. */
@@ -56,7 +58,14 @@ export async function startVod(options: VodOptions): Promise<Vod> {
     const uploads = await Uploads.open(`${dir}/uploads`, library);
     const door = new Door({ ...options, quota, now });
     opened.resolve(
-      new Replies(door, new Calls(library, uploads, now), library, createLink(options.link), onReply),
+      new Replies(
+        door,
+        new Calls(library, uploads, now),
+        library,
+        createLink(options.link),
+        onReply,
+        options.faults,
+      ),
     );
     const close = async () => {
       await listening.close();

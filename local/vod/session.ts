@@ -106,6 +106,14 @@ export class Session {
     });
   }
 
+  /** Holds that part no longer. */
+  drop(offset: number): Promise<void> {
+    return this.#turns.take(offset, async () => {
+      if (this.#state !== 'open' || !this.#held.delete(offset)) return;
+      await this.#journal.note({ entry: 'dropped', offset });
+    });
+  }
+
   /** For a session that misses nothing, while its bytes are proved and moved. */
   seal(): void {
     this.#state = 'sealed';

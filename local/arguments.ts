@@ -1,3 +1,4 @@
+import { randomInt } from 'node:crypto';
 import { basename } from 'node:path';
 import { address, readOptions, UsageError, whole } from './command-line.ts';
 
@@ -17,6 +18,8 @@ Brings videos, and pictures as their covers, over to VOD on this machine: S3, VO
   --vod-port N          port of the local VOD service (0: any free one)
   --time-limit SECONDS  limit of each handler invocation (default: 900)
   --packaged            runs the code that would be deployed, as npm run package has built it
+  --faults N%           of the chain's requests, N % go wrong in the local S3 and VOD service
+  --seed N              the same faults again
   --verbose             the handlers' logs, and stack traces
   --help
 
@@ -35,6 +38,8 @@ export type Arguments = Readonly<{
   s3Port: number | undefined;
   vodPort: number | undefined;
   timeLimitMs: number;
+  /** Share of the requests that go wrong, 0 to 1, and the seed that says which. */
+  faults: Readonly<{ rate: number; seed: number }> | undefined;
 }>;
 
 const OPTIONS = {
@@ -46,6 +51,8 @@ const OPTIONS = {
   's3-port': { type: 'string' },
   'vod-port': { type: 'string' },
   'time-limit': { type: 'string', default: '900' },
+  faults: { type: 'string' },
+  seed: { type: 'string' },
   help: { type: 'boolean', default: false },
 } as const;
 
@@ -67,6 +74,7 @@ export function readArguments(argv: readonly string[]): Arguments | 'help' {
     vodPort:
       values['vod-port'] === undefined ? undefined : whole('--vod-port', values['vod-port'], 0, 65_535),
     timeLimitMs: 1000 * whole('--time-limit', values['time-limit'], 1, 900),
+    faults: faults(values.faults, values.seed),
   };
 }
 
@@ -82,6 +90,23 @@ function refuseNamesakes(items: readonly Item[]): void {
       throw new UsageError(`${item.path}: another file named ${name} is given: they cannot both be dropped`);
     names.add(name);
   }
+}
+
+const LARGEST_SEED = 2 ** 31 - 1;
+
+function faults(share: string | undefined, seed: string | undefined): Arguments['faults'] {
+  if (share === undefined) {
+    if (seed === undefined) return undefined;
+    throw new UsageError(`--seed ${seed}: it is the seed of --faults, which is not given`);
+  }
+  const percent = Number(share.slice(0, -1));
+  if (!/^[0-9]{1,3}(\.[0-9]{1,3})?%$/.test(share) || percent > 100) {
+    throw new UsageError(`--faults ${share}: expected a percentage from 0% to 100%`);
+  }
+  return {
+    rate: percent / 100,
+    seed: seed === undefined ? randomInt(LARGEST_SEED) : whole('--seed', seed, 0, LARGEST_SEED),
+  };
 }
 
 function bucketName(name: string): string {

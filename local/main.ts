@@ -16,10 +16,11 @@ async function main(argv: readonly string[]): Promise<number> {
   }
   sendLogsToStandardError(given.verbose);
   // Only now: help, and what is wrong with the command line, is told at once.
-  const [{ Run }, { startStack }, { createTerminal }] = await Promise.all([
+  const [{ Run }, { startStack }, { createTerminal }, { seededFaults }] = await Promise.all([
     import('./run.ts'),
     import('./stack.ts'),
     import('./view/terminal.ts'),
+    import('./faults.ts'),
   ]);
   const stop = new AbortController();
   const stack = await startStack({
@@ -28,8 +29,10 @@ async function main(argv: readonly string[]): Promise<number> {
     vodPort: port(given, given.vodPort, 9001),
     bundles: given.packaged ? BUILD : undefined,
     env: process.env,
+    faults: given.faults && seededFaults(given.faults.rate, given.faults.seed),
   });
   const terminal = createTerminal(process.stderr);
+  if (given.faults) terminal.say(faultsLine(given.faults));
   const run = new Run(given, stack, terminal);
   const stopped = onSignal(() => stop.abort(new Error('stopped')));
   try {
@@ -44,6 +47,9 @@ async function main(argv: readonly string[]): Promise<number> {
     await Promise.race([stack.close(), new Promise((end) => setTimeout(end, STOP_MS))]);
   }
 }
+
+const faultsLine = ({ rate, seed }: NonNullable<Arguments['faults']>): string =>
+  `faults: ${+(rate * 100).toFixed(3)} % of the chain's requests to the local services go wrong; --seed ${seed} repeats them`;
 
 /** Well-known ports for who drops files from elsewhere; any free one where nobody needs to know it. */
 const port = ({ items }: Arguments, asked: number | undefined, usual: number): number =>

@@ -10,6 +10,7 @@ const DEFAULTS = {
   s3Port: undefined,
   vodPort: undefined,
   timeLimitMs: 900_000,
+  faults: undefined,
 };
 
 test('files and objects, with the defaults', () => {
@@ -34,9 +35,9 @@ test('every option', () => {
     '--vod-port',
     '65535',
   ];
-  expect(readArguments([...options, '--time-limit=3'])).toEqual({
+  expect(readArguments([...options, '--time-limit=3', '--faults', '2.5%', '--seed', '7'])).toEqual({
     ...{ items: [], bucket: 'my-films', data: 'd', json: true, packaged: true, verbose: true },
-    ...{ s3Port: 0, vodPort: 65_535, timeLimitMs: 3_000 },
+    ...{ s3Port: 0, vodPort: 65_535, timeLimitMs: 3_000, faults: { rate: 0.025, seed: 7 } },
   });
   expect(readArguments(['x', '--help'])).toBe('help');
 });
@@ -51,6 +52,11 @@ test.each([
   [['--time-limit', '1e2'], /--time-limit 1e2/],
   [['--s3-port', '65536'], /--s3-port 65536/],
   [['--vod-port', '-1'], /--vod-port/],
+  [['--faults', '5'], /--faults 5: expected a percentage/],
+  [['--faults', '101%'], /--faults 101%/],
+  [['--faults', '-1%'], /--faults/],
+  [['--seed', '1'], /--seed 1: .*--faults/],
+  [['--faults', '1%', '--seed', 'x'], /--seed x/],
   [['s3://bucket-only'], /s3:\/\/bucket-only: expected s3:\/\/bucket\/key/],
   [['s3:///key'], /expected s3:\/\/bucket\/key/],
   [['a/film.mp4', 'b/film.mp4'], /b\/film\.mp4: another file named film\.mp4/],

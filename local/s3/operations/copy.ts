@@ -33,6 +33,8 @@ export async function copyObject(call: Call): Promise<Reply> {
   // The bytes are not copied: both objects share them. They are read only for what is not known about them yet.
   using _ = store.blobs.hold(source.object.pieces);
   const { md5, checksum } = await digestsOfCopy(call, source.object);
+  // Copied is what stands there at the moment of the copy: what somebody wrote meanwhile, a tag only, is not undone.
+  if (findCopySource(call).object !== source.object) return copyObject(call);
   const { pieces, size } = source.object;
   const etag = simpleETag(md5, attributes.placement);
   const object = bucket.publish(

@@ -1,8 +1,9 @@
 import type { Deadline } from './deadline.ts';
 import { done, endedBy } from './ending.ts';
-import { ObjectChanged, UploadIncomplete, UploadLost } from './errors.ts';
+import { ObjectChanged, StorageUnavailable, UploadIncomplete, UploadLost } from './errors.ts';
 import type { FinishInput, FinishJob, FinishOutput, Sent, StoredFile } from './job.ts';
 import type { Services } from './services.ts';
+import { find } from './source.ts';
 import { type WrittenBack, writeBack } from './writeback.ts';
 
 /** How often an upload that turns out to lack parts goes back to Init, in one run of the execution and in each redrive. */
@@ -66,7 +67,17 @@ async function writeBackPinned(
     try {
       return await writeBack(s3, pin, file, signal, settings);
     } catch (error) {
-      if (!(error instanceof ObjectChanged) || look === LOOKS) throw error;
+      if (!(error instanceof ObjectChanged)) throw error;
+      if (look < LOOKS) continue;
+      const { pin: now } = await find(s3, pin, signal);
+      if (now.etag !== pin.etag || now.versionId !== pin.versionId) throw error;
+      // Nobody's event brings it: it is the pinned one, whatever S3 says of the copy's conditions.
+      throw new StorageUnavailable(
+        `${error.message}: refused ${LOOKS} times, and it is the same object still`,
+        {
+          cause: error,
+        },
+      );
     }
   }
 }

@@ -3,6 +3,7 @@ import {
   type CompletedPart,
   CompleteMultipartUploadCommand,
   CopyObjectCommand,
+  type CopyObjectCommandInput,
   CreateMultipartUploadCommand,
   GetObjectAclCommand,
   type Grant,
@@ -13,10 +14,10 @@ import {
 import { HttpRequest } from '@smithy/core/protocols';
 import type { MiddlewareStack } from '@smithy/types';
 import pMap from 'p-map';
-import { StorageRefused } from './errors.ts';
+import { ObjectChanged, StorageRefused } from './errors.ts';
 import type { Pin, Sha1 } from './job.ts';
 import { type Range, ranges } from './plan.ts';
-import { ask, type Found, plainETag, versionOf, wholeSha1 } from './source.ts';
+import { ask, askSmall, type Found, find, plainETag, versionOf, wholeSha1 } from './source.ts';
 import { readTags } from './tagging.ts';
 
 /**
@@ -89,32 +90,43 @@ const retentionOf = ({ ObjectLockMode, ObjectLockRetainUntilDate }: HeadObjectCo
 type Fields = ReturnType<typeof restated> & Grants;
 
 /** No version is named: the condition is then on the current one, also where the store knows none on the destination. */
-const sourceOf = ({ bucket, key, etag }: Pin) => ({
-  CopySource: `${bucket}/${key}`.split('/').map(encodeURIComponent).join('/'),
-  CopySourceIfMatch: `"${etag}"`,
-});
+const sourceOf = ({ bucket, key }: Pin) => `${bucket}/${key}`.split('/').map(encodeURIComponent).join('/');
+const quoted = ({ etag }: Pin): string => `"${etag}"`;
 
-/** Sends with the condition on the destination; without it to a store that does not know it. */
-async function conditionally<T>(
-  { etag }: Pin,
-  send: (condition: { IfMatch?: string }) => Promise<T>,
+/** Sends with the conditions; with fewer to a store that does not know them all. */
+async function conditionally<C extends object, T>(
+  conditions: C,
+  fewer: C,
+  send: (conditions: C) => Promise<T>,
 ): Promise<T> {
   try {
-    return await send({ IfMatch: `"${etag}"` });
+    return await send(conditions);
   } catch (error) {
-    if (isNotImplemented(error)) return send({});
+    if (isNotImplemented(error)) return send(fewer);
     throw error;
   }
 }
 
+type CopyConditions = Pick<
+  CopyObjectCommandInput,
+  'IfMatch' | 'CopySourceIfMatch' | 'CopySourceIfUnmodifiedSince'
+>;
+
 async function copyWhole(s3: S3Client, from: Found, fields: Fields, signal: AbortSignal): Promise<Rewritten> {
-  const { pin } = from;
+  const { pin, head } = from;
   const what = `COPY s3://${pin.bucket}/${pin.key} onto itself`;
-  const { CopyObjectResult: result, VersionId } = await conditionally(pin, (condition) => {
+  // Who writes other metadata to the same bytes leaves the ETag as it is; it shows in the time alone, to the second. S3 looks at
+  // that only where nothing is said of the source's ETag: the destination's is the same.
+  const sameBytes: CopyConditions = { CopySourceIfMatch: quoted(pin) };
+  const unwritten: CopyConditions = {
+    IfMatch: quoted(pin),
+    ...(head.LastModified ? { CopySourceIfUnmodifiedSince: head.LastModified } : sameBytes),
+  };
+  const { CopyObjectResult: result, VersionId } = await conditionally(unwritten, sameBytes, (conditions) => {
     const command = new CopyObjectCommand({
       ...fields,
-      ...sourceOf(pin),
-      ...condition,
+      ...conditions,
+      CopySource: sourceOf(pin),
       MetadataDirective: 'REPLACE',
       TaggingDirective: 'COPY',
       // Computed by S3 over the stored bytes: a proof from end to end, and what vouches for the object from now on.
@@ -136,20 +148,24 @@ async function copyInParts(
   const { pin, checksum } = from;
   const { bucket: Bucket, key: Key } = pin;
   const what = `COPY s3://${Bucket}/${Key} onto itself in parts`;
+  const Tagging = asHeader(await readTags(s3, pin, signal));
   const create = new CreateMultipartUploadCommand({
     ...fields,
-    Tagging: asHeader(await readTags(s3, pin, signal)), // unlike CopyObject, this copies no tags
+    Tagging, // unlike CopyObject, this copies no tags
     ...(checksum && { ChecksumAlgorithm: checksum.algorithm, ChecksumType: 'FULL_OBJECT' }),
   });
   restateExpires(create.middlewareStack, from);
-  const { UploadId } = await ask(what, signal, () => s3.send(create, { abortSignal: signal }));
+  const { UploadId } = await askSmall(what, signal, (abortSignal) => s3.send(create, { abortSignal }));
   const upload = { Bucket, Key, UploadId };
   try {
     const Parts = await copyParts(s3, pin, upload, what, partBytes, signal);
-    const { ETag, VersionId } = await conditionally(pin, (condition) => {
+    await checkUnwritten(s3, from, what, signal);
+    if (asHeader(await readTags(s3, pin, signal)) !== Tagging)
+      throw new ObjectChanged(`${what}: its tags were changed meanwhile`);
+    const { ETag, VersionId } = await conditionally({ IfMatch: quoted(pin) }, {}, (conditions) => {
       const complete = new CompleteMultipartUploadCommand({
         ...upload,
-        ...condition,
+        ...conditions,
         MultipartUpload: { Parts },
         ...(checksum && { ChecksumType: 'FULL_OBJECT' }),
       });
@@ -163,6 +179,16 @@ async function copyInParts(
     await s3.send(abort, { abortSignal: AbortSignal.timeout(ABORT_MS) }).catch(() => {});
     throw error;
   }
+}
+
+/** Copying the parts takes minutes, and the condition on the end of it sees only other bytes. */
+async function checkUnwritten(s3: S3Client, from: Found, what: string, signal: AbortSignal): Promise<void> {
+  const now = await find(s3, from.pin, signal);
+  const [then, since] = [from.head.LastModified, now.head.LastModified];
+  if (now.pin.versionId === from.pin.versionId && then?.getTime() === since?.getTime()) return;
+  throw new ObjectChanged(
+    `${what}: expected it as of ${then?.toISOString()}, it was written ${since?.toISOString()}`,
+  );
 }
 
 /** All parts side by side. When one fails the others are stopped and waited for: none may arrive after the copy is given back. */
@@ -181,7 +207,8 @@ async function copyParts(
     const PartNumber = index + 1;
     if (fault) return { PartNumber };
     const CopySourceRange = `bytes=${offset}-${offset + size - 1}`;
-    const command = new UploadPartCopyCommand({ ...upload, ...sourceOf(pin), PartNumber, CopySourceRange });
+    const source = { CopySource: sourceOf(pin), CopySourceIfMatch: quoted(pin), CopySourceRange };
+    const command = new UploadPartCopyCommand({ ...upload, ...source, PartNumber });
     try {
       const { CopyPartResult } = await ask(`${what}, part ${PartNumber}`, either, () =>
         s3.send(command, { abortSignal: either }),
@@ -217,7 +244,7 @@ function restateExpires<I extends object, O extends object>(
 }
 
 const asHeader = (tags: Readonly<Record<string, string>>): string | undefined =>
-  Object.keys(tags).length > 0 ? new URLSearchParams(tags).toString() : undefined;
+  Object.keys(tags).length > 0 ? new URLSearchParams(Object.entries(tags).sort()).toString() : undefined;
 
 const GRANT_FIELDS = {
   FULL_CONTROL: 'GrantFullControl',
@@ -233,8 +260,8 @@ type Grants = Partial<Record<(typeof GRANT_FIELDS)[keyof typeof GRANT_FIELDS], s
  */
 async function grantsOf(s3: S3Client, pin: Pin, signal: AbortSignal): Promise<Grants> {
   const command = new GetObjectAclCommand({ Bucket: pin.bucket, Key: pin.key, VersionId: pin.versionId });
-  const acl = await ask(`GET ACL of s3://${pin.bucket}/${pin.key}`, signal, () =>
-    s3.send(command, { abortSignal: signal }),
+  const acl = await askSmall(`GET ACL of s3://${pin.bucket}/${pin.key}`, signal, (abortSignal) =>
+    s3.send(command, { abortSignal }),
   ).catch((error: unknown) => {
     // A store without ACLs has none to lose; one that keeps them from us would lose them silently.
     if (isNotImplemented(error)) return undefined;

@@ -32,6 +32,9 @@ const STALL_MS = 10_000;
 /** Tries of one range that bring not a single byte, before it is the state machine's turn. */
 const BARREN_TRIES = 5;
 
+/** Longest wait for the answer to a small question (a HEAD, tags, an ACL): the client's own limit is that of large copies. */
+const ANSWER_MS = 10_000;
+
 export type Found = Readonly<{
   pin: Pin;
   /** User metadata, keys in lower case without `x-amz-meta-`. */
@@ -74,11 +77,15 @@ export async function find(
   { bucket, key }: { bucket: string; key: string },
   signal: AbortSignal,
 ): Promise<Found> {
-  const head = await ask(`HEAD s3://${bucket}/${key}`, signal, () =>
-    s3.send(new HeadObjectCommand({ Bucket: bucket, Key: key, ChecksumMode: 'ENABLED' }), {
-      abortSignal: signal,
-    }),
-  );
+  const look = () =>
+    askSmall(`HEAD s3://${bucket}/${key}`, signal, (abortSignal) =>
+      s3.send(new HeadObjectCommand({ Bucket: bucket, Key: key, ChecksumMode: 'ENABLED' }), { abortSignal }),
+    );
+  const head = await look().catch((error: unknown) => {
+    // A HEAD's refusal comes without a reason. Where it was the clock, the client has learned the time from the reply.
+    if (isForbidden(error)) return look();
+    throw error;
+  });
   const etag = plainETag(head.ETag);
   const versionId = versionOf(head.VersionId);
   const pin = { bucket, key, etag, size: head.ContentLength ?? 0, ...(versionId && { versionId }) };
@@ -94,6 +101,11 @@ export async function find(
     head,
   };
 }
+
+const isForbidden = (error: unknown): boolean =>
+  error instanceof StorageRefused &&
+  error.cause instanceof S3ServiceException &&
+  error.cause.$metadata.httpStatusCode === 403;
 
 type Checksummed = Pick<HeadObjectCommandOutput, 'ChecksumSHA1' | 'ChecksumType'>;
 
@@ -233,6 +245,25 @@ export async function ask<T>(what: string, signal: AbortSignal, request: () => P
   }
 }
 
+/**
+ * The same for what is answered in a moment, and in good time: a HEAD, tags, an ACL. Repeats included.
+ * @param request is to give up as soon as its signal aborts
+ */
+export async function askSmall<T>(
+  what: string,
+  signal: AbortSignal,
+  request: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const limit = AbortSignal.timeout(ANSWER_MS);
+  const either = AbortSignal.any([signal, limit]);
+  try {
+    return await ask(what, signal, () => request(either));
+  } catch (error) {
+    if (!limit.aborted || signal.aborted) throw error;
+    throw new StorageUnavailable(`${what}: no answer within ${ANSWER_MS} ms`, { cause: error });
+  }
+}
+
 /** What the SDK says of a reply, and of an error: among other things how often it has tried. */
 const Answered = v.object({ $metadata: v.object({ attempts: v.pipe(v.number(), v.minValue(2)) }) });
 
@@ -245,6 +276,9 @@ const PASSING = new Set([408, 409, 429]);
 
 /** Said with a 400 by S3, and by KMS through it. */
 const THROTTLED = /Throttl|RequestTimeout|SlowDown|LimitExceeded|TooManyRequests/;
+
+/** Another try may go better: the client has learned the time from the reply; whoever has ended the copy has done it whole. */
+const LEARNED = new Set(['RequestTimeTooSkewed', 'NoSuchUpload']);
 
 function translate(what: string, error: unknown, signal: AbortSignal): unknown {
   // The reason is ours: the deadline, a sibling's failure, or a stall that already says so.
@@ -261,7 +295,8 @@ function translate(what: string, error: unknown, signal: AbortSignal): unknown {
     return new UnfitObject(`${said}: the object is archived: restore it, then redrive`, { cause: error });
   }
   if (status === 412) return new ObjectChanged(said, { cause: error });
-  if (status === 404 && name !== 'NoSuchUpload') return new ObjectGone(said, { cause: error });
+  if (LEARNED.has(name)) return new StorageUnavailable(said, { cause: error });
+  if (status === 404) return new ObjectGone(said, { cause: error });
   if (status === 401 || status === 403) {
     return new StorageRefused(`${said}: check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, and the policy`, {
       cause: error,

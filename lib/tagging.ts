@@ -1,7 +1,7 @@
 import { GetObjectTaggingCommand, PutObjectTaggingCommand, type S3Client } from '@aws-sdk/client-s3';
 import { ObjectChanged, UnfitObject } from './errors.ts';
 import type { Pin, StoredFile } from './job.ts';
-import { ask, type Found, find } from './source.ts';
+import { askSmall, type Found, find } from './source.ts';
 
 /**
  * The `fileId` in an object's tags: for objects that cannot be rewritten, and for buckets that shall not be. Tags make no
@@ -19,8 +19,8 @@ export type Tags = Readonly<Record<string, string>>;
 /** @throws {ObjectGone} {StorageRefused} {StorageUnavailable} */
 export async function readTags(s3: S3Client, pin: Pin, signal: AbortSignal): Promise<Tags> {
   const command = new GetObjectTaggingCommand({ Bucket: pin.bucket, Key: pin.key, VersionId: pin.versionId });
-  const { TagSet = [] } = await ask(`GET tags of s3://${pin.bucket}/${pin.key}`, signal, () =>
-    s3.send(command, { abortSignal: signal }),
+  const { TagSet = [] } = await askSmall(`GET tags of s3://${pin.bucket}/${pin.key}`, signal, (abortSignal) =>
+    s3.send(command, { abortSignal }),
   );
   return Object.fromEntries(TagSet.map(({ Key = '', Value = '' }) => [Key, Value]));
 }
@@ -62,7 +62,7 @@ export async function writeTags(
 }
 
 const putTags = (s3: S3Client, pin: Pin, tags: Tags, signal: AbortSignal) =>
-  ask(`PUT tags of s3://${pin.bucket}/${pin.key}`, signal, () =>
+  askSmall(`PUT tags of s3://${pin.bucket}/${pin.key}`, signal, (abortSignal) =>
     s3.send(
       new PutObjectTaggingCommand({
         Bucket: pin.bucket,
@@ -70,7 +70,7 @@ const putTags = (s3: S3Client, pin: Pin, tags: Tags, signal: AbortSignal) =>
         VersionId: pin.versionId,
         Tagging: { TagSet: Object.entries(tags).map(([Key, Value]) => ({ Key, Value })) },
       }),
-      { abortSignal: signal },
+      { abortSignal },
     ),
   );
 

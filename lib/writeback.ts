@@ -134,7 +134,7 @@ export async function writeBack(
     const now = await find(s3, pin, signal);
     // It shall not carry the id of other bytes; what somebody else has put since is not ours to touch.
     const isOurs = now.pin.etag === written.etag && now.pin.versionId === written.versionId;
-    if (isOurs) await rewrite(s3, now, withoutOurs(found.metadata), signal, maxCopyBytes);
+    if (isOurs) await rewrite(s3, now, withoutOurs(now.metadata), signal, maxCopyBytes);
     throw mismatch(at, written.sha1, file);
   }
   return { to: 'metadata' };

@@ -1,4 +1,5 @@
 import { randomInt } from 'node:crypto';
+import type { Readable } from 'node:stream';
 import { HttpRequest, type HttpResponse } from '@smithy/core/protocols';
 import { NodeHttpHandler } from '@smithy/node-http-handler';
 import * as v from 'valibot';
@@ -101,13 +102,29 @@ function hiding({ secretKey, token = '' }: Secrets, query: string): (text: strin
   return (text) => forms.reduce((left, secret) => left.replaceAll(secret, '…'), text);
 }
 
+/** A reply that has begun and brings nothing for this long is given up, milliseconds. */
+const STALL_MS = 10_000;
+
+async function* flowing(body: Readable): AsyncGenerator<Uint8Array> {
+  const stalled = (): void => void body.destroy(new Error(`the reply stood still for ${STALL_MS} ms`));
+  const watch = setTimeout(stalled, STALL_MS);
+  try {
+    for await (const chunk of body) {
+      watch.refresh();
+      yield chunk;
+    }
+  } finally {
+    clearTimeout(watch);
+  }
+}
+
 async function readResponse(
   request: Call,
   { statusCode: status, body }: HttpResponse,
   hide: (text: string) => string,
 ): Promise<Answer> {
   const at = `${request.action} ${request.about}: HTTP ${status}`;
-  const { text, parts } = await readListing(body).catch((error: unknown) => {
+  const { text, parts } = await readListing(flowing(body)).catch((error: unknown) => {
     if (!(error instanceof SyntaxError || error instanceof v.ValiError)) throw error;
     throw new VodUnavailable(`${at}: unexpected reply: ${hide(error.message)}`);
   });

@@ -199,7 +199,13 @@ describe('an object that is another by the time its upload is whole', () => {
   test('one that only seemed so is looked at again, three times in all', async () => {
     expect(await closeAgainst(2)).toMatchObject({ result: { outcome: 'instant' }, copies: 3 });
     expect((await store.find(BUCKET, 'flickers.mp4')).metadata).toMatchObject({ 'vod-file-id': FILE.fileId });
-    expect(await closeAgainst(9)).toMatchObject({ result: { outcome: 'superseded' }, copies: 3 });
+  });
+
+  test('one that only ever seems so is not superseded, which nobody else would bring: the step is repeated', async () => {
+    expect(await failureOf(closeAgainst(9))).toMatchObject({
+      name: 'StorageUnavailable',
+      message: expect.stringContaining('refused 3 times, and it is the same object still'),
+    });
   });
 });
 

@@ -1,6 +1,7 @@
 import type { S3Client } from '@aws-sdk/client-s3';
-import { describe, expect, onTestFinished, test } from 'vitest';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { createS3Client, find, readRange } from '../../lib/source.ts';
+import { readTags } from '../../lib/tagging.ts';
 import { type Answer, type Asked, hurry, scripted } from './scripted.ts';
 import { never, useCredentials } from './store.ts';
 import { failureOf, pinOf } from './values.ts';
@@ -129,6 +130,54 @@ test('an answer that never comes is given up and asked for again', async () => {
   expect(ranges()).toHaveLength(2);
 });
 
+describe('a small question', () => {
+  const soon = (): void => {
+    const real = AbortSignal.timeout.bind(AbortSignal);
+    vi.spyOn(AbortSignal, 'timeout').mockImplementation((ms) => real(ms / 50));
+    onTestFinished(() => void vi.restoreAllMocks());
+  };
+  // Without it the client waits for 5 minutes, which is what a large copy may need.
+  test('that is never answered is given up', async () => {
+    soon();
+    const { client } = await against(() => {});
+    expect(await failureOf(find(client, pin, never))).toMatchObject({
+      name: 'StorageUnavailable',
+      message: 'HEAD s3://b/clip.mp4: no answer within 10000 ms',
+    });
+  });
+
+  test('whose answer stands still in the middle is given up', async () => {
+    soon();
+    const { client } = await against((response) => void response.writeHead(200).write('<Tagging>'));
+    expect(await failureOf(readTags(client, pin, never))).toMatchObject({
+      name: 'StorageUnavailable',
+      message: 'GET tags of s3://b/clip.mp4: no answer within 10000 ms',
+    });
+  });
+
+  test('is ended by the signal, with its reason', async () => {
+    const { client, arrived } = await against(() => {});
+    const controller = new AbortController();
+    const reason = new Error('time is over');
+    const asking = failureOf(find(client, pin, controller.signal));
+    await arrived;
+    controller.abort(reason);
+    expect(await asking).toBe(reason);
+  });
+
+  // The client learns the time from the reply, and signs the next request by it.
+  test('refused without a word is asked once more', async () => {
+    const refused: Answer = (response) => response.writeHead(403).end();
+    const { client, asked } = await against(refused, (response) =>
+      response.writeHead(200, { etag: '"e"', 'content-length': '7' }).end(),
+    );
+    expect((await find(client, pin, never)).pin.etag).toBe('e');
+    expect(asked).toHaveLength(2);
+    const { client: stranger } = await against(refused);
+    expect((await failureOf(find(stranger, pin, never))).name).toBe('StorageRefused');
+  });
+});
+
 describe('a reply that lies', () => {
   test.each([
     [
@@ -193,6 +242,8 @@ describe('a refusal', () => {
     [500, 'InternalError'],
     [409, 'OperationAborted'],
     [429, 'TooManyRequests'],
+    [403, 'RequestTimeTooSkewed'],
+    [404, 'NoSuchUpload'],
   ])('%i %s passes: asked again', async (status, code) => {
     hurry();
     const { read, ranges } = await against(refusing(status, code), refusing(status, code), fine);

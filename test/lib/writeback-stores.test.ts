@@ -62,7 +62,11 @@ describe('against another kind of store', () => {
     });
     s3.on(HeadObjectCommand)
       .resolvesOnce(head)
-      .resolves({ ...head, ETag: '"e2"', Metadata: { author: 'me', 'vod-file-id': FILE.fileId } });
+      .resolves({
+        ...head,
+        ETag: '"e2"',
+        Metadata: { author: 'me', edited: '1', 'vod-file-id': FILE.fileId },
+      });
     const failing = write();
     await expect(failing).rejects.toThrow(ContentMismatch);
     await expect(failing).rejects.toThrow(
@@ -72,7 +76,7 @@ describe('against another kind of store', () => {
       { Metadata: { 'vod-file-id': FILE.fileId } },
       { CopySourceIfMatch: '"e2"' },
     ]);
-    expect(copies().at(-1)?.Metadata).toEqual({ author: 'me' });
+    expect(copies().at(-1)?.Metadata).toEqual({ author: 'me', edited: '1' }); // also what came meanwhile
   });
 
   test.each([

@@ -106,6 +106,21 @@ describe('a passing fault', () => {
     });
   });
 
+  test('a reply that stands still in the middle is given up, long before the call is', async () => {
+    hurry();
+    const { vod, asked } = await against(
+      (response) => void response.writeHead(200, { 'content-length': '100' }).write('{"code":'),
+      says({ code: 0 }),
+    );
+    await part(vod);
+    expect(asked).toHaveLength(2);
+    const { vod: stuck } = await against((response) => void response.writeHead(200).write('{"code":'));
+    expect(await failureOf(part(stuck))).toMatchObject({
+      name: 'VodUnavailable',
+      message: expect.stringContaining('the reply stood still for 10000 ms'),
+    });
+  });
+
   test('a service that never answers is given up', async () => {
     hurry();
     const real = AbortSignal.timeout.bind(AbortSignal);

@@ -1,0 +1,71 @@
+import { once } from 'node:events';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { createRequire } from 'node:module';
+import { CreateTableCommand, DynamoDBClient } from '@aws-sdk/client-dynamodb';
+import { expect, onTestFinished, test } from 'vitest';
+import { QUOTA_TABLE } from '../../lib/quota.ts';
+import { listen } from '../../local/listen.ts';
+import { bytesOf, newStack } from '../support/stack.ts';
+import { hurryAll } from './hurry.ts';
+
+/** The account's quota in a table that is throttled. */
+
+// The package has no types.
+const dynalite: (options: { createTableMs: number }) => Server = createRequire(import.meta.url)('dynalite');
+
+/** DynamoDB, which throttles as many requests as `throttled` says. */
+async function startTable() {
+  const inner = dynalite({ createTableMs: 0 });
+  const table = { throttled: 0, asked: 0 };
+  const serve = (request: IncomingMessage, response: ServerResponse): void => {
+    table.asked++;
+    if (table.throttled-- <= 0) return void inner.emit('request', request, response);
+    request.resume();
+    const __type = 'com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException';
+    response.writeHead(400, { 'content-type': 'application/x-amz-json-1.0' }).end(JSON.stringify({ __type }));
+  };
+  const front = await listen(createServer(serve), 0);
+  const { AttributeDefinitions, KeySchema, BillingMode } = QUOTA_TABLE;
+  const client = new DynamoDBClient({
+    endpoint: front.endpoint,
+    region: 'us-east-1',
+    credentials: { accessKeyId: 'local', secretAccessKey: 'local-secret' },
+  });
+  await client.send(
+    new CreateTableCommand({
+      TableName: 'quota',
+      BillingMode,
+      AttributeDefinitions: [...AttributeDefinitions],
+      KeySchema: [...KeySchema],
+    }),
+  );
+  client.destroy();
+  onTestFinished(async () => {
+    await front.close();
+    const closed = once(inner, 'close');
+    inner.close();
+    await closed;
+  });
+  return Object.assign(table, { endpoint: front.endpoint });
+}
+
+test('a throttled table makes the chain wait, and no call is made unasked', async () => {
+  onTestFinished(hurryAll());
+  const table = await startTable();
+  process.env.AWS_ENDPOINT_URL_DYNAMODB = table.endpoint;
+  onTestFinished(() => void delete process.env.AWS_ENDPOINT_URL_DYNAMODB);
+  const calls: string[] = [];
+  const world = await newStack({
+    env: { QUOTA_TABLE: 'quota', QUOTA_MINUTE_MS: '100' },
+    faults: ({ service, call }) => {
+      if (service === 'vod') calls.push(call);
+      return undefined;
+    },
+  });
+  table.throttled = 40;
+  await world.put('film.mp4', bytesOf(2_000_000));
+  await world.idle();
+  expect(table.throttled).toBeLessThan(0);
+  expect(world.ended.map(({ status }) => status)).toEqual(['SUCCEEDED', 'SUCCEEDED']);
+  expect(calls).toEqual(['InitUpload', 'UploadPart', 'UploadPart', 'FinishUpload']);
+});

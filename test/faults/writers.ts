@@ -1,0 +1,142 @@
+import { createHash } from 'node:crypto';
+import {
+  CopyObjectCommand,
+  DeleteObjectCommand,
+  GetObjectTaggingCommand,
+  HeadObjectCommand,
+  PutObjectCommand,
+  PutObjectTaggingCommand,
+  type S3Client,
+} from '@aws-sdk/client-s3';
+import type { Deed } from './plan.ts';
+
+/** Everybody who writes objects beside the chain, and what the objects shall be after what they did last. */
+
+export type Expected = Readonly<{
+  body: Buffer;
+  /** Without what the chain writes. */
+  metadata: Readonly<Record<string, string>>;
+  tags: Readonly<Record<string, string>>;
+}>;
+
+/** Headers of every object. */
+export const ABOUT = {
+  ContentType: 'video/mp4',
+  CacheControl: 'max-age=60',
+  ContentLanguage: 'de',
+  StorageClass: 'STANDARD_IA',
+} as const;
+
+const LARGEST = 6 * 1024 * 1024;
+const pool = createHash('shake256', { outputLength: LARGEST }).update('the bytes of all films').digest();
+
+/** Bytes of a content: those of another differ. */
+export function film(size: number, content: string): Buffer {
+  const bytes = Buffer.from(pool.subarray(0, size));
+  createHash('sha256').update(content).digest().copy(bytes);
+  return bytes;
+}
+
+export const sha1 = (bytes: Uint8Array): string => createHash('sha1').update(bytes).digest('hex');
+
+export class Writers {
+  /** `undefined`: deleted. */
+  readonly expected = new Map<string, Expected | undefined>();
+  /** SHA-1 by ETag, of all that was ever put. */
+  readonly contents = new Map<string, string>();
+  /** Versions that a writer made: what their metadata says is not the chain's doing. */
+  readonly versions = new Set<string>();
+  readonly #s3: S3Client;
+  readonly #bucket: string;
+  readonly #tick: () => void;
+  #turn: Promise<void> = Promise.resolve();
+  #deeds = 0;
+
+  /** @param tick S3 keeps time in whole seconds: each deed is in a second of its own, before and after which others may write */
+  constructor(s3: S3Client, bucket: string, tick: () => void) {
+    this.#s3 = s3;
+    this.#bucket = bucket;
+    this.#tick = tick;
+  }
+
+  put(key: string, body: Buffer): Promise<void> {
+    return this.#inTurn(() => this.#put(key, body, {}));
+  }
+
+  /** One after the other, so that there is a last one. */
+  do(deed: Deed, key: string): Promise<void> {
+    return this.#inTurn(async () => {
+      const is = this.expected.get(key);
+      const size = is?.body.length ?? 600_000;
+      const other = () => film(size > 1 ? size : 2, `${this.#bucket} ${key} ${this.#deeds}`);
+      if (deed === 'overwrite' || !is) return this.#put(key, other(), {});
+      const at = { Bucket: this.#bucket, Key: key };
+      switch (deed) {
+        case 'carry': {
+          const { Metadata = {} } = await this.#s3.send(new HeadObjectCommand(at));
+          return this.#put(key, other(), Metadata);
+        }
+        case 'again':
+          return this.#put(key, is.body, {});
+        case 'edit': {
+          const { Metadata = {} } = await this.#s3.send(new HeadObjectCommand(at));
+          const more = { edited: String(this.#deeds) };
+          const { VersionId } = await this.#s3.send(
+            new CopyObjectCommand({
+              ...at,
+              ...ABOUT,
+              CopySource: `${this.#bucket}/${key}`,
+              Metadata: { ...Metadata, ...more },
+              MetadataDirective: 'REPLACE',
+            }),
+          );
+          this.versions.add(VersionId ?? '');
+          this.expected.set(key, { ...is, metadata: { ...is.metadata, ...more } });
+          return;
+        }
+        case 'tag': {
+          const { TagSet = [] } = await this.#s3.send(new GetObjectTaggingCommand(at));
+          const tag = { Key: 'tagged', Value: String(this.#deeds) };
+          const Tagging = { TagSet: [...TagSet.filter(({ Key }) => Key !== tag.Key), tag] };
+          await this.#s3.send(new PutObjectTaggingCommand({ ...at, Tagging }));
+          this.expected.set(key, { ...is, tags: { ...is.tags, tagged: tag.Value } });
+          return;
+        }
+        case 'delete':
+          await this.#s3.send(new DeleteObjectCommand(at));
+          this.expected.set(key, undefined);
+          return;
+      }
+    });
+  }
+
+  async #put(key: string, body: Buffer, carried: Record<string, string>): Promise<void> {
+    const metadata = { written: String(this.#deeds), note: 'a b' };
+    const tags = { by: `writer ${this.#deeds}` };
+    const { ETag = '', VersionId } = await this.#s3.send(
+      new PutObjectCommand({
+        Bucket: this.#bucket,
+        Key: key,
+        Body: body,
+        ...ABOUT,
+        Metadata: { ...carried, ...metadata },
+        Tagging: new URLSearchParams(tags).toString(),
+      }),
+    );
+    this.versions.add(VersionId ?? '');
+    this.contents.set(ETag.replaceAll('"', ''), sha1(body));
+    const kept = Object.fromEntries(Object.entries(carried).filter(([name]) => !name.startsWith('vod-')));
+    this.expected.set(key, { body, metadata: { ...kept, ...metadata }, tags });
+  }
+
+  #inTurn(work: () => Promise<void>): Promise<void> {
+    const mine = this.#turn.then(async () => {
+      this.#tick();
+      this.#deeds++;
+      await work();
+      this.#tick();
+    });
+    this.#turn = mine.catch(() => {});
+    return mine;
+  }
+}

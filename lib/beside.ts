@@ -4,7 +4,7 @@ import { InvalidInput, ObjectGone, VideoNotReady } from './errors.ts';
 import type { FileId } from './job.ts';
 import { mediaOf, stemOf } from './media.ts';
 import { decode } from './options.ts';
-import { ask, type Found, find } from './source.ts';
+import { askSmall, type Found, find } from './source.ts';
 import { readTagsOf } from './tagging.ts';
 import { carriedFileId, putAt } from './writeback.ts';
 
@@ -30,8 +30,8 @@ export async function listSiblings(
       Delimiter: '/', // not what lies in a folder `ep1.something/`
       ContinuationToken: token,
     });
-    const page = await ask(`LIST s3://${bucket}/${stem}.*`, signal, () =>
-      s3.send(command, { abortSignal: signal }),
+    const page = await askSmall(`LIST s3://${bucket}/${stem}.*`, signal, (abortSignal) =>
+      s3.send(command, { abortSignal }),
     );
     for (const { Key = '' } of page.Contents ?? []) if (stemOf(Key) === stem) siblings.push(Key);
     token = page.NextContinuationToken;

@@ -246,7 +246,7 @@ export async function ask<T>(what: string, signal: AbortSignal, request: () => P
 }
 
 /**
- * The same for what is answered in a moment, and in good time: a HEAD, tags, an ACL. Repeats included.
+ * The same for what is answered in a moment, and in good time: a HEAD, tags, an ACL, a page of a list. Repeats included.
  * @param request is to give up as soon as its signal aborts
  */
 export async function askSmall<T>(

@@ -50,6 +50,7 @@ export type Fault =
 export const CALLS = {
   s3: [
     'HeadObject',
+    'ListObjectsV2',
     'GetObject',
     'GetObjectAcl',
     'GetObjectTagging',

@@ -131,11 +131,13 @@ const API_NAMES: Readonly<Record<string, string>> = {
   'DELETE uploadId': 'AbortMultipartUpload',
 };
 
-/** What a request is called before it is looked at: the call where it is about an object, else nothing. */
+/** What a request is called before it is looked at: the call where it is about objects, else nothing. */
 export function apiName(request: IncomingMessage): string {
   try {
     const target = readTarget(request.url ?? '');
-    const name = target.key ? API_NAMES[`${request.method} ${subresources({ target })}`] : undefined;
+    const asked = `${request.method} ${subresources({ target })}`;
+    if (!target.key) return target.bucket && asked === 'GET list-type' ? 'ListObjectsV2' : '';
+    const name = API_NAMES[asked];
     if (name === 'PutObject' && isCopy(request)) return 'CopyObject';
     return name === 'UploadPart' && isCopy(request) ? 'UploadPartCopy' : (name ?? '');
   } catch {

@@ -1,9 +1,8 @@
 import { execFile } from 'node:child_process';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { resolve } from 'node:path';
 import { promisify } from 'node:util';
-import { bundle } from '../deploy/bundle.ts';
+import { bundlesIn } from '../deploy/gates.ts';
+import { BUILD } from '../deploy/places.ts';
 import { HANDLER_FLAGS } from './flags.ts';
 
 /** How long the functions' code takes to load: the part of a cold start that is ours. */
@@ -19,29 +18,25 @@ const run = promisify(execFile);
 export async function importTimes(
   say: (text: string) => void,
 ): Promise<{ bundles: ImportTime[]; bareMs: number }> {
-  const dir = await mkdtemp(join(tmpdir(), 's3-vod-bench-import-'));
-  try {
-    const built = (await bundle(dir)).map(({ name, path }) => ({ name, path, times: [] as number[] }));
-    const bare: number[] = [];
-    say(`import  ${IMPORTS} times each`);
-    for (let time = 0; time < IMPORTS; time++) {
-      const began = performance.now();
-      await run(process.execPath, [...HANDLER_FLAGS, '-e', '0']);
-      bare.push(performance.now() - began);
-      for (const { path, times } of built) {
-        const { stdout } = await run(process.execPath, [...HANDLER_FLAGS, '-e', TIMED, path]);
-        times.push(Number(stdout));
-      }
+  await run(process.execPath, ['deploy/main.ts', 'package'], { cwd: resolve(import.meta.dirname, '..') });
+  const built = (await bundlesIn(BUILD)).map(({ name, path }) => ({ name, path, times: [] as number[] }));
+  const bare: number[] = [];
+  say(`import  ${IMPORTS} times each`);
+  for (let time = 0; time < IMPORTS; time++) {
+    const began = performance.now();
+    await run(process.execPath, [...HANDLER_FLAGS, '-e', '0']);
+    bare.push(performance.now() - began);
+    for (const { path, times } of built) {
+      const { stdout } = await run(process.execPath, [...HANDLER_FLAGS, '-e', TIMED, path]);
+      times.push(Number(stdout));
     }
-    const bundles = built.map(({ name, times }) => ({
-      name,
-      ms: median(times),
-      leastMs: Math.min(...times),
-    }));
-    return { bundles, bareMs: median(bare) };
-  } finally {
-    await rm(dir, { recursive: true, force: true });
   }
+  const bundles = built.map(({ name, times }) => ({
+    name,
+    ms: median(times),
+    leastMs: Math.min(...times),
+  }));
+  return { bundles, bareMs: median(bare) };
 }
 
 const TIMED = `

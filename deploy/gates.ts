@@ -1,11 +1,15 @@
+import { readdir, stat } from 'node:fs/promises';
+import { basename, join } from 'node:path';
 import { type Engine, RegoEngine, TemplateFile } from '@aws/cloudformation-validate';
 import validateMachine from 'asl-validator';
 import * as v from 'valibot';
-import type { Bundle } from './bundle.ts';
 import { policyFaults } from './policies.ts';
 import { resourcesOf, type Template } from './template.ts';
 
 /** What a package has to pass before it may be deployed. Each gate answers what is wrong: nothing, when it is open. */
+
+/** A function's code; its source map lies beside it. `bytes`: of the code alone. */
+export type Bundle = Readonly<{ name: string; path: string; bytes: number }>;
 
 export type Package = Readonly<{ templatePath: string; template: Template; bundles: readonly Bundle[] }>;
 
@@ -77,6 +81,17 @@ export function machineFaults(template: Template): string[] {
     const { isValid, errorsText } = validateMachine(JSON.parse(definition));
     return isValid ? faults : [...faults, `${name}: ${errorsText()}`];
   });
+}
+
+/** What is packaged in `dir`, by name. @throws {Error} where there is no such folder */
+export async function bundlesIn(dir: string): Promise<Bundle[]> {
+  const files = (await readdir(dir)).filter((file) => file.endsWith('.js')).sort();
+  return Promise.all(
+    files.map(async (file) => {
+      const path = join(dir, file);
+      return { name: basename(file, '.js'), path, bytes: (await stat(path)).size };
+    }),
+  );
 }
 
 /** Code that Lambda reads and compiles at each cold start: bytes. */

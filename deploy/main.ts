@@ -1,13 +1,14 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { join, resolve } from 'node:path';
-import { bundle, zip } from './bundle.ts';
-import { lookOver } from './gates.ts';
+import { bundlesIn, lookOver } from './gates.ts';
 import { checkParameters } from './options.ts';
+import { BUILD, WORK } from './places.ts';
 import { readTemplate } from './template.ts';
 
-/** `npm run package`, `npm run deploy`, `npm run remove`: osls, with our bundles before it and gates after it. */
+/** `npm run package`, `npm run deploy`, `npm run remove`: osls, with gates after it. */
 
 const USAGE = `npm run package -- [options]    builds the functions and the template, and looks them over; needs no account
 npm run deploy -- [options]     the same, then puts the stack into AWS
@@ -24,14 +25,20 @@ const OUT = join(root, '.serverless');
 const print = (text: string): void => void process.stdout.write(`${text}\n`);
 
 /**
- * Builds the functions into `build/` and the template into `.serverless/`, and holds both to the gates.
- * @throws {Error} of esbuild, of osls, or naming the gates that are shut
+ * Builds the functions' zips and the template into `.serverless/`, and holds both to the gates.
+ * @throws {Error} of osls, or naming the gates that are shut
  */
 async function makePackage(options: readonly string[]): Promise<void> {
-  const bundles = await bundle();
-  await zip(bundles);
+  // What is left of a function that is no more would get into every zip.
+  await rm(WORK, { recursive: true, force: true });
+  await mkdir(WORK);
+  // The project's own package.json says "module", of the code in here too; in a zip there is none.
+  await writeFile(join(WORK, 'package.json'), '{"type":"commonjs"}\n');
+  // The files' modes get into the zips: equal code, equal zip, and one that Lambda's user may read.
+  process.umask(0o022);
   await osls(['package', '--package', OUT, ...options]);
   const templatePath = join(OUT, 'cloudformation-template-update-stack.json');
+  const bundles = await bundlesIn(BUILD);
   const { lines, shut } = lookOver({ templatePath, template: await readTemplate(templatePath), bundles });
   for (const line of lines) print(line);
   for (const { name, bytes } of bundles) print(`    ${name.padEnd(8)} ${(bytes / 1000).toFixed(0)} kB`);

@@ -1,4 +1,7 @@
 import { resolve } from 'node:path';
 
-/** Where `npm run package` puts the functions' code, and `npm start -- --packaged` finds it. */
-export const BUILD = resolve(import.meta.dirname, '../build');
+/** Where serverless-esbuild works, and leaves what it has put into the functions' zips. */
+export const WORK = resolve(import.meta.dirname, '../.esbuild');
+
+/** The functions' code in there, as `npm start -- --packaged` runs it. */
+export const BUILD = resolve(WORK, '.build/handlers');

@@ -4,12 +4,16 @@ import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import * as v from 'valibot';
 import { beforeAll, describe, expect, test } from 'vitest';
+import { bundlesIn } from '../../deploy/gates.ts';
+import { BUILD } from '../../deploy/places.ts';
 import { type Statement, statementsOf } from '../../deploy/policies.ts';
 import { type Resource, readTemplate, type Template } from '../../deploy/template.ts';
 import { uploadSettings } from '../../lib/config.ts';
 import { QUOTA_TABLE } from '../../lib/quota.ts';
+import { loadBundle } from '../../local/packaged.ts';
+import { bytesOf, newFolder, newStack, sha1 } from '../support/stack.ts';
 
-/** What `npm run package` makes, with no account and no network: the stack as CloudFormation gets it. */
+/** What `npm run package` makes, with no account and no network: the stack as CloudFormation gets it, and the code as Lambda does. */
 
 const root = resolve(import.meta.dirname, '../..');
 const read = (path: string): string => readFileSync(join(root, path), 'utf8');
@@ -57,7 +61,7 @@ describe('the functions', () => {
     expect(lambda(name)).toMatchObject({
       Runtime: 'nodejs24.x',
       Architectures: ['arm64'],
-      Handler: `${name.toLowerCase()}.handler`,
+      Handler: `handlers/${name.toLowerCase()}.handler`,
       Role: arnOf(`${name}Role`),
       Code: { S3Key: expect.stringMatching(new RegExp(`/${name.toLowerCase()}\\.zip$`)) },
     });
@@ -294,5 +298,60 @@ describe('each role may do what its code does', () => {
     expect(Object.keys(statementsOf(template)).sort()).toEqual(
       [...FUNCTIONS.map((name) => `${name}Role`), 'StateMachineRole'].sort(),
     );
+  });
+});
+
+/** The names in a zip's central directory. https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT 4.3.12, 4.3.16 */
+function namesIn(zip: Buffer): string[] {
+  const end = zip.lastIndexOf('PK\x05\x06');
+  const names: string[] = [];
+  for (let at = zip.readUInt32LE(end + 16); at < end; ) {
+    const [name, extra, comment] = [28, 30, 32].map((offset) => zip.readUInt16LE(at + offset));
+    names.push(zip.toString('utf8', at + 46, at + 46 + (name ?? 0)));
+    at += 46 + (name ?? 0) + (extra ?? 0) + (comment ?? 0);
+  }
+  return names;
+}
+
+describe('the code: minified, each function for itself', () => {
+  test('a zip holds one function and its map', () => {
+    for (const name of FUNCTIONS.map((title) => title.toLowerCase())) {
+      const names = namesIn(readFileSync(join(root, `.serverless/${name}.zip`)));
+      expect(names).toEqual([`handlers/${name}.js`, `handlers/${name}.js.map`]);
+    }
+  });
+
+  test('what the gates weigh is all the functions', async () => {
+    const weighed = (await bundlesIn(BUILD)).map(({ name }) => name);
+    expect(weighed.sort()).toEqual(FUNCTIONS.map((title) => title.toLowerCase()).sort());
+  });
+
+  test('an object goes through it as through the sources', async () => {
+    const world = await newStack({ bundles: BUILD });
+    const body = bytesOf(3_000_000);
+    await world.put('film.mp4', body);
+    const [first, echo, ...more] = await world.results();
+    expect(first).toMatchObject({
+      outcome: 'uploaded',
+      sha1: sha1(body),
+      sent: { parts: 3, bytes: 3_000_000 },
+    });
+    expect(sha1(await world.stored(first?.fileId))).toBe(sha1(body));
+    expect((await world.head('film.mp4')).Metadata).toMatchObject({ 'vod-file-id': first?.fileId });
+    expect(echo).toMatchObject({ outcome: 'unchanged', fileId: first?.fileId });
+    expect(more).toEqual([]);
+  });
+
+  test('its errors have the names that the state machine matches', async () => {
+    const world = await newStack({ bundles: BUILD });
+    await world.put('empty.mp4', bytesOf(0));
+    await world.idle();
+    expect(world.ended).toMatchObject([{ status: 'FAILED', error: 'UnfitObject' }]);
+  });
+
+  test('where nothing has been packaged yet, it says what to do', async () => {
+    const nowhere = await newFolder();
+    expect(() => loadBundle(nowhere, 'init')).toThrow(/init\.js is not there: npm run package builds it/);
+    await expect(newStack({ bundles: nowhere })).rejects.toThrow('npm run package');
   });
 });

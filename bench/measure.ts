@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { HANDLER_FLAGS, profileFlags } from './flags.ts';
+import { HANDLER_ENVIRONMENT, HANDLER_FLAGS, profileFlags } from './flags.ts';
 import type { Job, Measured } from './jobs.ts';
 
 /** Where the measurements of one run of the bench take place: a folder that goes away, and what was put there. */
@@ -31,8 +31,10 @@ export async function openLab(say: (text: string) => void): Promise<Lab> {
 
   async function measure(job: Job): Promise<Measured> {
     say(describe(job));
+    const runsHandlers = RUNS_HANDLERS.has(job.job);
     const child = fork(new URL('runner.ts', import.meta.url), [dir, JSON.stringify(job)], {
-      execArgv: [...(RUNS_HANDLERS.has(job.job) ? HANDLER_FLAGS : []), ...profileFlags(job.job)],
+      execArgv: [...(runsHandlers ? HANDLER_FLAGS : []), ...profileFlags(job.job)],
+      env: { ...process.env, ...(runsHandlers && HANDLER_ENVIRONMENT) },
       timeout: LONGEST_MS,
     });
     running = child;

@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { setImmediate as turn } from 'node:timers/promises';
 import {
@@ -115,8 +115,17 @@ const inOrder = (value: Record<string, object>): string =>
 export function resources(): Map<string, number> {
   const counts = new Map<string, number>();
   for (const kind of process.getActiveResourcesInfo()) counts.set(kind, (counts.get(kind) ?? 0) + 1);
-  counts.set('open file', readdirSync('/dev/fd').length);
+  counts.set('open file', readdirSync('/dev/fd').filter(isFile).length);
   return counts;
+}
+
+/** Node opens `/dev/null` when it likes, where the standard input is that; and what listed the files is closed by now. */
+function isFile(fd: string): boolean {
+  try {
+    return readlinkSync(`/dev/fd/${fd}`) !== '/dev/null';
+  } catch {
+    return false;
+  }
 }
 
 /** Turns of the event loop in which sockets that were closed come to their end. */

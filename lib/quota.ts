@@ -19,7 +19,11 @@ export type Quota = Readonly<{
    * @throws the signal's reason, as soon as it aborts
    */
   take(action: Action, signal: AbortSignal): Promise<void>;
-  /** After VOD found the quota exceeded (code 4400): everybody pauses this action for about 3 s, but for the few calls they have in hand. @throws as `take` does */
+  /**
+   * After VOD found the quota exceeded (code 4400): everybody pauses this action for five windows, 3 s of parts or 16 s of
+   * another call, but for the few calls they have in hand.
+   * @throws as `take` does
+   */
   slowDown(action: Action): Promise<void>;
   /** Closes kept-alive connections to the table. */
   close(): void;

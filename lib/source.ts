@@ -24,7 +24,7 @@ import { type Pin, Sha1 } from './job.ts';
 import type { Range } from './plan.ts';
 import { reportRetries } from './progress.ts';
 
-/** Objects in S3: what they are, and their bytes. With `rewrite.ts` and `tagging.ts` the only user of the S3 client. */
+/** Objects in S3: what they are, and their bytes. With `beside.ts`, `rewrite.ts`, and `tagging.ts` the only user of the S3 client. */
 
 /** A connection that brings nothing for this long is given up, and the range is read on from its last good byte. */
 const STALL_MS = 10_000;

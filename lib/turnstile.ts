@@ -48,7 +48,10 @@ export type Ledger = Readonly<{
  */
 const LARGEST_LEASE = 25;
 
-/** How long nobody calls after a 4400: 5 windows, about 3 s. A twentieth of the minute's calls are forgotten by then. */
+/**
+ * How long nobody calls after a 4400, in windows: about 3 s for parts, and 16 s for InitUpload and FinishUpload, whose windows are
+ * longer. A twentieth of the minute's parts are forgotten by then, and a quarter of its other calls.
+ */
 const PAUSE_WINDOWS = 5;
 
 /** Written into the ledger for each window that a pause has left, the present one included. No window sees as many calls. */

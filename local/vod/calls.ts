@@ -123,7 +123,8 @@ export class Calls {
     const sha1 = digest('sha1', body.bytes);
     if (sha1 !== fileSha) throw new Refusal('body', `the body: expected SHA-1 ${fileSha}, got ${sha1}`);
 
-    return this.#turns.take(fileSha, async () => {
+    // Awaited here: the body's buffer is somebody else's once this is left.
+    return await this.#turns.take(fileSha, async () => {
       const stored = this.#library.pictureOf(fileSha);
       const picture = stored ?? { fileId: this.#library.newFileId(), fileType };
       if (!stored) {

@@ -52,6 +52,16 @@ describe('SmallFileUpload', () => {
     expect(vod.files()).toHaveLength(2);
   });
 
+  test('many at once, each keeps its own bytes', async () => {
+    const { client, dir, fileId } = await withVideo();
+    const pictures = Array.from({ length: 24 }, () => randomBytes(400_000));
+    const replies = await Promise.all(pictures.map((bytes) => client.cover(bytes, fileId)));
+    for (const [at, bytes] of pictures.entries()) {
+      const stored = await readFile(`${dir}/files/${replies[at]?.fileId}.jpg`);
+      expect(hex('sha1', stored)).toBe(hex('sha1', bytes));
+    }
+  });
+
   test('another picture takes the place of the first', async () => {
     const { client, vod, fileId: videoId } = await withVideo();
     await client.cover(picture, videoId);

@@ -1,5 +1,6 @@
 import { cpus } from 'node:os';
-import { parseArgs } from 'node:util';
+import { reasonOf } from '../lib/errors.ts';
+import { readOptions, UsageError } from '../local/command-line.ts';
 import { PROFILE } from './flags.ts';
 import { openLab } from './measure.ts';
 import { judge, lines } from './report.ts';
@@ -15,17 +16,16 @@ const USAGE = `Measures the chain against the numbers it is to reach.
   --profile DIR  a CPU profile of each measurement
 `;
 
+const OPTIONS = {
+  json: { type: 'boolean', default: false },
+  list: { type: 'boolean', default: false },
+  strict: { type: 'boolean', default: false },
+  profile: { type: 'string' },
+  help: { type: 'boolean', default: false },
+} as const;
+
 async function main(): Promise<number> {
-  const { values, positionals } = parseArgs({
-    allowPositionals: true,
-    options: {
-      json: { type: 'boolean', default: false },
-      list: { type: 'boolean', default: false },
-      strict: { type: 'boolean', default: false },
-      profile: { type: 'string' },
-      help: { type: 'boolean', default: false },
-    },
-  });
+  const { values, positionals } = readOptions('npm run bench', process.argv.slice(2), OPTIONS);
   const print = (text: string): void => void process.stdout.write(`${text}\n`);
   if (values.help) {
     print(USAGE);
@@ -38,7 +38,7 @@ async function main(): Promise<number> {
   }
   const unknown = positionals.filter((name) => SCENARIOS.every((scenario) => scenario.name !== name));
   if (unknown.length > 0) {
-    throw new Error(`no scenario ${unknown}: expected ${SCENARIOS.map(({ name }) => name).join(', ')}`);
+    throw new UsageError(`no scenario ${unknown}: expected ${SCENARIOS.map(({ name }) => name).join(', ')}`);
   }
   if (values.profile) process.env[PROFILE] = values.profile;
   const chosen = SCENARIOS.filter(({ name }) => positionals.length === 0 || positionals.includes(name));
@@ -67,7 +67,9 @@ main().then(
     process.exitCode = code;
   },
   (error: unknown) => {
-    process.stderr.write(`bench: ${error instanceof Error ? error.stack : String(error)}\n`);
+    process.stderr.write(
+      `bench: ${error instanceof Error && !(error instanceof UsageError) ? error.stack : reasonOf(error)}\n`,
+    );
     process.exitCode = 2;
   },
 );

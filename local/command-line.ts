@@ -24,6 +24,19 @@ export function readOptions<const O extends NonNullable<ParseArgsConfig['options
   }
 }
 
+/** The one word that is no option. @throws {UsageError} */
+export function one([first, ...more]: readonly string[], expected: string): string {
+  if (first !== undefined && more.length === 0) return first;
+  throw new UsageError(
+    first === undefined ? `${expected} is missing` : `${more.join(' ')}: expected one ${expected}`,
+  );
+}
+
+/** @throws {UsageError} where there is a word that is no option */
+export function none(positionals: readonly string[]): void {
+  if (positionals.length > 0) throw new UsageError(`${positionals.join(' ')}: expected options alone`);
+}
+
 /** @throws {UsageError} */
 export function whole(option: string, text: string, least: number, most: number): number {
   const value = Number(text);

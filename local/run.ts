@@ -46,7 +46,7 @@ export class Run {
         endpoint,
         vodEndpoint,
         bucket,
-        credentials: LOCAL_S3_CREDENTIALS,
+        credentials: this.#stack.announces ? LOCAL_S3_CREDENTIALS : undefined,
       })) {
         this.#terminal.say(line);
       }

@@ -1,4 +1,4 @@
-import { address, readOptions, UsageError, whole } from '../local/command-line.ts';
+import { address, none, one, readOptions, UsageError, whole } from '../local/command-line.ts';
 import { readTime } from './time.ts';
 
 /** The command lines of the operators' commands, read and checked before anything is asked. */
@@ -185,17 +185,6 @@ export function readBackfill(argv: readonly string[]): Backfill | 'help' {
 }
 
 export const iso = (time: number): string => new Date(time).toISOString();
-
-function one([first, ...more]: readonly string[], expected: string): string {
-  if (first !== undefined && more.length === 0) return first;
-  throw new UsageError(
-    first === undefined ? `${expected} is missing` : `${more.join(' ')}: expected one ${expected}`,
-  );
-}
-
-function none(positionals: readonly string[]): void {
-  if (positionals.length > 0) throw new UsageError(`${positionals.join(' ')}: expected options alone`);
-}
 
 function fromJson(option: string, text: string): unknown {
   try {

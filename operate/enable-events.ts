@@ -1,10 +1,10 @@
-import { parseArgs } from 'node:util';
 import {
   GetBucketNotificationConfigurationCommand,
   PutBucketNotificationConfigurationCommand,
   S3Client,
 } from '@aws-sdk/client-s3';
 import { reasonOf } from '../lib/errors.ts';
+import { one, readOptions, UsageError } from '../local/command-line.ts';
 
 /** `npm run enable-events -- BUCKET`: a bucket that is there already begins to tell EventBridge of its objects. */
 
@@ -58,19 +58,16 @@ const HINTS: Readonly<Record<string, string>> = {
 };
 
 async function main(argv: readonly string[]): Promise<string> {
-  const { values, positionals } = parseArgs({
-    args: [...argv],
-    allowPositionals: true,
-    options: { owner: { type: 'string' }, help: { type: 'boolean', default: false } },
+  const { values, positionals } = readOptions('npm run enable-events', argv, {
+    owner: { type: 'string' },
+    help: { type: 'boolean', default: false },
   });
   if (values.help) return USAGE;
-  const [bucket = '', ...more] = positionals;
-  if (!/^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/.test(bucket) || more.length > 0)
-    throw new Error(
-      `expected one bucket's name, got ${JSON.stringify(positionals.join(' '))}: --help tells more`,
-    );
+  const bucket = one(positionals, 'bucket');
+  if (!/^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/.test(bucket))
+    throw new UsageError(`${bucket}: expected a bucket's name: --help tells more`);
   if (values.owner !== undefined && !/^\d{12}$/.test(values.owner))
-    throw new Error(`--owner ${values.owner}: expected an account's 12 digits`);
+    throw new UsageError(`--owner ${values.owner}: expected an account's 12 digits`);
 
   const { S3_ENDPOINT: endpoint, AWS_REGION: region } = process.env;
   // A bucket elsewhere says where it is.

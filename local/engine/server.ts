@@ -1,5 +1,4 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import { text } from 'node:stream/consumers';
 import { type Listening, listen } from '../listen.ts';
 import { document, type XmlValue } from '../s3/wire/xml.ts';
 import { type Operations, Refusal } from './refusal.ts';
@@ -31,7 +30,7 @@ async function answer(request: IncomingMessage, services: Services): Promise<Rep
   const target = request.headers['x-amz-target'];
   const [, functionName] = INVOCATIONS.exec(request.url ?? '') ?? [];
   try {
-    const body = await text(request);
+    const body = await bodyOf(request);
     if (functionName !== undefined) return await invoked(services, decodeURIComponent(functionName), body);
     if (target === undefined) {
       return describeStacks(services, new URLSearchParams(body), `http://${request.headers.host}`);
@@ -47,6 +46,23 @@ async function answer(request: IncomingMessage, services: Services): Promise<Rep
     const status = error instanceof Refusal ? 400 : 500;
     return { status, headers: { 'x-amzn-errortype': type }, body: JSON.stringify({ __type: type, message }) };
   }
+}
+
+/** Lambda's largest event, and more than any other of these calls takes: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html */
+const MAX_BODY_BYTES = 6 * 1024 * 1024;
+
+async function bodyOf(request: IncomingMessage): Promise<string> {
+  const chunks: Buffer[] = [];
+  let length = 0;
+  // What is left of one that is too long is read and thrown away, so that the caller sees the answer.
+  for await (const chunk of request.iterator({ destroyOnReturn: false })) {
+    length += chunk.length;
+    if (length > MAX_BODY_BYTES) {
+      throw new Refusal('RequestTooLargeException', `expected at most ${MAX_BODY_BYTES} bytes, got more`);
+    }
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString();
 }
 
 async function called({ targets }: Services, target: string, body: string): Promise<string> {

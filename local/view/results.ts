@@ -109,17 +109,28 @@ type Watching = Readonly<{
   endpoint: string;
   vodEndpoint: string;
   bucket: string;
-  credentials: { accessKeyId: string; secretAccessKey: string };
+  /** Of the S3 server inside, if it is that one. */
+  credentials: { accessKeyId: string; secretAccessKey: string } | undefined;
 }>;
 
-/** How to drop a file with any S3 client. */
+/** How to bring a file: by any S3 client, or by name where the bucket is elsewhere and its events do not come here. */
 export const watchingLines = ({ endpoint, vodEndpoint, bucket, credentials }: Watching): string[] => [
-  `S3   ${endpoint}   bucket ${bucket}, access key ${credentials.accessKeyId}, secret key ${credentials.secretAccessKey}`,
-  `VOD  ${vodEndpoint}`,
-  '',
-  'Drop a video with any S3 client (path style):',
-  `  AWS_ACCESS_KEY_ID=${credentials.accessKeyId} AWS_SECRET_ACCESS_KEY=${credentials.secretAccessKey} AWS_REGION=us-east-1 \\`,
-  `    aws --endpoint-url ${endpoint} s3 cp clip.mp4 s3://${bucket}/`,
+  ...(credentials
+    ? [
+        `S3   ${endpoint}   bucket ${bucket}, access key ${credentials.accessKeyId}, secret key ${credentials.secretAccessKey}`,
+        `VOD  ${vodEndpoint}`,
+        '',
+        'Drop a video with any S3 client (path style):',
+        `  AWS_ACCESS_KEY_ID=${credentials.accessKeyId} AWS_SECRET_ACCESS_KEY=${credentials.secretAccessKey} AWS_REGION=us-east-1 \\`,
+        `    aws --endpoint-url ${endpoint} s3 cp clip.mp4 s3://${bucket}/`,
+      ]
+    : [
+        `S3   ${endpoint || 'AWS'}`,
+        `VOD  ${vodEndpoint}`,
+        '',
+        'What is dropped there is not heard of here. Name an object:',
+        `  npm run invoke -- s3://${bucket}/clip.mp4 --local`,
+      ]),
   '',
   'Ctrl-C stops; what is not finished goes on at the next start.',
 ];

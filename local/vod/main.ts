@@ -1,6 +1,5 @@
-import { parseArgs } from 'node:util';
-import * as v from 'valibot';
-import { startVod, type Vod } from './server.ts';
+import { none, readOptions, UsageError, whole } from '../command-line.ts';
+import { startVod, type Vod, type VodOptions } from './server.ts';
 
 const USAGE = `The VOD service on one machine: takes uploads as vod2.qcloud.com does.
 
@@ -19,53 +18,40 @@ const USAGE = `The VOD service on one machine: takes uploads as vod2.qcloud.com 
 /** Nothing is lost when the process ends in the middle of a long FinishUpload, so nobody waits for its end. */
 const LONGEST_GOODBYE_MS = 2_000;
 
-const wholeNumber = (most: number) => {
-  const expected = `a whole number from 0 to ${most}`;
-  return v.pipe(v.string(), v.regex(/^\d{1,9}$/, expected), v.transform(Number), v.maxValue(most, expected));
-};
+const OPTIONS = {
+  port: { type: 'string' },
+  data: { type: 'string' },
+  latency: { type: 'string', default: '0' },
+  'no-quota': { type: 'boolean', default: false },
+  help: { type: 'boolean', default: false },
+} as const;
 
-const Options = v.object({
-  port: wholeNumber(65_535),
-  data: v.pipe(v.string(), v.nonEmpty('a folder')),
-  latency: v.optional(wholeNumber(600_000), '0'),
-  'no-quota': v.optional(v.boolean(), false),
-});
+type Given = Pick<VodOptions, 'port' | 'dir' | 'link' | 'quota'>;
 
-function readOptions(): v.InferOutput<typeof Options> | 'help' {
-  const { values } = parseArgs({
-    options: {
-      port: { type: 'string' },
-      data: { type: 'string' },
-      latency: { type: 'string' },
-      'no-quota': { type: 'boolean' },
-      help: { type: 'boolean' },
-    },
-  });
+function readArguments(argv: readonly string[]): Given | 'help' {
+  const { values, positionals } = readOptions('npm run vod', argv, OPTIONS);
   if (values.help) return 'help';
-  const options = v.safeParse(Options, values);
-  if (options.success) return options.output;
-  const [issue] = options.issues;
-  const wrong = issue.type === 'object' ? 'missing' : `expected ${issue.message}, got ${issue.received}`;
-  throw new Error(`--${v.getDotPath(issue)}: ${wrong} (--help tells more)`);
+  none(positionals);
+  const { port, data, latency, 'no-quota': noQuota } = values;
+  if (!port || !data) throw new UsageError(`--${port ? 'data' : 'port'} is missing`);
+  return {
+    port: whole('--port', port, 0, 65_535),
+    dir: data,
+    link: { latencyMs: whole('--latency', latency, 0, 600_000) },
+    ...(noQuota && { quota: false }),
+  };
 }
 
 async function run(): Promise<void> {
-  const options = readOptions();
-  if (options === 'help') {
+  const given = readArguments(process.argv.slice(2));
+  if (given === 'help') {
     process.stdout.write(USAGE);
     return;
   }
   const { VOD_SECRET_ID: secretId, VOD_SECRET_KEY: secretKey, VOD_HOST: host } = process.env;
   const secrets = { secretId: secretId || 'local-id', secretKey: secretKey || 'local-key' };
   const signedHost = host || 'vod2.qcloud.com';
-  const vod = await startVod({
-    dir: options.data,
-    port: options.port,
-    link: { latencyMs: options.latency },
-    ...(options['no-quota'] && { quota: false }),
-    secrets,
-    signedHost,
-  });
+  const vod = await startVod({ ...given, secrets, signedHost });
   stopOnSignal(vod);
   process.stdout.write(
     [
@@ -73,7 +59,7 @@ async function run(): Promise<void> {
       `sign for     ${signedHost}`,
       `SecretId     ${secrets.secretId}`,
       `SecretKey    ${secretKey ? 'as VOD_SECRET_KEY says' : 'the default; VOD_SECRET_KEY sets another'}`,
-      `files        ${options.data}/files, listed in ${options.data}/index.json`,
+      `files        ${given.dir}/files, listed in ${given.dir}/index.json`,
       '',
     ].join('\n'),
   );

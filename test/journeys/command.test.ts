@@ -1,27 +1,21 @@
-import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { text } from 'node:stream/consumers';
 import { PutObjectCommand, S3Client } from '@aws-sdk/client-s3';
 import { expect, test } from 'vitest';
+import { listen } from '../../local/listen.ts';
 import { startVod } from '../../local/vod/server.ts';
+import { startCommand } from '../support/command.ts';
 import { picture } from '../support/pictures.ts';
 import { bytesOf, newFolder, sha1 } from '../support/stack.ts';
 
 /** `npm start`, as a person and as a program see it. */
 
-const main = new URL('../../local/main.ts', import.meta.url).pathname;
-
-const start = (args: readonly string[], env: Record<string, string> = {}) =>
-  spawn(process.execPath, [main, ...args], {
-    env: { PATH: process.env.PATH, ...env },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
-
-async function run(args: readonly string[], env?: Record<string, string>) {
-  const child = start(args, env);
+async function run(args: readonly string[], env: Record<string, string> = {}) {
+  const child = startCommand(args, { env });
   const [out, err, [code]] = await Promise.all([
     text(child.stdout),
     text(child.stderr),
@@ -129,7 +123,7 @@ test.each([
 });
 
 test('with nothing named it stays up, takes what any S3 client drops, and stops on Ctrl-C', async () => {
-  const child = start(['--json', '--data', await newFolder(), '--s3-port', '0', '--vod-port', '0']);
+  const child = startCommand(['--json', '--data', await newFolder(), '--s3-port', '0', '--vod-port', '0']);
   const said = createInterface(child.stderr)[Symbol.asyncIterator]();
   let endpoint: string | undefined;
   while (!endpoint) endpoint = /^S3 +(http:\S+)/.exec((await said.next()).value ?? '')?.[1];
@@ -149,9 +143,29 @@ test('with nothing named it stays up, takes what any S3 client drops, and stops 
   expect(code).toBe(0);
 });
 
+test('with another S3 and nothing named it tells how to name an object, and no keys', async () => {
+  const elsewhere = await listen(createServer(), 0);
+  const child = startCommand(['--data', await newFolder(), '--vod-port', '0'], {
+    env: {
+      S3_ENDPOINT: elsewhere.endpoint,
+      AWS_ACCESS_KEY_ID: 'theirs',
+      AWS_SECRET_ACCESS_KEY: 'their-secret',
+    },
+  });
+  const said: string[] = [];
+  for await (const line of createInterface(child.stderr)) {
+    said.push(line);
+    if (line.startsWith('Ctrl-C')) child.kill('SIGINT');
+  }
+  expect(said).toContain(`S3   ${elsewhere.endpoint}`);
+  expect(said).toContain('  npm run invoke -- s3://videos/clip.mp4 --local');
+  expect(said.join()).not.toMatch(/secret|access key/);
+  await elsewhere.close();
+});
+
 test('a data folder has one user at a time', async () => {
   const data = await newFolder();
-  const child = start(['--data', data, '--s3-port', '0', '--vod-port', '0']);
+  const child = startCommand(['--data', data, '--s3-port', '0', '--vod-port', '0']);
   const said = createInterface(child.stderr)[Symbol.asyncIterator]();
   while (!(await said.next()).value?.startsWith('S3 '));
   const { code, err } = await run(['--data', data, 'x']);

@@ -37,6 +37,13 @@ test('a body that is no JSON is the sender’s fault', async () => {
     expect(await ask('AWSStepFunctions.StartExecution', body)).toBe('400 SerializationException');
 });
 
+test('a body longer than any call may have is not kept', async () => {
+  const ask = await states();
+  expect(await ask('AWSStepFunctions.StartExecution', ' '.repeat(20_000_000))).toBe(
+    '400 RequestTooLargeException',
+  );
+});
+
 test('an input that is too deep to be written down is none', async () => {
   const ask = await states();
   const input = '['.repeat(20_000) + ']'.repeat(20_000);

@@ -94,9 +94,9 @@ describe('the command', () => {
   const oneLine = (err: string) => expect(err.trim().split('\n')).toHaveLength(1);
 
   test.each([
-    [[], /expected one bucket/],
-    [['one', 'two'], /expected one bucket/],
-    [['s3://videos'], /expected one bucket/],
+    [[], /bucket is missing/],
+    [['one', 'two'], /two: expected one bucket/],
+    [['s3://videos'], /s3:\/\/videos: expected a bucket's name/],
     [['videos', '--owner', 'me'], /12 digits/],
     [['videos', '--wat'], /--wat/],
     [['videos'], /no credentials: set AWS_PROFILE/],

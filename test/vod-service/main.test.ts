@@ -125,10 +125,11 @@ test('--help tells the options', async () => {
 });
 
 test.each([
-  [['--port', '0'], /^vod: --data: missing/],
-  [['--port', 'http', '--data', 'x'], /^vod: --port: expected a whole number from 0 to 65535, got "http"/],
-  [['--port', '0', '--data', 'x', '--latency', 'long'], /^vod: --latency: expected a whole number/],
+  [['--port', '0'], /^vod: --data is missing/],
+  [['--port', 'http', '--data', 'x'], /^vod: --port http: expected a whole number from 0 to 65535/],
+  [['--port', '0', '--data', 'x', '--latency', 'long'], /^vod: --latency long: expected a whole number/],
   [['--port', '0', '--data', 'x', '--quota'], /^vod: Unknown option '--quota'/],
+  [['--port', '0', '--data', 'x', 'y'], /^vod: y: expected options alone/],
   [['--port', '0', '--data', MAIN], /^vod: ENOTDIR/],
 ])('%j is one clear line and exit code 1', async (args, line) => {
   const { code, stdout, stderr } = await outcome(...args);

@@ -10,10 +10,10 @@ import { prefetch } from './prefetch.ts';
 import { report } from './progress.ts';
 
 /**
- * How many reads are in flight: one S3 connection gives about 85 MB/s and answers after some 30 ms, so that reads of 5 MiB
- * come at 57 MB/s on each; ten of them bring more than a processor hashes.
+ * How many reads are in flight: one S3 connection gives about 85 MB/s and answers after some 30 ms, so that reads of 8 MiB
+ * come at 65 MB/s on each; seven of them bring more than a processor hashes.
  */
-const READING = { bytes: READ_BYTES, ahead: 10 };
+const READING = { bytes: READ_BYTES, ahead: 7 };
 
 /** Slower than any link worth planning for, bytes per millisecond: what surely fits the time left at this pace. */
 const SURE_PACE = 40_000;

@@ -2,8 +2,7 @@ import type { SQSBatchResponse } from 'aws-lambda';
 import * as v from 'valibot';
 import { triggerSettings } from '../lib/config.ts';
 import { messagesOf } from '../lib/events.ts';
-import { type Started, startExecution } from '../lib/executions.ts';
-import { statesFor } from '../lib/services.ts';
+import { type Started, startExecution, statesFor } from '../lib/executions.ts';
 import { step } from './step.ts';
 
 /**

@@ -2,7 +2,7 @@ import * as v from 'valibot';
 import { InvalidInput, InvalidSetting, reasonOf, SettingUnavailable } from './errors.ts';
 import type { Options } from './job.ts';
 import { optionsFromEnvironment } from './options.ts';
-import { ParameterFault, readParameter } from './parameters.ts';
+import { isFinal, readParameter } from './parameters.ts';
 import { explain } from './parse.ts';
 import type { QuotaOptions } from './quota.ts';
 import type { VodSettings } from './vod/client.ts';
@@ -62,6 +62,8 @@ const UploadEnvironment = v.object({
     String(WRITE_BACK.maxCopyBytes),
   ),
   QUOTA_TABLE: v.optional(v.pipe(v.string(), v.regex(/^[A-Za-z0-9_.-]{3,255}$/))),
+  AWS_REGION: v.optional(v.string()),
+  AWS_ENDPOINT_URL_DYNAMODB: v.optional(HttpUrl),
   QUOTA_CALLS: v.optional(whole(100, 1_000_000), '100'),
   QUOTA_PARTS: v.optional(whole(100, 1_000_000), '10000'),
   QUOTA_MINUTE_MS: v.optional(whole(100, 60_000), '60000'),
@@ -82,6 +84,8 @@ export function uploadSettings(env: Environment): UploadSettings {
     writeBack: { mode: set.WRITE_BACK, maxCopyBytes: set.COPY_LIMIT_BYTES },
     quota: {
       table: set.QUOTA_TABLE,
+      region: set.AWS_REGION,
+      endpoint: set.AWS_ENDPOINT_URL_DYNAMODB,
       callsPerMinute: set.QUOTA_CALLS,
       partsPerMinute: set.QUOTA_PARTS,
       minuteMs: set.QUOTA_MINUTE_MS,
@@ -141,7 +145,7 @@ async function secret(env: Environment, name: (typeof SECRETS)[number]): Promise
 
 function unreadable(name: string, parameter: string, cause: unknown): InvalidSetting | SettingUnavailable {
   const what = `parameter ${parameter} (setting ${name}_PARAMETER) cannot be read: ${reasonOf(cause)}`;
-  return cause instanceof ParameterFault && cause.isFinal
+  return isFinal(cause)
     ? new InvalidSetting(`${what}: check its name and the function's policy`, { cause })
     : new SettingUnavailable(what, { cause });
 }

@@ -4,14 +4,33 @@ import {
   ExecutionAlreadyExists,
   ExecutionNotRedrivable,
   RedriveExecutionCommand,
-  type SFNClient,
+  SFNClient,
   StartExecutionCommand,
 } from '@aws-sdk/client-sfn';
 import * as v from 'valibot';
+import type { Environment } from './config.ts';
 import { InvalidInput } from './errors.ts';
 import { Request } from './job.ts';
+import { keptAs } from './kept.ts';
 
 /** Executions of the state machine: their names, and one for each state of an object. */
+
+/** Milliseconds to connect, and to an answer. */
+const TIMES = {
+  connectionTimeout: 3_000,
+  requestTimeout: 10_000,
+  socketTimeout: 10_000,
+  throwOnRequestTimeout: true,
+};
+
+const states = keptAs<SFNClient>((client) => client.destroy());
+
+/** Step Functions, where the SDK's own settings say. One client serves all invocations of a function. */
+export const statesFor = (env: Environment): SFNClient =>
+  states.get(env.AWS_ENDPOINT_URL_SFN ?? '', () => new SFNClient({ requestHandler: TIMES }));
+
+/** Closes the kept-alive connections. */
+export const releaseStates = (): void => states.release();
 
 /** https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html: at most 80 characters. */
 const READABLE = 40;

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
-import { DynamoDBClient, UpdateItemCommand, type UpdateItemCommandInput } from '@aws-sdk/client-dynamodb';
 import RateLimiterDynamo from 'rate-limiter-flexible/lib/RateLimiterDynamo.js';
 import RateLimiterMemory from 'rate-limiter-flexible/lib/RateLimiterMemory.js';
+import { type Dynamo, dynamoAt } from './dynamo.ts';
 import { InvalidSetting, QuotaExceeded, reasonOf } from './errors.ts';
 import { type Ledger, Turnstile, WINDOWS, windowsOf } from './turnstile.ts';
 
@@ -32,6 +32,10 @@ export type Quota = Readonly<{
 export type QuotaOptions = Readonly<{
   /** Name of the table. Without it the quota is this object's own. */
   table?: string | undefined;
+  /** Where the table is. */
+  region?: string | undefined;
+  /** In place of the region's own. */
+  endpoint?: string | undefined;
   /** Whose quota it is. Only its hash is written down. */
   account: string;
   /** Of InitUpload, and as many of FinishUpload; 100 unless VOD has granted more. */
@@ -41,7 +45,7 @@ export type QuotaOptions = Readonly<{
   /** A shorter minute, for a service that counts one too. */
   minuteMs?: number;
   longestWaitMs?: number;
-  dynamo?: DynamoDBClient;
+  dynamo?: Dynamo;
 }>;
 
 /** The table, as CloudFormation and `CreateTable` put it. The names are rate-limiter-flexible's. */
@@ -64,10 +68,12 @@ export function createQuota({
   callsPerMinute = 100,
   partsPerMinute = 10_000,
   minuteMs = 60_000,
+  region,
+  endpoint,
   ...options
 }: QuotaOptions): Quota {
   const longestWaitMs = options.longestWaitMs ?? LONGEST_WAIT_MS;
-  const dynamo = table === undefined ? undefined : (options.dynamo ?? new DynamoDBClient(CALM));
+  const dynamo = table === undefined ? undefined : (options.dynamo ?? dynamoAt(region, endpoint));
   const turnstile = (action: Limited, limit: number, windows: number): Turnstile => {
     const ledger = ledgerOf({
       action,
@@ -91,16 +97,10 @@ export function createQuota({
       if (action !== 'SmallFileUpload') await turnstiles[action].slowDown();
     },
     close() {
-      if (!options.dynamo) dynamo?.destroy();
+      dynamo?.close();
     },
   };
 }
-
-/** Milliseconds for one request to the table, and with its repeats. The SDK's own limits are none. */
-const CALM = {
-  requestHandler: { connectionTimeout: 1_000, requestTimeout: 1_000, throwOnRequestTimeout: true },
-};
-const ANSWER_MS = 3_000;
 
 /**
  * A window's count is kept under the window's number modulo this, so a table holds no more than 3,000 small items, whether
@@ -113,12 +113,12 @@ const ANSWER_MS = 3_000;
  */
 const RING = 1_000;
 
-type Place = Readonly<{
+type Counted = Readonly<{
   action: Limited;
   account: string;
   windowMs: number;
   table: string | undefined;
-  dynamo: DynamoDBClient | undefined;
+  dynamo: Dynamo | undefined;
 }>;
 
 /**
@@ -129,7 +129,7 @@ type Place = Readonly<{
  * atomic. The second is tried whatever the first failed of, and an answer that was lost is asked for again: both may
  * count calls twice that are made once. Never the other way around.
  */
-function ledgerOf({ action, account, windowMs, table, dynamo }: Place): Ledger {
+function ledgerOf({ action, account, windowMs, table, dynamo }: Counted): Ledger {
   const duration = (windowMs * RING) / 2 / 1000;
   const keyPrefix = createHash('sha256').update(account).digest('hex').slice(0, 16);
   const options = { keyPrefix, points: 1, duration };
@@ -137,7 +137,7 @@ function ledgerOf({ action, account, windowMs, table, dynamo }: Place): Ledger {
     dynamo && table !== undefined
       ? new RateLimiterDynamo({
           ...options,
-          storeClient: storeOf(dynamo),
+          storeClient: dynamo,
           tableName: table,
           tableCreated: true, // else it would create the table
           ttlSet: true, // else it would ask, and set it
@@ -157,12 +157,6 @@ function ledgerOf({ action, account, windowMs, table, dynamo }: Place): Ledger {
     set: async (window, calls) => void (await told(limiter.set(keyOf(window), calls, duration))),
   };
 }
-
-/** Of the aggregated client that the store expects, what it uses: the other 50 commands stay out of the bundle. */
-const storeOf = (dynamo: DynamoDBClient) => ({
-  updateItem: (input: UpdateItemCommandInput) =>
-    dynamo.send(new UpdateItemCommand(input), { abortSignal: AbortSignal.timeout(ANSWER_MS) }),
-});
 
 /** Answers that stay the same until somebody changes something. */
 const HINTS = new Map([

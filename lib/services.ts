@@ -1,7 +1,7 @@
 import type { S3Client } from '@aws-sdk/client-s3';
-import { SFNClient } from '@aws-sdk/client-sfn';
 import { type Environment, uploadSettings, vodSecrets } from './config.ts';
 import type { Options } from './job.ts';
+import { keptAs } from './kept.ts';
 import { createQuota, type Quota } from './quota.ts';
 import { createS3Client } from './source.ts';
 import { createVod, type Vod } from './vod/client.ts';
@@ -18,7 +18,6 @@ const upload = keptAs<Services & { quota: Quota }>(({ s3, vod, quota }) => {
   vod.close();
   quota.close();
 });
-const states = keptAs<SFNClient>((client) => client.destroy());
 
 /** Both ends of the journey, and the stack's default options. @throws {InvalidSetting} */
 export async function servicesFor(env: Environment): Promise<Services> {
@@ -37,36 +36,5 @@ export async function servicesFor(env: Environment): Promise<Services> {
   });
 }
 
-/** Milliseconds to connect, and to an answer. */
-const TIMES = {
-  connectionTimeout: 3_000,
-  requestTimeout: 10_000,
-  socketTimeout: 10_000,
-  throwOnRequestTimeout: true,
-};
-
-/** Step Functions, where the SDK's own settings say. */
-export const statesFor = (env: Environment): SFNClient =>
-  states.get(env.AWS_ENDPOINT_URL_SFN ?? '', () => new SFNClient({ requestHandler: TIMES }));
-
 /** Closes the kept-alive connections. */
-export function releaseServices(): void {
-  upload.release();
-  states.release();
-}
-
-function keptAs<T>(close: (value: T) => void) {
-  let kept: { key: string; value: T } | undefined;
-  const release = (): void => {
-    if (kept) close(kept.value);
-    kept = undefined;
-  };
-  const get = (key: string, make: () => T): T => {
-    if (kept?.key !== key) {
-      release();
-      kept = { key, value: make() };
-    }
-    return kept.value;
-  };
-  return { get, release };
-}
+export const releaseServices = (): void => upload.release();

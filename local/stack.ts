@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import type { S3Client } from '@aws-sdk/client-s3';
 import * as v from 'valibot';
 import { type Environment, uploadSettings, vodSecrets } from '../lib/config.ts';
+import { releaseStates } from '../lib/executions.ts';
 import { releaseServices } from '../lib/services.ts';
 import { createS3Client } from '../lib/source.ts';
 import { Archive } from './archive.ts';
@@ -103,7 +104,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     const { stateMachineArn: STATE_MACHINE_ARN } = Executions;
     closers.push(setEnvironment({ AWS_ENDPOINT_URL_SFN: engine.endpoint, STATE_MACHINE_ARN }));
     const s3 = spare(createS3Client({ endpoint: env.S3_ENDPOINT }));
-    closers.push(() => s3.destroy(), releaseServices, stopWork(lambda, executions, queue));
+    closers.push(() => s3.destroy(), releaseServices, releaseStates, stopWork(lambda, executions, queue));
     const at = { endpoint: env.S3_ENDPOINT, isLocal: isLocal.s3 };
     closers.push(tellWhere(data, { engine: engine.endpoint, region: env.AWS_REGION, s3: at }));
     return {

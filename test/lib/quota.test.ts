@@ -1,18 +1,9 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { once } from 'node:events';
-import type { Server } from 'node:http';
+import type { IncomingMessage, Server } from 'node:http';
 import { createRequire } from 'node:module';
 import type { AddressInfo } from 'node:net';
-import {
-  ConditionalCheckFailedException,
-  CreateTableCommand,
-  DynamoDBClient,
-  ProvisionedThroughputExceededException,
-  ScanCommand,
-  UpdateItemCommand,
-  type UpdateItemCommandInput,
-} from '@aws-sdk/client-dynamodb';
-import { mockClient } from 'aws-sdk-client-mock';
+import { CreateTableCommand, DynamoDBClient, ScanCommand } from '@aws-sdk/client-dynamodb';
 import fc from 'fast-check';
 import {
   afterAll,
@@ -25,6 +16,8 @@ import {
   test,
   vi,
 } from 'vitest';
+import { Refusal } from '../../lib/aws.ts';
+import type { Dynamo, UpdateItem } from '../../lib/dynamo.ts';
 import { QuotaExceeded } from '../../lib/errors.ts';
 import { type Action, createQuota, QUOTA_TABLE, type Quota, type QuotaOptions } from '../../lib/quota.ts';
 import { windowsOf } from '../../lib/turnstile.ts';
@@ -236,10 +229,12 @@ describe('in memory', () => {
   });
 });
 
+const refusal = (type: string, message: string): Refusal =>
+  new Refusal(type, message, { httpStatusCode: 400, requestId: undefined });
+const unconditional = refusal('ConditionalCheckFailedException', 'The conditional request failed');
+
 /** Processes that share a table: what DynamoDB does with an update, with 3 to 9 ms on the way, by the clock of the test. */
 describe('with a table and many processes', () => {
-  const dynamo = mockClient(DynamoDBClient);
-  const client = () => new DynamoDBClient({ region: 'eu-central-1' });
   const items = new Map<string, { points: number; expire: number }>();
   let writes = 0;
 
@@ -247,25 +242,23 @@ describe('with a table and many processes', () => {
     vi.useFakeTimers({ now: 1_700_000_000_000 });
     items.clear();
     writes = 0;
-    dynamo.reset();
-    dynamo.on(UpdateItemCommand).callsFake(async (input: UpdateItemCommandInput) => {
+  });
+  afterEach(() => void vi.useRealTimers());
+
+  const dynamo: Dynamo = {
+    async updateItem(input) {
       await passing(1 + Math.random() * 4);
       const answer = update(input);
       await passing(1 + Math.random() * 4);
-      if (!answer)
-        throw new ConditionalCheckFailedException({
-          message: 'The conditional request failed',
-          $metadata: {},
-        });
+      if (!answer) throw unconditional;
       return answer;
-    });
-  });
-  afterEach(() => void vi.useRealTimers());
-  afterAll(() => dynamo.restore());
+    },
+    close() {},
+  };
 
-  function update({ Key, ConditionExpression, ExpressionAttributeValues = {} }: UpdateItemCommandInput) {
+  function update({ Key, ConditionExpression, ExpressionAttributeValues }: UpdateItem) {
     writes++;
-    const key = Key?.key?.S ?? '';
+    const key = Key.key.S;
     const value = (name: string): number => Number(ExpressionAttributeValues[name]?.N);
     const old = items.get(key);
     if (ConditionExpression === undefined)
@@ -281,7 +274,7 @@ describe('with a table and many processes', () => {
     return { Attributes: { key: { S: key }, points: { N: `${points}` }, expire: { N: `${expire}` } } };
   }
 
-  const aProcess = (): Quota => createQuota({ table: 'quota', account: 'AKIDexample', dynamo: client() });
+  const aProcess = (): Quota => createQuota({ table: 'quota', account: 'AKIDexample', dynamo });
   const processes = (count: number): Quota[] => Array.from({ length: count }, aProcess);
 
   test.each([
@@ -332,12 +325,13 @@ describe('with a table and many processes', () => {
   );
 
   test('a table so slow that each lease is over when it comes lets nobody go, and keeps nobody', async () => {
-    dynamo.on(UpdateItemCommand).callsFake(async (input: UpdateItemCommandInput) => {
+    const updateItem: Dynamo['updateItem'] = async (input) => {
       const answer = update(input);
       await passing(1_500);
-      return answer;
-    });
-    const wait = failureOf(aProcess().take('UploadPart', never));
+      return answer ?? Promise.reject(unconditional);
+    };
+    const quota = createQuota({ table: 'quota', account: 'AKIDexample', dynamo: { ...dynamo, updateItem } });
+    const wait = failureOf(quota.take('UploadPart', never));
     await vi.advanceTimersByTimeAsync(7_000);
     expect(await wait).toMatchObject({ name: 'QuotaExceeded' });
   });
@@ -401,18 +395,10 @@ describe('with a table and many processes', () => {
 });
 
 describe('when the table cannot be asked', () => {
-  const dynamo = mockClient(DynamoDBClient);
-  const aProcess = (): Quota => {
-    const client = new DynamoDBClient({ region: 'eu-central-1' });
-    return createQuota({ table: 'quota-dev', account: 'AKIDexample', dynamo: client });
-  };
-  beforeEach(() => void dynamo.reset());
-  afterAll(() => dynamo.restore());
+  const aProcess = (updateItem: Dynamo['updateItem']): Quota =>
+    createQuota({ table: 'quota-dev', account: 'AKIDexample', dynamo: { updateItem, close() {} } });
 
-  const throttled = new ProvisionedThroughputExceededException({
-    message: 'Rate exceeded',
-    $metadata: {},
-  });
+  const throttled = refusal('ProvisionedThroughputExceededException', 'Rate exceeded');
 
   test.each<[string, Error, RegExp]>([
     [
@@ -425,14 +411,9 @@ describe('when the table cannot be asked', () => {
       Object.assign(new Error('connect ECONNREFUSED'), { code: 'ECONNREFUSED' }),
       /ECONNREFUSED/,
     ],
-    [
-      'undone by another',
-      new ConditionalCheckFailedException({ message: 'The conditional request failed', $metadata: {} }),
-      /request failed/,
-    ],
+    ['undone by another', unconditional, /request failed/],
   ])('%s: no call is made, and the state machine tries again', async (_, fault, message) => {
-    dynamo.on(UpdateItemCommand).rejects(fault);
-    const quota = aProcess();
+    const quota = aProcess(() => Promise.reject(fault));
     const failures = await Promise.all(
       Array.from({ length: 20 }, () => failureOf(quota.take('UploadPart', never))),
     );
@@ -451,8 +432,8 @@ describe('when the table cannot be asked', () => {
     'UnrecognizedClientException',
     'ResourceNotFoundException',
   ])('%s: somebody has to set it right', async (name) => {
-    dynamo.on(UpdateItemCommand).rejects(Object.assign(new Error('no'), { name }));
-    expect(await failureOf(aProcess().take('InitUpload', never))).toMatchObject({
+    const quota = aProcess(() => Promise.reject(refusal(name, 'no')));
+    expect(await failureOf(quota.take('InitUpload', never))).toMatchObject({
       name: 'InvalidSetting',
       message: expect.stringMatching(/^InitUpload: quota table quota-dev .*QUOTA_TABLE/),
     });
@@ -461,28 +442,16 @@ describe('when the table cannot be asked', () => {
   test('an answer that does not come holds nobody whose time is over', async () => {
     const asked = Promise.withResolvers<void>();
     const answer = Promise.withResolvers<never>();
-    dynamo.on(UpdateItemCommand).callsFake(() => {
+    const quota = aProcess(() => {
       asked.resolve();
       return answer.promise;
     });
     const controller = new AbortController();
-    const wait = failureOf(aProcess().take('InitUpload', controller.signal));
+    const wait = failureOf(quota.take('InitUpload', controller.signal));
     await asked.promise;
     controller.abort(new Error('the time is over'));
     expect(await wait).toMatchObject({ message: 'the time is over' });
     answer.reject(throttled);
-  });
-
-  test('nothing but updates is ever sent: the table is neither made nor described', async () => {
-    dynamo.on(UpdateItemCommand).resolves({
-      Attributes: { key: { S: 'k' }, points: { N: '1' }, expire: { N: '2000000000' } },
-    });
-    const quota = aProcess();
-    await quota.take('UploadPart', never);
-    await quota.slowDown('FinishUpload');
-    const inputs = dynamo.calls().map(({ args: [command] }) => command);
-    expect(inputs.length).toBe(6);
-    for (const command of inputs) expect(command).toBeInstanceOf(UpdateItemCommand);
   });
 });
 
@@ -491,23 +460,28 @@ describe('with dynalite', () => {
   // The package has no types.
   const dynalite: (options: { createTableMs: number }) => Server = createRequire(import.meta.url)('dynalite');
   const server = dynalite({ createTableMs: 0 });
-  const clients: DynamoDBClient[] = [];
+  const asked = new Set<unknown>();
+  server.on('request', ({ headers }: IncomingMessage) => asked.add(headers['x-amz-target']));
+  const quotas: Quota[] = [];
 
-  const client = (): DynamoDBClient => {
-    const { port } = server.address() as AddressInfo;
-    const made = new DynamoDBClient({
-      endpoint: `http://127.0.0.1:${port}`,
-      region: 'eu-central-1',
-      credentials: { accessKeyId: 'AKIAEXAMPLE', secretAccessKey: 'secret' },
-    });
-    clients.push(made);
-    return made;
+  const place = () => ({
+    region: 'eu-central-1',
+    endpoint: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+  });
+  const make = (options: Omit<QuotaOptions, 'region' | 'endpoint'>): Quota => {
+    const quota = createQuota({ ...options, ...place() });
+    quotas.push(quota);
+    return quota;
   };
+  const client = (): DynamoDBClient => new DynamoDBClient(place());
   const { TimeToLiveSpecification, ...asCreated } = QUOTA_TABLE;
 
   beforeAll(async () => {
+    vi.stubEnv('AWS_ACCESS_KEY_ID', 'AKIAEXAMPLE');
+    vi.stubEnv('AWS_SECRET_ACCESS_KEY', 'secret');
     await once(server.listen(0, '127.0.0.1'), 'listening');
-    await client().send(
+    const sdk = client();
+    await sdk.send(
       new CreateTableCommand({
         TableName: 'quota',
         BillingMode: asCreated.BillingMode,
@@ -515,7 +489,7 @@ describe('with dynalite', () => {
         KeySchema: [...asCreated.KeySchema],
       }),
     );
-    await client().send(
+    await sdk.send(
       new CreateTableCommand({
         TableName: 'another',
         BillingMode: 'PAY_PER_REQUEST',
@@ -523,9 +497,12 @@ describe('with dynalite', () => {
         KeySchema: [{ AttributeName: 'id', KeyType: 'HASH' }],
       }),
     );
+    sdk.destroy();
+    asked.clear();
   });
   afterAll(async () => {
-    for (const each of clients) each.destroy();
+    for (const quota of quotas) quota.close();
+    vi.unstubAllEnvs();
     await new Promise((resolve) => server.close(resolve));
   });
 
@@ -533,7 +510,7 @@ describe('with dynalite', () => {
   /** Two processes of an account of its own. */
   const two = (options: Partial<QuotaOptions> = {}): [Quota, Quota] => {
     const account = `AKID${++accounts}`;
-    const one = () => createQuota({ table: 'quota', account, dynamo: client(), ...options });
+    const one = () => make({ table: 'quota', account, ...options });
     return [one(), one()];
   };
 
@@ -579,10 +556,14 @@ describe('with dynalite', () => {
 
   test('accounts are apart, and not to be read in the table; its items are not kept for ever', async () => {
     const quotas = ['AKIDone', 'AKIDtwo'].map((account) =>
-      createQuota({ table: 'quota', account, dynamo: client(), longestWaitMs: 0 }),
+      make({ table: 'quota', account, longestWaitMs: 0 }),
     );
     for (const quota of quotas) await quota.take('InitUpload', never);
-    const { Items = [] } = await client().send(new ScanCommand({ TableName: 'quota' }));
+    expect([...asked]).toEqual(['DynamoDB_20120810.UpdateItem']); // the table is neither made nor described
+    const sdk = client();
+    const { Items = [] } = await sdk.send(new ScanCommand({ TableName: 'quota' }));
+    sdk.destroy();
+    asked.clear();
     expect(Items.length).toBeGreaterThanOrEqual(2);
     for (const item of Items) {
       const { key, expire, ...others } = item;
@@ -601,7 +582,7 @@ describe('with dynalite', () => {
       /^InitUpload: quota table another is not made for this: the setting QUOTA_TABLE names another/,
     ],
   ])('a table that is %s is an error that names it and the setting', async (table, message) => {
-    const quota = createQuota({ table, account: 'AKIDexample', dynamo: client() });
+    const quota = make({ table, account: 'AKIDexample' });
     for (const call of [() => quota.take('InitUpload', never), () => quota.slowDown('InitUpload')]) {
       expect(await failureOf(call())).toMatchObject({
         name: 'InvalidSetting',

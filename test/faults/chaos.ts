@@ -5,6 +5,9 @@ import type { Writers } from './writers.ts';
 
 /** Makes happen what a plan says, when it says. */
 
+/** Pictures come when the first request of a call does. */
+export type Arrival = Readonly<{ when: string; put: () => Promise<void> }>;
+
 /** Limit of an invocation that gets little time, milliseconds of the hurried clock. */
 const SHORT_LIMIT_MS = 6_000;
 
@@ -18,9 +21,18 @@ export class Chaos {
   readonly #writers: Writers;
   readonly #events: Events;
   readonly #keys: readonly string[];
+  readonly #arrivals: readonly Arrival[];
   readonly #nth = counter();
 
-  constructor(plan: Plan, stack: Stack, writers: Writers, events: Events, keys: readonly string[]) {
+  constructor(
+    plan: Plan,
+    stack: Stack,
+    writers: Writers,
+    events: Events,
+    keys: readonly string[],
+    arrivals: readonly Arrival[],
+  ) {
+    this.#arrivals = arrivals;
     this.#plan = plan;
     this.#stack = stack;
     this.#writers = writers;
@@ -32,6 +44,7 @@ export class Chaos {
   readonly faults = async (occasion: Occasion): Promise<Fault | undefined> => {
     const nth = this.#nth(occasion);
     if (occasion.call === 'UploadPart') this.parts++;
+    if (nth === 0) for (const { when, put } of this.#arrivals) if (when === occasion.call) await put();
     const here = this.#plan.incidents.filter(
       ({ service, call }) => service === occasion.service && call === occasion.call,
     );

@@ -1,20 +1,35 @@
 /** As they are outside of this world. */
 export const REAL = { setTimeout: globalThis.setTimeout };
 
+let ahead = 0;
+
+/** The clock that everybody here reads goes forward, and nobody has waited. */
+export function passTime(ms: number): void {
+  ahead += ms;
+}
+
 /**
  * Makes the waits of this process shorter: timers keep their order, sockets their real time. What a request may take at
- * most (`AbortSignal.timeout`) is cut more, to what a busy machine still needs. Jitter is none.
+ * most (`AbortSignal.timeout`) is cut more, to what a busy machine still needs. Jitter is none. `passTime` moves the clock.
  * @returns what sets it back
  */
 export function hurryAll(): () => void {
-  const { setTimeout: later, Math: math } = globalThis;
+  const { setTimeout: later, Math: math, Date: date } = globalThis;
   const { timeout } = AbortSignal;
   const { random } = math;
   const quick = (...[run, ms, ...args]: Parameters<typeof later>) => later(run, (ms ?? 0) / TIMES, ...args);
   globalThis.setTimeout = Object.assign(quick, later);
   AbortSignal.timeout = (ms) => timeout.call(AbortSignal, Math.max(LEAST_MS, ms / REQUEST_TIMES));
   math.random = () => 0;
+  const now = (): number => date.now() + ahead;
+  // Not a class of its own: what Node makes are dates too.
+  globalThis.Date = new Proxy(date, {
+    construct: (of, args) => Reflect.construct(of, args.length > 0 ? args : [now()]),
+    get: (of, name) => (name === 'now' ? now : Reflect.get(of, name)),
+  });
   return () => {
+    globalThis.Date = date;
+    ahead = 0;
     globalThis.setTimeout = later;
     AbortSignal.timeout = timeout;
     math.random = random;

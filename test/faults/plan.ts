@@ -7,6 +7,14 @@ import { CALLS, type Fault, faultsOf, type Occasion, type Service } from '../../
 export type ObjectPlan = Readonly<{ size: number; sameAsFirst: boolean; resumed: boolean }>;
 
 /**
+ * `of`: the video (by number) whose name it has, or, where it is `named`, which its `vod-cover-of` names. `when`: before the videos,
+ * with them, after all else, or when the first request of a call comes.
+ */
+export type PicturePlan = Readonly<{ of: number; named: boolean; sameAsFirst: boolean; when: When }>;
+const WHILE = ['InitUpload', 'UploadPart', 'FinishUpload', 'CopyObject', 'ListObjectsV2'] as const;
+export type When = 'before' | 'with' | 'after' | (typeof WHILE)[number];
+
+/**
  * What other writers do. `overwrite`: other bytes. `carry`: other bytes, and the metadata that was there, ours too. `again`: the
  * same bytes with other metadata. `edit`: metadata only. `tag`: a tag more. `delete`.
  */
@@ -30,6 +38,7 @@ export type Delivery = 'once' | 'twice' | 'late';
 
 export type Plan = Readonly<{
   objects: readonly ObjectPlan[];
+  pictures: readonly PicturePlan[];
   versioned: boolean;
   writeBack: 'metadata' | 'tags';
   /** The services' clock is three hours ahead of the chain's. */
@@ -47,6 +56,12 @@ const size = weighted(
 );
 const rarely = weighted([4, fc.constant(false)], [1, fc.constant(true)]);
 const object: fc.Arbitrary<ObjectPlan> = fc.record({ size, sameAsFirst: rarely, resumed: rarely });
+const picture: fc.Arbitrary<PicturePlan> = fc.record({
+  of: fc.nat(1),
+  named: rarely,
+  sameAsFirst: rarely,
+  when: fc.constantFrom<When>('before', 'with', 'after', ...WHILE),
+});
 
 const s3 = (calls: readonly string[]) => calls.map((call) => ({ service: 's3' as const, call }));
 const vod = (calls: readonly string[]) => calls.map((call) => ({ service: 'vod' as const, call }));
@@ -55,6 +70,7 @@ const vod = (calls: readonly string[]) => calls.map((call) => ({ service: 'vod' 
 const call = weighted<Occasion>(
   [4, fc.constantFrom(...vod(['InitUpload', 'UploadPart', 'FinishUpload']))],
   [4, fc.constantFrom(...s3(['HeadObject', 'GetObject', 'CopyObject', 'GetObjectAcl']))],
+  [2, fc.constantFrom(...vod(['SmallFileUpload']), ...s3(['ListObjectsV2']))],
   [1, fc.constantFrom(...s3(CALLS.s3))],
 );
 const nth = weighted([5, fc.constant(0)], [3, fc.constant(1)], [2, fc.integer({ min: 2, max: 6 })]);
@@ -68,7 +84,7 @@ const times = weighted(
 
 const incident: fc.Arbitrary<Incident> = fc.tuple(call, nth).chain(([occasion, at]) => {
   const faults = fc.record({ fault: fc.constantFrom(...faultsOf(occasion)), times });
-  const deeds = fc.record({ deed: fc.constantFrom(...DEEDS), object: fc.nat(2) });
+  const deeds = fc.record({ deed: fc.constantFrom(...DEEDS), object: fc.nat(3) });
   const moment = { ...occasion, nth: at };
   return weighted<Incident>(
     [5, faults.map((what) => ({ ...moment, kind: 'fault', ...what }))],
@@ -82,6 +98,7 @@ export const plans: fc.Arbitrary<Plan> = fc.record({
     [3, fc.array(object, { minLength: 1, maxLength: 1 })],
     [1, fc.array(object, { minLength: 2, maxLength: 3 })],
   ),
+  pictures: fc.array(picture, { maxLength: 2 }),
   versioned: fc.boolean(),
   writeBack: weighted<Plan['writeBack']>([4, fc.constant('metadata')], [1, fc.constant('tags')]),
   clockOff: weighted([40, fc.constant(false)], [1, fc.constant(true)]),
@@ -89,24 +106,29 @@ export const plans: fc.Arbitrary<Plan> = fc.record({
   deliveries: fc.array(fc.constantFrom<Delivery>('once', 'once', 'twice', 'late'), { maxLength: 4 }),
 });
 
-/** Each fault of each call of the chain by itself, on objects of one copy and, where it takes that, of a copy in parts. */
-export const everyFault: readonly Plan[] = Object.entries({
-  s3: CALLS.s3,
-  vod: CALLS.vod.slice(0, 3),
-}).flatMap(([service, calls]) =>
-  calls.flatMap((name) => {
-    const occasion: Occasion = { service: service === 's3' ? 's3' : 'vod', call: name };
-    const isOfLarge = /Multipart|Copy$/.test(name);
-    return faultsOf(occasion).map((fault) => ({
-      objects: [{ size: isOfLarge ? 5 * KIB * KIB + 1 : 600 * KIB, sameAsFirst: false, resumed: true }],
-      versioned: false,
-      writeBack: /Tagging/.test(name) ? ('tags' as const) : ('metadata' as const),
-      clockOff: false,
-      incidents: [{ ...occasion, nth: 0, kind: 'fault' as const, fault, times: 1 }],
-      deliveries: [],
-    }));
-  }),
-);
+/**
+ * Each fault of each call of the chain by itself, on objects of one copy and, where it takes that, of a copy in parts; that of a
+ * picture both when the video looks for it and when it looks for the video.
+ */
+export const everyFault: readonly Plan[] = [...s3(CALLS.s3), ...vod(CALLS.vod)].flatMap((occasion) => {
+  const { call: name } = occasion;
+  const isOfLarge = /Multipart|Copy$/.test(name);
+  const whens: readonly When[] = name === 'SmallFileUpload' ? ['before', 'after'] : [];
+  const pictures = whens.map((when): PicturePlan[] => [{ of: 0, named: false, sameAsFirst: false, when }]);
+  return faultsOf(occasion).flatMap((fault) =>
+    (pictures.length > 0 ? pictures : [[]]).map(
+      (beside): Plan => ({
+        objects: [{ size: isOfLarge ? 5 * KIB * KIB + 1 : 600 * KIB, sameAsFirst: false, resumed: true }],
+        pictures: beside,
+        versioned: false,
+        writeBack: /Tagging/.test(name) ? 'tags' : 'metadata',
+        clockOff: false,
+        incidents: [{ ...occasion, nth: 0, kind: 'fault', fault, times: 1 }],
+        deliveries: [],
+      }),
+    ),
+  );
+});
 
 function weighted<T>(...choices: [weight: number, arbitrary: fc.Arbitrary<T>][]): fc.Arbitrary<T> {
   return fc.oneof(...choices.map(([weight, arbitrary]) => ({ weight, arbitrary })));

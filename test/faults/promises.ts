@@ -10,21 +10,45 @@ import {
   type S3Client,
 } from '@aws-sdk/client-s3';
 import * as v from 'valibot';
-import { ABOUT, type Expected, sha1, type Writers } from './writers.ts';
+import { coversOf, type Pairing } from './covers.ts';
+import { about, type Expected, sha1, type Writers } from './writers.ts';
 
 /** What must be true of objects and files, whatever happened. */
 
-const OURS = new Set(['vod-file-id', 'vod-url', 'vod-sha1', 'vod-etag', 'vod-checksum', 'vod-uploaded-at']);
+const OURS = new Set([
+  ...['vod-file-id', 'vod-url', 'vod-sha1', 'vod-etag', 'vod-checksum', 'vod-uploaded-at'],
+  ...['vod-put-at', 'vod-covered', 'vod-cover-of'], // of a picture
+]);
 
-/** `lost`: something of the object is not as its last writer left it. `id`: it does not carry the id of its bytes (yet). */
-export type Lack = Readonly<{ key: string; what: 'lost' | 'id'; why: string }>;
+/**
+ * `lost`: something of the object is not as its last writer left it, or it has the cover of another. `id`, `cover`: it does not
+ * carry the id of its bytes (yet), or does not have its picture as its cover. `keys`: the objects that this may be due to.
+ */
+export type Lack = Readonly<{ keys: readonly string[]; what: 'lost' | 'id' | 'cover'; why: string }>;
 
-const Index = v.array(v.object({ fileId: v.string(), fileType: v.string(), sha1: v.string() }));
+const Id = { fileId: v.string() };
+const Listed = v.object({
+  ...Id,
+  fileType: v.string(),
+  sha1: v.string(),
+  coverOf: v.optional(v.string()),
+  cover: v.optional(v.object(Id)),
+});
+const Index = v.array(Listed);
 
 /** What cannot be kept of others' when they write it at the same moment as the chain. */
-export type Races = Readonly<{ metadata: boolean; tags: boolean }>;
+export type Races = Readonly<{ metadata: boolean; tags: boolean; times: boolean }>;
 
-export function promisesOn(s3: S3Client, bucket: string, data: string, writers: Writers, races: Races) {
+export function promisesOn(
+  s3: S3Client,
+  bucket: string,
+  data: string,
+  writers: Writers,
+  pairings: readonly Pairing[],
+  races: Races,
+) {
+  const pictures = new Set(pairings.map(({ picture }) => picture));
+  const lacksOfCovers = coversOf(pairings, writers, races.times);
   /** SHA-1 of the file that VOD keeps under an id: of its bytes on disk. */
   const hashes = new Map<string, string>();
   const files = () => v.parse(Index, JSON.parse(readFileSync(join(data, 'vod', 'index.json'), 'utf8')));
@@ -37,9 +61,14 @@ export function promisesOn(s3: S3Client, bucket: string, data: string, writers: 
     return known;
   };
 
-  async function lackOf(key: string, expected: Expected | undefined): Promise<Lack | undefined> {
+  /** @param carried gets to know which fileId the object carries */
+  async function lackOf(
+    key: string,
+    expected: Expected | undefined,
+    carried: Map<string, string>,
+  ): Promise<Lack | undefined> {
     const at = { Bucket: bucket, Key: key };
-    const lost = (why: string): Lack => ({ key, what: 'lost', why });
+    const lost = (why: string): Lack => ({ keys: [key], what: 'lost', why });
     const reply = await s3.send(new GetObjectCommand(at)).catch((error: unknown) => {
       if (error instanceof NoSuchKey) return undefined;
       throw error;
@@ -52,27 +81,31 @@ export function promisesOn(s3: S3Client, bucket: string, data: string, writers: 
     const { TagSet = [] } = await s3.send(new GetObjectTaggingCommand(at));
     const tags = Object.fromEntries(TagSet.map(({ Key = '', Value = '' }) => [Key, Value]));
     const found = {
-      metadata: races.metadata ? expected.metadata : withoutOurs(Metadata),
-      tags: races.tags ? expected.tags : withoutOurs(tags),
-      about: pick(reply, ABOUT),
+      metadata: races.metadata ? expected.metadata : withoutOurs(Metadata, expected.metadata),
+      tags: races.tags ? expected.tags : withoutOurs(tags, expected.tags),
+      about: pick(reply, about(key)),
     };
-    const wanted = { metadata: expected.metadata, tags: expected.tags, about: ABOUT };
+    const wanted = { metadata: expected.metadata, tags: expected.tags, about: about(key) };
     if (inOrder(found) !== inOrder(wanted)) return lost(`expected ${inOrder(wanted)}, got ${inOrder(found)}`);
     const fileId = Metadata['vod-file-id'] ?? tags['vod-file-id'];
-    if (!fileId) return { key, what: 'id', why: 'it carries no fileId' };
+    if (fileId) carried.set(key, fileId);
+    if (pictures.has(key)) return undefined; // one that is nobody's cover carries none
+    if (!fileId) return { keys: [key], what: 'id', why: 'it carries no fileId' };
     const stored = storedAs(fileId);
     if (stored === sha1(body)) return undefined;
-    return {
-      key,
-      what: 'id',
-      why: `it carries ${fileId}, which is ${stored ?? 'nothing'}, and is ${sha1(body)}`,
-    };
+    const why = `it carries ${fileId}, which is ${stored ?? 'nothing'}, and is ${sha1(body)}`;
+    return { keys: [key], what: 'id', why };
   }
 
   return {
     async lacks(): Promise<Lack[]> {
-      const all = await Promise.all([...writers.expected].map(([key, expected]) => lackOf(key, expected)));
-      return all.filter((lack) => lack !== undefined);
+      const carried = new Map<string, string>();
+      const all = await Promise.all(
+        [...writers.expected].map(([key, expected]) => lackOf(key, expected, carried)),
+      );
+      const videos = files().filter(({ coverOf }) => coverOf === undefined);
+      const shown = videos.map(({ cover, ...file }) => ({ ...file, cover: cover && storedAs(cover.fileId) }));
+      return [...all.filter((lack) => lack !== undefined), ...lacksOfCovers(shown, carried)];
     },
 
     /** How many there are; and those that the chain made and that carry the id of other bytes. */
@@ -102,8 +135,11 @@ export function promisesOn(s3: S3Client, bucket: string, data: string, writers: 
   };
 }
 
-const withoutOurs = (entries: Readonly<Record<string, string>>): Record<string, string> =>
-  Object.fromEntries(Object.entries(entries).filter(([name]) => !OURS.has(name)));
+type Entries = Readonly<Record<string, string>>;
+
+/** `expected`: a user's own `vod-cover-of` is not ours. */
+const withoutOurs = (entries: Entries, expected: Entries): Entries =>
+  Object.fromEntries(Object.entries(entries).filter(([name]) => name in expected || !OURS.has(name)));
 
 const pick = (from: object, like: object): object =>
   Object.fromEntries(Object.entries(from).filter(([name]) => name in like));

@@ -9,16 +9,17 @@ import {
   type S3Client,
 } from '@aws-sdk/client-s3';
 import * as v from 'valibot';
-import { Request } from '../../lib/job.ts';
+import { Request, Result } from '../../lib/job.ts';
 import type { Execution } from '../../local/engine/executions.ts';
 import type { Faults } from '../../local/faults.ts';
 import { type Stack, startStack } from '../../local/stack.ts';
 import { Client, HALF_MIB, SECRETS } from '../vod-service/client.ts';
-import { Chaos, Events } from './chaos.ts';
-import { REAL } from './hurry.ts';
+import { type Arrival, Chaos, Events } from './chaos.ts';
+import type { Pairing } from './covers.ts';
+import { passTime, REAL } from './hurry.ts';
 import type { Plan } from './plan.ts';
 import { leftOver, promisesOn, type Races, resources } from './promises.ts';
-import { film, sha1, Writers } from './writers.ts';
+import { film, poster, sha1, Writers } from './writers.ts';
 
 /**
  * The real chain in a world where things go wrong as a plan says. One stack serves many plans, each in a bucket of its own;
@@ -104,22 +105,38 @@ async function live(
   process.env.WRITE_BACK = plan.writeBack;
   switches.ahead = 0;
   await makeBucket(s3, bucket, plan.versioned);
-  const keys = plan.objects.map((_, n) => `film-${n}.mp4`);
+  const videos = plan.objects.map((_, n) => `film-${n}.mp4`);
+  const pairings = pairingsOf(plan);
+  const keys = [...videos, ...pairings.map(({ picture }) => picture)];
   const films = plan.objects.map(({ size, sameAsFirst }, n) => {
     const like = sameAsFirst ? 0 : n;
     return film(plan.objects[like]?.size ?? size, `${bucket} ${like}`);
   });
-  const writers = new Writers(s3, bucket, () => {
-    switches.ahead += SECOND;
-  });
-  const promises = promisesOn(s3, bucket, data, writers, racesOf(plan));
+  const words = new Map(
+    pairings.map(({ picture, video, named }) => [picture, named ? video : undefined] as const),
+  );
+  const writers = new Writers(s3, bucket, words, () => passTime(SECOND));
+  const promises = promisesOn(s3, bucket, data, writers, pairings, racesOf(plan));
   const events = new Events(plan, stack);
-  const chaos = new Chaos(plan, stack, writers, events, keys);
+  const arrivals = plan.pictures.map(({ sameAsFirst, when }, n): Arrival => {
+    let done: Promise<void> | undefined;
+    const body = poster(`${bucket} poster ${sameAsFirst ? 0 : n}`);
+    const put = () => {
+      done ??= writers.put(pairings[n]?.picture ?? '', body);
+      return done;
+    };
+    return { when, put };
+  });
+  const arrive = (...whens: string[]) =>
+    Promise.all(
+      arrivals.map(({ when, put }) => (whens.length === 0 || whens.includes(when) ? put() : undefined)),
+    );
+  const chaos = new Chaos(plan, stack, writers, events, keys, arrivals);
   const watch = watchWork(stack);
   const broken: string[] = [];
   const lacks = async (when: string, isTold: (key: string) => boolean): Promise<void> => {
-    for (const { key, what, why } of await promises.lacks()) {
-      if (what === 'lost' || !isTold(key)) broken.push(`${key}, ${when}: ${why}`);
+    for (const { keys: of, what, why } of await promises.lacks()) {
+      if (what === 'lost' || !of.some(isTold)) broken.push(`${of.join(', ')}, ${when}: ${why}`);
     }
   };
   let versions = 0;
@@ -128,7 +145,10 @@ async function live(
     await beginEarlier(stack, plan, films);
     switches.faults = chaos.faults;
     if (plan.clockOff) switches.ahead += CLOCK_OFF;
-    await Promise.all(keys.map((key, n) => writers.put(key, films[n] ?? Buffer.of())));
+    await arrive('before');
+    await Promise.all([...videos.map((key, n) => writers.put(key, films[n] ?? Buffer.of())), arrive('with')]);
+    await inTime(events.settle(), 'the run under faults');
+    await arrive();
     await inTime(events.settle(), 'the run under faults');
 
     switches.faults = undefined;
@@ -137,16 +157,32 @@ async function live(
     await s3.send(new HeadBucketCommand({ Bucket: bucket })).catch(() => {}); // a client learns the time from a reply
     failed = watch.failed();
     broken.push(...failed.flatMap(withoutReason));
-    const named = new Set(failed.map(({ input }) => v.parse(Request, input).key));
+    for (const end of failed)
+      if (videos.includes(keyOf(end)) && isOfPicture(end)) broken.push(`for its picture failed ${told(end)}`);
+    // A person asks again for videos that tell of an error of their cover, and for pictures that name a video that is another now.
+    const uncovered = watch.ended().flatMap(withErrorOfCover);
+    const renamed = pairings.filter(
+      ({ video, named }) => named && (writers.history.get(video) ?? []).length > 1,
+    );
+    const asked = new Set([...uncovered, ...renamed.map(({ picture }) => picture)]);
+    const named = new Set([...failed.map(keyOf), ...asked]);
     // Of a trigger that was killed too often: there a person finds the event, and sends it again.
     const dead = queue.deadLetters().flatMap(({ body }) => (body.includes(bucket) ? [body] : []));
     await lacks('and nothing failed', (key) => named.has(key) || dead.some((body) => body.includes(key)));
 
     for (const execution of failed) executions.redrive(execution);
     for (const body of dead) queue.send(JSON.parse(body));
+    for (const key of asked) queue.send({ bucket, key });
     await inTime(events.settle(), 'the run after the faults');
-    broken.push(...watch.failed().map((end) => `redriven, it fails: ${told(end)}`));
-    if (failed.length + dead.length > 0) await lacks('after all', () => false);
+    const early = watch.failed().filter(({ error }) => error === 'VideoNotReady');
+    for (const execution of early) executions.redrive(execution);
+    await inTime(events.settle(), 'the run of pictures whose videos are ready now');
+    const pointless = (end: Execution): boolean =>
+      end.error === 'VideoNotReady' && !writers.expected.get(words.get(keyOf(end)) ?? '');
+    broken.push(
+      ...watch.failed().flatMap((end) => (pointless(end) ? [] : [`redriven, it fails: ${told(end)}`])),
+    );
+    if (failed.length + dead.length + asked.size > 0) await lacks('after all', () => false);
     const made = await promises.versions();
     versions = made.count;
     broken.push(...made.wrong, ...promises.doubledFiles());
@@ -169,14 +205,27 @@ async function live(
 
 /**
  * What others and the chain may write at the same moment without either knowing, since S3 has no condition on it: tags, where the
- * chain itself writes tags; and tags and metadata at the very end of a copy in parts, which is held to the ETag alone.
+ * chain itself writes tags; and tags and metadata at the very end of a copy in parts, which is held to the ETag alone. And the
+ * times at which two pictures were put, when clocks differ.
  */
-function racesOf({ writeBack, objects, incidents }: Plan): Races {
+function racesOf({ writeBack, objects, incidents, clockOff }: Plan): Races {
   const deeds = incidents.flatMap((incident) => (incident.kind === 'deed' ? [incident] : []));
   const isCopiedInParts = writeBack === 'metadata' && objects.some(({ size }) => size > MAX_COPY_BYTES);
   const atTheEnd = isCopiedInParts && deeds.some(({ call }) => call === 'CompleteMultipartUpload');
-  return { metadata: atTheEnd, tags: atTheEnd || (writeBack === 'tags' && deeds.length > 0) };
+  return {
+    metadata: atTheEnd,
+    tags: atTheEnd || (writeBack === 'tags' && deeds.length > 0),
+    times: clockOff,
+  };
 }
+
+/** A picture of a video's name has a suffix that no other has. */
+const pairingsOf = ({ objects, pictures }: Plan): Pairing[] =>
+  pictures.map(({ of, named }, n) => {
+    const name = `film-${of % objects.length}`;
+    const suffix = n === 0 ? 'jpg' : 'jpeg';
+    return { picture: `${named ? `poster-${n}` : name}.${suffix}`, video: `${name}.mp4`, named };
+  });
 
 async function makeBucket(s3: S3Client, bucket: string, versioned: boolean): Promise<void> {
   await s3.send(new CreateBucketCommand({ Bucket: bucket }));
@@ -231,6 +280,17 @@ function watchWork({ executions }: Stack) {
 
 /** Errors that tell a person nothing. */
 const SAYS_NOTHING = new Set(['States.Runtime', 'Error', 'TypeError', 'RangeError', 'AbortError']);
+
+const keyOf = ({ input }: Execution): string => v.parse(Request, input).key;
+
+const isOfPicture = ({ cause = '' }: Execution): boolean => /SmallFileUpload|LIST|\.jpe?g/.test(cause);
+
+/** The video's key, where its result says that its cover went wrong. */
+function withErrorOfCover({ output }: Execution): string[] {
+  const result = v.safeParse(Result, output);
+  const cover = result.success ? result.output.cover : undefined;
+  return result.success && cover && 'Error' in cover ? [result.output.key] : [];
+}
 
 const withoutReason = (end: Execution): string[] =>
   !end.error || !end.cause || SAYS_NOTHING.has(end.error) ? [`failed without a reason: ${told(end)}`] : [];

@@ -19,13 +19,16 @@ export type Expected = Readonly<{
   tags: Readonly<Record<string, string>>;
 }>;
 
+const isPicture = (key: string): boolean => !key.endsWith('.mp4');
+
 /** Headers of every object. */
-export const ABOUT = {
-  ContentType: 'video/mp4',
-  CacheControl: 'max-age=60',
-  ContentLanguage: 'de',
-  StorageClass: 'STANDARD_IA',
-} as const;
+export const about = (key: string) =>
+  ({
+    ContentType: isPicture(key) ? 'image/jpeg' : 'video/mp4',
+    CacheControl: 'max-age=60',
+    ContentLanguage: 'de',
+    StorageClass: 'STANDARD_IA',
+  }) as const;
 
 const LARGEST = 6 * 1024 * 1024;
 const pool = createHash('shake256', { outputLength: LARGEST }).update('the bytes of all films').digest();
@@ -37,6 +40,10 @@ export function film(size: number, content: string): Buffer {
   return bytes;
 }
 
+/** What passes for a JPEG by its first bytes. */
+export const poster = (content: string): Buffer =>
+  Buffer.concat([Buffer.from('ffd8ffe0', 'hex'), film(3000, content)]);
+
 export const sha1 = (bytes: Uint8Array): string => createHash('sha1').update(bytes).digest('hex');
 
 export class Writers {
@@ -44,18 +51,35 @@ export class Writers {
   readonly expected = new Map<string, Expected | undefined>();
   /** SHA-1 by ETag, of all that was ever put. */
   readonly contents = new Map<string, string>();
+  /** The SHA-1s that were ever put under a key, the last one last. */
+  readonly history = new Map<string, string[]>();
+  /** Keys in the order in which they were put, the last one last. */
+  readonly order: string[] = [];
+  /** Keys that were edited or deleted. */
+  readonly touched = new Set<string>();
   /** Versions that a writer made: what their metadata says is not the chain's doing. */
   readonly versions = new Set<string>();
   readonly #s3: S3Client;
   readonly #bucket: string;
+  readonly #words: ReadonlyMap<string, string | undefined>;
   readonly #tick: () => void;
   #turn: Promise<void> = Promise.resolve();
   #deeds = 0;
 
-  /** @param tick S3 keeps time in whole seconds: each deed is in a second of its own, before and after which others may write */
-  constructor(s3: S3Client, bucket: string, tick: () => void) {
+  /**
+   * @param words by picture: the `vod-cover-of` that it is always put with, if one. Where there are pictures all is put with a
+   *   checksum, as S3 itself adds one: without it nobody can say of a copy in parts that it is the video it was
+   * @param tick S3 keeps time in whole seconds: each deed is in a second of its own, before and after which others may write
+   */
+  constructor(
+    s3: S3Client,
+    bucket: string,
+    words: ReadonlyMap<string, string | undefined>,
+    tick: () => void,
+  ) {
     this.#s3 = s3;
     this.#bucket = bucket;
+    this.#words = words;
     this.#tick = tick;
   }
 
@@ -68,9 +92,11 @@ export class Writers {
     return this.#inTurn(async () => {
       const is = this.expected.get(key);
       const size = is?.body.length ?? 600_000;
-      const other = () => film(size > 1 ? size : 2, `${this.#bucket} ${key} ${this.#deeds}`);
+      const content = `${this.#bucket} ${key} ${this.#deeds}`;
+      const other = () => (isPicture(key) ? poster(content) : film(size > 1 ? size : 2, content));
       if (deed === 'overwrite' || !is) return this.#put(key, other(), {});
       const at = { Bucket: this.#bucket, Key: key };
+      if (deed === 'edit' || deed === 'delete') this.touched.add(key);
       switch (deed) {
         case 'carry': {
           const { Metadata = {} } = await this.#s3.send(new HeadObjectCommand(at));
@@ -84,7 +110,7 @@ export class Writers {
           const { VersionId } = await this.#s3.send(
             new CopyObjectCommand({
               ...at,
-              ...ABOUT,
+              ...about(key),
               CopySource: `${this.#bucket}/${key}`,
               Metadata: { ...Metadata, ...more },
               MetadataDirective: 'REPLACE',
@@ -111,20 +137,29 @@ export class Writers {
   }
 
   async #put(key: string, body: Buffer, carried: Record<string, string>): Promise<void> {
-    const metadata = { written: String(this.#deeds), note: 'a b' };
+    const word = this.#words.get(key);
+    const metadata = {
+      written: String(this.#deeds),
+      note: 'a b',
+      ...(word !== undefined && { 'vod-cover-of': word }),
+    };
     const tags = { by: `writer ${this.#deeds}` };
     const { ETag = '', VersionId } = await this.#s3.send(
       new PutObjectCommand({
         Bucket: this.#bucket,
         Key: key,
         Body: body,
-        ...ABOUT,
+        ...about(key),
+        ...(this.#words.size > 0 && { ChecksumAlgorithm: 'CRC32' }),
         Metadata: { ...carried, ...metadata },
         Tagging: new URLSearchParams(tags).toString(),
       }),
     );
     this.versions.add(VersionId ?? '');
-    this.contents.set(ETag.replaceAll('"', ''), sha1(body));
+    const is = sha1(body);
+    this.contents.set(ETag.replaceAll('"', ''), is);
+    this.history.set(key, [...(this.history.get(key) ?? []), is]);
+    this.order.push(key);
     const kept = Object.fromEntries(Object.entries(carried).filter(([name]) => !name.startsWith('vod-')));
     this.expected.set(key, { body, metadata: { ...kept, ...metadata }, tags });
   }

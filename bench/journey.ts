@@ -70,7 +70,7 @@ export async function runThrough(journey: Journey): Promise<Course> {
           Finish: invoked((input) => finish(parse(FinishJob, (input as { job: unknown }).job, 'finish'))),
         },
       },
-      context: { Execution: { Name: 'x'.repeat(80), RedriveCount: 0 } },
+      context: { Execution: { Name: 'x'.repeat(80), RedriveCount: 0 }, State: { RetryCount: 0 } },
     },
   );
 

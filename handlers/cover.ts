@@ -14,8 +14,9 @@ export const handler = step(
   },
   async (input, { deadline }) => {
     const services = await servicesFor(process.env);
+    const isRepeat = input.retries + input.redrives > 0;
     return 'video' in input
-      ? coverVideo(input.video, services, deadline)
-      : coverWith(input.picture, services, deadline);
+      ? coverVideo(input.video, services, deadline, isRepeat)
+      : coverWith(input.picture, services, deadline, isRepeat);
   },
 );

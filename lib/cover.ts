@@ -16,7 +16,8 @@ import { fileAsWritten, writeBack } from './writeback.ts';
  * Whichever comes first, the two find each other: a video carries its fileId before it looks for pictures, a picture lies
  * there before it looks for fileIds, and S3 is strongly consistent, so the later one sees the earlier. Both at once send the
  * same picture twice, which is harmless. Whoever has sent a picture looks again, and when it is no longer the newest sends
- * the one that is: so the last picture to reach VOD is the newest one, however slow an older one was on its way.
+ * the one that is: so the last picture to reach VOD is the newest one, however slow an older one was on its way. An earlier
+ * try of the same step may have ended between the two: a repeat sends the newest again, whatever is on record.
  */
 
 /** How often objects that change or vanish between two requests are looked at again. */
@@ -45,23 +46,19 @@ type Look = (again: boolean) => Promise<Plan | Ending>;
 
 /**
  * A video's picture becomes its cover, if there is one.
+ * @param isRepeat an earlier try of this step did not come to its end
  * @throws what is wrong with the picture, and what S3 and VOD may throw: none of it is an error of the video
  */
 export async function coverVideo(
   video: CoveredVideo,
   services: Services,
   { signal }: Deadline,
+  isRepeat = false,
 ): Promise<VideoCover> {
-  const look: Look = async () => {
-    const siblings = await listSiblings(services.s3, video, signal);
-    const newest = await newestPicture(services.s3, siblings, video.bucket, signal);
-    if (!newest) return { outcome: 'waiting', why: 'there is no picture of this name' };
-    const others = siblings.filter((key) => key !== video.key);
-    const ids = [video.fileId, ...(await fileIdsAmong(services.s3, others, video, signal))];
-    return planFor(newest, ids, services, signal);
-  };
   try {
-    const end = await settle(look, services, signal);
+    const end = await settle(lookBeside(video, services, signal, video.fileId), services, signal, {
+      isRepeat,
+    });
     if ('outcome' in end) return { outcome: 'none' };
     const { found, file, sent, why } = end;
     const outcome = sent.parts > 0 ? 'uploaded' : 'unchanged';
@@ -74,18 +71,31 @@ export async function coverVideo(
 /**
  * A picture becomes the cover of the videos of its name and of the one that its metadata names; or, sent by hand, of the
  * file that the request names.
+ * @param isRepeat an earlier try of this step did not come to its end
  * @throws {UnfitObject} {VideoNotReady} {InvalidInput} and what S3 and VOD may throw
  */
-export async function coverWith(job: PictureJob, services: Services, { signal }: Deadline): Promise<Result> {
+export async function coverWith(
+  job: PictureJob,
+  services: Services,
+  { signal }: Deadline,
+  isRepeat = false,
+): Promise<Result> {
   const { pin, request } = job;
+  const fileName = request.options?.fileName;
   const look = request.fileId
     ? lookByHand(pin, request.fileId, services, signal)
     : lookFrom(pin, services, signal, request.force);
   try {
-    const end = await settle(look, services, signal, request.options?.fileName);
+    // Ours may be the newest no more: what took its place is sent first, and ours then as on any other day.
+    const first =
+      isRepeat && !request.fileId
+        ? await settle(lookBeside(pin, services, signal), services, signal, { isRepeat, fileName })
+        : undefined;
+    const end = await settle(look, services, signal, { fileName });
     if ('outcome' in end) return done(job, end.outcome, { why: end.why });
     if (end.astray !== undefined) throw end.astray;
-    const { found, file, sent, coverOf, why } = end;
+    const { found, file, coverOf, why } = end;
+    const sent = first && 'sent' in first ? both(first.sent, end.sent) : end.sent;
     const ended = { ...job, pin: found.pin, sent };
     if (!request.fileId && !isSame(found.pin, pin)) return done(ended, 'superseded', { why: SUPERSEDED });
     const outcome = sent.parts > 0 ? 'uploaded' : 'unchanged';
@@ -94,6 +104,24 @@ export async function coverWith(job: PictureJob, services: Services, { signal }:
     return endedBy(error, job);
   }
 }
+
+/** The newest picture of a name, for all videos of that name. `own`: a video's, whatever its object says. */
+const lookBeside =
+  (
+    at: Readonly<{ bucket: string; key: string }>,
+    services: Services,
+    signal: AbortSignal,
+    own?: FileId,
+  ): Look =>
+  async () => {
+    const siblings = await listSiblings(services.s3, at, signal);
+    const newest = await newestPicture(services.s3, siblings, at.bucket, signal);
+    if (!newest) return { outcome: 'waiting', why: 'there is no picture of this name' };
+    const others = own ? siblings.filter((key) => key !== at.key) : siblings;
+    const ids = await fileIdsAmong(services.s3, others, at, signal);
+    const plan = await planFor(newest, own ? [own, ...ids] : ids, services, signal);
+    return plan.coverOf.length > 0 ? plan : { outcome: 'waiting', why: 'there is no video of this name' };
+  };
 
 const lookByHand =
   (pin: Pin, fileId: FileId, { s3 }: Services, signal: AbortSignal): Look =>
@@ -131,7 +159,7 @@ async function settle(
   look: Look,
   services: Services,
   signal: AbortSignal,
-  fileName?: string,
+  { fileName, isRepeat = false }: { fileName?: string | undefined; isRepeat?: boolean },
 ): Promise<Settled | Ending> {
   let last: Shipment | undefined;
   const sent = { parts: 0, bytes: 0 };
@@ -145,7 +173,8 @@ async function settle(
         return { ...plan, file: last.file, sent, why };
       }
       // What an older picture's late arrival has overwritten stands on record all the same.
-      const due = last || plan.insisted ? plan.coverOf : without(plan.coverOf, plan.record?.covered);
+      const due =
+        last || isRepeat || plan.insisted ? plan.coverOf : without(plan.coverOf, plan.record?.covered);
       if (due.length === 0 && plan.record) return { ...plan, file: plan.record.file, sent };
       last = await send(plan.found, due, services, signal, fileName);
       sent.parts += last.coverOf.length;
@@ -233,6 +262,8 @@ async function recordOf(found: Found, s3: Services['s3'], signal: AbortSignal): 
   const [first] = records;
   return first && { file: first.file, covered: records.flatMap(({ covered }) => covered) };
 }
+
+const both = (a: Sent, b: Sent): Sent => ({ parts: a.parts + b.parts, bytes: a.bytes + b.bytes });
 
 const isSame = (a: Pin, b: Pin): boolean => a.key === b.key && a.etag === b.etag;
 

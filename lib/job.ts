@@ -205,10 +205,13 @@ export type PictureJob = v.InferOutput<typeof PictureJob>;
 export const CoveredVideo = v.object({ bucket: Text, key: Text, fileId: FileId });
 export type CoveredVideo = v.InferOutput<typeof CoveredVideo>;
 
+/** How often Step Functions has repeated this state, and how often the execution was redriven. */
+const repeats = { retries: Count, redrives: Count };
+
 /** The input of Cover: a picture that looks for its videos, or a video that looks for its picture. */
 export const CoverInput = v.union([
-  v.object({ picture: PictureJob }),
-  v.object({ execution, video: CoveredVideo }),
+  v.object({ ...repeats, picture: PictureJob }),
+  v.object({ ...repeats, execution, video: CoveredVideo }),
 ]);
 export type CoverInput = v.InferOutput<typeof CoverInput>;
 

@@ -44,14 +44,23 @@ export function createMachine(lambda: Lambda, handlers: Handlers): Machine {
 
   return {
     async run(input, { arn, name, redriveCount, startDate }) {
+      // The engine knows no `$$.State`. An execution enters one of the two states that ask for it, once.
+      const state = { RetryCount: 0 };
+      const cover = async (event: unknown) => {
+        try {
+          return await task('cover')(event);
+        } finally {
+          state.RetryCount++;
+        }
+      };
       const { result, abort, eventLogs } = machine.run(asJson(input), {
         overrides: {
           taskResourceLocalHandlers: {
             Init: task('init'),
             Part: task('part'),
             Finish: task('finish'),
-            Cover: task('cover'),
-            VideoCover: task('cover'),
+            Cover: cover,
+            VideoCover: cover,
           },
           retryIntervalOverrides: Object.fromEntries(
             ['Init', 'Part', 'Finish', 'Cover', 'VideoCover'].map((state) => [
@@ -61,6 +70,7 @@ export function createMachine(lambda: Lambda, handlers: Handlers): Machine {
           ),
         },
         context: {
+          State: state,
           Execution: {
             Id: arn,
             Name: name,

@@ -242,3 +242,39 @@ test('mode tags: neither is rewritten, and both know each other', async () => {
   await world.idle();
   expect(await shown(world)).toEqual({ [sha1(film)]: sha1(next) });
 });
+
+test.each(['jpg', 'mp4'])(
+  'killed while a newer picture overtakes the one that a %s sent: the newer one stays',
+  async (sender) => {
+    const newer = picture('jpg', 40_000);
+    let sends = 0;
+    let isToDie = false;
+    const world: World = await newStack({
+      faults: async ({ call }) => {
+        if (call === 'SmallFileUpload' && sends++ === 0) {
+          const { promise: isShown, resolve } = Promise.withResolvers<void>();
+          world.executions.on('ended', ({ output }) => {
+            if (Object(output).outcome === 'uploaded' && Object(output).key.endsWith('jpg')) resolve();
+          });
+          await world.put('ep1.jpg', newer);
+          await isShown;
+          isToDie = true; // before the next look
+        } else if (isToDie && call === 'ListObjectsV2') {
+          isToDie = false;
+          world.lambda.kill();
+        }
+        return undefined;
+      },
+    });
+    const film = bytesOf(1000);
+    const [first, second] =
+      sender === 'jpg' ? (['ep1.mp4', 'ep1.jpg'] as const) : (['ep1.jpg', 'ep1.mp4'] as const);
+    const bytes = { 'ep1.mp4': film, 'ep1.jpg': picture('jpg', 40_000) };
+    await world.put(first, bytes[first]);
+    await world.idle();
+    await world.put(second, bytes[second]);
+    await world.idle();
+    expect(isToDie).toBe(false);
+    expect(await shown(world)).toEqual({ [sha1(film)]: sha1(newer) });
+  },
+);

@@ -382,6 +382,69 @@ describe('of several pictures', () => {
   });
 });
 
+describe('killed between a send, that a newer picture overtook, and the next look: the repeat sends the newer one', () => {
+  /** What lies there is replaced, and that one brought, while the older is on its way; nobody hears of its arrival. */
+  const overtaken = (key: string, bytes: Buffer) =>
+    services({
+      sendCover: async (of, signal) => {
+        nextSecond();
+        await store.put(BUCKET, key, bytes);
+        expect(await arrives(key)).toMatchObject({ outcome: 'uploaded' });
+        await services().vod.sendCover(of, signal);
+        throw new VodUnavailable('killed');
+      },
+    });
+
+  test.each([
+    ['a picture, overwritten', 'jpg', 'superseded'],
+    ['a picture, by one of another kind', 'png', 'skipped'],
+  ] as const)('%s', async (_, suffix, outcome) => {
+    const id = await film();
+    await store.put(BUCKET, `${show}.jpg`, picture());
+    const { pin } = await store.find(BUCKET, `${show}.jpg`);
+    const job = { request: { bucket: BUCKET, key: pin.key }, round: 0, sent: { parts: 0, bytes: 0 }, pin };
+    const newer = picture(suffix);
+    const killed = coverWith(job, overtaken(`${show}.${suffix}`, newer), plenty());
+    expect(await failureOf(killed)).toMatchObject({ message: 'killed' });
+    expect(coverOf(id)).not.toBe(sha1(newer));
+    expect(await coverWith(job, services(), plenty(), true)).toMatchObject({ outcome });
+    expect(coverOf(id)).toBe(sha1(newer));
+  });
+
+  test('a video', async () => {
+    const id = await film();
+    await store.put(BUCKET, `${show}.jpg`, picture());
+    const newer = picture();
+    const video = { bucket: BUCKET, key: `${show}.mp4`, fileId: fileId(id) };
+    const killed = coverVideo(video, overtaken(`${show}.jpg`, newer), plenty());
+    expect(await failureOf(killed)).toMatchObject({ message: 'killed' });
+    expect(coverOf(id)).not.toBe(sha1(newer));
+    expect(await coverVideo(video, services(), plenty(), true)).toMatchObject({ outcome: 'uploaded' });
+    expect(coverOf(id)).toBe(sha1(newer));
+  });
+
+  test('a picture that is still the newest: sent once more, and uploaded', async () => {
+    const id = await film();
+    await store.put(BUCKET, `${show}.jpg`, picture());
+    const { pin } = await store.find(BUCKET, `${show}.jpg`);
+    const job = { request: { bucket: BUCKET, key: pin.key }, round: 0, sent: { parts: 0, bytes: 0 }, pin };
+    const { sent, services } = counting();
+    expect(await coverWith(job, services, plenty(), true)).toMatchObject({
+      outcome: 'uploaded',
+      coverOf: [id],
+      sent: { parts: 1 },
+    });
+    expect(sent).toEqual([id]);
+  });
+
+  test('a picture beside no video: nothing to send again', async () => {
+    await store.put(BUCKET, `${show}.jpg`, picture());
+    const { pin } = await store.find(BUCKET, `${show}.jpg`);
+    const job = { request: { bucket: BUCKET, key: pin.key }, round: 0, sent: { parts: 0, bytes: 0 }, pin };
+    expect(await coverWith(job, services(), plenty(), true)).toMatchObject({ outcome: 'waiting' });
+  });
+});
+
 describe('vod-cover-of, where the names do not match', () => {
   const put = (value: string, bytes = picture()) =>
     store.put(BUCKET, `${show} poster.jpg`, bytes, { Metadata: { 'vod-cover-of': value } });

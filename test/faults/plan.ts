@@ -98,7 +98,11 @@ export const plans: fc.Arbitrary<Plan> = fc.record({
     [3, fc.array(object, { minLength: 1, maxLength: 1 })],
     [1, fc.array(object, { minLength: 2, maxLength: 3 })],
   ),
-  pictures: fc.array(picture, { maxLength: 2 }),
+  pictures: weighted<readonly PicturePlan[]>(
+    [3, fc.constant<PicturePlan[]>([])],
+    [2, fc.array(picture, { minLength: 1, maxLength: 1 })],
+    [1, fc.array(picture, { minLength: 2, maxLength: 2 })],
+  ),
   versioned: fc.boolean(),
   writeBack: weighted<Plan['writeBack']>([4, fc.constant('metadata')], [1, fc.constant('tags')]),
   clockOff: weighted([40, fc.constant(false)], [1, fc.constant(true)]),

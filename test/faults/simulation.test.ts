@@ -7,7 +7,7 @@ import { film } from './writers.ts';
 
 /** The promises of the chain under random faults, a short form of `npm run test:faults -- --runs 10000`. */
 
-const RUNS = 150;
+const RUNS = 200;
 /** Real time is mostly the machine's: a busy one takes several times as long. */
 const PATIENCE = { timeout: 600_000 };
 

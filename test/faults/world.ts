@@ -168,7 +168,8 @@ async function live(
     const renamed = pairings.filter(
       ({ video, named }) => named && (writers.history.get(video) ?? []).length > 1,
     );
-    const asked = new Set([...uncovered, ...renamed.map(({ picture }) => picture)]);
+    const mentioned = [...uncovered, ...renamed.map(({ picture }) => picture)];
+    const asked = new Set(mentioned.filter((key) => writers.expected.get(key))); // not what was deleted since
     const named = new Set([...failed.map(keyOf), ...asked]);
     // Of a trigger that was killed too often: there a person finds the event, and sends it again.
     const dead = queue.deadLetters().flatMap(({ body }) => (body.includes(bucket) ? [body] : []));

@@ -5,13 +5,10 @@ import type { Context } from 'aws-lambda';
 import type { GenericSchema, InferOutput } from 'valibot';
 import { type Deadline, deadlineFrom } from '../lib/deadline.ts';
 import { withoutRequest } from '../lib/errors.ts';
-import { collectSoon } from '../lib/heap.ts';
 import { measured } from '../lib/metrics.ts';
 import { parse } from '../lib/parse.ts';
 
 /** The wrapping that every handler shares: its event parsed, its time a budget, its log lines and metrics tied to its invocation. */
-
-collectSoon();
 
 /** Powertools asks each logger by itself whether the start was cold: a child made for one invocation would always say so. */
 class StepLogger extends Logger {

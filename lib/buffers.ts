@@ -1,3 +1,5 @@
+import { collectSoon } from './heap.ts';
+
 /**
  * What ranged reads are read into: at most so many buffers in a process, used again and again. Fresh ones would cost a
  * page fault for every 4 KiB, and would stay until the garbage collector comes. Whoever finds none waits: this is what
@@ -39,7 +41,7 @@ async function takeBuffer(signal: AbortSignal): Promise<Uint8Array> {
   const known = idle.pop();
   if (known) return known;
   if (made < MOST) {
-    made++;
+    if (made++ === 0) collectSoon();
     const buffer = Buffer.allocUnsafeSlow(READ_BYTES);
     ours.add(buffer.buffer);
     return buffer;

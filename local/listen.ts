@@ -10,7 +10,7 @@ export type Listening = Readonly<{ port: number; endpoint: string; close: () => 
  * `close` stops accepting, ends idle and busy connections alike, and settles when all are gone.
  */
 export async function listen(server: Server, port: number): Promise<Listening> {
-  collectSoon();
+  server.once('connection', collectSoon);
   server.listen(port, '127.0.0.1');
   await once(server, 'listening');
   const { port: bound } = server.address() as AddressInfo;

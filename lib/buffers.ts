@@ -17,7 +17,7 @@ let made = 0;
 const idle: Uint8Array[] = [];
 const waiting = new Set<(buffer: Uint8Array) => void>();
 
-/** A part by itself, between parts that are held, takes no whole buffer: sixteen of those may be on their way. */
+/** A part by itself, between parts that are held, takes no whole buffer: 32 of those may be on their way. */
 const SMALL_BYTES = 2 * 1024 * 1024;
 
 /** Reads `size` bytes into a buffer that the caller gives back; if the reading fails, it is given back already. */

@@ -12,8 +12,8 @@ import { readRange } from './source.ts';
 /** How many ranged reads (of several parts each) are ahead of the parts being sent. */
 const READS_AHEAD = 2;
 
-/** Parts on their way at once: a service that takes 100 ms a part still gets 160 MiB/s from one function. */
-const PARTS_IN_FLIGHT = 16;
+/** Parts on their way at once: a service that takes 200 ms a part still gets 160 MiB/s from one function. */
+const PARTS_IN_FLIGHT = 32;
 
 /** How often a part is read and sent again when the service did not get the bytes that were announced. */
 const RESENDS = 2;

@@ -95,22 +95,22 @@ describe('progress or error', () => {
   test('one that sent anything hands on the rest: what was on its way is finished, nothing new is begun', async () => {
     const gate = Promise.withResolvers<void>();
     const { vod, taken, begun } = taking(async (part) => {
-      if (begun.length === 16) gate.resolve();
+      if (begun.length === 32) gate.resolve();
       await gate.promise;
       if (part === 3) throw new VodUnavailable('not now');
       await turn();
     });
     const output = await send(inputFor(pin, ALL), vod);
-    expect(begun).toEqual(ALL.slice(0, 16));
-    expect(taken).toHaveLength(15);
-    expect(left(output)).toEqual([3, ...ALL.slice(16)]);
+    expect(begun).toEqual(ALL.slice(0, 32));
+    expect(taken).toHaveLength(31);
+    expect(left(output)).toEqual([3, ...ALL.slice(32)]);
   });
 
-  test('sixteen parts are on their way at once, never more', async () => {
+  test('32 parts are on their way at once, never more', async () => {
     const { vod, taken, flight } = taking(() => turn());
     await send(inputFor(pin, ALL), vod);
     expect(taken).toEqual(ALL);
-    expect(flight).toEqual({ now: 0, most: 16 });
+    expect(flight).toEqual({ now: 0, most: 32 });
   });
 });
 

@@ -1,6 +1,5 @@
 import { cpus } from 'node:os';
-import { reasonOf } from '../lib/errors.ts';
-import { readOptions, UsageError } from '../local/command-line.ts';
+import { lastWords, readOptions, UsageError } from '../local/command-line.ts';
 import { PROFILE } from './flags.ts';
 import { openLab } from './measure.ts';
 import { judge, lines } from './report.ts';
@@ -67,9 +66,7 @@ main().then(
     process.exitCode = code;
   },
   (error: unknown) => {
-    process.stderr.write(
-      `bench: ${error instanceof Error && !(error instanceof UsageError) ? error.stack : reasonOf(error)}\n`,
-    );
+    process.stderr.write(`bench: ${lastWords(error)}\n`);
     process.exitCode = 2;
   },
 );

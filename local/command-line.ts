@@ -7,6 +7,12 @@ export class UsageError extends Error {
   override readonly name = 'UsageError';
 }
 
+/** The last words of a command that failed: one line where it was typed wrong, else where it happened too. */
+export function lastWords(error: unknown): string {
+  if (error instanceof UsageError) return error.message;
+  return error instanceof Error ? (error.stack ?? error.message) : String(error);
+}
+
 /**
  * The options and other words of a command line, as `options` declares them.
  * @param command as it is typed, to point to its help @throws {UsageError} naming the option, in one line

@@ -1,5 +1,5 @@
 import { availableParallelism } from 'node:os';
-import { parseArgs } from 'node:util';
+import { none, readOptions, whole } from '../../local/command-line.ts';
 import { everyFault } from './plan.ts';
 import { simulate } from './simulate.ts';
 
@@ -12,26 +12,23 @@ const USAGE = `npm run test:faults -- [--runs N] [--seed N]
 
 const LARGEST_SEED = 2 ** 31 - 1;
 
-function whole(option: string, text: string): number {
-  if (/^[0-9]{1,10}$/.test(text) && Number(text) <= LARGEST_SEED) return Number(text);
-  throw new Error(`${option} ${text}: expected a whole number up to ${LARGEST_SEED}`);
-}
+const OPTIONS = {
+  runs: { type: 'string', default: '1000' },
+  seed: { type: 'string' },
+  help: { type: 'boolean', default: false },
+} as const;
 
 async function main(): Promise<number> {
-  const { values } = parseArgs({
-    options: {
-      runs: { type: 'string', default: '1000' },
-      seed: { type: 'string' },
-      help: { type: 'boolean', default: false },
-    },
-  });
+  const { values, positionals } = readOptions('npm run test:faults', process.argv.slice(2), OPTIONS);
   const say = (line: string): void => void process.stdout.write(`${line}\n`);
   if (values.help) {
     say(USAGE);
     return 0;
   }
-  const runs = whole('--runs', values.runs);
-  const seed = values.seed === undefined ? Date.now() % LARGEST_SEED : whole('--seed', values.seed);
+  none(positionals);
+  const runs = whole('--runs', values.runs, 1, LARGEST_SEED);
+  const seed =
+    values.seed === undefined ? Date.now() % LARGEST_SEED : whole('--seed', values.seed, 0, LARGEST_SEED);
   const began = performance.now();
   const took = (): string => `${((performance.now() - began) / 1000).toFixed(0)} s`;
   say(`${runs} plans, --seed ${seed} makes them again; ${availableParallelism()} cores`);

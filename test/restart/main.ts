@@ -1,5 +1,5 @@
 import { randomInt } from 'node:crypto';
-import { parseArgs } from 'node:util';
+import { lastWords, none, readOptions, whole } from '../../local/command-line.ts';
 import { killAndRestart } from './campaign.ts';
 import { STAGES } from './stages.ts';
 
@@ -11,27 +11,34 @@ const USAGE = `Kills npm start at random moments and starts it again: all arrive
   --seed N   the plan of an earlier run (default: a new one, which is printed)
 `;
 
-const { values } = parseArgs({
-  options: {
-    kills: { type: 'string', default: '50' },
-    seed: { type: 'string', default: String(randomInt(2 ** 31)) },
-    help: { type: 'boolean', default: false },
-  },
-});
+const LARGEST_SEED = 2 ** 31 - 1;
+const OPTIONS = {
+  kills: { type: 'string', default: '50' },
+  seed: { type: 'string' },
+  help: { type: 'boolean', default: false },
+} as const;
+
 const print = (line: string): void => void process.stdout.write(`${line}\n`);
-const [kills, seed] = [Number(values.kills), Number(values.seed)];
-if (values.help || !Number.isSafeInteger(kills) || kills < 1 || !Number.isSafeInteger(seed)) {
-  print(USAGE);
-  process.exit(values.help ? 0 : 1);
+
+async function main(): Promise<void> {
+  const { values, positionals } = readOptions('npm run test:restart', process.argv.slice(2), OPTIONS);
+  if (values.help) return print(USAGE);
+  none(positionals);
+  const kills = whole('--kills', values.kills, 1, 1_000_000);
+  const seed =
+    values.seed === undefined ? randomInt(LARGEST_SEED) : whole('--seed', values.seed, 0, LARGEST_SEED);
+  print(`${kills} kills, seed ${seed}`);
+  const tally = new Map<string, number>(STAGES.map((stage) => [stage, 0]));
+  let count = 0;
+  await killAndRestart(kills, seed, ({ campaign, during, held }) => {
+    tally.set(during, (tally.get(during) ?? 0) + 1);
+    print(`kill ${++count}: run ${campaign + 1}, during ${during}, VOD held ${held} parts`);
+  });
+  const stages = [...tally].map(([stage, kills]) => `${stage} ${kills}`).join(', ');
+  print(`all arrived, nothing that was held was sent; killed during ${stages}`);
 }
 
-print(`${kills} kills, seed ${seed}`);
-const tally = new Map<string, number>(STAGES.map((stage) => [stage, 0]));
-let count = 0;
-await killAndRestart(kills, seed, ({ campaign, during, held }) => {
-  tally.set(during, (tally.get(during) ?? 0) + 1);
-  print(`kill ${++count}: run ${campaign + 1}, during ${during}, VOD held ${held} parts`);
+main().catch((error: unknown) => {
+  process.stderr.write(`test:restart: ${lastWords(error)}\n`);
+  process.exitCode = 1;
 });
-print(
-  `all arrived, nothing that was held was sent; killed during ${[...tally].map(([stage, n]) => `${stage} ${n}`).join(', ')}`,
-);

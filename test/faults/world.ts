@@ -163,12 +163,14 @@ async function live(
     broken.push(...failed.flatMap(withoutReason));
     for (const end of failed)
       if (videos.includes(keyOf(end)) && isOfPicture(end)) broken.push(`for its picture failed ${told(end)}`);
-    // A person asks again for videos that tell of an error of their cover, and for pictures that name a video that is another now.
+    // A person asks again for videos that tell of an error of their cover, for pictures that name a video that is another now, and
+    // for what carries its fileId in tags and was tagged by others, who may have written back what they read before.
     const uncovered = watch.ended().flatMap(withErrorOfCover);
     const renamed = pairings.filter(
       ({ video, named }) => named && (writers.history.get(video) ?? []).length > 1,
     );
-    const mentioned = [...uncovered, ...renamed.map(({ picture }) => picture)];
+    const tagged = plan.writeBack === 'tags' ? writers.tagged : [];
+    const mentioned = [...uncovered, ...renamed.map(({ picture }) => picture), ...tagged];
     const asked = new Set(mentioned.filter((key) => writers.expected.get(key))); // not what was deleted since
     const named = new Set([...failed.map(keyOf), ...asked]);
     // Of a trigger that was killed too often: there a person finds the event, and sends it again.

@@ -57,6 +57,8 @@ export class Writers {
   readonly order: string[] = [];
   /** Keys that were edited or deleted. */
   readonly touched = new Set<string>();
+  /** Keys whose tags were read and written back, with one more. */
+  readonly tagged = new Set<string>();
   /** Versions that a writer made: what their metadata says is not the chain's doing. */
   readonly versions = new Set<string>();
   readonly #s3: S3Client;
@@ -121,6 +123,7 @@ export class Writers {
           return;
         }
         case 'tag': {
+          this.tagged.add(key);
           const { TagSet = [] } = await this.#s3.send(new GetObjectTaggingCommand(at));
           const tag = { Key: 'tagged', Value: String(this.#deeds) };
           const Tagging = { TagSet: [...TagSet.filter(({ Key }) => Key !== tag.Key), tag] };

@@ -169,7 +169,8 @@ async function live(
     const renamed = pairings.filter(
       ({ video, named }) => named && (writers.history.get(video) ?? []).length > 1,
     );
-    const tagged = plan.writeBack === 'tags' ? writers.tagged : [];
+    const done = new Set(watch.ended().flatMap((end) => (end.status === 'SUCCEEDED' ? [keyOf(end)] : [])));
+    const tagged = plan.writeBack === 'tags' ? [...writers.tagged].filter((key) => done.has(key)) : [];
     const mentioned = [...uncovered, ...renamed.map(({ picture }) => picture), ...tagged];
     const asked = new Set(mentioned.filter((key) => writers.expected.get(key))); // not what was deleted since
     const named = new Set([...failed.map(keyOf), ...asked]);

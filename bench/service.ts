@@ -55,6 +55,7 @@ async function start({ kind, dir, link = {}, quota = false }: ServiceOptions): P
           port: 0,
           link,
           quota,
+          discard: true,
           secrets: LOCAL_VOD,
           signedHost: VOD_HOST,
           onReply: (code) => {

@@ -22,29 +22,32 @@ export class Session {
   readonly #place: string;
   readonly #data: FileHandle;
   readonly #journal: Journal;
+  readonly #discards: boolean;
   readonly #turns = new Turns<number>();
   /** `sealed`: complete, its bytes stay as they are. `ended`: stored or given up, its files are gone. */
   #state: 'open' | 'sealed' | 'ended' = 'open';
 
-  private constructor(place: string, sha1: string, data: FileHandle, journal: Journal) {
+  private constructor(place: string, sha1: string, data: FileHandle, journal: Journal, discards: boolean) {
     this.sha1 = sha1;
     this.#place = place;
     this.#data = data;
     this.#journal = journal;
+    this.#discards = discards;
   }
 
-  static async begin(place: string, sha1: string, plan: Plan): Promise<Session> {
+  static async begin(place: string, sha1: string, plan: Plan, discards: boolean): Promise<Session> {
     const data = await open(dataPath(place), 'w+');
     const journal = await Journal.begin(journalPath(place), plan).catch(async (error) => {
       await data.close();
       throw error;
     });
-    return new Session(place, sha1, data, journal);
+    if (discards) await data.truncate(plan.fileSize);
+    return new Session(place, sha1, data, journal, discards);
   }
 
-  static async resume(place: string, sha1: string, progress: Progress): Promise<Session> {
+  static async resume(place: string, sha1: string, progress: Progress, discards: boolean): Promise<Session> {
     const data = await open(dataPath(place), 'r+');
-    return new Session(place, sha1, data, await Journal.resume(journalPath(place), progress));
+    return new Session(place, sha1, data, await Journal.resume(journalPath(place), progress), discards);
   }
 
   get fileSize(): number {
@@ -124,6 +127,7 @@ export class Session {
   }
 
   async hashed(): Promise<string> {
+    if (this.#discards) return this.sha1;
     const hash = createHash('sha1');
     await onDisk('read', 'reading the upload back', () =>
       pipeline(createReadStream(dataPath(this.#place), { highWaterMark: 1024 * 1024 }), hash),
@@ -158,6 +162,7 @@ export class Session {
   }
 
   async #write(offset: number, bytes: Buffer): Promise<void> {
+    if (this.#discards) return;
     const size = this.sizeAt(offset);
     await onDisk('write', `writing the part at ${offset}`, async () => {
       const { bytesWritten } = await this.#data.write(bytes, 0, size, offset);

@@ -7,15 +7,17 @@ import { dataPath, journalPath, removeUpload, Session } from './session.ts';
 /** The uploads under way, one for each SHA-1, in the folder `uploads`. */
 export class Uploads {
   readonly #folder: string;
+  readonly #discards: boolean;
   readonly #sessions = new Map<string, Session>();
 
-  private constructor(folder: string) {
+  private constructor(folder: string, discards: boolean) {
     this.#folder = folder;
+    this.#discards = discards;
   }
 
   /** Takes up what an earlier run left behind, and completes what it was killed in the middle of. */
-  static async open(folder: string, library: Library): Promise<Uploads> {
-    const uploads = new Uploads(folder);
+  static async open(folder: string, library: Library, discards: boolean): Promise<Uploads> {
+    const uploads = new Uploads(folder, discards);
     await mkdir(folder, { recursive: true });
     const found = (await readdir(folder)).flatMap((name) => name.match(/^[0-9a-f]{40}(?=\.)/) ?? []);
     for (const sha1 of new Set(found)) await uploads.#takeUp(sha1, library);
@@ -30,7 +32,7 @@ export class Uploads {
     const place = this.#place(sha1);
     const session = await onDisk('write', 'opening the upload', async () => {
       await removeUpload(place);
-      return Session.begin(place, sha1, plan);
+      return Session.begin(place, sha1, plan, this.#discards);
     });
     this.#sessions.set(sha1, session);
     return session;
@@ -50,7 +52,7 @@ export class Uploads {
     const progress = (await exists(journalPath(place))) ? await readJournal(journalPath(place)) : undefined;
     const stored = library.videoOf(sha1) !== undefined;
     if (progress && !stored && (await exists(dataPath(place)))) {
-      this.#sessions.set(sha1, await Session.resume(place, sha1, progress));
+      this.#sessions.set(sha1, await Session.resume(place, sha1, progress, this.#discards));
       return;
     }
     if (progress && !stored) await listMoved(sha1, progress, library);

@@ -33,6 +33,16 @@ describe('FinishUpload', () => {
     expect(await readdir(`${dir}/files`)).toEqual([`${fileId}.mp4`]);
   });
 
+  test('of a service that discards: each part is checked as ever, the file is a hole of its size', async () => {
+    const { client, dir } = await service({ discard: true });
+    await client.init(file);
+    expect(await client.part(file, 0, {}, { body: Buffer.alloc(HALF_MIB) })).toMatchObject({ code: -10006 });
+    for (const index of file.parts.keys()) await client.part(file, index);
+    const { code, fileId = '' } = await client.finish(file);
+    expect(code).toBe(0);
+    expect(await readFile(`${dir}/files/${fileId}.mp4`)).toEqual(Buffer.alloc(file.bytes.length));
+  });
+
   test.each<Changes>([{ fileSha: undefined }, { fileSha: '' }, { fileSha: file.sha1.toUpperCase() }])(
     'refuses %j',
     async (changes) => {

@@ -43,8 +43,8 @@ export type Ledger = Readonly<{
 /**
  * Calls taken at once, at most. A lease is one or two writes to the table, and as many again for each time that it has to come
  * back. A write for each part would be two in truth, $0.0013 for a GiB of 1,024 parts (on demand, $0.625 for a million). Leases,
- * as simulated in `test/lib/quota.test.ts`: one process with the whole quota makes 0.09 writes a part, $0.00006 for a GiB; eight
- * that share it 0.25, $0.00016; forty that all want more 0.6, $0.0004. One that sends 4 parts a second makes 0.5, $0.0003.
+ * as simulated in `test/lib/quota-table.test.ts`: one process with the whole quota makes 0.09 writes a part, $0.00006 for a GiB;
+ * eight that share it 0.25, $0.00016; forty that all want more 0.6, $0.0004. One that sends 4 parts a second makes 0.5, $0.0003.
  */
 const LARGEST_LEASE = 25;
 

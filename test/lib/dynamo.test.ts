@@ -5,7 +5,7 @@ import { type Answer, hurry, scripted } from './scripted.ts';
 import { useCredentials } from './store.ts';
 import { failureOf } from './values.ts';
 
-/** What dynalite never answers; that it takes what is sent, `quota.test.ts` shows. */
+/** What dynalite never answers; that it takes what is sent, `quota-dynalite.test.ts` shows. */
 
 useCredentials();
 

@@ -1,21 +1,17 @@
 import { once } from 'node:events';
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import { createRequire } from 'node:module';
-import { CreateTableCommand, DynamoDBClient } from '@aws-sdk/client-dynamodb';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import { expect, onTestFinished, test } from 'vitest';
-import { QUOTA_TABLE } from '../../lib/quota.ts';
 import { listen } from '../../local/listen.ts';
+import { createQuotaTable, newDynamo } from '../support/dynamo.ts';
 import { bytesOf, newStack } from '../support/stack.ts';
 import { hurryAll } from './hurry.ts';
 
 /** The account's quota in a table that is throttled. */
 
-// The package has no types.
-const dynalite: (options: { createTableMs: number }) => Server = createRequire(import.meta.url)('dynalite');
-
 /** DynamoDB, which throttles as many requests as `throttled` says. */
 async function startTable() {
-  const inner = dynalite({ createTableMs: 0 });
+  const inner = newDynamo();
   const table = { throttled: 0, asked: 0 };
   const serve = (request: IncomingMessage, response: ServerResponse): void => {
     table.asked++;
@@ -25,20 +21,12 @@ async function startTable() {
     response.writeHead(400, { 'content-type': 'application/x-amz-json-1.0' }).end(JSON.stringify({ __type }));
   };
   const front = await listen(createServer(serve), 0);
-  const { AttributeDefinitions, KeySchema, BillingMode } = QUOTA_TABLE;
   const client = new DynamoDBClient({
     endpoint: front.endpoint,
     region: 'us-east-1',
     credentials: { accessKeyId: 'local', secretAccessKey: 'local-secret' },
   });
-  await client.send(
-    new CreateTableCommand({
-      TableName: 'quota',
-      BillingMode,
-      AttributeDefinitions: [...AttributeDefinitions],
-      KeySchema: [...KeySchema],
-    }),
-  );
+  await createQuotaTable(client);
   client.destroy();
   onTestFinished(async () => {
     await front.close();

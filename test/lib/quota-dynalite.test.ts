@@ -1,19 +1,17 @@
 import { once } from 'node:events';
-import type { IncomingMessage, Server } from 'node:http';
-import { createRequire } from 'node:module';
+import type { IncomingMessage } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { CreateTableCommand, DynamoDBClient, ScanCommand } from '@aws-sdk/client-dynamodb';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { createQuota, QUOTA_TABLE, type Quota, type QuotaOptions } from '../../lib/quota.ts';
 import { windowsOf } from '../../lib/turnstile.ts';
+import { createQuotaTable, newDynamo } from '../support/dynamo.ts';
 import { callers, mostInAMinute, never, recorded } from './callers.ts';
 import { failureOf } from './values.ts';
 
 /** The account's quota over HTTP, in a table of a DynamoDB that is not ours. */
 describe('with dynalite', () => {
-  // The package has no types.
-  const dynalite: (options: { createTableMs: number }) => Server = createRequire(import.meta.url)('dynalite');
-  const server = dynalite({ createTableMs: 0 });
+  const server = newDynamo();
   const asked = new Set<unknown>();
   server.on('request', ({ headers }: IncomingMessage) => asked.add(headers['x-amz-target']));
   const quotas: Quota[] = [];
@@ -28,21 +26,13 @@ describe('with dynalite', () => {
     return quota;
   };
   const client = (): DynamoDBClient => new DynamoDBClient(place());
-  const { TimeToLiveSpecification, ...asCreated } = QUOTA_TABLE;
 
   beforeAll(async () => {
     vi.stubEnv('AWS_ACCESS_KEY_ID', 'AKIAEXAMPLE');
     vi.stubEnv('AWS_SECRET_ACCESS_KEY', 'secret');
     await once(server.listen(0, '127.0.0.1'), 'listening');
     const sdk = client();
-    await sdk.send(
-      new CreateTableCommand({
-        TableName: 'quota',
-        BillingMode: asCreated.BillingMode,
-        AttributeDefinitions: [...asCreated.AttributeDefinitions],
-        KeySchema: [...asCreated.KeySchema],
-      }),
-    );
+    await createQuotaTable(sdk);
     await sdk.send(
       new CreateTableCommand({
         TableName: 'another',
@@ -126,7 +116,7 @@ describe('with dynalite', () => {
       expect(Number(expire?.N)).toBeGreaterThan(Date.now() / 1_000 - 60);
       expect(Number(expire?.N)).toBeLessThan(Date.now() / 1_000 + 3_600);
     }
-    expect(Object.keys(Items[0] ?? {})).toContain(TimeToLiveSpecification.AttributeName);
+    expect(Object.keys(Items[0] ?? {})).toContain(QUOTA_TABLE.TimeToLiveSpecification.AttributeName);
   });
 
   test.each([

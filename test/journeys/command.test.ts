@@ -3,24 +3,19 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { text } from 'node:stream/consumers';
 import { PutObjectCommand, S3Client } from '@aws-sdk/client-s3';
 import { expect, test } from 'vitest';
 import { listen } from '../../local/listen.ts';
 import { startVod } from '../../local/vod/server.ts';
 import { startCommand } from '../support/command.ts';
+import { outcomeOf } from '../support/outcome.ts';
 import { picture } from '../support/pictures.ts';
 import { bytesOf, newFolder, sha1 } from '../support/stack.ts';
 
 /** `npm start`, as a person and as a program see it. */
 
 async function run(args: readonly string[], env: Record<string, string> = {}) {
-  const child = startCommand(args, { env });
-  const [out, err, [code]] = await Promise.all([
-    text(child.stdout),
-    text(child.stderr),
-    once(child, 'close'),
-  ]);
+  const { code, out, err } = await outcomeOf(startCommand(args, { env }));
   const lines = out.split('\n').filter((line) => line !== '');
   return { code, out: lines.map((line) => JSON.parse(line)), err };
 }

@@ -1,19 +1,17 @@
-import { spawn } from 'node:child_process';
 import { createHmac } from 'node:crypto';
-import { once } from 'node:events';
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { text } from 'node:stream/consumers';
 import { CreateBucketCommand, PutObjectCommand, S3Client } from '@aws-sdk/client-s3';
 import { expect, onTestFinished, test } from 'vitest';
 import { startS3 } from '../../local/s3/server.ts';
 import { startVod } from '../../local/vod/server.ts';
 import { type Answer, scripted } from '../lib/scripted.ts';
+import { startCommand } from '../support/command.ts';
+import { outcomeOf } from '../support/outcome.ts';
 import { bytesOf, newFolder } from '../support/stack.ts';
 
 /** Whatever happens on a journey, no output of `npm start` and no file that it leaves behind holds a secret. */
 
-const MAIN = new URL('../../local/main.ts', import.meta.url).pathname;
 const REGION = 'eu-central-1';
 const AWS = { accessKeyId: 'AKIDOFSTHREE', secretAccessKey: 'aws/s3cret+4711' };
 const VOD = { secretId: 'AKIDOFVOD', secretKey: 'vod/s3cret+4712' };
@@ -72,18 +70,9 @@ async function world() {
   return { data, env: { ...ENV, S3_ENDPOINT: s3.endpoint, VOD_ENDPOINT: vod.endpoint } };
 }
 
-async function npmStart(data: string, env: Record<string, string>) {
-  const args = [MAIN, '--json', '--verbose', '--data', join(data, 'ours'), 's3://videos/film.mp4'];
-  const child = spawn(process.execPath, args, {
-    env: { PATH: process.env.PATH, ...env },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
-  const [out, err, [code]] = await Promise.all([
-    text(child.stdout),
-    text(child.stderr),
-    once(child, 'close'),
-  ]);
-  return { code, out, err };
+function npmStart(data: string, env: Record<string, string>) {
+  const args = ['--json', '--verbose', '--data', join(data, 'ours'), 's3://videos/film.mp4'];
+  return outcomeOf(startCommand(args, { env }));
 }
 
 /** Everything in a folder that holds a trace, file names included. */

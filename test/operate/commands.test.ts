@@ -1,12 +1,11 @@
-import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { text } from 'node:stream/consumers';
 import { expect, test } from 'vitest';
 import { Archive } from '../../local/archive.ts';
 import { findRunning } from '../../local/running.ts';
 import { BACKFILL_USAGE } from '../../operate/arguments.ts';
 import { runCommand, spawnCommand } from '../support/operate.ts';
+import { outcomeOf } from '../support/outcome.ts';
 import { BUCKET, bytesOf, newFolder, newStack } from '../support/stack.ts';
 
 /** The commands with a local stack that runs. */
@@ -104,15 +103,7 @@ test('a stack that stops is no longer found', async () => {
 });
 
 test('as a process: help, a command that is none, and the streams and exit codes of both', async () => {
-  const run = async (...args: string[]) => {
-    const child = spawnCommand(args);
-    const [out, err, [code]] = await Promise.all([
-      text(child.stdout),
-      text(child.stderr),
-      once(child, 'close'),
-    ]);
-    return { code, out, err };
-  };
+  const run = (...args: string[]) => outcomeOf(spawnCommand(args));
   const [help, none] = await Promise.all([run('backfill', '--help'), run('backfil')]);
   expect(help).toEqual({ code: 0, out: `${BACKFILL_USAGE}\n`, err: '' });
   expect(none).toEqual({
@@ -135,13 +126,7 @@ test('as a process: an environment with other keys, a profile, and other address
     S3_ENDPOINT: 'http://127.0.0.1:1',
   };
   const args = ['backfill', `s3://${BUCKET}/`, '--local', '--data', world.data];
-  const child = spawnCommand(args, others);
-  const [out, err, [code]] = await Promise.all([
-    text(child.stdout),
-    text(child.stderr),
-    once(child, 'close'),
-  ]);
-  expect({ code, out, err }).toEqual({
+  expect(await outcomeOf(spawnCommand(args, others))).toEqual({
     ...{ code: 0, err: '' },
     out: '0 objects: started 0, carried 0, skipped 0, refused 0\n',
   });

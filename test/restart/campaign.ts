@@ -1,11 +1,9 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { once } from 'node:events';
 import { mkdir, mkdtemp, open, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
-import { text } from 'node:stream/consumers';
 import { HeadObjectCommand, S3Client } from '@aws-sdk/client-s3';
 import fc from 'fast-check';
 import * as v from 'valibot';
@@ -15,6 +13,7 @@ import { Journal } from '../../local/journal.ts';
 import { LOCAL_S3_CREDENTIALS } from '../../local/running.ts';
 import { startS3 } from '../../local/s3/server.ts';
 import { namesIn, startCommand, uploadsOf } from '../support/command.ts';
+import { outcomeOf } from '../support/outcome.ts';
 import { type SentPart, STAGES, type Stage, stepOf } from './stages.ts';
 import type { Sighting } from './witness.ts';
 
@@ -214,8 +213,7 @@ async function live(world: World, held: Held, moment: Moment | undefined): Promi
     witness: new URL('./witness.ts', import.meta.url).href,
     ...(world.copiesInParts && { env: { COPY_LIMIT_BYTES: String(5 * MIB) } }),
   });
-  const closed = once(child, 'close');
-  const said = Promise.all([text(child.stdout), text(child.stderr)]);
+  const outcome = outcomeOf(child);
 
   const target =
     moment && 1 + Math.floor(moment.fraction * Math.max(0, expectedIn(moment.stage, world, named, held) - 1));
@@ -237,9 +235,8 @@ async function live(world: World, held: Held, moment: Moment | undefined): Promi
       child.kill('SIGKILL');
     }
   }
-  const [code] = await closed;
+  const { code, out, err } = await outcome;
   if (moment && child.signalCode === 'SIGKILL') return { sent, killed: { moment, during } };
-  const [out, err] = await said;
   if (code !== 0) throw new Broken(`the command ended with ${code}: ${out}${err}`);
   return { sent };
 }

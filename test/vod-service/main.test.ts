@@ -3,9 +3,9 @@ import { once } from 'node:events';
 import { readFile, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import { join } from 'node:path';
-import { text } from 'node:stream/consumers';
 import { expect, onTestFinished, test } from 'vitest';
 import { listen } from '../../local/listen.ts';
+import { outcomeOf } from '../support/outcome.ts';
 import { hex, MIB, SECRETS, video } from './client.ts';
 import { clientOf, folder } from './service.ts';
 
@@ -21,15 +21,7 @@ function start(args: string[], env: Record<string, string> = KEYS) {
 }
 
 /** What a command that ends by itself says. */
-async function outcome(...args: string[]) {
-  const child = start(args);
-  const [stdout, stderr, [code]] = await Promise.all([
-    text(child.stdout),
-    text(child.stderr),
-    once(child, 'exit'),
-  ]);
-  return { code, stdout, stderr };
-}
+const outcome = (...args: string[]) => outcomeOf(start(args));
 
 async function running(dir: string, env?: Record<string, string>) {
   const child = start(['--port', '0', '--data', dir, '--no-quota'], env);
@@ -109,8 +101,8 @@ test('killed in the middle of FinishUpload: it can be repeated', async () => {
 });
 
 test('--help tells the options', async () => {
-  const { code, stdout, stderr } = await outcome('--help');
-  expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+  const { code, out, err } = await outcome('--help');
+  expect({ code, err }).toEqual({ code: 0, err: '' });
   for (const word of [
     '--port',
     '--data',
@@ -120,7 +112,7 @@ test('--help tells the options', async () => {
     'VOD_SECRET_KEY',
     'VOD_HOST',
   ]) {
-    expect(stdout).toContain(word);
+    expect(out).toContain(word);
   }
 });
 
@@ -132,10 +124,10 @@ test.each([
   [['--port', '0', '--data', 'x', 'y'], /^vod: y: expected options alone/],
   [['--port', '0', '--data', MAIN], /^vod: ENOTDIR/],
 ])('%j is one clear line and exit code 1', async (args, line) => {
-  const { code, stdout, stderr } = await outcome(...args);
-  expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
-  expect(stderr).toMatch(line);
-  expect(stderr).toMatch(/^[^\n]+\n$/);
+  const { code, out, err } = await outcome(...args);
+  expect({ code, out }).toEqual({ code: 1, out: '' });
+  expect(err).toMatch(line);
+  expect(err).toMatch(/^[^\n]+\n$/);
 });
 
 test('a port in use is one clear line, and the folder is not touched', async () => {
@@ -143,9 +135,9 @@ test('a port in use is one clear line, and the folder is not touched', async () 
   onTestFinished(() => other.close());
   const dir = await folder();
   await writeFile(`${dir}/index.json`, 'not mine');
-  const { code, stderr } = await outcome('--port', String(other.port), '--data', dir);
-  expect({ code, stderr }).toEqual({
+  const { code, err } = await outcome('--port', String(other.port), '--data', dir);
+  expect({ code, err }).toEqual({
     code: 1,
-    stderr: `vod: --port: ${other.port} is in use\n`,
+    err: `vod: --port: ${other.port} is in use\n`,
   });
 });

@@ -2,6 +2,8 @@ import {
   CompleteMultipartUploadCommand,
   CreateMultipartUploadCommand,
   type CreateMultipartUploadCommandInput,
+  GetObjectAclCommand,
+  GetObjectTaggingCommand,
   HeadObjectCommand,
   PutObjectCommand,
   type PutObjectCommandInput,
@@ -15,6 +17,20 @@ import { CREDENTIALS, useS3 } from '../s3/local-s3.ts';
 export { BUCKET, VERSIONED } from '../s3/local-s3.ts';
 
 export const never = new AbortController().signal;
+
+/** All that a copy is to keep. */
+export const RICH = {
+  ContentType: 'video/mp4',
+  CacheControl: 'no-store, max-age=0',
+  ContentDisposition: 'attachment; filename="a b.mp4"',
+  ContentEncoding: 'gzip',
+  ContentLanguage: 'de',
+  Expires: new Date('2030-01-02T03:04:05Z'),
+  Metadata: { author: 'me' },
+  Tagging: 'a=1&b=2%203',
+  StorageClass: 'STANDARD_IA',
+  WebsiteRedirectLocation: '/there',
+} as const satisfies Partial<PutObjectCommandInput>;
 
 /** The chain's own S3 client takes its credentials from the environment. */
 export function useCredentials(): void {
@@ -60,6 +76,19 @@ export function useStore(options: Parameters<typeof useS3>[0] = {}) {
     },
     head: (Bucket: string, Key: string) =>
       s3.client.send(new HeadObjectCommand({ Bucket, Key, ChecksumMode: 'ENABLED' })),
+    /** All that S3 says of an object, beside what every write changes. */
+    all: async (Bucket: string, Key: string) => {
+      const of = { Bucket, Key };
+      const {
+        $metadata: _,
+        LastModified: _at,
+        VersionId: _id,
+        ...head
+      } = await s3.client.send(new HeadObjectCommand(of));
+      const { TagSet } = await s3.client.send(new GetObjectTaggingCommand(of));
+      const { Grants } = await s3.client.send(new GetObjectAclCommand(of));
+      return { ...head, tags: TagSet, grants: Grants?.map((grant) => JSON.stringify(grant)).sort() };
+    },
     find: (bucket: string, key: string) => find(store.client, { bucket, key }, never),
     send: s3,
   };

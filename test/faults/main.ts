@@ -1,5 +1,5 @@
 import { availableParallelism } from 'node:os';
-import { none, readOptions, whole } from '../../local/command-line.ts';
+import { lastWords, none, readOptions, whole } from '../../local/command-line.ts';
 import { everyFault } from './plan.ts';
 import { simulate } from './simulate.ts';
 
@@ -56,7 +56,7 @@ main().then(
     process.exitCode = code;
   },
   (error: unknown) => {
-    process.stderr.write(`test:faults: ${error instanceof Error ? error.message : String(error)}\n`);
+    process.stderr.write(`test:faults: ${lastWords(error)}\n`);
     process.exitCode = 1;
   },
 );

@@ -1,4 +1,3 @@
-import { channel } from 'node:diagnostics_channel';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -8,8 +7,6 @@ import {
   PutBucketVersioningCommand,
   type S3Client,
 } from '@aws-sdk/client-s3';
-import * as v from 'valibot';
-import { Request, Result } from '../../lib/job.ts';
 import type { Execution } from '../../local/engine/executions.ts';
 import type { Faults } from '../../local/faults.ts';
 import { type Stack, startStack } from '../../local/stack.ts';
@@ -19,6 +16,7 @@ import type { Pairing } from './covers.ts';
 import { passTime, REAL, setPatience } from './hurry.ts';
 import type { Plan } from './plan.ts';
 import { leftOver, promisesOn, type Races, resources } from './promises.ts';
+import { isOfPicture, keyOf, told, watchWork, withErrorOfCover, withoutReason } from './watch.ts';
 import { film, poster, sha1, Writers } from './writers.ts';
 
 /**
@@ -34,9 +32,6 @@ const CALM_LIMIT_MS = 1_500_000;
 
 /** Real milliseconds after which a plan counts as hanging. */
 const HANG_MS = 60_000;
-
-/** Real milliseconds after which an invocation may have lost a request to a busy machine, and sent a part again. */
-const SLOW_MS = 1_000;
 
 const SECOND = 1000;
 const CLOCK_OFF = 3 * 3600 * SECOND;
@@ -260,53 +255,6 @@ async function beginEarlier(
   }
   client.close();
 }
-
-const invocations = channel('s3-vod.invocation');
-const Invocation = v.object({ ms: v.number() });
-
-/** Counts what the engine does, until `end`. */
-function watchWork({ executions }: Stack) {
-  const ends = new Map<string, Execution>();
-  const watch = {
-    started: 0,
-    slow: 0,
-    /** As each stands after its last run. */
-    ended: () => [...ends.values()],
-    failed: () => watch.ended().filter(({ status }) => status === 'FAILED'),
-    end: () => {
-      executions.off('started', onStart).off('ended', onEnd);
-      invocations.unsubscribe(onInvocation);
-    },
-  };
-  const onStart = (): void => void watch.started++;
-  const onEnd = (execution: Execution): void => void ends.set(execution.name, execution);
-  const onInvocation = (message: unknown): void => {
-    if (v.parse(Invocation, message).ms > SLOW_MS) watch.slow++;
-  };
-  executions.on('started', onStart).on('ended', onEnd);
-  invocations.subscribe(onInvocation);
-  return watch;
-}
-
-/** Errors that tell a person nothing. */
-const SAYS_NOTHING = new Set(['States.Runtime', 'Error', 'TypeError', 'RangeError', 'AbortError']);
-
-const keyOf = ({ input }: Execution): string => v.parse(Request, input).key;
-
-const isOfPicture = ({ cause = '' }: Execution): boolean => /SmallFileUpload|LIST|\.jpe?g/.test(cause);
-
-/** The video's key, where its result says that its cover went wrong. */
-function withErrorOfCover({ output }: Execution): string[] {
-  const result = v.safeParse(Result, output);
-  const cover = result.success ? result.output.cover : undefined;
-  return result.success && cover && 'Error' in cover ? [result.output.key] : [];
-}
-
-const withoutReason = (end: Execution): string[] =>
-  !end.error || !end.cause || SAYS_NOTHING.has(end.error) ? [`failed without a reason: ${told(end)}`] : [];
-
-const told = ({ name, status, error, cause, output }: Execution): string =>
-  JSON.stringify({ name, status, error, cause, output });
 
 async function inTime(work: Promise<void>, what: string): Promise<void> {
   const { promise: hangs, reject } = Promise.withResolvers<never>();

@@ -1,10 +1,11 @@
 import { ListObjectsV2Command, type S3Client } from '@aws-sdk/client-s3';
+import { askSmall } from './ask.ts';
 import { fileIdsIn, instructionIn } from './covered.ts';
 import { InvalidInput, ObjectGone, VideoNotReady } from './errors.ts';
 import type { FileId } from './job.ts';
 import { mediaOf, stemOf } from './media.ts';
 import { decode } from './options.ts';
-import { askSmall, type Found, find } from './source.ts';
+import { type Found, find } from './source.ts';
 import { readTagsOf } from './tagging.ts';
 import { carriedFileId, putAt } from './writeback.ts';
 

@@ -14,10 +14,11 @@ import {
 import { HttpRequest } from '@smithy/core/protocols';
 import type { MiddlewareStack } from '@smithy/types';
 import pMap from 'p-map';
+import { ask, askSmall } from './ask.ts';
 import { ObjectChanged, StorageRefused } from './errors.ts';
 import type { Pin, Sha1 } from './job.ts';
 import { type Range, ranges } from './plan.ts';
-import { ask, askSmall, type Found, find, plainETag, versionOf, wholeSha1 } from './source.ts';
+import { type Found, find, plainETag, versionOf, wholeSha1 } from './source.ts';
 import { readTags } from './tagging.ts';
 
 /**

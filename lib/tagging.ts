@@ -1,7 +1,8 @@
 import { GetObjectTaggingCommand, PutObjectTaggingCommand, type S3Client } from '@aws-sdk/client-s3';
+import { askSmall } from './ask.ts';
 import { ObjectChanged, UnfitObject } from './errors.ts';
 import type { Pin, StoredFile } from './job.ts';
-import { askSmall, type Found, find } from './source.ts';
+import { type Found, find } from './source.ts';
 
 /**
  * The `fileId` in an object's tags: for objects that cannot be rewritten, and for buckets that shall not be. Tags make no

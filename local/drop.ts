@@ -5,8 +5,9 @@ import { basename } from 'node:path';
 import { CreateBucketCommand, HeadBucketCommand, type S3Client } from '@aws-sdk/client-s3';
 import { Upload } from '@aws-sdk/lib-storage';
 import mime from 'mime';
+import { ask } from '../lib/ask.ts';
 import { InvalidInput, ObjectGone, reasonOf } from '../lib/errors.ts';
-import { ask, find } from '../lib/source.ts';
+import { find } from '../lib/source.ts';
 
 /** A file of this machine put into the bucket, as `aws s3 cp` would. */
 

@@ -1,8 +1,9 @@
 import { ListObjectsV2Command, type S3Client } from '@aws-sdk/client-s3';
+import { ask } from '../lib/ask.ts';
 import { ObjectGone, StorageRefused } from '../lib/errors.ts';
 import type { Request } from '../lib/job.ts';
 import { mediaOf } from '../lib/media.ts';
-import { ask, type Found, find } from '../lib/source.ts';
+import { type Found, find } from '../lib/source.ts';
 import { readTags } from '../lib/tagging.ts';
 
 /** Which objects of a bucket are still to be brought over. */

@@ -148,7 +148,7 @@ test('each outside system has one adapter', () => {
   const deployed = [...sources('lib'), ...sources('handlers')];
   // services.ts passes the clients on and calls nothing.
   expect(users(deployed, '@aws-sdk/client-s3')).toEqual(
-    ['beside', 'picture', 'rewrite', 'services', 'source', 'tagging', 'writeback'].map(
+    ['ask', 'beside', 'picture', 'rewrite', 'services', 'source', 'tagging', 'writeback'].map(
       (room) => `lib/${room}.ts`,
     ),
   );

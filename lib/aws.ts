@@ -66,7 +66,7 @@ export class JsonClient {
    * @returns what the service answers, as yet unread
    * @throws {Refusal} {Error} of the connection, the credentials, or the signal
    */
-  async call(operation: string, input: unknown, signal?: AbortSignal): Promise<unknown> {
+  async call(operation: string, input: unknown, signal: AbortSignal): Promise<unknown> {
     const { target, json } = this.#service;
     const { protocol, hostname, port, host } = this.#url;
     const request = new HttpRequest({
@@ -83,9 +83,9 @@ export class JsonClient {
       body: JSON.stringify(input),
     });
     const signed = new HttpRequest(await this.#signer.sign(request));
-    const { response } = await this.#http.handle(signed, signal ? { abortSignal: signal } : {});
+    const { response } = await this.#http.handle(signed, { abortSignal: signal });
     const { statusCode, headers, body } = response;
-    const answer = parsed(await text(signal ? addAbortSignal(signal, body) : body));
+    const answer = parsed(await text(addAbortSignal(signal, body)));
     if (statusCode === 200 && answer !== undefined) return answer;
     const metadata = { httpStatusCode: statusCode, requestId: headers['x-amzn-requestid'] };
     const said = v.safeParse(Said, answer);

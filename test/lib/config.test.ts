@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 
 import { triggerSettings, uploadSettings, vodSecrets } from '../../lib/config.ts';
 import { InvalidSetting } from '../../lib/errors.ts';
 import { type ParameterStore, startParameterStore } from '../support/parameter-store.ts';
+import { type Answer, hurry, scripted } from './scripted.ts';
 import { failureOf } from './values.ts';
 
 describe('the settings of the upload', () => {
@@ -230,6 +231,21 @@ describe('the secrets', () => {
     store.says('/proxy', 502, '<html>Bad Gateway</html>');
     const { name, message } = await failureOf(vodSecrets(withStore({ VOD_SECRET_KEY_PARAMETER: '/proxy' })));
     expect([name, message]).toEqual(['SettingUnavailable', expect.stringContaining('HTTP 502')]);
+  });
+
+  test.each<[string, Answer]>([
+    ['does not begin', () => {}],
+    ['does not end', (response) => void response.writeHead(200).write('{"Parameter":')],
+  ])('nobody waits for an answer that %s', async (which, silent) => {
+    hurry();
+    const { timeout } = AbortSignal;
+    vi.spyOn(AbortSignal, 'timeout').mockImplementation((ms) => timeout.call(AbortSignal, ms / 25));
+    const { endpoint } = await scripted(silent);
+    const settings = { AWS_ENDPOINT_URL_SSM: endpoint, VOD_SECRET_KEY_PARAMETER: `/silent/${which}` };
+    expect(await failureOf(vodSecrets(withStore(settings)))).toMatchObject({
+      name: 'SettingUnavailable',
+      message: expect.stringMatching(/cannot be read: .*time/i),
+    });
   });
 
   test.each(['http://ssm.example.com', 'ssm.example.com', 'ftp://127.0.0.1'])(

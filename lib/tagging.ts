@@ -83,7 +83,9 @@ async function undoIfOverwritten(s3: S3Client, pin: Pin, signal: AbortSignal): P
   if (pin.versionId) return;
   const { pin: now } = await find(s3, pin, signal);
   if (now.etag === pin.etag) return;
-  await putTags(s3, now, withoutOurs(await readTags(s3, now, signal)), signal);
+  const tags = await readTags(s3, now, signal);
+  // Another execution may have written the new one's own meanwhile.
+  if (tags['vod-etag'] === pin.etag) await putTags(s3, now, withoutOurs(tags), signal);
   throw new ObjectChanged(
     `tags of s3://${pin.bucket}/${pin.key}: the object was overwritten (ETag ${pin.etag}, now ${now.etag})`,
   );

@@ -1,5 +1,6 @@
 import { GetObjectTaggingCommand } from '@aws-sdk/client-s3';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { createS3Client } from '../../lib/source.ts';
 import { readTags, writeTags } from '../../lib/tagging.ts';
 import { WRITE_BACK, writeBack } from '../../lib/writeback.ts';
 import { BUCKET, never, useStore, VERSIONED } from './store.ts';
@@ -68,6 +69,24 @@ test('another object by now: ObjectChanged, and it carries no id of other bytes'
   await store.put(BUCKET, 'over.mp4', 'another film', { Tagging: 'mine=1' });
   expect((await failureOf(writeTags(store.client, pin, FILE, never))).name).toBe('ObjectChanged');
   expect(await tags()).toEqual({ mine: '1' });
+});
+
+test('another object by now, which carries its own id already: it keeps it', async () => {
+  const { pin, tags } = await put('overtaken.mp4');
+  const theirs = storedAs('another film', '777');
+  const s3 = createS3Client({ endpoint: store.endpoint() });
+  onTestFinished(() => s3.destroy());
+  let wrote = 0;
+  s3.middlewareStack.add((next, { commandName }) => async (args) => {
+    const answer = await next(args);
+    if (commandName === 'PutObjectTaggingCommand' && ++wrote === 1) {
+      await store.put(BUCKET, 'overtaken.mp4', 'another film');
+      await writeTags(store.client, (await store.find(BUCKET, 'overtaken.mp4')).pin, theirs, never);
+    }
+    return answer;
+  });
+  expect((await failureOf(writeTags(s3, pin, FILE, never))).name).toBe('ObjectChanged');
+  expect(await tags()).toMatchObject({ 'vod-file-id': theirs.fileId, 'vod-sha1': theirs.sha1 });
 });
 
 describe('the write-back uses tags', () => {

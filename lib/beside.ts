@@ -88,18 +88,20 @@ export async function fileIdsAmong(
 
 /**
  * What is there, if anything is; with its fileId, if it is a video that carries one and S3 vouches for its bytes: other bytes
- * put with its metadata are not the file that this names, and shall not change that one's cover.
+ * put with its metadata are not the file that this names, and shall not change that one's cover. `claims`: it carries one,
+ * vouched for or not.
  */
 async function videoAt(
   s3: S3Client,
   where: { bucket: string; key: string },
   signal: AbortSignal,
-): Promise<{ isVideo: boolean; fileId: FileId | undefined } | undefined> {
+): Promise<{ isVideo: boolean; fileId?: FileId | undefined; claims?: boolean } | undefined> {
   const found = await findIfThere(s3, where, signal);
   if (!found) return undefined;
-  if (mediaOf(where.key, found.contentType).kind !== 'video') return { isVideo: false, fileId: undefined };
+  if (mediaOf(where.key, found.contentType).kind !== 'video') return { isVideo: false };
   const tags = found.metadata['vod-file-id'] ? {} : await readTagsOf(s3, found, signal);
-  return { isVideo: true, fileId: carriedFileId(found, tags) };
+  const claims = Boolean(found.metadata['vod-file-id'] ?? tags['vod-file-id']);
+  return { isVideo: true, fileId: carriedFileId(found, tags), claims };
 }
 
 /**
@@ -118,9 +120,13 @@ export async function fileIdsNamed(
   const at = `s3://${pin.bucket}/${pin.key}: its metadata entry vod-cover-of names s3://${pin.bucket}/${instruction}`;
   const video = await videoAt(s3, { bucket: pin.bucket, key: instruction }, signal);
   if (video && !video.isVideo) throw new InvalidInput(`${at}, which is no video`);
-  if (!video?.fileId) {
+  if (!video) throw new VideoNotReady(`${at}, which is not there: redrive once it carries its fileId`);
+  if (!video.fileId) {
     throw new VideoNotReady(
-      `${at}, ${video ? 'which carries no fileId yet' : 'which is not there'}: redrive once it carries its fileId`,
+      video.claims
+        ? `${at}, which carries a fileId that S3 does not vouch for: redrive once the video's execution has ended; if it fails ` +
+            'the same way, S3 keeps no checksum of the video: name its fileId in place of its key'
+        : `${at}, which carries no fileId yet: redrive once it carries its fileId`,
     );
   }
   return [video.fileId];

@@ -31,7 +31,7 @@ export class ObjectNotFound extends ChainError {
   override readonly name = 'ObjectNotFound';
 }
 
-/** The video that a picture names in its metadata has no `fileId` yet. Act: redrive once it has. */
+/** The video that a picture names by its key has no `fileId` yet, or none that S3 vouches for. Act: as the message says. */
 export class VideoNotReady extends ChainError {
   override readonly name = 'VideoNotReady';
 }

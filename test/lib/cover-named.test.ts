@@ -81,6 +81,15 @@ describe('vod-cover-of, where the names do not match', () => {
       /no fileId yet.*redrive/,
       () => store.put(BUCKET, `${show()} b.mp4`, 'x'),
     ],
+    [
+      'a video whose fileId S3 does not vouch for, and may never', // such as a copy in parts, without checksums
+      'VideoNotReady',
+      /does not vouch.*redrive.*if it fails the same way.*its fileId in place of its key/,
+      async () => {
+        const Metadata = { 'vod-file-id': '4711', 'vod-sha1': sha1('x'), 'vod-etag': 'of the source' };
+        await store.putInParts(BUCKET, `${show()} b.mp4`, 'x', { Metadata });
+      },
+    ],
   ])('names %s: %s', async (_, name, message, prepare) => {
     await prepare();
     await put(`${show()} b.mp4`);

@@ -53,7 +53,7 @@ export function executionName(
   return readable ? `${readable}-${hash}` : hash;
 }
 
-/** `started` and `redriven`: it runs now. `known`: it runs already, or has ended well. */
+/** `started` and `redriven`: it runs now. `known`: it runs already, has ended well, or was stopped by a person. */
 export type Started = Readonly<{ name: string; status: 'started' | 'redriven' | 'known' }>;
 
 /** Execution ARNs differ from their machine's in two words: `…:stateMachine:NAME` and `…:execution:NAME:EXECUTION`. */
@@ -97,10 +97,8 @@ export async function goOn(
 ): Promise<Started> {
   const options = { abortSignal: signal };
   const arn = executionArn(stateMachineArn, name);
-  const { status, stopDate, input } = await sfn.send(
-    new DescribeExecutionCommand({ executionArn: arn }),
-    options,
-  );
+  const look = () => sfn.send(new DescribeExecutionCommand({ executionArn: arn }), options);
+  const { status, stopDate, input } = await look();
   refuseAnother(arn, input, request);
   if (!status || !FAILED.has(status)) return { name, status: 'known' };
   try {
@@ -108,6 +106,8 @@ export async function goOn(
     return { name, status: 'redriven' };
   } catch (error) {
     if (!(error instanceof ExecutionNotRedrivable)) throw error;
+    const { status: now } = await look(); // nor can one that runs be, since somebody else has just redriven it
+    if (!now || !FAILED.has(now)) return { name, status: 'known' };
   }
   const next = nameAfter(request, name, stopDate);
   const isNew = await start(sfn, stateMachineArn, next, request, signal);

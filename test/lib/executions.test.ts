@@ -152,6 +152,19 @@ describe('starting', () => {
     expect(await start()).toEqual({ name: again, status: 'redriven' });
   });
 
+  test('known: somebody else has redriven it in the same moment', async () => {
+    sfn.on(StartExecutionCommand).rejects(known);
+    sfn
+      .on(DescribeExecutionCommand)
+      .resolvesOnce({ status: 'FAILED', stopDate: new Date() })
+      .resolves({ status: 'RUNNING' });
+    sfn
+      .on(RedriveExecutionCommand)
+      .rejects(new ExecutionNotRedrivable({ message: 'it is RUNNING', $metadata: {} }));
+    expect(await start()).toEqual({ name, status: 'known' });
+    expect(sfn.commandCalls(StartExecutionCommand)).toHaveLength(1);
+  });
+
   test.each([
     ['another object', JSON.stringify({ ...REQUEST, key: 'b.mp4' })],
     ['no object', '{"Comment": "Insert your JSON here"}'],

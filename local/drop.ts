@@ -24,7 +24,7 @@ export async function localFile(path: string): Promise<LocalFile> {
   });
   if (!stats.isFile()) {
     throw new InvalidInput(
-      `${path}: ${stats.isDirectory() ? 'a directory' : 'no regular file'}: name the files in it`,
+      `${path}: ${stats.isDirectory() ? 'a directory: name the files in it' : 'no regular file'}`,
     );
   }
   return { path, key: basename(path), size: stats.size };

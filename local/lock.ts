@@ -11,7 +11,7 @@ import { join } from 'node:path';
  * @returns what gives the folder back @throws {FolderInUse}
  */
 export async function lock(dir: string): Promise<() => Promise<void>> {
-  mkdirSync(dir, { recursive: true });
+  makeFolder(dir);
   const path = socketOf(dir);
   const server = (await held(path)) ?? (await heldAfter(path, dir));
   server.unref();
@@ -19,6 +19,15 @@ export async function lock(dir: string): Promise<() => Promise<void>> {
     server.close();
     await once(server, 'close');
   };
+}
+
+function makeFolder(dir: string): void {
+  try {
+    mkdirSync(dir, { recursive: true });
+  } catch (cause) {
+    const isFile = cause instanceof Error && 'code' in cause && cause.code === 'EEXIST';
+    throw isFile ? new Error(`${dir} is a file: a folder is expected`, { cause }) : cause;
+  }
 }
 
 /** Whether a data folder has its user now. */

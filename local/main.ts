@@ -30,6 +30,8 @@ async function main(argv: readonly string[]): Promise<number> {
     bundles: given.packaged ? BUILD : undefined,
     env: process.env,
     faults: given.faults && seededFaults(given.faults.rate, given.faults.seed),
+  }).catch((error: unknown) => {
+    throw portTaken(error) ?? error;
   });
   const terminal = createTerminal(process.stderr);
   if (given.faults) terminal.say(faultsLine(given.faults));
@@ -54,6 +56,14 @@ const faultsLine = ({ rate, seed }: NonNullable<Arguments['faults']>): string =>
 /** Well-known ports for who drops files from elsewhere; any free one where nobody needs to know it. */
 const port = ({ items }: Arguments, asked: number | undefined, usual: number): number =>
   asked ?? (items.length === 0 ? usual : 0);
+
+/** The usual ports were typed by nobody, so the options that name others are told. */
+function portTaken(error: unknown): Error | undefined {
+  if (!(error instanceof Error && 'code' in error && error.code === 'EADDRINUSE' && 'port' in error)) return;
+  return new Error(`port ${error.port} is in use: --s3-port and --vod-port name others, 0 is any free one`, {
+    cause: error,
+  });
+}
 
 /** Settles after the first Ctrl-C (or SIGTERM); a second one ends the process at once. */
 function onSignal(stop: () => void): Promise<void> {

@@ -3,6 +3,7 @@ import type { Secrets } from '../../lib/vod/sign.ts';
 import type { Faults } from '../faults.ts';
 import { createLink, type Link } from '../link.ts';
 import { type Listening, listen } from '../listen.ts';
+import { lock } from '../lock.ts';
 import { Calls } from './calls.ts';
 import { Door } from './door.ts';
 import { Library, type StoredFile } from './library.ts';
@@ -11,7 +12,7 @@ import { Replies } from './replies.ts';
 import { Uploads } from './uploads.ts';
 
 export type VodOptions = Readonly<{
-  /** Where everything lies: `files/` and `index.json`, and `uploads/` for what is not finished. One server each. */
+  /** Where everything lies: `files/` and `index.json`, and `uploads/` for what is not finished. One server each: it is locked. */
   dir: string;
   /** 0: any free one. */
   port: number;
@@ -58,7 +59,9 @@ export async function startVod(options: VodOptions): Promise<Vod> {
 
   // The port first: where it is taken, perhaps by this very service, the folder is not touched.
   const listening = await listen(server, port);
+  let unlock: (() => Promise<void>) | undefined;
   try {
+    unlock = await lock(dir);
     const library = await Library.open(dir, listening.endpoint);
     const uploads = await Uploads.open(`${dir}/uploads`, library, options.discard ?? false);
     const door = new Door({ ...options, quota, now });
@@ -76,6 +79,7 @@ export async function startVod(options: VodOptions): Promise<Vod> {
       await listening.close();
       await Promise.all(busy);
       await uploads.close();
+      await unlock?.();
     };
     let closed: Promise<void> | undefined;
     return {
@@ -88,6 +92,7 @@ export async function startVod(options: VodOptions): Promise<Vod> {
     };
   } catch (error) {
     await listening.close();
+    await unlock?.();
     throw error;
   }
 }

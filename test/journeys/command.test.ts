@@ -4,7 +4,7 @@ import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { PutObjectCommand, S3Client } from '@aws-sdk/client-s3';
-import { expect, test } from 'vitest';
+import { expect, onTestFinished, test } from 'vitest';
 import { listen } from '../../local/listen.ts';
 import { startVod } from '../../local/vod/server.ts';
 import { startCommand } from '../support/command.ts';
@@ -167,6 +167,23 @@ test('a data folder has one user at a time', async () => {
   expect({ code, err }).toEqual({ code: 1, err: expect.stringContaining(`${data} is in use`) });
   child.kill('SIGTERM');
   await once(child, 'close');
+});
+
+test.each(['--s3-port', '--vod-port'])(
+  'a taken port is named, with the options that name others: %s',
+  async (option) => {
+    const other = await listen(createServer(), 0);
+    onTestFinished(() => other.close());
+    const { code, err } = await run([option, String(other.port), '--data', await newFolder(), 'x']);
+    const line = `✘ port ${other.port} is in use: --s3-port and --vod-port name others, 0 is any free one\n`;
+    expect({ code, err }).toEqual({ code: 1, err: line });
+  },
+);
+
+test('a file in place of the data folder', async () => {
+  const path = await files({ 'one.mp4': bytesOf(3) });
+  const { code, err } = await run(['--data', path('one.mp4'), path('one.mp4')]);
+  expect({ code, err }).toEqual({ code: 1, err: `✘ ${path('one.mp4')} is a file: a folder is expected\n` });
 });
 
 test('another VOD service, over the old path', async () => {

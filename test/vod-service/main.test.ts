@@ -122,7 +122,7 @@ test.each([
   [['--port', '0', '--data', 'x', '--latency', 'long'], /^vod: --latency long: expected a whole number/],
   [['--port', '0', '--data', 'x', '--quota'], /^vod: Unknown option '--quota'/],
   [['--port', '0', '--data', 'x', 'y'], /^vod: y: expected options alone/],
-  [['--port', '0', '--data', MAIN], /^vod: ENOTDIR/],
+  [['--port', '0', '--data', MAIN], /^vod: .*main\.ts is a file: a folder is expected/],
 ])('%j is one clear line and exit code 1', async (args, line) => {
   const { code, out, err } = await outcome(...args);
   expect({ code, out }).toEqual({ code: 1, out: '' });
@@ -140,4 +140,14 @@ test('a port in use is one clear line, and the folder is not touched', async () 
     code: 1,
     err: `vod: --port: ${other.port} is in use\n`,
   });
+});
+
+test('a folder has one service at a time', async () => {
+  const dir = await folder();
+  const { kill } = await running(dir);
+  const second = await outcome('--port', '0', '--data', dir);
+  expect(second).toMatchObject({ code: 1, out: '' });
+  expect(second.err).toMatch(/^vod: .* is in use by another process: .*--data\n$/);
+  await kill('SIGKILL');
+  await (await running(dir)).kill('SIGTERM');
 });

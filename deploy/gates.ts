@@ -3,6 +3,8 @@ import { basename, join } from 'node:path';
 import { type Engine, RegoEngine, TemplateFile } from '@aws/cloudformation-validate';
 import validateMachine from 'asl-validator';
 import * as v from 'valibot';
+import { uploadSettings } from '../lib/config.ts';
+import { reasonOf } from '../lib/errors.ts';
 import { policyFaults } from './policies.ts';
 import { resourcesOf, type Template } from './template.ts';
 
@@ -17,6 +19,7 @@ const GATES: Readonly<Record<string, (packaged: Package) => string[]>> = {
   template: ({ templatePath }) => templateFaults(templatePath),
   'state machine': ({ template }) => machineFaults(template),
   policies: ({ template }) => policyFaults(template),
+  settings: ({ template }) => settingFaults(template),
   bundles: ({ bundles }) => sizeFaults(bundles),
 };
 
@@ -81,6 +84,26 @@ export function machineFaults(template: Template): string[] {
     const { isValid, errorsText } = validateMachine(JSON.parse(definition));
     return isValid ? faults : [...faults, `${name}: ${errorsText()}`];
   });
+}
+
+const Configured = v.object({
+  Environment: v.optional(v.object({ Variables: v.record(v.string(), v.unknown()) }), { Variables: {} }),
+});
+
+/** The functions' settings as the functions themselves read them, but for those that CloudFormation fills in. */
+export function settingFaults(template: Template): string[] {
+  const faults = resourcesOf(template, 'AWS::Lambda::Function').flatMap(([, { Properties }]) => {
+    const { Variables } = v.parse(Configured, Properties).Environment;
+    const env: Record<string, string> = {};
+    for (const [name, value] of Object.entries(Variables)) if (typeof value === 'string') env[name] = value;
+    try {
+      uploadSettings(env);
+      return [];
+    } catch (error) {
+      return [reasonOf(error)];
+    }
+  });
+  return [...new Set(faults)]; // the steps have the same
 }
 
 /** What is packaged in `dir`, by name. @throws {Error} where there is no such folder */

@@ -2,7 +2,14 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { LARGEST_BUNDLE, lookOver, machineFaults, sizeFaults, templateFaults } from '../../deploy/gates.ts';
+import {
+  LARGEST_BUNDLE,
+  lookOver,
+  machineFaults,
+  settingFaults,
+  sizeFaults,
+  templateFaults,
+} from '../../deploy/gates.ts';
 import { policyFaults } from '../../deploy/policies.ts';
 import { readTemplate, type Template } from '../../deploy/template.ts';
 
@@ -38,6 +45,35 @@ describe('the template', () => {
 
   test('that is none is told apart', async () => {
     await expect(readTemplate(await written({ resources: {} }))).rejects.toThrow(/Resources/);
+  });
+});
+
+describe('the settings', () => {
+  const step = (Variables: Record<string, unknown>) => ({
+    Type: 'AWS::Lambda::Function',
+    Properties: { Environment: { Variables } },
+  });
+
+  test('that the functions can read pass, whatever CloudFormation fills in', () => {
+    const Init = step({
+      QUOTA_TABLE: { Ref: 'QuotaTable' },
+      QUOTA_CALLS: '100',
+      VOD_HOST: '',
+      WRITE_BACK: 'tags',
+    });
+    expect(settingFaults({ Resources: { Init, Bare: { ...Init, Properties: {} } } })).toEqual([]);
+  });
+
+  test.each([
+    ['WRITE_BACK', 'nowhere'],
+    ['QUOTA_CALLS', '1'],
+    ['VOD_ENDPOINT', 'vod2.qcloud.com'],
+    ['VOD_CLASS_ID', 'films'],
+  ])('with %s=%s do not, and are told once', (name, value) => {
+    const faults = settingFaults({
+      Resources: { Init: step({ [name]: value }), Part: step({ [name]: value }) },
+    });
+    expect(faults).toEqual([expect.stringContaining(`setting ${name}: `)]);
   });
 });
 
@@ -152,7 +188,7 @@ test('a line for each gate, and the names of those that are shut', async () => {
     ManagedPolicyArns: ['arn:aws:iam::aws:policy/AdministratorAccess'],
   });
   const { lines, shut } = lookOver({ templatePath: await written(template), template, bundles: [] });
-  expect(lines).toHaveLength(4);
+  expect(lines).toHaveLength(5);
   expect(shut).toEqual(expect.arrayContaining(['state machine', 'policies']));
   expect(lines).toContain('✔ bundles');
   expect(lines).toContainEqual(expect.stringMatching(/^✘ policies: Role: .*AdministratorAccess/));

@@ -40,7 +40,7 @@ const lambda = (name: string) => properties(`${name}LambdaFunction`);
 const arnOf = (name: string) => ({ 'Fn::GetAtt': [name, 'Arn'] });
 
 test('all gates are open', () => {
-  for (const gate of ['template', 'state machine', 'policies', 'bundles'])
+  for (const gate of ['template', 'state machine', 'policies', 'settings', 'bundles'])
     expect(said).toContain(`✔ ${gate}\n`);
 });
 

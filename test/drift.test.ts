@@ -187,7 +187,7 @@ test('each setting that the code reads stands in the README, and the other way r
     );
   }
   const inConfig = [
-    ...read('lib/config.ts').matchAll(/\b((?:VOD|S3|COPY|WRITE|QUOTA)_[A-Z_]+|STATE_MACHINE_ARN)\b/g),
+    ...read('lib/config.ts').matchAll(/\b((?:VOD|S3|COPY|WRITE|QUOTA|AWS)_[A-Z0-9_]+|STATE_MACHINE_ARN)\b/g),
   ].map(([, n = '']) => n);
   for (const name of new Set(inConfig)) expect(inReadme, name).toContain(name);
 });

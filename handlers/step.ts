@@ -23,16 +23,23 @@ class StepLogger extends Logger {
  * Of an error what it says, and no more: those of S3 carry as fields what S3 told of the request, among it, when a session
  * token has expired, the token itself.
  */
+function wordsOf({ name, message, stack }: Error): Pick<Error, 'name' | 'message' | 'stack'> {
+  const words = withoutRequest(message);
+  return { name, message: words, ...(stack !== undefined && { stack: stack.replace(message, () => words) }) };
+}
+
 function inWords(_key: string, value: unknown): unknown {
   if (!(value instanceof Error)) return value;
-  const { name, stack, cause } = value;
-  const message = withoutRequest(value.message);
   const more = {
     ...('code' in value && { code: value.code }),
     ...('$metadata' in value && { $metadata: value.$metadata }), // AWS asks for the request's id when it shall help
   };
-  return { name, message, stack: stack?.replace(value.message, () => message), cause, ...more };
+  return { ...wordsOf(value), cause: value.cause, ...more };
 }
+
+/** Lambda logs an error's fields and tells the caller its message: of one of AWS's own both get the words alone. */
+const told = (error: Error): Error =>
+  '$metadata' in error ? Object.assign(new Error(), wordsOf(error)) : error;
 
 const logger = new StepLogger({ serviceName: 's3-vod', jsonReplacerFn: inWords });
 
@@ -77,8 +84,11 @@ type StepMiddleware = MiddlewareObj<unknown, unknown, Error, StepContext>;
 /** One line for how an invocation ended. */
 const outcomeLogged = (name: string): StepMiddleware => ({
   after: ({ context, response }) => context.log.info(`${name} done`, { result: summary(response) }),
-  onError: ({ context, error }) => {
-    if (error) context.log.error(`${name} failed`, error);
+  onError: (failed) => {
+    const { context, error } = failed;
+    if (!error) return;
+    context.log.error(`${name} failed`, error);
+    failed.error = told(error);
   },
 });
 

@@ -1,3 +1,4 @@
+import { inspect } from 'node:util';
 import { S3ServiceException } from '@aws-sdk/client-s3';
 import { SFNServiceException } from '@aws-sdk/client-sfn';
 import * as v from 'valibot';
@@ -67,9 +68,18 @@ test('the first invocation alone is a cold start, and each log line names its ow
   ]);
 });
 
+const $metadata = { httpStatusCode: 400, requestId: '4711', attempts: 1 };
+const $fault = 'client';
+
+const mismatch = () =>
+  new SFNServiceException({
+    name: 'InvalidSignatureException',
+    message:
+      'It does not match.\n\nThe Canonical String should have been\nx-amz-security-token:the-session-token',
+    ...{ $fault, $metadata },
+  });
+
 test('of an error the log has its words and those of its causes, not what AWS was asked', async () => {
-  const $metadata = { httpStatusCode: 400, requestId: '4711', attempts: 1 };
-  const $fault = 'client';
   const expired = new S3ServiceException({
     name: 'ExpiredToken',
     message: 'It has expired',
@@ -77,19 +87,13 @@ test('of an error the log has its words and those of its causes, not what AWS wa
     $metadata,
   });
   Object.assign(expired, { 'Token-0': 'the-session-token', StringToSign: 'what-was-signed' });
-  const mismatch = new SFNServiceException({
-    name: 'InvalidSignatureException',
-    message:
-      'It does not match.\n\nThe Canonical String should have been\nx-amz-security-token:the-session-token',
-    ...{ $fault, $metadata },
-  });
   const { step, output } = await freshStep();
   const handler = step(
     'demo',
     v.unknown(),
     () => ({}),
     async (_, { log }) => {
-      log.error('one of several', { error: mismatch });
+      log.error('one of several', { error: mismatch() });
       throw new StorageRefused('GET s3://b/k: 400', { cause: expired });
     },
   );
@@ -106,4 +110,18 @@ test('of an error the log has its words and those of its causes, not what AWS wa
     },
   ]);
   expect(JSON.stringify(output())).not.toMatch(/the-session-token|what-was-signed/);
+});
+
+test("of an error of AWS's own Lambda gets the words, not what AWS was asked", async () => {
+  const { step } = await freshStep();
+  const handler = step(
+    'demo',
+    v.unknown(),
+    () => ({}),
+    () => Promise.reject(mismatch()),
+  );
+  const error: unknown = await handler({}, invocation('1')).catch((thrown) => thrown);
+  expect(error).toMatchObject({ name: 'InvalidSignatureException', message: 'It does not match.' });
+  expect(inspect(error)).toContain('step.test.ts');
+  expect(inspect(error)).not.toContain('the-session-token');
 });

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
 import { finished, Writable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { S3Client } from '@aws-sdk/client-s3';
@@ -134,11 +135,11 @@ export const faultAt = async (
 export async function strike(fault: Fault, request: IncomingMessage): Promise<boolean> {
   switch (fault) {
     case 'refuse':
-      request.socket.resetAndDestroy();
+      reset(request.socket);
       return true;
     case 'reset':
       await finishedReading(request);
-      request.socket.resetAndDestroy();
+      reset(request.socket);
       return true;
     case 'silence':
       request.resume(); // it is the client that gives up
@@ -147,6 +148,10 @@ export async function strike(fault: Fault, request: IncomingMessage): Promise<bo
       return false;
   }
 }
+
+/** One that is ending already Node cannot reset, and would never close. */
+const reset = (socket: Socket | null): void =>
+  void (socket?.writable ? socket.resetAndDestroy() : socket?.destroy());
 
 /** Pieces of a dripping body, and milliseconds between them. */
 const DRIP = { pieces: 16, ms: 5 } as const;
@@ -159,12 +164,12 @@ export function spoiled(fault: Fault | undefined, response: ServerResponse, out:
       if (fault === 'drip') return void drip(chunk, out).then(() => done(), done);
       // The status and the headers go out with the first bytes of the body.
       const half = fault === 'lost' ? undefined : chunk.subarray(0, chunk.length >> 1);
-      if (!half) response.socket?.resetAndDestroy();
+      if (!half) reset(response.socket);
       else out.write(half, () => fault === 'cut' && response.socket?.destroy());
     },
     final(done) {
       if (fault === 'drip') return void out.end(done);
-      if (fault !== 'stall') response.socket?.resetAndDestroy(); // there was no body to cut
+      if (fault !== 'stall') reset(response.socket); // there was no body to cut
     },
   });
   // Nobody waits for a reply that cannot come to its end.

@@ -1,3 +1,6 @@
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import { connect } from 'node:net';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import {
@@ -7,7 +10,9 @@ import {
   type Occasion,
   scriptedFaults,
   seededFaults,
+  strike,
 } from '../../local/faults.ts';
+import { listen } from '../../local/listen.ts';
 import { bytesOf, newStack, sha1 } from '../support/stack.ts';
 
 /** The fault switches of the local services: which requests meet what, and that each does what it says. */
@@ -54,6 +59,21 @@ test('a script names the requests of a call by their number', () => {
   ]);
   expect(met.map(([head]) => head)).toEqual([undefined, undefined, undefined, undefined]);
   expect(met.map(([, get]) => get)).toEqual([undefined, 'cut', 'cut', undefined]);
+});
+
+test('reset while it is ending, a connection is closed all the same', async () => {
+  const sockets = () => process.getActiveResourcesInfo().filter((kind) => kind === 'TCPSocketWrap').length;
+  const before = sockets();
+  const server = createServer((request) => {
+    request.socket.end();
+    void strike('refuse', request);
+  });
+  const { port, close } = await listen(server, 0);
+  const client = connect(port, '127.0.0.1').resume();
+  client.write('GET / HTTP/1.1\r\nHost: here\r\n\r\n');
+  await once(client, 'close');
+  await close();
+  await expect.poll(sockets).toBe(before);
 });
 
 const MIB = 1_048_576;

@@ -1,4 +1,4 @@
-import type { Measured } from './jobs.ts';
+import type { Measured } from './messages.ts';
 import { PRICES } from './prices.ts';
 
 /** What a measured run would have cost in the cloud, without storage, egress, and logs. */
@@ -9,7 +9,7 @@ export const FUNCTION_GB = 1;
 /** Sent to the queue, received, deleted. */
 const QUEUE_REQUESTS = 3;
 
-/** On the shared quota's table: eight processes that share it, as `lib/turnstile.ts` tells. */
+/** On the shared quota's table: eight processes that share it, as `lib/quota/rate-limiter.ts` tells. */
 const TABLE_WRITES_PER_PART = 0.25;
 
 const READS = new Set(['GET', 'HEAD']);

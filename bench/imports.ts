@@ -1,8 +1,8 @@
 import { execFile } from 'node:child_process';
 import { resolve } from 'node:path';
 import { promisify } from 'node:util';
-import { bundlesIn } from '../deploy/gates.ts';
-import { BUILD } from '../deploy/places.ts';
+import { bundlesIn } from '../deploy/checks.ts';
+import { BUILD } from '../deploy/paths.ts';
 import { HANDLER_FLAGS } from './flags.ts';
 
 /** How long the functions' code takes to load: the part of a cold start that is ours. */

@@ -1,5 +1,5 @@
 import { cpus } from 'node:os';
-import { lastWords, readOptions, UsageError } from '../local/command-line.ts';
+import { lastWords, readOptions, UsageError } from '../cli/args.ts';
 import { PROFILE } from './flags.ts';
 import { openLab } from './measure.ts';
 import { judge, lines } from './report.ts';

@@ -4,7 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { HANDLER_ENVIRONMENT, HANDLER_FLAGS, profileFlags } from './flags.ts';
-import type { Job, Measured } from './jobs.ts';
+import type { Job, Measured } from './messages.ts';
 
 /** Where the measurements of one run of the bench take place: a folder that goes away, and what was put there. */
 export type Lab = Readonly<{

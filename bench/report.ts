@@ -1,4 +1,4 @@
-import type { Measured } from './jobs.ts';
+import type { Measured } from './messages.ts';
 
 /** What a scenario came to. `ratio`: of `value` to `reference`; without a reference, `reach` is for the value itself. */
 export type Outcome = Readonly<{

@@ -12,15 +12,15 @@ import {
   UploadPartCopyCommand,
 } from '@aws-sdk/client-s3';
 import { watchProgress } from '../lib/progress.ts';
-import { createS3Client } from '../lib/source.ts';
-import { createLambda } from '../local/engine/lambda.ts';
-import type { Link } from '../local/link.ts';
+import { createS3Client } from '../lib/s3/head-object.ts';
+import { createLambda } from '../local/aws/lambda.ts';
 import { sendLogsToStandardError } from '../local/logs.ts';
+import type { Link } from '../local/network-simulator.ts';
 import { startStack } from '../local/stack.ts';
-import { sendInBarriers } from './barrier.ts';
+import { sendInBarriers } from './baseline-uploader.ts';
 import { LOCAL_S3, LOCAL_VOD, VOD_HOST } from './credentials.ts';
-import { type FarEnd, startFarEnd } from './far-end.ts';
-import { BUCKET, type Job, type Measured } from './jobs.ts';
+import { BUCKET, type Job, type Measured } from './messages.ts';
+import { type FarEnd, startFarEnd } from './remote-service.ts';
 
 /** A fresh process for each measurement, so that its peak memory is its own. Usage: runner.ts DIR JOB */
 

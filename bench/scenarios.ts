@@ -1,10 +1,10 @@
 import { costOf, total } from './cost.ts';
 import { historyEvents, MOST_EVENTS, MOST_STATE_BYTES } from './history.ts';
 import { IMPORTS, importTimes } from './imports.ts';
-import type { Measured } from './jobs.ts';
-import { type Course, type Journey, runThrough } from './journey.ts';
 import type { Lab } from './measure.ts';
+import type { Measured } from './messages.ts';
 import type { Finding, Reach } from './report.ts';
+import { type Course, type Journey, runThrough } from './simulate-execution.ts';
 
 /** What is measured, against what, and what is to be reached. */
 export type Scenario = Readonly<{

@@ -1,6 +1,6 @@
 import { subscribe } from 'node:diagnostics_channel';
 import type { IncomingMessage } from 'node:http';
-import type { Link } from '../local/link.ts';
+import type { Link } from '../local/network-simulator.ts';
 import { startS3 } from '../local/s3/server.ts';
 import { startVod } from '../local/vod/server.ts';
 import { LOCAL_S3, LOCAL_VOD, VOD_HOST } from './credentials.ts';

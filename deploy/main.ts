@@ -3,9 +3,9 @@ import { once } from 'node:events';
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { join, resolve } from 'node:path';
-import { bundlesIn, lookOver } from './gates.ts';
-import { checkParameters } from './options.ts';
-import { BUILD, WORK } from './places.ts';
+import { bundlesIn, lookOver } from './checks.ts';
+import { checkParameters } from './params.ts';
+import { BUILD, WORK } from './paths.ts';
 import { readTemplate } from './template.ts';
 
 /** `npm run package`, `npm run deploy`, `npm run remove`: osls, with gates after it. */

@@ -1,7 +1,7 @@
-import { coverVideo, coverWith } from '../lib/cover.ts';
-import { CoverInput } from '../lib/job.ts';
-import { servicesFor } from '../lib/services.ts';
-import { step } from './step.ts';
+import { CoverInput } from '../lib/schemas.ts';
+import { coverVideo, coverWith } from '../lib/steps/cover.ts';
+import { servicesFor } from '../lib/steps/services.ts';
+import { step } from './create-handler.ts';
 
 /** Ties pictures to videos: a picture looks for the videos of its name, a video that VOD has for its picture. */
 export const handler = step(

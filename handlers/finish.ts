@@ -1,7 +1,7 @@
-import { closeUpload } from '../lib/close.ts';
-import { FinishInput } from '../lib/job.ts';
-import { servicesFor } from '../lib/services.ts';
-import { step } from './step.ts';
+import { FinishInput } from '../lib/schemas.ts';
+import { closeUpload } from '../lib/steps/finish.ts';
+import { servicesFor } from '../lib/steps/services.ts';
+import { step } from './create-handler.ts';
 
 /** Closes the upload and writes the `fileId` back onto the object; or goes back to Init, when parts are missing. */
 export const handler = step(

@@ -1,7 +1,7 @@
-import { InitInput } from '../lib/job.ts';
-import { openUpload } from '../lib/open.ts';
-import { servicesFor } from '../lib/services.ts';
-import { step } from './step.ts';
+import { InitInput } from '../lib/schemas.ts';
+import { openUpload } from '../lib/steps/init.ts';
+import { servicesFor } from '../lib/steps/services.ts';
+import { step } from './create-handler.ts';
 
 /** Looks at the object, computes its SHA-1, opens the upload, and plans what is missing. */
 export const handler = step(

@@ -1,7 +1,7 @@
-import { PartInput } from '../lib/job.ts';
-import { sendBatch } from '../lib/send.ts';
-import { servicesFor } from '../lib/services.ts';
-import { step } from './step.ts';
+import { PartInput } from '../lib/schemas.ts';
+import { sendBatch } from '../lib/steps/part.ts';
+import { servicesFor } from '../lib/steps/services.ts';
+import { step } from './create-handler.ts';
 
 /** Sends a run of parts, and hands on what is left when its time runs low. */
 export const handler = step(

@@ -1,9 +1,9 @@
 import type { SQSBatchResponse } from 'aws-lambda';
 import * as v from 'valibot';
 import { triggerSettings } from '../lib/config.ts';
-import { messagesOf } from '../lib/events.ts';
-import { type Started, startExecution, statesFor } from '../lib/executions.ts';
-import { step } from './step.ts';
+import { messagesOf } from '../lib/trigger/events.ts';
+import { type Started, startExecution, statesFor } from '../lib/trigger/executions.ts';
+import { step } from './create-handler.ts';
 
 /**
  * Takes every shape an event comes in and starts one execution for each object named. In a batch from a queue each message

@@ -1,12 +1,12 @@
 import * as v from 'valibot';
+import { isFinal, readParameter } from './aws/parameter-store.ts';
 import { InvalidInput, InvalidSetting, reasonOf, SettingUnavailable } from './errors.ts';
-import type { Options } from './job.ts';
-import { optionsFromEnvironment } from './options.ts';
-import { isFinal, readParameter } from './parameters.ts';
-import { explain } from './parse.ts';
-import type { QuotaOptions } from './quota.ts';
+import type { QuotaOptions } from './quota/quota.ts';
+import type { Options } from './schemas.ts';
+import { optionsFromEnvironment } from './upload/upload-options.ts';
+import { explain } from './validate.ts';
 import type { VodSettings } from './vod/client.ts';
-import { WRITE_BACK, type WriteBackSettings } from './writeback.ts';
+import { WRITE_BACK, type WriteBackSettings } from './write-back/write-back.ts';
 
 /** The settings of the functions, from their environment. README, "Settings", lists them. */
 

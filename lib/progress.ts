@@ -1,5 +1,5 @@
 import { channel } from 'node:diagnostics_channel';
-import type { Pin } from './job.ts';
+import type { Pin } from './schemas.ts';
 
 /** What the rooms of lib tell of their work while they do it, to whoever watches in the same process. */
 

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import * as v from 'valibot';
-import { Journal } from '../local/journal.ts';
+import { Journal } from '../local/json-store.ts';
 
 /** How far a backfill came, on disk: all keys up to `after` were looked at, and those wanted were started. */
 

@@ -1,6 +1,6 @@
-import { UsageError } from '../local/command-line.ts';
-import { failureLine } from '../local/view/failures.ts';
-import * as given from './arguments.ts';
+import { UsageError } from '../cli/args.ts';
+import { failureLine } from '../cli/errors.ts';
+import * as given from './args.ts';
 import type { Screen } from './screen.ts';
 
 /** The ways in for operators, by their names. */

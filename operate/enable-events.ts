@@ -3,8 +3,8 @@ import {
   PutBucketNotificationConfigurationCommand,
   S3Client,
 } from '@aws-sdk/client-s3';
+import { one, readOptions, UsageError } from '../cli/args.ts';
 import { reasonOf } from '../lib/errors.ts';
-import { one, readOptions, UsageError } from '../local/command-line.ts';
 
 /** `npm run enable-events -- BUCKET`: a bucket that is there already begins to tell EventBridge of its objects. */
 

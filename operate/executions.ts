@@ -5,8 +5,8 @@ import {
   ListExecutionsCommand,
   SFNClient,
 } from '@aws-sdk/client-sfn';
-import { executionArn } from '../lib/executions.ts';
-import { ask } from './aws.ts';
+import { executionArn } from '../lib/trigger/executions.ts';
+import { ask } from './request.ts';
 
 /** Executions as the operators look at them. */
 

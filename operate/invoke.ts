@@ -1,15 +1,15 @@
 import { InvokeCommand, LambdaClient } from '@aws-sdk/client-lambda';
 import * as v from 'valibot';
-import { Result } from '../lib/job.ts';
-import { parse } from '../lib/parse.ts';
-import { failureLine } from '../local/view/failures.ts';
-import { printable } from '../local/view/format.ts';
-import type { Invoke } from './arguments.ts';
-import { ask } from './aws.ts';
+import { failureLine } from '../cli/errors.ts';
+import { printable } from '../cli/format.ts';
+import { Result } from '../lib/schemas.ts';
+import { parse } from '../lib/validate.ts';
+import type { Invoke } from './args.ts';
 import { createStates, findExecution } from './executions.ts';
+import { until } from './poll.ts';
+import { ask } from './request.ts';
 import type { Screen } from './screen.ts';
 import { findStack } from './stack.ts';
-import { until } from './watch.ts';
 
 /** `npm run invoke`: what a person would type into the trigger's console. */
 

@@ -7,15 +7,15 @@ import {
 } from '@aws-sdk/client-sqs';
 import { pMapIterable } from 'p-map';
 import * as v from 'valibot';
-import { goOn, nameAfter } from '../lib/executions.ts';
-import { Request } from '../lib/job.ts';
-import { printable } from '../local/view/format.ts';
-import { iso, type Redrive } from './arguments.ts';
-import { ask } from './aws.ts';
+import { printable } from '../cli/format.ts';
+import { Request } from '../lib/schemas.ts';
+import { goOn, nameAfter } from '../lib/trigger/executions.ts';
+import { iso, type Redrive } from './args.ts';
 import { createStates, failedSince, findExecution } from './executions.ts';
+import { until } from './poll.ts';
+import { ask } from './request.ts';
 import type { Screen } from './screen.ts';
 import { findStack } from './stack.ts';
-import { until } from './watch.ts';
 
 /** `npm run redrive`: once what was wrong is mended, all that failed of it goes on. */
 

@@ -5,11 +5,11 @@ import {
   EventBridgeClient,
   StartReplayCommand,
 } from '@aws-sdk/client-eventbridge';
-import { iso, type Replay } from './arguments.ts';
-import { ask } from './aws.ts';
+import { iso, type Replay } from './args.ts';
+import { until } from './poll.ts';
+import { ask } from './request.ts';
 import type { Screen } from './screen.ts';
 import { findStack, type Stack } from './stack.ts';
-import { until } from './watch.ts';
 
 /** `npm run replay`: the events of a stretch of time once more, to this stack's rule alone. */
 

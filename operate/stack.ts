@@ -1,7 +1,7 @@
 import { CloudFormationClient, DescribeStacksCommand } from '@aws-sdk/client-cloudformation';
-import { findRunning, LOCAL_S3_CREDENTIALS, LOCAL_STACK } from '../local/running.ts';
-import type { Where } from './arguments.ts';
-import { ask } from './aws.ts';
+import { findRunning, LOCAL_S3_CREDENTIALS, LOCAL_STACK } from '../local/running-file.ts';
+import type { Where } from './args.ts';
+import { ask } from './request.ts';
 
 /** The stack that a command is about: what its template puts out, read from CloudFormation. */
 

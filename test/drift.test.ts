@@ -5,9 +5,9 @@ import { expect, test } from 'vitest';
 import { parse as parseYaml } from 'yaml';
 import { FUNCTION_GB } from '../bench/cost.ts';
 import { HANDLER_FLAGS } from '../bench/flags.ts';
-import { parametersOf } from '../deploy/options.ts';
+import { parametersOf } from '../deploy/params.ts';
+import { METRICS, NAMESPACE } from '../handlers/metrics.ts';
 import * as errors from '../lib/errors.ts';
-import { METRICS, NAMESPACE } from '../lib/metrics.ts';
 
 /** Names that stand in several files are the same in all of them, and files know only what they may. */
 
@@ -49,7 +49,9 @@ test('each task state is named as its handler, and runs it', () => {
 
 test('each handler is a task state, but for the trigger before the machine and the wrapping', () => {
   const named = new Set(tasks.map(([name]) => handlerOf(name).toLowerCase()));
-  expect(handlers.filter((name) => !['step', 'trigger'].includes(name)).sort()).toEqual([...named].sort());
+  expect(handlers.filter((name) => !['create-handler', 'metrics', 'trigger'].includes(name)).sort()).toEqual(
+    [...named].sort(),
+  );
 });
 
 const thrown = Object.values(errors).filter(
@@ -112,7 +114,7 @@ test('nothing deployed knows the local run', () => {
 });
 
 test('the operators’ commands know the chain’s rooms, and of the local run what is common to command lines', () => {
-  const allowed = /^(operate|lib|local\/view)\/|^local\/(command-line|journal|running)\.ts$/;
+  const allowed = /^(operate|lib|cli)\/|^local\/(json-store|running-file)\.ts$/;
   for (const path of sources('operate')) {
     expect(
       ours(path)
@@ -124,14 +126,14 @@ test('the operators’ commands know the chain’s rooms, and of the local run w
 
 test('the pure rooms of lib import only job and errors', () => {
   const pure = [
-    'lib/plan.ts',
-    'lib/vod/sign.ts',
-    'lib/media.ts',
+    'lib/upload/plan.ts',
+    'lib/vod/signature.ts',
+    'lib/upload/media-type.ts',
     'lib/deadline.ts',
-    'lib/events.ts',
-    'lib/vod/replies.ts',
+    'lib/trigger/events.ts',
+    'lib/vod/responses.ts',
   ];
-  const allowed = new Set(['lib/job.ts', 'lib/errors.ts', 'lib/parse.ts']);
+  const allowed = new Set(['lib/schemas.ts', 'lib/errors.ts', 'lib/validate.ts']);
   for (const path of pure) {
     expect(
       ours(path)
@@ -148,19 +150,26 @@ test('each outside system has one adapter', () => {
   const deployed = [...sources('lib'), ...sources('handlers')];
   // services.ts passes the clients on and calls nothing.
   expect(users(deployed, '@aws-sdk/client-s3')).toEqual(
-    ['ask', 'beside', 'picture', 'rewrite', 'services', 'source', 'tagging', 'writeback'].map(
-      (room) => `lib/${room}.ts`,
-    ),
+    [
+      'covers/read-image',
+      'covers/related-objects',
+      's3/copy-in-place',
+      's3/head-object',
+      's3/request',
+      's3/tags',
+      'steps/services',
+      'write-back/write-back',
+    ].map((name) => `lib/${name}.ts`),
   );
-  expect(users(deployed, '@aws-sdk/client-sfn')).toEqual(['lib/executions.ts']);
+  expect(users(deployed, '@aws-sdk/client-sfn')).toEqual(['lib/trigger/executions.ts']);
   const spoken = (path: string): string[] => deployed.filter((name) => ours(name).includes(path)).sort();
-  expect(spoken('lib/aws.ts')).toEqual(['lib/dynamo.ts', 'lib/parameters.ts']);
-  expect(spoken('lib/dynamo.ts')).toEqual(['lib/quota.ts']);
-  expect(users(deployed, '@aws-lambda-powertools/metrics')).toEqual(['lib/metrics.ts']);
+  expect(spoken('lib/aws/json-client.ts')).toEqual(['lib/aws/parameter-store.ts', 'lib/quota/dynamodb.ts']);
+  expect(spoken('lib/quota/dynamodb.ts')).toEqual(['lib/quota/quota.ts']);
+  expect(users(deployed, '@aws-lambda-powertools/metrics')).toEqual(['handlers/metrics.ts']);
   expect(users(deployed, '@smithy/node-http-handler')).toEqual([
-    'lib/aws.ts',
-    'lib/source.ts',
-    'lib/vod/request.ts',
+    'lib/aws/json-client.ts',
+    'lib/s3/head-object.ts',
+    'lib/vod/transport.ts',
   ]);
 });
 
@@ -193,12 +202,12 @@ test('each setting that the code reads stands in the README, and the other way r
 });
 
 test('each option of the command line stands in its usage and in the README', () => {
-  const options = [...read('local/arguments.ts').matchAll(/^ {2}'?([a-z0-9-]+)'?: \{ type/gm)].map(
+  const options = [...read('local/cli/args.ts').matchAll(/^ {2}'?([a-z0-9-]+)'?: \{ type/gm)].map(
     ([, name = '']) => name,
   );
   expect(options.length).toBeGreaterThan(5);
   for (const name of options) {
-    expect(read('local/arguments.ts')).toContain(`  --${name}`);
+    expect(read('local/cli/args.ts')).toContain(`  --${name}`);
     expect(read('README.md')).toContain(`--${name}`);
   }
 });
@@ -242,7 +251,9 @@ test('the metrics that are written are those that the dashboard shows and docs/o
 test('what is watched of AWS is there, and each alarm is shown and explained', () => {
   const functions = [...read('deploy/observability.yml').matchAll(/\b([A-Z][a-z]+)LambdaFunction\b/g)];
   const watched = new Set(functions.map(([, name = '']) => name.toLowerCase()));
-  expect(watched).toEqual(new Set([...handlers.filter((name) => name !== 'step'), 'cover']));
+  expect(watched).toEqual(
+    new Set([...handlers.filter((name) => !['create-handler', 'metrics'].includes(name)), 'cover']),
+  );
   const alarms = Object.keys(watching).filter((name) => name.endsWith('Alarm'));
   expect(alarms.length).toBeGreaterThan(3);
   for (const name of alarms) {
@@ -260,7 +271,7 @@ test('the tests that the threat model names are there', () => {
 });
 
 test('each option of the operators’ commands stands in its usage and in their page', () => {
-  const text = read('operate/arguments.ts');
+  const text = read('operate/args.ts');
   const options = [...text.matchAll(/^ {2,4}'?([a-z-]+)'?: \{ type/gm)].map(([, name = '']) => name);
   expect(options.length).toBeGreaterThan(15);
   for (const name of options) {

@@ -2,12 +2,12 @@ import { createHash } from 'node:crypto';
 import pRetry from 'p-retry';
 import * as v from 'valibot';
 import { PartRejected, QuotaExceeded, UploadLost, VodRefused, VodUnavailable } from '../errors.ts';
-import { FileId, type Options, type Sha1, type StoredFile } from '../job.ts';
-import { explain } from '../parse.ts';
-import type { HeldPart, Range } from '../plan.ts';
 import { reportRetries } from '../progress.ts';
-import type { Quota } from '../quota.ts';
-import type { Listing } from './listing.ts';
+import type { Quota } from '../quota/quota.ts';
+import { FileId, type Options, type Sha1, type StoredFile } from '../schemas.ts';
+import type { HeldPart, Range } from '../upload/plan.ts';
+import { explain } from '../validate.ts';
+import type { Listing } from './part-list.ts';
 import {
   ABOUT_THE_UPLOAD,
   describe,
@@ -17,11 +17,11 @@ import {
   type Reply,
   SmallFileReply,
   verdictOn,
-} from './replies.ts';
-import { type Call, createSender, type VodSettings } from './request.ts';
-import type { Params } from './sign.ts';
+} from './responses.ts';
+import type { Params } from './signature.ts';
+import { type Call, createSender, type VodSettings } from './transport.ts';
 
-export type { VodSettings } from './request.ts';
+export type { VodSettings } from './transport.ts';
 
 /** The four calls. Fields, limits and codes: the vod2 upload protocol (`vod2.qcloud.com`). */
 

@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import { type Fault, type Faults, faultAt, spoiled, strike } from '../faults.ts';
-import { createLink, type Link, type LinkEnd } from '../link.ts';
-import { type Listening, listen } from '../listen.ts';
+import { type Fault, type Faults, faultAt, spoiled, strike } from '../fault-injection.ts';
+import { type Listening, listen } from '../http-server.ts';
+import { createLink, type Link, type LinkEnd } from '../network-simulator.ts';
 import type { Call, Reply } from './call.ts';
 import { describeCreation, type S3Notification } from './notification.ts';
 import { apiName, findOperation } from './route.ts';

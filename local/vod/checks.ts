@@ -1,6 +1,6 @@
 import * as v from 'valibot';
-import type { Params } from '../../lib/vod/sign.ts';
-import { type Fault, Refusal } from './refusal.ts';
+import type { Params } from '../../lib/vod/signature.ts';
+import { type Fault, Refusal } from './vod-error.ts';
 
 export const ACTIONS = ['InitUpload', 'UploadPart', 'FinishUpload', 'SmallFileUpload'] as const;
 export type Action = (typeof ACTIONS)[number];

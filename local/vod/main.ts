@@ -1,4 +1,4 @@
-import { none, readOptions, UsageError, whole } from '../command-line.ts';
+import { none, readOptions, UsageError, whole } from '../../cli/args.ts';
 import { startVod, type Vod, type VodOptions } from './server.ts';
 
 const USAGE = `The VOD service on one machine: takes uploads as vod2.qcloud.com does.

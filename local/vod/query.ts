@@ -1,5 +1,5 @@
-import type { Params } from '../../lib/vod/sign.ts';
-import { Refusal } from './refusal.ts';
+import type { Params } from '../../lib/vod/signature.ts';
+import { Refusal } from './vod-error.ts';
 
 /** The longest legal call is far below 2 KiB; the rest is room for tags. */
 const LONGEST_QUERY = 8 * 1024;

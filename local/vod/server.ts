@@ -1,14 +1,14 @@
 import { createServer } from 'node:http';
-import type { Secrets } from '../../lib/vod/sign.ts';
-import type { Faults } from '../faults.ts';
-import { createLink, type Link } from '../link.ts';
-import { type Listening, listen } from '../listen.ts';
-import { lock } from '../lock.ts';
-import { Calls } from './calls.ts';
-import { Door } from './door.ts';
-import { Library, type StoredFile } from './library.ts';
+import type { Secrets } from '../../lib/vod/signature.ts';
+import { lock } from '../data-lock.ts';
+import type { Faults } from '../fault-injection.ts';
+import { type Listening, listen } from '../http-server.ts';
+import { createLink, type Link } from '../network-simulator.ts';
+import { Calls } from './actions.ts';
+import { Library, type StoredFile } from './file-store.ts';
+import { Replies } from './http-handler.ts';
 import type { QuotaOptions } from './quota.ts';
-import { Replies } from './replies.ts';
+import { Door } from './request-guard.ts';
 import { Uploads } from './uploads.ts';
 
 export type VodOptions = Readonly<{
@@ -33,7 +33,7 @@ export type VodOptions = Readonly<{
   now?: () => number;
 }>;
 
-export type { StoredFile } from './library.ts';
+export type { StoredFile } from './file-store.ts';
 export type Vod = Listening & Readonly<{ files(): readonly StoredFile[] }>;
 
 /** Long enough that a keep-alive client is not hung up on just as it sends its next request. */

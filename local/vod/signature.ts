@@ -1,6 +1,6 @@
 import { createHmac, timingSafeEqual } from 'node:crypto';
-import { type Params, sign, signedText } from '../../lib/vod/sign.ts';
-import { Refusal } from './refusal.ts';
+import { type Params, sign, signedText } from '../../lib/vod/signature.ts';
+import { Refusal } from './vod-error.ts';
 
 /** A call as it came, but with the host that its sender must have signed. */
 export type Call = Readonly<{ method: string; host: string; path: string; params: Params }>;

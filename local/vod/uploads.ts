@@ -1,8 +1,8 @@
 import { mkdir, readdir, stat } from 'node:fs/promises';
-import { type Plan, type Progress, readJournal } from './journal.ts';
-import type { Library } from './library.ts';
-import { onDisk } from './refusal.ts';
-import { dataPath, journalPath, removeUpload, Session } from './session.ts';
+import type { Library } from './file-store.ts';
+import { type Plan, type Progress, readJournal } from './upload-log.ts';
+import { dataPath, journalPath, removeUpload, Session } from './upload-session.ts';
+import { onDisk } from './vod-error.ts';
 
 /** The uploads under way, one for each SHA-1, in the folder `uploads`. */
 export class Uploads {

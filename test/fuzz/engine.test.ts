@@ -3,10 +3,10 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import * as v from 'valibot';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { Executions } from '../../local/engine/executions.ts';
-import type { Listening } from '../../local/listen.ts';
+import { Executions } from '../../local/aws/execution-store.ts';
+import type { Listening } from '../../local/http-server.ts';
 import { startStates } from '../support/states.ts';
-import { always, DOOR_MS } from './law.ts';
+import { always, DOOR_MS } from './invariants.ts';
 import { jsonText, mutated, nasty, spoilt } from './values.ts';
 import { bytesOf, cuts, exchange, onLine, readAnswer, spoiltBytes, useFolder } from './wire.ts';
 

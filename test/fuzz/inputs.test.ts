@@ -3,19 +3,23 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import * as v from 'valibot';
 import { expect, test } from 'vitest';
+import { UsageError } from '../../cli/args.ts';
+import { failureLine } from '../../cli/errors.ts';
 import { triggerSettings, uploadSettings, vodSecrets } from '../../lib/config.ts';
 import { InvalidInput, InvalidSetting } from '../../lib/errors.ts';
-import { messagesOf } from '../../lib/events.ts';
-import { executionName } from '../../lib/executions.ts';
-import { FinishInput, InitInput, ManualRequest, Options, PartInput, Request } from '../../lib/job.ts';
-import { cleanFileName, mediaOf } from '../../lib/media.ts';
-import { mergeOptions, optionsFromEnvironment, optionsFromMetadata } from '../../lib/options.ts';
-import { parse } from '../../lib/parse.ts';
-import { batchOf, groupForReading, partsOf, planBatches, rangeOf } from '../../lib/plan.ts';
-import { readArguments } from '../../local/arguments.ts';
-import { UsageError } from '../../local/command-line.ts';
-import { failureLine } from '../../local/view/failures.ts';
-import { admitted, always, DOOR_MS, SECRET } from './law.ts';
+import { FinishInput, InitInput, ManualRequest, Options, PartInput, Request } from '../../lib/schemas.ts';
+import { messagesOf } from '../../lib/trigger/events.ts';
+import { executionName } from '../../lib/trigger/executions.ts';
+import { cleanFileName, mediaOf } from '../../lib/upload/media-type.ts';
+import { batchOf, groupForReading, partsOf, planBatches, rangeOf } from '../../lib/upload/plan.ts';
+import {
+  mergeOptions,
+  optionsFromEnvironment,
+  optionsFromMetadata,
+} from '../../lib/upload/upload-options.ts';
+import { parse } from '../../lib/validate.ts';
+import { readArguments } from '../../local/cli/args.ts';
+import { admitted, always, DOOR_MS, SECRET } from './invariants.ts';
 import { json, mutated, nasty, spoilt } from './values.ts';
 
 /** What comes in as JSON, text, and settings; see `law.ts`. */

@@ -2,12 +2,12 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import type { Listening } from '../../local/listen.ts';
+import type { Listening } from '../../local/http-server.ts';
 import { startS3 } from '../../local/s3/server.ts';
 import { encode } from '../../local/s3/wire/target.ts';
-import { CREDENTIALS } from '../s3/credentials.ts';
-import { sign } from '../s3/raw.ts';
-import { always, DOOR_MS, SECRET } from './law.ts';
+import { CREDENTIALS } from '../support/credentials.ts';
+import { sign } from '../support/raw-http.ts';
+import { always, DOOR_MS, SECRET } from './invariants.ts';
 import { nasty, spoilt } from './values.ts';
 import {
   type Answer,

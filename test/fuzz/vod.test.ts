@@ -4,11 +4,11 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import * as v from 'valibot';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { signedQuery } from '../../lib/vod/sign.ts';
-import { FAULTS } from '../../local/vod/refusal.ts';
+import { signedQuery } from '../../lib/vod/signature.ts';
 import { startVod, type Vod } from '../../local/vod/server.ts';
-import { hex } from '../lib/values.ts';
-import { always, DOOR_MS, SECRET } from './law.ts';
+import { FAULTS } from '../../local/vod/vod-error.ts';
+import { hex } from '../support/values.ts';
+import { always, DOOR_MS, SECRET } from './invariants.ts';
 import { nasty } from './values.ts';
 import {
   type Answer,

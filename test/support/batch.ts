@@ -1,9 +1,9 @@
 import { afterEach, expect } from 'vitest';
-import type { PartInput, PartOutput, Pin } from '../../lib/job.ts';
-import { batchOf, partsOf, rangeOf } from '../../lib/plan.ts';
+import type { PartInput, PartOutput, Pin } from '../../lib/schemas.ts';
+import { batchOf, partsOf, rangeOf } from '../../lib/upload/plan.ts';
 import type { Vod } from '../../lib/vod/client.ts';
-import { sha1 } from '../lib/values.ts';
 import { bytesOf } from './stack.ts';
+import { sha1 } from './values.ts';
 
 /** A film in sixty small parts, of 100 bytes, the last one shorter; and a VOD that takes them. */
 

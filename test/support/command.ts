@@ -2,11 +2,11 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
-import { type Progress, readJournal } from '../../local/vod/journal.ts';
+import { type Progress, readJournal } from '../../local/vod/upload-log.ts';
 
 /** `npm start` in a process of its own, and what its VOD service says of itself on disk. */
 
-const main = new URL('../../local/main.ts', import.meta.url).pathname;
+const main = new URL('../../local/cli/main.ts', import.meta.url).pathname;
 
 /** More than any test's run takes: one that hangs is ended, and has then not ended by itself. */
 const LIMIT_MS = 120_000;

@@ -1,7 +1,7 @@
 import type { Server } from 'node:http';
 import { createRequire } from 'node:module';
 import { CreateTableCommand, type DynamoDBClient } from '@aws-sdk/client-dynamodb';
-import { QUOTA_TABLE } from '../../lib/quota.ts';
+import { QUOTA_TABLE } from '../../lib/quota/quota.ts';
 
 // The package has no types.
 const dynalite: (options: { createTableMs: number }) => Server = createRequire(import.meta.url)('dynalite');

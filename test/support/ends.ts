@@ -2,13 +2,13 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll } from 'vitest';
-import type { Services } from '../../lib/services.ts';
+import type { Services } from '../../lib/steps/services.ts';
 import { createVod, type Vod } from '../../lib/vod/client.ts';
-import { WRITE_BACK } from '../../lib/writeback.ts';
+import { WRITE_BACK } from '../../lib/write-back/write-back.ts';
 import { type Vod as Service, startVod } from '../../local/vod/server.ts';
-import { useStore } from '../lib/store.ts';
-import { Client, HOST, SECRETS } from '../vod-service/client.ts';
+import { useStore } from './fake-store.ts';
 import { plentiful } from './quota.ts';
+import { Client, HOST, SECRETS } from './vod-client.ts';
 
 /** Both ends of the journey for the tests of a file: S3 and VOD over HTTP, seen through the chain's own clients. */
 export function useEnds(s3: Parameters<typeof useStore>[0] = {}) {

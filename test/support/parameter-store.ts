@@ -1,7 +1,7 @@
 import { createServer } from 'node:http';
 import { json } from 'node:stream/consumers';
 import * as v from 'valibot';
-import { listen } from '../../local/listen.ts';
+import { listen } from '../../local/http-server.ts';
 
 /** The one call of AWS's parameter store that the functions make, over HTTP (AWS JSON 1.1). */
 

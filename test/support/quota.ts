@@ -1,4 +1,4 @@
-import { createQuota, type Quota } from '../../lib/quota.ts';
+import { createQuota, type Quota } from '../../lib/quota/quota.ts';
 
 /** A quota that nobody notices, and whose pauses are over at once. */
 export const plentiful = (): Quota =>

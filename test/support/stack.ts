@@ -11,8 +11,8 @@ import {
 } from '@aws-sdk/client-s3';
 import * as v from 'valibot';
 import { onTestFinished } from 'vitest';
-import { type Result, Result as ResultSchema } from '../../lib/job.ts';
-import type { Execution } from '../../local/engine/executions.ts';
+import { type Result, Result as ResultSchema } from '../../lib/schemas.ts';
+import type { Execution } from '../../local/aws/execution-store.ts';
 import { type Stack, type StackOptions, startStack } from '../../local/stack.ts';
 
 /** The whole chain for one test: real handlers, real state machine, S3 and VOD over HTTP, in a folder that goes away. */

@@ -1,7 +1,7 @@
-import type { Executions } from '../../local/engine/executions.ts';
-import { startEngine } from '../../local/engine/server.ts';
-import { statesOperations } from '../../local/engine/states.ts';
-import type { Listening } from '../../local/listen.ts';
+import type { Executions } from '../../local/aws/execution-store.ts';
+import { startEngine } from '../../local/aws/server.ts';
+import { statesOperations } from '../../local/aws/step-functions.ts';
+import type { Listening } from '../../local/http-server.ts';
 
 /** The local engine's door with Step Functions alone behind it. */
 export const startStates = (executions: Executions): Promise<Listening> =>

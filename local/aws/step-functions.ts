@@ -1,0 +1,127 @@
+import * as v from 'valibot';
+import { type Operations, Refusal, read } from './api-error.ts';
+import { type Execution, Executions } from './execution-store.ts';
+
+/**
+ * The calls of Step Functions that the trigger and the operators make.
+ * https://docs.aws.amazon.com/step-functions/latest/apireference/API_Operations.html
+ */
+
+const Start = v.object({
+  stateMachineArn: v.string(),
+  name: v.string(),
+  input: v.optional(v.string(), '{}'),
+});
+const Named = v.object({ executionArn: v.string() });
+const List = v.object({
+  stateMachineArn: v.string(),
+  statusFilter: v.optional(
+    v.picklist(['RUNNING', 'SUCCEEDED', 'FAILED', 'TIMED_OUT', 'ABORTED', 'PENDING_REDRIVE']),
+  ),
+  maxResults: v.optional(v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(1000)), 100),
+  nextToken: v.optional(v.string()),
+});
+
+/** Narrower than Step Functions, which takes any letter: a name is also the name of a record on disk. */
+const NAME = /^[A-Za-z0-9._-]{1,80}$/;
+
+/** https://docs.aws.amazon.com/step-functions/latest/dg/redrive-executions.html */
+const REDRIVABLE_MS = 14 * 24 * 60 * 60 * 1000;
+
+export const statesOperations = (executions: Executions): Operations => ({
+  StartExecution(body) {
+    const { stateMachineArn, name, input } = read(Start, body);
+    checkMachine(stateMachineArn);
+    if (!NAME.test(name)) throw new Refusal('InvalidName', `Invalid Name: '${name}'`);
+    const parsed = parseInput(input);
+    const known = executions.get(name);
+    if (known?.status === 'RUNNING' && JSON.stringify(known.input) === JSON.stringify(parsed))
+      return started(known);
+    if (known) throw new Refusal('ExecutionAlreadyExists', `Execution Already Exists: '${known.arn}'`);
+    return started(executions.start(name, parsed));
+  },
+
+  DescribeExecution(body) {
+    const execution = find(executions, body);
+    const { input, output, error, cause } = execution;
+    const why = whyNotRedrivable(execution);
+    return {
+      ...listed(execution),
+      input: JSON.stringify(input),
+      ...(output !== undefined && { output: JSON.stringify(output) }),
+      ...(error !== undefined && { error, cause }),
+      redriveStatus: why ? 'NOT_REDRIVABLE' : 'REDRIVABLE',
+      ...(why && { redriveStatusReason: why }),
+    };
+  },
+
+  ListExecutions(body) {
+    const { stateMachineArn, statusFilter, maxResults, nextToken } = read(List, body);
+    checkMachine(stateMachineArn);
+    const all = executions
+      .all()
+      .filter(({ status }) => statusFilter === undefined || status === statusFilter)
+      .sort((a, b) => b.startDate - a.startDate || (a.name < b.name ? -1 : 1));
+    const from = nextToken === undefined ? 0 : all.findIndex(({ name }) => name === nextToken);
+    if (from < 0) throw new Refusal('InvalidToken', `Invalid Token: '${nextToken}'`);
+    const to = from + (maxResults || 100);
+    return {
+      executions: all.slice(from, to).map(listed),
+      ...(all[to] && { nextToken: all[to].name }),
+    };
+  },
+
+  RedriveExecution(body) {
+    const execution = find(executions, body);
+    const why = whyNotRedrivable(execution);
+    if (why) throw new Refusal('ExecutionNotRedrivable', `${execution.arn}: ${why}`);
+    executions.redrive(execution);
+    return { redriveDate: Date.now() / 1000 };
+  },
+});
+
+const started = ({ arn, startDate }: Execution) => ({ executionArn: arn, startDate: startDate / 1000 });
+
+const listed = ({ arn, name, status, startDate, stopDate, redriveCount }: Execution) => ({
+  executionArn: arn,
+  stateMachineArn: Executions.stateMachineArn,
+  name,
+  status,
+  startDate: startDate / 1000,
+  ...(stopDate !== undefined && { stopDate: stopDate / 1000 }),
+  redriveCount,
+});
+
+function whyNotRedrivable({ status, stopDate }: Execution): string | undefined {
+  if (status !== 'FAILED') return `it is ${status}: only a failed one is redriven`;
+  if (Date.now() - (stopDate ?? 0) > REDRIVABLE_MS) return 'it has ended more than 14 days ago';
+  return undefined;
+}
+
+function checkMachine(arn: string): void {
+  if (arn === Executions.stateMachineArn) return;
+  throw new Refusal('StateMachineDoesNotExist', `State Machine Does Not Exist: '${arn}'`);
+}
+
+function find(executions: Executions, body: unknown): Execution {
+  const { executionArn } = read(Named, body);
+  const name = executionArn.slice(executionArn.lastIndexOf(':') + 1);
+  const execution = NAME.test(name) ? executions.get(name) : undefined;
+  if (execution?.arn !== executionArn) {
+    throw new Refusal('ExecutionDoesNotExist', `Execution Does Not Exist: '${executionArn}'`);
+  }
+  return execution;
+}
+
+function parseInput(input: string): unknown {
+  try {
+    const parsed: unknown = JSON.parse(input);
+    JSON.stringify(parsed); // what is nested too deep can be read, and not written down
+    return parsed;
+  } catch {
+    throw new Refusal(
+      'InvalidExecutionInput',
+      `Invalid State Machine Execution Input: '${input.slice(0, 80)}'`,
+    );
+  }
+}

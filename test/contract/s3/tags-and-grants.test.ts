@@ -1,0 +1,91 @@
+import {
+  DeleteObjectTaggingCommand,
+  GetObjectAclCommand,
+  GetObjectTaggingCommand,
+  HeadObjectCommand,
+  PutObjectAclCommand,
+  PutObjectCommand,
+  PutObjectTaggingCommand,
+} from '@aws-sdk/client-s3';
+import { beforeEach, expect, test } from 'vitest';
+import { BUCKET, failure, useS3 } from '../../support/local-s3.ts';
+
+const s3 = useS3();
+const target = { Bucket: BUCKET, Key: 'object' };
+const ALL_USERS = 'http://acs.amazonaws.com/groups/global/AllUsers';
+
+beforeEach(async () => {
+  await s3.client.send(new PutObjectCommand({ ...target, Body: 'x', Tagging: 'first=1' }));
+});
+
+const putTags = (tags: Record<string, string>) =>
+  s3.client.send(
+    new PutObjectTaggingCommand({
+      ...target,
+      Tagging: { TagSet: Object.entries(tags).map(([Key, Value]) => ({ Key, Value })) },
+    }),
+  );
+const getTags = async () => (await s3.client.send(new GetObjectTaggingCommand(target))).TagSet;
+
+test('tags are set, replaced and removed, and the object stays as it is', async () => {
+  const before = await s3.client.send(new HeadObjectCommand(target));
+  expect(await getTags()).toEqual([{ Key: 'first', Value: '1' }]);
+  await putTags({ 'a b': '<&>', ü: '' });
+  expect(await getTags()).toEqual([
+    { Key: 'a b', Value: '<&>' },
+    { Key: 'ü', Value: '' },
+  ]);
+  const after = await s3.client.send(new HeadObjectCommand(target));
+  expect(after).toMatchObject({ ETag: before.ETag, LastModified: before.LastModified, TagCount: 2 });
+  await putTags({});
+  expect(await getTags()).toEqual([]);
+  await putTags({ a: '1' });
+  await s3.client.send(new DeleteObjectTaggingCommand(target));
+  expect(await getTags()).toEqual([]);
+});
+
+test('tags have limits', async () => {
+  const eleven = Object.fromEntries(Array.from({ length: 11 }, (_, at) => [`t${at}`, '']));
+  expect(await failure(putTags(eleven))).toBe('400 InvalidTag');
+  expect(await failure(putTags({ ['k'.repeat(129)]: '' }))).toBe('400 InvalidTag');
+  expect(await failure(putTags({ k: 'v'.repeat(257) }))).toBe('400 InvalidTag');
+  const TagSet = [
+    { Key: 'same', Value: '1' },
+    { Key: 'same', Value: '2' },
+  ];
+  const twice = s3.client.send(new PutObjectTaggingCommand({ ...target, Tagging: { TagSet } }));
+  expect(await failure(twice)).toBe('400 InvalidTag');
+});
+
+const grants = async () => {
+  const { Grants = [], Owner } = await s3.client.send(new GetObjectAclCommand(target));
+  return Grants.map(({ Grantee, Permission }) => {
+    const who = Grantee?.ID === Owner?.ID ? 'owner' : (Grantee?.ID ?? Grantee?.URI ?? Grantee?.EmailAddress);
+    return `${Grantee?.Type} ${who} ${Permission}`;
+  });
+};
+const OWNER_HAS_ALL = 'CanonicalUser owner FULL_CONTROL';
+
+test('an object is private until it is said otherwise', async () => {
+  expect(await grants()).toEqual([OWNER_HAS_ALL]);
+  await s3.client.send(new PutObjectAclCommand({ ...target, ACL: 'public-read' }));
+  expect(await grants()).toEqual([OWNER_HAS_ALL, `Group ${ALL_USERS} READ`]);
+});
+
+test('grants come by headers, with the object or later', async () => {
+  const GrantRead = `uri="${ALL_USERS}", id="abc"`;
+  await s3.client.send(new PutObjectCommand({ ...target, Body: 'x', GrantRead }));
+  const expected = [`Group ${ALL_USERS} READ`, 'CanonicalUser abc READ'];
+  expect(await grants()).toEqual(expected);
+  await s3.client.send(new PutObjectAclCommand({ ...target, GrantReadACP: 'emailAddress="a@b.c"' }));
+  expect(await grants()).toEqual(['AmazonCustomerByEmail a@b.c READ_ACP']);
+});
+
+test('a policy that was read can be written back', async () => {
+  await s3.client.send(new PutObjectAclCommand({ ...target, ACL: 'authenticated-read' }));
+  const before = await grants();
+  const { Grants, Owner } = await s3.client.send(new GetObjectAclCommand(target));
+  await s3.client.send(new PutObjectAclCommand({ ...target, ACL: 'private' }));
+  await s3.client.send(new PutObjectAclCommand({ ...target, AccessControlPolicy: { Grants, Owner } }));
+  expect(await grants()).toEqual(before);
+});

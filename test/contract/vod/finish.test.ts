@@ -1,0 +1,146 @@
+import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { describe, expect, test } from 'vitest';
+import { type Changes, HALF_MIB, hex, video } from '../../support/vod-client.ts';
+import { service } from '../../support/vod-service.ts';
+
+const file = video(2 * HALF_MIB + 5);
+
+describe('FinishUpload', () => {
+  test('answers with a fileId that no double holds and a url that works', async () => {
+    const { client, dir, vod } = await service();
+    await client.init(file);
+    for (const index of file.parts.keys()) await client.part(file, index);
+    const { code, message, fileId = '', url = '' } = await client.finish(file);
+    expect({ code, message }).toEqual({ code: 0, message: '' });
+    expect(fileId).toMatch(/^\d{17,19}$/);
+    expect(BigInt(Number(fileId))).not.toBe(BigInt(fileId));
+    expect(url).toBe(`${vod.endpoint}/files/${fileId}.mp4`);
+    const fetched = await fetch(url);
+    expect(fetched.headers.get('content-type')).toBe('video/mp4');
+    expect(hex('sha1', Buffer.from(await fetched.arrayBuffer()))).toBe(file.sha1);
+    const head = await fetch(url, { method: 'HEAD' });
+    expect(head.headers.get('content-length')).toBe(String(file.bytes.length));
+    expect(hex('sha1', await readFile(`${dir}/files/${fileId}.mp4`))).toBe(file.sha1);
+  });
+
+  test('lists the file in index.json and leaves nothing else behind', async () => {
+    const { client, dir, vod } = await service();
+    const fileId = await client.upload(file);
+    expect(JSON.parse(await readFile(`${dir}/index.json`, 'utf8'))).toEqual(vod.files());
+    expect(vod.files()).toMatchObject([{ fileId, sha1: file.sha1 }]);
+    expect((await readdir(dir)).sort()).toEqual(['files', 'index.json', 'uploads']);
+    expect(await readdir(`${dir}/uploads`)).toEqual([]);
+    expect(await readdir(`${dir}/files`)).toEqual([`${fileId}.mp4`]);
+  });
+
+  test('of a service that discards: each part is checked as ever, the file is a hole of its size', async () => {
+    const { client, dir } = await service({ discard: true });
+    await client.init(file);
+    expect(await client.part(file, 0, {}, { body: Buffer.alloc(HALF_MIB) })).toMatchObject({ code: -10006 });
+    for (const index of file.parts.keys()) await client.part(file, index);
+    const { code, fileId = '' } = await client.finish(file);
+    expect(code).toBe(0);
+    expect(await readFile(`${dir}/files/${fileId}.mp4`)).toEqual(Buffer.alloc(file.bytes.length));
+  });
+
+  test.each<Changes>([{ fileSha: undefined }, { fileSha: '' }, { fileSha: file.sha1.toUpperCase() }])(
+    'refuses %j',
+    async (changes) => {
+      const { client } = await service();
+      expect(await client.finish(file, changes)).toMatchObject({ status: 200, code: -10003, canRetry: 0 });
+    },
+  );
+
+  test('refuses an upload that was never opened', async () => {
+    const { client } = await service();
+    expect(await client.finish(file)).toMatchObject({ status: 200, code: -10005, canRetry: 0 });
+  });
+
+  test('refuses a file with holes, tells the first, and keeps what is held', async () => {
+    const { client } = await service();
+    await client.init(file);
+    await client.part(file, 0);
+    expect(await client.finish(file)).toMatchObject({
+      status: 200,
+      code: 5100,
+      canRetry: 0,
+      message: `2 of 3 parts are missing, the first at offset ${HALF_MIB}`,
+    });
+    await client.part(file, 2);
+    await client.part(file, 1);
+    expect(await client.finish(file)).toMatchObject({ code: 0 });
+  });
+
+  test('refuses other bytes than declared, and then begins anew', async () => {
+    const { client, vod, dir } = await service();
+    const lie = { ...file, sha1: 'a'.repeat(40) };
+    await client.init(lie);
+    for (const index of lie.parts.keys()) await client.part(lie, index);
+    const { code, canRetry, message } = await client.finish(lie);
+    expect({ code, canRetry }).toEqual({ code: 5100, canRetry: 0 });
+    expect(message).toContain(`expected SHA-1 ${lie.sha1}, got ${file.sha1}`);
+    expect(await client.finish(lie)).toMatchObject({ code: -10005 });
+    expect(await client.init(lie)).toMatchObject({ code: 0 });
+    expect(vod.files()).toEqual([]);
+    expect(await readdir(`${dir}/files`)).toEqual([]);
+  });
+
+  test('again, when the first reply was lost, answers the same', async () => {
+    const { client, vod } = await service();
+    const fileId = await client.upload(file);
+    expect(await client.finish(file)).toMatchObject({ code: 0, fileId, url: vod.files()[0]?.url });
+    expect(vod.files()).toHaveLength(1);
+  });
+
+  test('twice at once makes one file', async () => {
+    const { client, vod } = await service();
+    await client.init(file);
+    for (const index of file.parts.keys()) await client.part(file, index);
+    const replies = await Promise.all([client.finish(file), client.finish(file), client.init(file)]);
+    expect(vod.files()).toHaveLength(1);
+    const fileId = vod.files()[0]?.fileId;
+    expect(replies.slice(0, 2)).toMatchObject([
+      { code: 0, fileId },
+      { code: 0, fileId },
+    ]);
+  });
+
+  test.each(['before', 'after'])(
+    '%s other bytes for its parts, side by side: no file has other bytes than declared',
+    async (order) => {
+      const { client, vod } = await service();
+      const long = video(16 * HALF_MIB);
+      await client.init(long);
+      for (const index of long.parts.keys()) await client.part(long, index);
+      const other = Buffer.alloc(HALF_MIB, 1);
+      const rewrite = (index: number) =>
+        client.part(long, index, { dataMd5: hex('md5', other) }, { body: other });
+      const early = order === 'before' ? client.finish(long) : undefined;
+      const rewrites = [...long.parts.keys()].map(rewrite);
+      // Which of them comes to its end first is open.
+      expect([0, 5100]).toContain((await (early ?? client.finish(long))).code);
+      for (const { code } of await Promise.all(rewrites)) expect([0, -10005]).toContain(code);
+      for (const { url } of vod.files()) {
+        const bytes = Buffer.from(await (await fetch(url)).arrayBuffer());
+        expect(hex('sha1', bytes)).toBe(long.sha1);
+      }
+    },
+  );
+
+  test('many files side by side are all listed', async () => {
+    const { client, dir } = await service();
+    const videos = Array.from({ length: 20 }, () => video(1000));
+    const fileIds = await Promise.all(videos.map((each) => client.upload(each)));
+    const index: { fileId: string }[] = JSON.parse(await readFile(`${dir}/index.json`, 'utf8'));
+    expect(index.map(({ fileId }) => fileId).sort()).toEqual(fileIds.sort());
+  });
+
+  test('an index that is not one stops the start, and is left alone', async () => {
+    const { client, dir, vod } = await service();
+    await client.upload(file);
+    await vod.close();
+    await writeFile(`${dir}/index.json`, '[{"fileId": 1}]');
+    await expect(service({ dir })).rejects.toThrow(/index\.json: not an index of stored files: 0\.fileId/);
+    expect(await readFile(`${dir}/index.json`, 'utf8')).toBe('[{"fileId": 1}]');
+  });
+});

@@ -1,0 +1,180 @@
+import { once } from 'node:events';
+import { connect } from 'node:net';
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { type Changes, HALF_MIB, hex, listed, MIB, video } from '../../support/vod-client.ts';
+import { service } from '../../support/vod-service.ts';
+
+/** Three full parts and a short one. */
+const file = video(3 * HALF_MIB + 1000);
+const anySha1 = fc.stringMatching(/^[0-9a-f]{40}$/);
+
+async function opened() {
+  const started = await service();
+  await started.client.init(file);
+  return started;
+}
+
+describe('UploadPart refuses', () => {
+  test.each<[Changes, RegExp]>([
+    [{ fileSha: undefined }, /^fileSha: missing$/],
+    [{ fileSha: file.sha1.toUpperCase() }, /^fileSha/],
+    [{ fileSha: file.sha1.slice(1) }, /^fileSha/],
+    [{ offset: undefined }, /^offset: missing$/],
+    [{ offset: -1 }, /^offset/],
+    [{ offset: '' }, /^offset/],
+    [{ offset: 1 }, /^offset: expected a multiple of the part size 524288, got 1$/],
+    [{ offset: HALF_MIB - 1 }, /^offset/],
+    [{ offset: HALF_MIB + 1 }, /^offset/],
+    [{ offset: 4 * HALF_MIB }, /^offset: expected less than the file's 1573864 bytes, got 2097152$/],
+    [{ offset: 3 * HALF_MIB }, /^dataSize: expected 1000 for the part at 1572864, got 524288$/],
+    [{ dataSize: undefined }, /^dataSize: missing$/],
+    [{ dataSize: 0 }, /^dataSize/],
+    [{ dataSize: HALF_MIB - 1 }, /^dataSize: expected 524288 for the part at 0/],
+    [{ dataSize: HALF_MIB + 1 }, /^dataSize: expected 524288 for the part at 0/],
+    [{ dataSize: MIB + 1 }, /^dataSize: expected a whole number from 1 to 1048576/],
+    [{ dataMd5: undefined }, /^dataMd5: missing$/],
+    [{ dataMd5: 'a'.repeat(31) }, /^dataMd5: expected 32 lower-case hex digits/],
+    [{ dataMd5: 'a'.repeat(33) }, /^dataMd5/],
+    [{ dataMd5: 'A'.repeat(32) }, /^dataMd5/],
+  ])('%j', async (changes, message) => {
+    const { client } = await opened();
+    expect(await client.part(file, 0, changes)).toMatchObject({
+      status: 200,
+      code: -10003,
+      canRetry: 0,
+      message: expect.stringMatching(message),
+    });
+    expect(await client.init(file)).toMatchObject({ code: 0 });
+  });
+
+  test.each<[string, Buffer, RegExp]>([
+    ['no body', Buffer.alloc(0), /expected 524288 bytes as dataSize says, got 0$/],
+    ['a byte too few', Buffer.alloc(HALF_MIB - 1), /got 524287$/],
+    ['a byte too many', Buffer.alloc(HALF_MIB + 1), /got more$/],
+    ['megabytes too many', Buffer.alloc(4 * MIB), /got more$/],
+    [
+      'other bytes',
+      Buffer.alloc(HALF_MIB),
+      /^the body at offset 0: expected MD5 [0-9a-f]{32}, got [0-9a-f]{32}$/,
+    ],
+  ])('%s', async (_, body, message) => {
+    const { client } = await opened();
+    expect(await client.part(file, 0, {}, { body })).toMatchObject({
+      status: 200,
+      code: -10006,
+      canRetry: 1,
+      message: expect.stringMatching(message),
+    });
+    expect(await client.init(file)).toMatchObject({ code: 0 });
+  });
+
+  test('a body without Content-Length', async () => {
+    const { vod, client } = await opened();
+    const changes = { fileSha: file.sha1, offset: 0, dataSize: HALF_MIB, dataMd5: hex('md5', file.bytes) };
+    const target = client.target({ Action: 'UploadPart', ...changes }, { method: 'POST' });
+    const reply = await fetch(`${vod.endpoint}${target}`, {
+      method: 'POST',
+      body: new Blob([new Uint8Array(HALF_MIB)]).stream(),
+      duplex: 'half',
+    });
+    expect(await reply.json()).toMatchObject({ code: -10006, canRetry: 0 });
+  });
+
+  test('a part of an upload that is not open', async () => {
+    const { client } = await service();
+    expect(await client.part(file, 0)).toMatchObject({ code: -10005, canRetry: 0 });
+    await client.upload(file);
+    expect(await client.part(file, 0)).toMatchObject({ code: -10005, canRetry: 0 });
+  });
+});
+
+describe('UploadPart', () => {
+  test('takes the last part at its own length', async () => {
+    const { client } = await opened();
+    expect(await client.part(file, 3)).toMatchObject({ code: 0, message: '' });
+    expect(await client.init(file)).toMatchObject({ listParts: listed(file, [3]) });
+  });
+
+  test('takes a file that is one short part', async () => {
+    const { client } = await service();
+    const tiny = video(1);
+    await client.upload(tiny);
+    expect(await client.init(tiny)).toMatchObject({ code: 2 });
+  });
+
+  test('takes the same part twice at once, and again', async () => {
+    const { client } = await opened();
+    const replies = await Promise.all([client.part(file, 1), client.part(file, 1)]);
+    replies.push(await client.part(file, 1));
+    expect(replies.map(({ code }) => code)).toEqual([0, 0, 0]);
+    expect(await client.init(file)).toMatchObject({ listParts: listed(file, [1]) });
+  });
+
+  test('of two that differ at the same place, the one that comes last is held', async () => {
+    const { client } = await opened();
+    const other = Buffer.alloc(HALF_MIB, 7);
+    await client.part(file, 1, { dataMd5: hex('md5', other) }, { body: other });
+    expect(await client.part(file, 1)).toMatchObject({ code: 0 });
+    expect(await client.init(file)).toMatchObject({ listParts: listed(file, [1]) });
+    for (const index of [0, 2, 3]) await client.part(file, index);
+    expect(await client.finish(file)).toMatchObject({ code: 0 });
+  });
+
+  test('two that differ at the same place at once: one of them is held, whole', async () => {
+    const { client } = await service();
+    const half = video(HALF_MIB);
+    await client.init(half);
+    const other = Buffer.alloc(HALF_MIB, 7);
+    const copies = Array.from({ length: 8 }, (_, n) =>
+      n % 2 ? client.part(half, 0) : client.part(half, 0, { dataMd5: hex('md5', other) }, { body: other }),
+    );
+    expect((await Promise.all(copies)).map(({ code }) => code)).toEqual(Array(8).fill(0));
+    const [held] = (await client.init(half)).listParts ?? [];
+    const { code } = await client.finish(half);
+    expect(code).toBe(held?.dataMd5 === hex('md5', half.bytes) ? 0 : 5100);
+  });
+
+  test('cut off in mid-body changes nothing', async () => {
+    const { vod, client } = await opened();
+    const changes = { fileSha: file.sha1, offset: 0, dataSize: HALF_MIB, dataMd5: hex('md5', file.bytes) };
+    const target = client.target({ Action: 'UploadPart', ...changes }, { method: 'POST' });
+    const socket = connect(vod.port, '127.0.0.1');
+    socket.write(`POST ${target} HTTP/1.1\r\nHost: x\r\nContent-Length: ${HALF_MIB}\r\n\r\n`);
+    socket.write(Buffer.alloc(HALF_MIB / 2), () => socket.resetAndDestroy());
+    await once(socket, 'close');
+    expect(await client.init(file)).toMatchObject({ code: 0 });
+  });
+
+  test('64 parts side by side make the file', async () => {
+    const { client, vod } = await service();
+    const big = video(64 * HALF_MIB - 5);
+    await client.init(big);
+    const replies = await Promise.all(
+      [...big.parts.keys()].reverse().map((index) => client.part(big, index)),
+    );
+    expect(replies.filter(({ code }) => code !== 0)).toEqual([]);
+    const { fileId } = await client.finish(big);
+    const stored = await client.http('GET', `/files/${fileId}.mp4`);
+    expect(hex('sha1', stored.bytes)).toBe(big.sha1);
+    expect(vod.files()).toMatchObject([{ fileId, size: big.bytes.length }]);
+  });
+
+  test('any parts in any order, side by side and with repeats: Init lists exactly those', async () => {
+    const { client } = await service({ quota: false });
+    const parts = fc.array(fc.nat({ max: file.parts.length - 1 }), { maxLength: 8 });
+    await fc.assert(
+      fc.asyncProperty(anySha1, fc.array(parts, { maxLength: 3 }), async (sha1, waves) => {
+        // The SHA-1 is only looked at in the end; another one for each run makes it an upload of its own.
+        const upload = { ...file, sha1 };
+        await client.init(upload);
+        for (const wave of waves) await Promise.all(wave.map((index) => client.part(upload, index)));
+        const expected = listed(file, waves.flat());
+        const { code, listParts = [] } = await client.init(upload);
+        expect(listParts).toEqual(expected);
+        expect(code).toBe(expected.length > 0 ? 1 : 0);
+      }),
+      { numRuns: 25 },
+    );
+  });
+});

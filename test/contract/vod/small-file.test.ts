@@ -1,0 +1,141 @@
+import { randomBytes } from 'node:crypto';
+import { readdir, readFile } from 'node:fs/promises';
+import { describe, expect, test } from 'vitest';
+import { type Changes, hex, video } from '../../support/vod-client.ts';
+import { service } from '../../support/vod-service.ts';
+
+const film = video(1000);
+const picture = randomBytes(3000);
+
+async function withVideo() {
+  const started = await service();
+  return { ...started, fileId: await started.client.upload(film) };
+}
+
+describe('SmallFileUpload', () => {
+  test('stores a picture and ties it to its video', async () => {
+    const { client, vod, dir, fileId: videoId } = await withVideo();
+    const { code, fileId = '', url = '' } = await client.cover(picture, videoId);
+    expect(code).toBe(0);
+    expect(url).toBe(`${vod.endpoint}/files/${fileId}.jpg`);
+    expect(Buffer.from(await (await fetch(url)).arrayBuffer())).toEqual(picture);
+    expect(vod.files()).toMatchObject([
+      { fileId: videoId, cover: { fileId, url } },
+      {
+        fileId,
+        url,
+        sha1: hex('sha1', picture),
+        size: 3000,
+        fileName: 'cover',
+        fileType: 'jpg',
+        coverOf: videoId,
+      },
+    ]);
+    expect(JSON.parse(await readFile(`${dir}/index.json`, 'utf8'))).toEqual(vod.files());
+    expect((await readdir(`${dir}/files`)).sort()).toEqual([`${videoId}.mp4`, `${fileId}.jpg`].sort());
+  });
+
+  test('knows a picture again: 2, and it becomes the cover of that video too', async () => {
+    const { client, vod, fileId: first } = await withVideo();
+    const second = await client.upload(video(2000));
+    const { fileId } = await client.cover(picture, first);
+    expect(await client.cover(picture, first)).toMatchObject({ code: 2, fileId });
+    expect(await client.cover(picture, second)).toMatchObject({ code: 2, fileId });
+    expect(vod.files().flatMap(({ cover }) => cover?.fileId ?? [])).toEqual([fileId, fileId]);
+    expect(vod.files()).toHaveLength(3);
+  });
+
+  test('the same picture twice at once is stored once', async () => {
+    const { client, vod, fileId } = await withVideo();
+    const replies = await Promise.all([client.cover(picture, fileId), client.cover(picture, fileId)]);
+    expect(replies.map(({ code }) => code).sort()).toEqual([0, 2]);
+    expect(vod.files()).toHaveLength(2);
+  });
+
+  test('many at once, each keeps its own bytes', async () => {
+    const { client, dir, fileId } = await withVideo();
+    const pictures = Array.from({ length: 24 }, () => randomBytes(400_000));
+    const replies = await Promise.all(pictures.map((bytes) => client.cover(bytes, fileId)));
+    for (const [at, bytes] of pictures.entries()) {
+      const stored = await readFile(`${dir}/files/${replies[at]?.fileId}.jpg`);
+      expect(hex('sha1', stored)).toBe(hex('sha1', bytes));
+    }
+  });
+
+  test('another picture takes the place of the first', async () => {
+    const { client, vod, fileId: videoId } = await withVideo();
+    await client.cover(picture, videoId);
+    const { fileId } = await client.cover(randomBytes(10), videoId);
+    expect(vod.files()[0]?.cover?.fileId).toBe(fileId);
+  });
+
+  test('a picture is no video, even with the same bytes', async () => {
+    const { client, fileId } = await withVideo();
+    const { fileId: pictureId = '' } = await client.cover(film.bytes, fileId);
+    expect(pictureId).not.toBe(fileId);
+    expect(await client.init(film)).toMatchObject({ code: 2, fileId });
+    expect(await client.cover(picture, pictureId)).toMatchObject({ code: 5000, canRetry: 0 });
+  });
+
+  test.each([1, 1_048_575])('takes %i bytes', async (size) => {
+    const { client, fileId } = await withVideo();
+    expect(await client.cover(Buffer.alloc(size), fileId)).toMatchObject({ code: 0 });
+  });
+
+  test.each(['jpg', 'jpeg', 'png', 'gif', 'webp', 'bmp'])('takes a %s', async (fileType) => {
+    const { client, fileId, vod } = await withVideo();
+    const { code, url = '' } = await client.cover(picture, fileId, { fileType });
+    expect(code).toBe(0);
+    expect((await fetch(url, { method: 'HEAD' })).headers.get('content-type')).toMatch(/^image\//);
+    expect(vod.files()).toMatchObject([{}, { fileType }]);
+  });
+
+  test.each<[Changes, RegExp]>([
+    [{ fileName: undefined }, /^fileName: missing$/],
+    [{ fileName: 'n'.repeat(41) }, /^fileName/],
+    [{ fileName: 'a:b' }, /^fileName/],
+    [{ fileSha: undefined }, /^fileSha: missing$/],
+    [{ fileSha: 'x' }, /^fileSha/],
+    [{ fileSize: undefined }, /^fileSize: missing$/],
+    [{ fileSize: 0, dataSize: 0 }, /^fileSize/],
+    [{ fileSize: 1_048_576, dataSize: 1_048_576 }, /^fileSize: expected a whole number from 1 to 1048575/],
+    [{ dataSize: undefined }, /^dataSize: missing$/],
+    [{ dataSize: 2999 }, /^dataSize: expected 3000, the same as fileSize, got 2999$/],
+    [{ fileType: undefined }, /^fileType: missing$/],
+    [{ fileType: 'mp4' }, /^fileType: expected jpg, jpeg, png, gif, webp or bmp, got "mp4"$/],
+    [{ 'extra.usage': undefined }, /^extra\.usage: missing$/],
+    [{ 'extra.usage': 2 }, /^extra\.usage: expected 1/],
+    [{ 'extra.fileId': undefined }, /^extra\.fileId: missing$/],
+    [{ 'extra.fileId': '' }, /^extra\.fileId: expected the fileId of a video/],
+    [{ 'extra.fileId': '../1' }, /^extra\.fileId/],
+  ])('refuses %j', async (changes, message) => {
+    const { client, fileId, vod } = await withVideo();
+    expect(await client.cover(picture, fileId, changes)).toMatchObject({
+      status: 200,
+      code: -10003,
+      canRetry: 0,
+      message: expect.stringMatching(message),
+    });
+    expect(vod.files()).toHaveLength(1);
+  });
+
+  test.each<[string, Buffer]>([
+    ['a byte too few', picture.subarray(1)],
+    ['a byte too many', Buffer.concat([picture, Buffer.alloc(1)])],
+    ['other bytes', Buffer.alloc(picture.length)],
+  ])('refuses %s', async (_, body) => {
+    const { client, fileId, vod } = await withVideo();
+    expect(await client.cover(picture, fileId, {}, { body })).toMatchObject({ code: -10006, canRetry: 1 });
+    expect(vod.files()).toHaveLength(1);
+  });
+
+  test('refuses a video that is not stored', async () => {
+    const { client } = await service();
+    expect(await client.cover(picture, '1234567890123456789')).toMatchObject({
+      status: 200,
+      code: 5000,
+      canRetry: 0,
+      message: 'extra.fileId: no video 1234567890123456789 is stored',
+    });
+  });
+});

@@ -1,0 +1,156 @@
+import { once } from 'node:events';
+import { existsSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import {
+  CreateBucketCommand,
+  PutObjectCommand,
+  type PutObjectCommandInput,
+  S3Client,
+} from '@aws-sdk/client-s3';
+import { expect, test } from 'vitest';
+import { LOCAL_S3_CREDENTIALS } from '../../../local/running-file.ts';
+import { startS3 } from '../../../local/s3/server.ts';
+import { backfill } from '../../../operate/backfill.ts';
+import { keptScreen, runCommand, spawnCommand } from '../../support/operate.ts';
+import { BUCKET, bytesOf, newFolder, newStack } from '../../support/stack.ts';
+
+/** `npm run backfill` over a bucket that was full before the stack was there. */
+
+type Objects = Readonly<Record<string, Partial<PutObjectCommandInput>>>;
+
+async function folderWith(objects: Objects): Promise<string> {
+  const data = await newFolder();
+  const s3 = await startS3({
+    dir: join(data, 's3'),
+    port: 0,
+    credentials: LOCAL_S3_CREDENTIALS,
+    onObjectCreated: async () => {}, // nobody is there to hear of it
+  });
+  const client = new S3Client({
+    ...{ endpoint: s3.endpoint, region: 'us-east-1', forcePathStyle: true },
+    credentials: LOCAL_S3_CREDENTIALS,
+  });
+  await client.send(new CreateBucketCommand({ Bucket: BUCKET }));
+  for (const [Key, more] of Object.entries(objects)) {
+    await client.send(new PutObjectCommand({ Bucket: BUCKET, Key, Body: bytesOf(10), ...more }));
+  }
+  client.destroy();
+  await s3.close();
+  return data;
+}
+
+const ID = { 'vod-file-id': '123' };
+const MIXED: Objects = {
+  '2026/carried.mp4': { Metadata: ID },
+  '2026/empty.mp4': { Body: Buffer.alloc(0) },
+  '2026/folder/': { Body: Buffer.alloc(0) },
+  '2026/notes.txt': {},
+  '2026/picture.jpg': {},
+  '2026/tagged.mp4': { Tagging: 'vod-file-id=123' },
+  '2026/tagged otherwise.mp4': { Tagging: 'colour=red' },
+  '2026/video by its type.bin': { ContentType: 'video/mp4' },
+  '2026/电影 & <1+1>%41\r.mp4': {},
+  '2027/another.mp4': {},
+};
+const WANTED = ['2026/tagged otherwise.mp4', '2026/video by its type.bin', '2026/电影 & <1+1>%41\r.mp4'];
+
+const numbered = (count: number): Objects =>
+  Object.fromEntries(
+    Array.from({ length: count }, (_, at) => [`film-${String(at).padStart(2, '0')}.mp4`, {}]),
+  );
+
+/** `newStack` makes the bucket, which these folders have already. */
+const stackOn = (data: string) => newStack({ data, bucketIsThere: true });
+
+test('every video without a fileId, and nothing else; a dry run says which and starts nothing', async () => {
+  const data = await folderWith(MIXED);
+  const world = await stackOn(data);
+  const args = ['backfill', `s3://${BUCKET}/2026/`, '--per-minute', '60000', '--local', '--data', data];
+
+  const dry = await runCommand(...args, '--dry-run');
+  expect(dry).toMatchObject({ code: 0, err: [] });
+  expect(dry.out.slice(0, 4)).toEqual([
+    ...WANTED.map((key) => `would start  s3://${BUCKET}/${key.replace('\r', '□')}`),
+    '9 objects: to start 3, carried 2, skipped 4, refused 0',
+  ]);
+  expect(dry.out.slice(4).sort()).toEqual([
+    '  skipped 1: a folder marker, not a file',
+    '  skipped 1: a picture, not a video',
+    '  skipped 1: it is empty',
+    expect.stringMatching(/^ {2}skipped 1: neither a video nor a picture \(suffix \.txt/),
+  ]);
+  expect(world.executions.count).toBe(0);
+  expect(existsSync(join(data, 'backfill'))).toBe(false);
+
+  const real = await runCommand(...args);
+  expect(real).toMatchObject({ code: 0, err: [] });
+  expect(real.out).toContain('9 objects: started 3, carried 2, skipped 4, refused 0');
+  const results = (await world.results()).filter(({ outcome }) => outcome === 'uploaded');
+  expect(results.map(({ key }) => key).sort()).toEqual([...WANTED].sort());
+
+  const again = await runCommand(...args);
+  expect(again.out).toContain('9 objects: started 0, carried 5, skipped 4, refused 0');
+});
+
+test.each(['SIGINT', 'SIGKILL'] as const)(
+  'stopped by %s it goes on where it was, and starts nothing twice',
+  async (signal) => {
+    const data = await folderWith(numbered(3));
+    const world = await stackOn(data);
+    const args = ['backfill', `s3://${BUCKET}`, '--local', '--data', data];
+    // One a minute: the second one waits for its turn when the signal comes.
+    const child = spawnCommand([...args, '--per-minute', '1']);
+    const lines: string[] = [];
+    createInterface(child.stdout).on('line', (line) => {
+      if (lines.push(line) === 1) child.kill(signal);
+    });
+    const [code] = await once(child, 'close');
+    expect(lines[0]).toMatch(/^started {2}s3:\/\/videos\/film-00\.mp4 {2}film-00\.mp4-/);
+    if (signal === 'SIGINT') {
+      expect(code).toBe(130);
+      expect(lines.slice(1)).toEqual([
+        'stopped: 1 objects: started 1, carried 0, skipped 0, refused 0',
+        expect.stringMatching(/^the same command goes on from there \(.*backfill\/videos-.*\.json\)$/),
+      ]);
+    }
+    await world.idle();
+    const rest = await runCommand(...args, '--per-minute', '60000');
+    expect(rest).toMatchObject({ code: 0, err: [] });
+    expect(rest.out.at(-1)).toMatch(/^3 objects: started [23], carried [01], skipped 0, refused 0$/);
+    const uploaded = (await world.results()).filter(({ outcome }) => outcome === 'uploaded');
+    expect(uploaded.map(({ key }) => key).sort()).toEqual(Object.keys(numbered(3)));
+    expect(readdirSync(join(data, 'backfill'))).toEqual([]);
+  },
+);
+
+test('the bar: of all objects, once they are counted; lines for each only where there is no terminal', async () => {
+  const data = await folderWith(numbered(3));
+  const world = await stackOn(data);
+  const { screen, out, bars } = keptScreen(true);
+  const given = { where: { local: data }, bucket: BUCKET, prefix: '', perMinute: 60_000 };
+  const code = await backfill(
+    { ...given, restart: false, dryRun: false },
+    screen,
+    new AbortController().signal,
+  );
+  expect({ code, out }).toEqual({ code: 0, out: ['3 objects: started 3, carried 0, skipped 0, refused 0'] });
+  expect(bars).toHaveLength(4);
+  expect(bars.at(-1)).toBe(
+    '  ████████████████████████ 3 of 3 objects: started 3, carried 0, skipped 0, refused 0',
+  );
+  await world.idle();
+});
+
+test('a bucket that the stack does not serve, and one that is not there', async () => {
+  const world = await stackOn(await newFolder());
+  const local = ['--local', '--data', world.data];
+  const other = await runCommand('backfill', 's3://others/', ...local);
+  const unserved = '✘ s3://others: stack s3-vod-local serves bucket videos';
+  expect(other).toMatchObject({ code: 1, out: [], err: [unserved] });
+  const missing = await runCommand('backfill', `s3://${BUCKET}/`, '--dry-run', ...local);
+  expect(missing.code).toBe(1);
+  expect(missing.err).toEqual([
+    expect.stringMatching(/^✘ LIST s3:\/\/videos\/: 404 .*bucket does not exist/),
+  ]);
+});

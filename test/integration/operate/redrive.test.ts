@@ -1,0 +1,90 @@
+import { join } from 'node:path';
+import * as v from 'valibot';
+import { expect, test } from 'vitest';
+import { executionArn, nameAfter } from '../../../lib/trigger/executions.ts';
+import { Executions } from '../../../local/aws/execution-store.ts';
+import { Journal } from '../../../local/json-store.ts';
+import { runCommand } from '../../support/operate.ts';
+import { BUCKET, bytesOf, newFolder, newStack } from '../../support/stack.ts';
+
+/** `npm run redrive` with what an earlier run has left on disk: dead letters, and executions that failed. */
+
+const DAY_MS = 86_400_000;
+const daysAgo = (days: number): number => Date.now() - days * DAY_MS;
+
+async function folderWith(letters: readonly unknown[], failed: Readonly<Record<string, [unknown, number]>>) {
+  const data = await newFolder();
+  const deadLetters = new Journal(join(data, 'dead-letters'), v.any());
+  for (const [at, body] of letters.entries()) {
+    const messageId = `00000000000000${at}-letter`;
+    deadLetters.put(messageId, { messageId, body: JSON.stringify(body), receives: 3 });
+  }
+  const executions = new Journal(join(data, 'executions'), v.any());
+  for (const [name, [input, stopDate]] of Object.entries(failed)) {
+    const arn = executionArn(Executions.stateMachineArn, name);
+    const times = { startDate: stopDate - 1000, stopDate };
+    const why = { error: 'VodRefused', cause: 'the account is in arrears' };
+    executions.put(name, { name, arn, status: 'FAILED', input, redriveCount: 0, ...times, ...why });
+  }
+  return data;
+}
+
+const request = (key: string) => ({ bucket: BUCKET, key });
+
+test('dead letters go back to the queue, failed executions go on, those too old begin anew, once', async () => {
+  const old = daysAgo(20);
+  const data = await folderWith([request('letter.mp4'), { nobody: 'knows me' }], {
+    recent: [request('recent.mp4'), daysAgo(2)],
+    old: [request('old.mp4'), old],
+    older: [request('older.mp4'), daysAgo(40)],
+  });
+  const world = await newStack({ data });
+  for (const key of ['letter.mp4', 'recent.mp4', 'old.mp4', 'older.mp4']) await world.put(key, bytesOf(10));
+  await world.idle();
+  const before = world.executions.count;
+  const args = ['redrive', '--since', '30d', '--local', '--data', data];
+
+  const dry = await runCommand(...args, '--dry-run');
+  expect(dry).toMatchObject({ code: 0, err: [] });
+  const why = 'VodRefused: the account is in arrears';
+  expect(dry.out).toEqual([
+    'dead letters: 2, would go back to the queue',
+    `would redrive  recent  s3://${BUCKET}/recent.mp4  ${why}`,
+    `would begin anew  old  s3://${BUCKET}/old.mp4  ${why}`,
+    expect.stringMatching(/: 2; would be redriven 1, begun anew 1; going on already 0, left alone 0$/),
+  ]);
+  expect([world.executions.count, world.queue.deadLetters().length]).toEqual([before, 2]);
+
+  const real = await runCommand(...args);
+  expect(real).toMatchObject({ code: 0, err: [] });
+  expect(real.out).toEqual([
+    'dead letters: 2, go back to the queue',
+    expect.stringMatching(/^dead letters: 2 moved/),
+    `redriven  recent  s3://${BUCKET}/recent.mp4  ${why}`,
+    `begun anew  old  s3://${BUCKET}/old.mp4  ${why}`,
+    expect.stringMatching(/: 2; redriven 1, begun anew 1; going on already 0, left alone 0$/),
+  ]);
+  await world.idle();
+  expect(world.queue.deadLetters().map(({ body }) => body)).toEqual(['{"nobody":"knows me"}']);
+  expect(world.executions.count).toBe(before + 3); // the letter's, and two that go on
+  expect(world.executions.get('recent')).toMatchObject({ status: 'SUCCEEDED', redriveCount: 1 });
+  const again = nameAfter(request('old.mp4'), 'old', new Date(old));
+  expect(world.executions.get(again)).toMatchObject({ status: 'SUCCEEDED', input: request('old.mp4') });
+
+  const twice = await runCommand(...args);
+  expect(twice.out.slice(-1)).toEqual([
+    expect.stringMatching(/: 1; redriven 0, begun anew 0; going on already 1, left alone 0$/),
+  ]);
+  await world.idle();
+  expect(world.executions.count).toBe(before + 3);
+});
+
+test('an execution that somebody started with something else is left alone, and the exit code says so', async () => {
+  const data = await folderWith([], { other: [{ Comment: 'Insert your JSON here' }, daysAgo(1)] });
+  const world = await newStack({ data });
+  const { code, out, err } = await runCommand('redrive', '--local', '--data', data);
+  expect(code).toBe(1);
+  expect(out).toEqual(['dead letters: 0', expect.stringMatching(/left alone 1$/)]);
+  expect(err).toEqual([expect.stringMatching(/^left alone {2}other: its input is no request: \{"Comment"/)]);
+  expect(world.executions.count).toBe(0);
+});

@@ -1,0 +1,59 @@
+import { once } from 'node:events';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
+import { expect, onTestFinished, test } from 'vitest';
+import { listen } from '../../../local/http-server.ts';
+import { createQuotaTable, newDynamo } from '../../support/dynamo.ts';
+import { bytesOf, newStack } from '../../support/stack.ts';
+import { hurryAll } from './hurry.ts';
+
+/** The account's quota in a table that is throttled. */
+
+/** DynamoDB, which throttles as many requests as `throttled` says. */
+async function startTable() {
+  const inner = newDynamo();
+  const table = { throttled: 0, asked: 0 };
+  const serve = (request: IncomingMessage, response: ServerResponse): void => {
+    table.asked++;
+    if (table.throttled-- <= 0) return void inner.emit('request', request, response);
+    request.resume();
+    const __type = 'com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException';
+    response.writeHead(400, { 'content-type': 'application/x-amz-json-1.0' }).end(JSON.stringify({ __type }));
+  };
+  const front = await listen(createServer(serve), 0);
+  const client = new DynamoDBClient({
+    endpoint: front.endpoint,
+    region: 'us-east-1',
+    credentials: { accessKeyId: 'local', secretAccessKey: 'local-secret' },
+  });
+  await createQuotaTable(client);
+  client.destroy();
+  onTestFinished(async () => {
+    await front.close();
+    const closed = once(inner, 'close');
+    inner.close();
+    await closed;
+  });
+  return Object.assign(table, { endpoint: front.endpoint });
+}
+
+test('a throttled table makes the chain wait, and no call is made unasked', async () => {
+  onTestFinished(hurryAll());
+  const table = await startTable();
+  process.env.AWS_ENDPOINT_URL_DYNAMODB = table.endpoint;
+  onTestFinished(() => void delete process.env.AWS_ENDPOINT_URL_DYNAMODB);
+  const calls: string[] = [];
+  const world = await newStack({
+    env: { QUOTA_TABLE: 'quota', QUOTA_MINUTE_MS: '100' },
+    faults: ({ service, call }) => {
+      if (service === 'vod') calls.push(call);
+      return undefined;
+    },
+  });
+  table.throttled = 40;
+  await world.put('film.mp4', bytesOf(2_000_000));
+  await world.idle();
+  expect(table.throttled).toBeLessThan(0);
+  expect(world.ended.map(({ status }) => status)).toEqual(['SUCCEEDED', 'SUCCEEDED']);
+  expect(calls).toEqual(['InitUpload', 'UploadPart', 'UploadPart', 'FinishUpload']);
+});

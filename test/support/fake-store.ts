@@ -1,0 +1,96 @@
+import {
+  CompleteMultipartUploadCommand,
+  CreateMultipartUploadCommand,
+  type CreateMultipartUploadCommandInput,
+  GetObjectAclCommand,
+  GetObjectTaggingCommand,
+  HeadObjectCommand,
+  PutObjectCommand,
+  type PutObjectCommandInput,
+  type S3Client,
+  UploadPartCommand,
+} from '@aws-sdk/client-s3';
+import { afterAll, beforeAll, vi } from 'vitest';
+import { createS3Client, find } from '../../lib/s3/head-object.ts';
+import { CREDENTIALS, useS3 } from './local-s3.ts';
+
+export { BUCKET, VERSIONED } from './local-s3.ts';
+
+export const never = new AbortController().signal;
+
+/** All that a copy is to keep. */
+export const RICH = {
+  ContentType: 'video/mp4',
+  CacheControl: 'no-store, max-age=0',
+  ContentDisposition: 'attachment; filename="a b.mp4"',
+  ContentEncoding: 'gzip',
+  ContentLanguage: 'de',
+  Expires: new Date('2030-01-02T03:04:05Z'),
+  Metadata: { author: 'me' },
+  Tagging: 'a=1&b=2%203',
+  StorageClass: 'STANDARD_IA',
+  WebsiteRedirectLocation: '/there',
+} as const satisfies Partial<PutObjectCommandInput>;
+
+/** The chain's own S3 client takes its credentials from the environment. */
+export function useCredentials(): void {
+  beforeAll(() => {
+    vi.stubEnv('AWS_ACCESS_KEY_ID', CREDENTIALS.accessKeyId);
+    vi.stubEnv('AWS_SECRET_ACCESS_KEY', CREDENTIALS.secretAccessKey);
+    vi.stubEnv('AWS_REGION', 'eu-central-1');
+  });
+  afterAll(() => void vi.unstubAllEnvs());
+}
+
+/** The local S3, with the chain's own client for it and what tests do to objects. */
+export function useStore(options: Parameters<typeof useS3>[0] = {}) {
+  useCredentials();
+  const s3 = useS3(options);
+  let client: S3Client | undefined;
+  beforeAll(() => {
+    client = createS3Client({ endpoint: s3.endpoint });
+  });
+  afterAll(() => client?.destroy());
+
+  const store = {
+    get client(): S3Client {
+      if (!client) throw new Error('not started');
+      return client;
+    },
+    events: s3.events,
+    endpoint: () => s3.endpoint,
+    put: (Bucket: string, Key: string, Body: Buffer | string, more: Partial<PutObjectCommandInput> = {}) =>
+      s3.client.send(new PutObjectCommand({ Bucket, Key, Body, ...more })),
+    /** As a multipart object: its ETag is no MD5. */
+    putInParts: async (
+      Bucket: string,
+      Key: string,
+      Body: Buffer | string,
+      more: Partial<CreateMultipartUploadCommandInput> = {},
+    ) => {
+      const { UploadId } = await s3.client.send(new CreateMultipartUploadCommand({ Bucket, Key, ...more }));
+      const part = { Bucket, Key, UploadId, PartNumber: 1 };
+      const { ETag } = await s3.client.send(new UploadPartCommand({ ...part, Body }));
+      const MultipartUpload = { Parts: [{ ETag, PartNumber: 1 }] };
+      return s3.client.send(new CompleteMultipartUploadCommand({ Bucket, Key, UploadId, MultipartUpload }));
+    },
+    head: (Bucket: string, Key: string) =>
+      s3.client.send(new HeadObjectCommand({ Bucket, Key, ChecksumMode: 'ENABLED' })),
+    /** All that S3 says of an object, beside what every write changes. */
+    all: async (Bucket: string, Key: string) => {
+      const of = { Bucket, Key };
+      const {
+        $metadata: _,
+        LastModified: _at,
+        VersionId: _id,
+        ...head
+      } = await s3.client.send(new HeadObjectCommand(of));
+      const { TagSet } = await s3.client.send(new GetObjectTaggingCommand(of));
+      const { Grants } = await s3.client.send(new GetObjectAclCommand(of));
+      return { ...head, tags: TagSet, grants: Grants?.map((grant) => JSON.stringify(grant)).sort() };
+    },
+    find: (bucket: string, key: string) => find(store.client, { bucket, key }, never),
+    send: s3,
+  };
+  return store;
+}

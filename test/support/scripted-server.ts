@@ -1,0 +1,56 @@
+import { createServer, type IncomingHttpHeaders, type IncomingMessage, type ServerResponse } from 'node:http';
+import { onTestFinished, vi } from 'vitest';
+import { listen } from '../../local/http-server.ts';
+
+/** A service that answers as a test says, request by request. Only for what a well-behaved one never does. */
+
+export type Asked = Readonly<{
+  method: string;
+  path: string;
+  query: URLSearchParams;
+  headers: IncomingHttpHeaders;
+  body: Buffer;
+}>;
+export type Answer = (response: ServerResponse, asked: Asked) => void;
+
+/** Request n gets answer n; from the last one on it is always the last. What was asked is kept in `asked`. */
+export async function scripted(...answers: [Answer, ...Answer[]]) {
+  const asked: Asked[] = [];
+  const arrived = Promise.withResolvers<void>();
+  const serve = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
+    const url = new URL(request.url ?? '', 'http://any');
+    const { method = '', headers } = request;
+    const chunks: Buffer[] = [];
+    for await (const chunk of request) chunks.push(chunk);
+    const received = {
+      method,
+      path: url.pathname,
+      query: url.searchParams,
+      headers,
+      body: Buffer.concat(chunks),
+    };
+    asked.push(received);
+    arrived.resolve();
+    (answers[asked.length - 1] ?? answers.at(-1))?.(response, received);
+  };
+  // A client that goes away in the middle of its request is part of the play.
+  const listening = await listen(
+    createServer((...call) => void serve(...call).catch(() => {})),
+    0,
+  );
+  onTestFinished(() => listening.close());
+  return { endpoint: listening.endpoint, asked, arrived: arrived.promise };
+}
+
+/**
+ * Makes all waits of this test shorter, to a 25th: timers keep their order, sockets their real time. For what waits
+ * between two tries of a request; Vitest's own fake timers would stop the clock that the sockets need.
+ */
+export function hurry(): void {
+  const { setTimeout: real } = globalThis;
+  const quick = (...[run, ms, ...args]: Parameters<typeof real>) => real(run, (ms ?? 0) / 25, ...args);
+  vi.spyOn(globalThis, 'setTimeout').mockImplementation(Object.assign(quick, real));
+  // No jitter: what the SDK waits is a random share of its backoff.
+  vi.spyOn(Math, 'random').mockReturnValue(0);
+  onTestFinished(() => void vi.restoreAllMocks());
+}

@@ -1,0 +1,48 @@
+import type { ServerResponse } from 'node:http';
+import { onTestFinished } from 'vitest';
+import { createVod, type NewFile, type Vod, type VodSettings } from '../../lib/vod/client.ts';
+import { plentiful } from './quota.ts';
+import { type Answer, scripted } from './scripted-server.ts';
+import { sha1 } from './values.ts';
+
+/** A client of the chain against a service that answers as the test says. */
+
+export const KEY = 'the-very-secret-key-4711';
+export const TOKEN = 'the-very-secret-token-4712';
+export const FILE: NewFile = {
+  sha1: sha1('a film'),
+  size: 6_000_000,
+  fileName: '电影 (1)',
+  fileType: 'mp4',
+  options: {},
+};
+
+const SAID = { message: '', codeDesc: '', canRetry: 0 };
+export const says =
+  (fields: object): Answer =>
+  (response) =>
+    response
+      .writeHead(200, { 'content-type': 'application/json' })
+      .end(JSON.stringify({ ...SAID, ...fields }));
+export const http =
+  (status: number, text: string, headers: Record<string, string> = {}): Answer =>
+  (response) =>
+    response.writeHead(status, headers).end(text);
+export const reset: Answer = (response) => response.destroy();
+/** Announces more than comes. */
+export const cut: Answer = (response: ServerResponse) => {
+  response.writeHead(200, { 'content-length': '100' }).write('{"code":0,', () => response.destroy());
+};
+
+export async function against(...answers: [Answer, ...Answer[]]) {
+  const { endpoint, asked, arrived } = await scripted(...answers);
+  return { vod: connect(`${endpoint}/v2/index.php`), asked, arrived, endpoint };
+}
+
+export function connect(endpoint: string, more: Partial<VodSettings> = {}): Vod {
+  const secrets = { secretId: 'the-id', secretKey: KEY };
+  const settings = { endpoint: new URL(endpoint), host: 'vod2.qcloud.com', region: 'gz', secrets, ...more };
+  const vod = createVod(settings, plentiful());
+  onTestFinished(() => vod.close());
+  return vod;
+}

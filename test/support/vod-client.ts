@@ -1,0 +1,176 @@
+import { createHash, randomBytes } from 'node:crypto';
+import { Agent, type IncomingHttpHeaders, request } from 'node:http';
+import * as v from 'valibot';
+import { signedQuery } from '../../lib/vod/signature.ts';
+
+export const SECRETS = { secretId: 'id-of-the-tests', secretKey: 'key-of-the-tests' };
+export const HOST = 'vod2.qcloud.com';
+export const MIB = 1_048_576;
+export const HALF_MIB = 524_288;
+
+/** Every reply, also a refusal, must have this shape. */
+const Reply = v.strictObject({
+  code: v.pipe(v.number(), v.integer()),
+  message: v.string(),
+  codeDesc: v.string(),
+  canRetry: v.picklist([0, 1]),
+  listParts: v.optional(
+    v.array(v.strictObject({ offset: v.number(), dataSize: v.number(), dataMd5: v.string() })),
+  ),
+  dataSize: v.optional(v.number()),
+  fileId: v.optional(v.string()),
+  url: v.optional(v.string()),
+});
+export type Reply = v.InferOutput<typeof Reply>;
+
+export type HttpAnswer = { status: number; headers: IncomingHttpHeaders; bytes: Buffer };
+type Answer = Reply & { status: number; headers: IncomingHttpHeaders };
+
+/** `undefined` leaves a parameter out that would be sent otherwise. */
+export type Changes = Readonly<Record<string, string | number | undefined>>;
+
+export type Way = {
+  method?: string;
+  path?: string;
+  /** What is signed, where it is not what is sent. */
+  signed?: { method?: string; host?: string; path?: string; key?: string };
+  headers?: Record<string, string>;
+  body?: Buffer;
+  /** The last chance to spoil the query string. */
+  query?: (query: string) => string;
+};
+
+export type Video = { bytes: Buffer; sha1: string; partSize: number; parts: Buffer[] };
+
+export const hex = (algorithm: 'md5' | 'sha1', bytes: Buffer) =>
+  createHash(algorithm).update(bytes).digest('hex');
+
+export function video(size: number, partSize = HALF_MIB): Video {
+  const bytes = randomBytes(size);
+  const parts = [];
+  for (let at = 0; at < size; at += partSize) parts.push(bytes.subarray(at, at + partSize));
+  return { bytes, sha1: hex('sha1', bytes), partSize, parts };
+}
+
+/** As a client's first reply lists them. */
+export const listed = ({ parts, partSize }: Video, indexes: Iterable<number>) =>
+  [...new Set(indexes)]
+    .sort((a, b) => a - b)
+    .map((index) => {
+      const bytes = parts[index] ?? Buffer.alloc(0);
+      return { offset: index * partSize, dataSize: bytes.length, dataMd5: hex('md5', bytes) };
+    });
+
+let nonce = 1;
+
+/** A client of the protocol with no opinion: it sends what it is told to, also what it should not. */
+export class Client {
+  readonly endpoint: string;
+  readonly #now: () => number;
+  readonly #agent = new Agent({ keepAlive: true });
+
+  constructor(endpoint: string, now: () => number = Date.now) {
+    this.endpoint = endpoint;
+    this.#now = now;
+  }
+
+  close(): void {
+    this.#agent.destroy();
+  }
+
+  http(method: string, target: string, way: Pick<Way, 'headers' | 'body'> = {}): Promise<HttpAnswer> {
+    return new Promise((resolve, reject) => {
+      const { port } = new URL(this.endpoint);
+      const headers = { 'Content-Length': String(way.body?.length ?? 0), ...way.headers };
+      request(
+        { host: '127.0.0.1', port, method, path: target, headers, agent: this.#agent },
+        async (response) => {
+          const { statusCode: status = 0, headers } = response;
+          const chunks: Buffer[] = [];
+          response.on('data', (chunk) => chunks.push(chunk));
+          response.on('end', () => resolve({ status, headers, bytes: Buffer.concat(chunks) }));
+          response.on('error', reject);
+        },
+      )
+        .on('error', reject)
+        .end(way.body);
+    });
+  }
+
+  /** Path and signed query string of a call. */
+  target(changes: Changes, way: Way = {}): string {
+    const { method = 'GET', path = '/v2/index.php', signed = {}, query = (text) => text } = way;
+    nonce += 1;
+    const all = {
+      Region: 'gz',
+      Timestamp: Math.floor(this.#now() / 1000),
+      Nonce: nonce,
+      SecretId: SECRETS.secretId,
+      ...changes,
+    };
+    const params = Object.fromEntries(
+      Object.entries(all).flatMap(([name, value]) => (value === undefined ? [] : [[name, String(value)]])),
+    );
+    const text = signedQuery(
+      signed.key ?? SECRETS.secretKey,
+      signed.method ?? method,
+      signed.host ?? HOST,
+      signed.path ?? path,
+      params,
+    );
+    return `${path}?${query(text)}`;
+  }
+
+  async call(changes: Changes, way: Way = {}): Promise<Answer> {
+    const answer = await this.http(way.method ?? 'GET', this.target(changes, way), way);
+    return { ...read(answer), status: answer.status, headers: answer.headers };
+  }
+
+  init(video: Video, changes: Changes = {}, way: Way = {}): Promise<Answer> {
+    const { sha1: fileSha, bytes, partSize: dataSize } = video;
+    const call = { fileName: 'name', fileSha, fileSize: bytes.length, dataSize, fileType: 'mp4' };
+    return this.call({ Action: 'InitUpload', ...call, ...changes }, way);
+  }
+
+  part(video: Video, index: number, changes: Changes = {}, way: Way = {}): Promise<Answer> {
+    const bytes = video.parts[index] ?? Buffer.alloc(0);
+    const call = {
+      fileSha: video.sha1,
+      offset: index * video.partSize,
+      dataSize: bytes.length,
+      dataMd5: hex('md5', bytes),
+    };
+    return this.call({ Action: 'UploadPart', ...call, ...changes }, { method: 'POST', body: bytes, ...way });
+  }
+
+  finish(video: Video, changes: Changes = {}, way: Way = {}): Promise<Answer> {
+    return this.call({ Action: 'FinishUpload', fileSha: video.sha1, ...changes }, way);
+  }
+
+  /** Everything from Init to Finish; the fileId. */
+  async upload(video: Video, changes: Changes = {}): Promise<string> {
+    await this.init(video, changes);
+    for (const index of video.parts.keys()) await this.part(video, index);
+    const { code, message, fileId } = await this.finish(video);
+    if (code !== 0 || fileId === undefined) throw new Error(`FinishUpload: ${code} ${message}`);
+    return fileId;
+  }
+
+  cover(picture: Buffer, fileId: string, changes: Changes = {}, way: Way = {}): Promise<Answer> {
+    const call = {
+      fileName: 'cover',
+      fileSha: hex('sha1', picture),
+      fileSize: picture.length,
+      dataSize: picture.length,
+      fileType: 'jpg',
+      'extra.usage': 1,
+      'extra.fileId': fileId,
+    };
+    return this.call(
+      { Action: 'SmallFileUpload', ...call, ...changes },
+      { method: 'POST', body: picture, ...way },
+    );
+  }
+}
+
+export const read = ({ bytes }: HttpAnswer): Reply => v.parse(Reply, JSON.parse(bytes.toString()));

@@ -1,0 +1,357 @@
+import { execFile } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { promisify } from 'node:util';
+import * as v from 'valibot';
+import { beforeAll, describe, expect, test } from 'vitest';
+import { bundlesIn } from '../../../deploy/checks.ts';
+import { BUILD } from '../../../deploy/paths.ts';
+import { type Statement, statementsOf } from '../../../deploy/policies.ts';
+import { type Resource, readTemplate, type Template } from '../../../deploy/template.ts';
+import { uploadSettings } from '../../../lib/config.ts';
+import { QUOTA_TABLE } from '../../../lib/quota/quota.ts';
+import { loadBundle } from '../../../local/load-bundle.ts';
+import { bytesOf, newFolder, newStack, sha1 } from '../../support/stack.ts';
+
+/** What `npm run package` makes, with no account and no network: the stack as CloudFormation gets it, and the code as Lambda does. */
+
+const root = resolve(import.meta.dirname, '../../..');
+const read = (path: string): string => readFileSync(join(root, path), 'utf8');
+
+let said: string;
+let template: Template;
+beforeAll(async () => {
+  const options = { cwd: root, env: { PATH: process.env.PATH, HOME: '/nowhere' } };
+  const { stdout } = await promisify(execFile)(process.execPath, ['deploy/main.ts', 'package'], options);
+  said = stdout;
+  template = await readTemplate(join(root, '.serverless/cloudformation-template-update-stack.json'));
+}, 180_000);
+
+function resource(name: string): Resource {
+  const found = template.Resources[name];
+  if (!found) throw new Error(`no ${name} among ${Object.keys(template.Resources)}`);
+  return found;
+}
+const properties = (name: string): Record<string, unknown> => resource(name).Properties;
+
+const FUNCTIONS = ['Trigger', 'Init', 'Part', 'Finish', 'Cover'];
+const STEPS = FUNCTIONS.filter((name) => name !== 'Trigger');
+const lambda = (name: string) => properties(`${name}LambdaFunction`);
+const arnOf = (name: string) => ({ 'Fn::GetAtt': [name, 'Arn'] });
+
+test('all gates are open', () => {
+  for (const gate of ['template', 'state machine', 'policies', 'settings', 'bundles'])
+    expect(said).toContain(`✔ ${gate}\n`);
+});
+
+describe('the functions', () => {
+  test('are those that the state machine runs, and the trigger', () => {
+    const functions = Object.keys(template.Resources).filter((name) => name.endsWith('LambdaFunction'));
+    expect(functions.sort()).toEqual(FUNCTIONS.map((name) => `${name}LambdaFunction`).sort());
+    const placeholders = [...read('handlers/upload.asl.json').matchAll(/\$\{(\w+)FunctionArn\}/g)].map(
+      ([, name]) => name,
+    );
+    expect([...new Set(placeholders)].sort()).toEqual([...STEPS].sort());
+    expect(properties('UploadStateMachine').DefinitionSubstitutions).toEqual(
+      Object.fromEntries(STEPS.map((name) => [`${name}FunctionArn`, arnOf(`${name}LambdaFunction`)])),
+    );
+  });
+
+  test.each(FUNCTIONS)('%s: Node 24 on arm64, its own role and bundle', (name) => {
+    expect(lambda(name)).toMatchObject({
+      Runtime: 'nodejs24.x',
+      Architectures: ['arm64'],
+      Handler: `handlers/${name.toLowerCase()}.handler`,
+      Role: arnOf(`${name}Role`),
+      Code: { S3Key: expect.stringMatching(new RegExp(`/${name.toLowerCase()}\\.zip$`)) },
+    });
+    expect(properties(`${name}LogGroup`)).toMatchObject({ RetentionInDays: 30 });
+  });
+
+  test('the steps have all the time there is, as the state machine grants it', () => {
+    for (const name of STEPS) expect(lambda(name)).toMatchObject({ Timeout: 900 });
+    expect(read('handlers/upload.asl.json').match(/"TimeoutSeconds": (?!900)\d+/)).toBe(null);
+    expect(lambda('Trigger')).toMatchObject({ Timeout: 30 });
+  });
+
+  const environment = (name: string): Record<string, unknown> => {
+    const { Environment } = lambda(name) as { Environment: { Variables: Record<string, unknown> } };
+    return Environment.Variables;
+  };
+
+  test('each variable is one that the code reads, and a value that it takes', () => {
+    const known = ['lib/config.ts', 'lib/upload/upload-options.ts', 'README.md'].map(read).join('\n');
+    for (const name of FUNCTIONS) {
+      for (const variable of Object.keys(environment(name))) {
+        if (!/^(MALLOC|NODE|POWERTOOLS)_/.test(variable)) expect(known, variable).toContain(variable);
+      }
+    }
+    for (const name of STEPS) {
+      const { QUOTA_TABLE: table, ...plain } = environment(name);
+      expect(table).toEqual({ Ref: 'QuotaTable' });
+      const settings = uploadSettings({ ...(plain as Record<string, string>), QUOTA_TABLE: 'table' });
+      expect(settings).toEqual({
+        ...uploadSettings({}),
+        quota: { ...uploadSettings({}).quota, table: 'table' },
+      });
+      expect(plain).toMatchObject({
+        VOD_SECRET_ID_PARAMETER: '/s3-vod/dev/secret-id',
+        VOD_SECRET_KEY_PARAMETER: '/s3-vod/dev/secret-key',
+      });
+    }
+    expect(environment('Trigger')).toMatchObject({ STATE_MACHINE_ARN: { Ref: 'UploadStateMachine' } });
+  });
+
+  test('no secret is among them', () => {
+    for (const name of FUNCTIONS)
+      for (const secret of ['VOD_SECRET_ID', 'VOD_SECRET_KEY', 'VOD_TOKEN'])
+        expect(environment(name)).not.toHaveProperty(secret);
+  });
+});
+
+test('the state machine is the file that is tested, to the letter; it is logged and traced', () => {
+  expect(properties('UploadStateMachine')).toMatchObject({
+    StateMachineType: 'STANDARD',
+    DefinitionString: read('handlers/upload.asl.json'),
+    LoggingConfiguration: { Level: 'ERROR', IncludeExecutionData: true },
+    TracingConfiguration: { Enabled: true },
+  });
+});
+
+test('the bucket outlives the stack, and speaks to EventBridge', () => {
+  expect(resource('Bucket')).toMatchObject({
+    DeletionPolicy: 'Retain',
+    UpdateReplacePolicy: 'Retain',
+    Properties: {
+      NotificationConfiguration: { EventBridgeConfiguration: { EventBridgeEnabled: true } },
+      PublicAccessBlockConfiguration: { BlockPublicAcls: true, RestrictPublicBuckets: true },
+    },
+  });
+});
+
+describe('the way of an event', () => {
+  test('the rule, and the archive that replays it, take what is created in the bucket for any reason', () => {
+    const created = {
+      source: ['aws.s3'],
+      'detail-type': ['Object Created'],
+      detail: {
+        bucket: { name: [{ 'Fn::Sub': 's3-vod-dev-${AWS::AccountId}' }] },
+        object: { key: [{ wildcard: '*' }] },
+      },
+    };
+    expect(properties('ObjectCreated').EventPattern).toEqual(created);
+    expect(properties('EventArchive')).toMatchObject({ EventPattern: created, RetentionDays: 90 });
+    expect(properties('ObjectCreated').Targets).toEqual([
+      { Id: 'queue', Arn: arnOf('Queue'), DeadLetterConfig: { Arn: arnOf('DeadLetterQueue') } },
+    ]);
+  });
+
+  test('the queue hides what is taken for six of the trigger’s time limits, and gives up after some tries', () => {
+    const { Timeout } = lambda('Trigger');
+    const { VisibilityTimeout, RedrivePolicy } = properties('Queue');
+    expect(Number(VisibilityTimeout)).toBeGreaterThanOrEqual(6 * Number(Timeout));
+    expect(RedrivePolicy).toEqual({ deadLetterTargetArn: arnOf('DeadLetterQueue'), maxReceiveCount: 5 });
+    expect(properties('DeadLetterQueue')).toMatchObject({ MessageRetentionPeriod: 14 * 24 * 3600 });
+  });
+
+  test('each message of a batch fails alone', () => {
+    const [mapping, ...more] = Object.values(template.Resources).filter(
+      ({ Type }) => Type === 'AWS::Lambda::EventSourceMapping',
+    );
+    expect(more).toEqual([]);
+    expect(mapping?.Properties).toMatchObject({
+      EventSourceArn: arnOf('Queue'),
+      FunctionName: arnOf('TriggerLambdaFunction'),
+      FunctionResponseTypes: ['ReportBatchItemFailures'],
+    });
+  });
+
+  test('only the rule may put into the queues', () => {
+    expect(properties('QueuePolicy').PolicyDocument).toMatchObject({
+      Statement: [
+        {
+          Principal: { Service: 'events.amazonaws.com' },
+          Action: 'sqs:SendMessage',
+          Condition: { ArnEquals: { 'aws:SourceArn': arnOf('ObjectCreated') } },
+        },
+      ],
+    });
+  });
+});
+
+test('the stack puts out what the operators’ commands look for', () => {
+  const [, outputs = ''] = /export type Output =([^;]+);/.exec(read('operate/stack.ts')) ?? [];
+  const wanted = [...outputs.matchAll(/'(\w+)'/g)].map(([, name]) => name);
+  expect(wanted.length).toBeGreaterThan(5);
+  expect(Object.keys(v.parse(v.record(v.string(), v.unknown()), template.Outputs))).toEqual(
+    expect.arrayContaining(wanted),
+  );
+});
+
+test('the table is the one that the quota is kept in', () => {
+  expect(properties('QuotaTable')).toEqual(QUOTA_TABLE);
+});
+
+describe('each role may do what its code does', () => {
+  const BUCKET = 'arn:${AWS::Partition}:s3:::s3-vod-dev-${AWS::AccountId}';
+  const OBJECTS = { 'Fn::Sub': `${BUCKET}/*` };
+  const machine = (kind: string, rest = '') => ({
+    'Fn::Sub': `arn:\${AWS::Partition}:states:\${AWS::Region}:\${AWS::AccountId}:${kind}:s3-vod-dev-upload${rest}`,
+  });
+  /** What is allowed: by the resource, the actions. */
+  const allowed = (role: string) =>
+    (statementsOf(template)[role] ?? []).map(({ Action, Resource }) => [Action, Resource]);
+  const ownLogs = (name: string) => [
+    ['logs:CreateLogStream', 'logs:PutLogEvents'],
+    [arnOf(`${name}LogGroup`)],
+  ];
+  const parameter = (name: string) => ({
+    'Fn::Sub': `arn:\${AWS::Partition}:ssm:\${AWS::Region}:\${AWS::AccountId}:parameter/s3-vod/dev/${name}`,
+  });
+  const KEYS = { 'Fn::Sub': 'arn:${AWS::Partition}:kms:${AWS::Region}:${AWS::AccountId}:key/*' };
+  const SHARED = [
+    [['ssm:GetParameter'], [parameter('secret-id'), parameter('secret-key')]],
+    [['kms:Decrypt'], [KEYS]],
+    [['dynamodb:UpdateItem'], [arnOf('QuotaTable')]],
+  ];
+  const LISTING = [['s3:ListBucket'], [{ 'Fn::Sub': BUCKET }]];
+
+  test('trigger', () => {
+    expect(allowed('TriggerRole')).toEqual([
+      ownLogs('Trigger'),
+      [['sqs:ReceiveMessage', 'sqs:DeleteMessage', 'sqs:GetQueueAttributes'], [arnOf('Queue')]],
+      [['states:StartExecution'], [machine('stateMachine')]],
+      [['states:DescribeExecution', 'states:RedriveExecution'], [machine('execution', ':*')]],
+    ]);
+    expect(properties('UploadStateMachine').StateMachineName).toBe('s3-vod-dev-upload');
+  });
+
+  test('init reads objects and their tags', () => {
+    expect(allowed('InitRole')).toEqual([
+      ownLogs('Init'),
+      [
+        ['s3:GetObject', 's3:GetObjectVersion', 's3:GetObjectTagging', 's3:GetObjectVersionTagging'],
+        [OBJECTS],
+      ],
+      LISTING,
+      [['kms:Decrypt'], [KEYS]],
+      ...SHARED,
+    ]);
+  });
+
+  test('part reads objects', () => {
+    expect(allowed('PartRole')).toEqual([
+      ownLogs('Part'),
+      [['s3:GetObject', 's3:GetObjectVersion'], [OBJECTS]],
+      LISTING,
+      [['kms:Decrypt'], [KEYS]],
+      ...SHARED,
+    ]);
+  });
+
+  test('finish restates all of an object, and deletes nothing', () => {
+    const [logs, [actions, resources] = [], ...rest] = allowed('FinishRole');
+    expect([logs, resources]).toEqual([ownLogs('Finish'), [OBJECTS]]);
+    expect([...(actions as string[])].sort()).toEqual(
+      [
+        ...['s3:AbortMultipartUpload', 's3:GetObject', 's3:GetObjectAcl', 's3:GetObjectLegalHold'],
+        ...['s3:GetObjectRetention', 's3:GetObjectTagging', 's3:GetObjectVersion', 's3:GetObjectVersionAcl'],
+        ...['s3:GetObjectVersionTagging', 's3:PutObject', 's3:PutObjectAcl', 's3:PutObjectLegalHold'],
+        ...['s3:PutObjectRetention', 's3:PutObjectTagging', 's3:PutObjectVersionTagging'],
+      ].sort(),
+    );
+    expect(rest).toEqual([LISTING, [['kms:Decrypt', 'kms:GenerateDataKey'], [KEYS]], ...SHARED]);
+  });
+
+  test('cover writes back as finish does', () => {
+    expect(allowed('CoverRole')).toEqual([ownLogs('Cover'), ...allowed('FinishRole').slice(1)]);
+  });
+
+  test('keys are used through S3 for this bucket, and through SSM for these parameters, and not otherwise', () => {
+    const withKeys = STEPS.flatMap((name) => statementsOf(template)[`${name}Role`] ?? []).filter(
+      ({ Action }: Statement) => Action.some((action) => action.startsWith('kms:')),
+    );
+    expect(withKeys).toHaveLength(2 * STEPS.length);
+    for (const { Condition } of withKeys) {
+      const equals = Condition?.StringEquals as Record<string, { 'Fn::Sub': string }>;
+      const service = equals['kms:ViaService']?.['Fn::Sub'];
+      if (service === 's3.${AWS::Region}.${AWS::URLSuffix}') {
+        expect(Condition?.ArnLike).toEqual({
+          'kms:EncryptionContext:aws:s3:arn': [{ 'Fn::Sub': BUCKET }, OBJECTS],
+        });
+      } else {
+        expect(service).toBe('ssm.${AWS::Region}.${AWS::URLSuffix}');
+        expect(equals['kms:EncryptionContext:PARAMETER_ARN']).toEqual([
+          parameter('secret-id'),
+          parameter('secret-key'),
+        ]);
+      }
+    }
+  });
+
+  test('the state machine runs its functions', () => {
+    const [invoke] = allowed('StateMachineRole');
+    expect(invoke).toEqual([['lambda:InvokeFunction'], STEPS.map((name) => arnOf(`${name}LambdaFunction`))]);
+  });
+
+  test('and there are no other roles', () => {
+    expect(Object.keys(statementsOf(template)).sort()).toEqual(
+      [...FUNCTIONS.map((name) => `${name}Role`), 'StateMachineRole'].sort(),
+    );
+  });
+});
+
+/** The names in a zip's central directory. https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT 4.3.12, 4.3.16 */
+function namesIn(zip: Buffer): string[] {
+  const end = zip.lastIndexOf('PK\x05\x06');
+  const names: string[] = [];
+  for (let at = zip.readUInt32LE(end + 16); at < end; ) {
+    const [name, extra, comment] = [28, 30, 32].map((offset) => zip.readUInt16LE(at + offset));
+    names.push(zip.toString('utf8', at + 46, at + 46 + (name ?? 0)));
+    at += 46 + (name ?? 0) + (extra ?? 0) + (comment ?? 0);
+  }
+  return names;
+}
+
+describe('the code: minified, each function for itself', () => {
+  test('a zip holds one function and its map', () => {
+    for (const name of FUNCTIONS.map((title) => title.toLowerCase())) {
+      const names = namesIn(readFileSync(join(root, `.serverless/${name}.zip`)));
+      expect(names).toEqual([`handlers/${name}.js`, `handlers/${name}.js.map`]);
+    }
+  });
+
+  test('what the gates weigh is all the functions', async () => {
+    const weighed = (await bundlesIn(BUILD)).map(({ name }) => name);
+    expect(weighed.sort()).toEqual(FUNCTIONS.map((title) => title.toLowerCase()).sort());
+  });
+
+  test('an object goes through it as through the sources', async () => {
+    const world = await newStack({ bundles: BUILD });
+    const body = bytesOf(3_000_000);
+    await world.put('film.mp4', body);
+    const [first, echo, ...more] = await world.results();
+    expect(first).toMatchObject({
+      outcome: 'uploaded',
+      sha1: sha1(body),
+      sent: { parts: 3, bytes: 3_000_000 },
+    });
+    expect(sha1(await world.stored(first?.fileId))).toBe(sha1(body));
+    expect((await world.head('film.mp4')).Metadata).toMatchObject({ 'vod-file-id': first?.fileId });
+    expect(echo).toMatchObject({ outcome: 'unchanged', fileId: first?.fileId });
+    expect(more).toEqual([]);
+  });
+
+  test('its errors have the names that the state machine matches', async () => {
+    const world = await newStack({ bundles: BUILD });
+    await world.put('empty.mp4', bytesOf(0));
+    await world.idle();
+    expect(world.ended).toMatchObject([{ status: 'FAILED', error: 'UnfitObject' }]);
+  });
+
+  test('where nothing has been packaged yet, it says what to do', async () => {
+    const nowhere = await newFolder();
+    expect(() => loadBundle(nowhere, 'init')).toThrow(/init\.js is not there: npm run package builds it/);
+    await expect(newStack({ bundles: nowhere })).rejects.toThrow('npm run package');
+  });
+});

@@ -1,0 +1,127 @@
+import { inspect } from 'node:util';
+import { S3ServiceException } from '@aws-sdk/client-s3';
+import { SFNServiceException } from '@aws-sdk/client-sfn';
+import * as v from 'valibot';
+import { expect, onTestFinished, test, vi } from 'vitest';
+import type { Invocation } from '../../../handlers/create-handler.ts';
+import { StorageRefused } from '../../../lib/errors.ts';
+import { jsonOutput } from '../../support/output.ts';
+
+/** The wrapping that every handler shares, as its log shows it. */
+
+const invocation = (awsRequestId: string): Invocation => ({
+  callbackWaitsForEmptyEventLoop: false,
+  functionName: 'f',
+  functionVersion: '$LATEST',
+  invokedFunctionArn: 'arn:aws:lambda:eu-central-1:000000000000:function:f',
+  memoryLimitInMB: '1024',
+  awsRequestId,
+  logGroupName: 'g',
+  logStreamName: 's',
+  getRemainingTimeInMillis: () => 60_000,
+  done: () => {},
+  fail: () => {},
+  succeed: () => {},
+});
+
+/** What a process of its own logs: the logger reads its level when it is loaded. */
+async function freshStep() {
+  vi.stubEnv('POWERTOOLS_LOG_LEVEL', 'INFO');
+  vi.stubEnv('AWS_LAMBDA_INITIALIZATION_TYPE', 'on-demand'); // with provisioned concurrency none is cold
+  onTestFinished(() => void vi.unstubAllEnvs());
+  vi.resetModules();
+  const { step } = await import('../../../handlers/create-handler.ts');
+  return { step, output: jsonOutput() };
+}
+
+test('the first invocation alone is a cold start, and each log line names its own invocation and object', async () => {
+  const { step, output } = await freshStep();
+  const both = Promise.withResolvers<void>();
+  let running = 0;
+  const handler = step(
+    'demo',
+    v.object({ key: v.string() }),
+    ({ key }) => ({ key }),
+    async ({ key }, { log }) => {
+      if (++running === 2) both.resolve();
+      await both.promise;
+      log.info('work');
+      if (key === 'bad') throw new Error('no');
+      return { key };
+    },
+  );
+  await Promise.allSettled([
+    handler({ key: 'good' }, invocation('1')),
+    handler({ key: 'bad' }, invocation('2')),
+  ]);
+  await handler({ key: 'later' }, invocation('3'));
+  const lines = output().map(({ message, function_request_id: id, cold_start: cold, key, step }) => [
+    ...[id, key, message, cold, step],
+  ]);
+  expect(lines.sort()).toEqual([
+    ['1', 'good', 'demo done', true, 'demo'],
+    ['1', 'good', 'work', true, 'demo'],
+    ['2', 'bad', 'demo failed', false, 'demo'],
+    ['2', 'bad', 'work', false, 'demo'],
+    ['3', 'later', 'demo done', false, 'demo'],
+    ['3', 'later', 'work', false, 'demo'],
+  ]);
+});
+
+const $metadata = { httpStatusCode: 400, requestId: '4711', attempts: 1 };
+const $fault = 'client';
+
+const mismatch = () =>
+  new SFNServiceException({
+    name: 'InvalidSignatureException',
+    message:
+      'It does not match.\n\nThe Canonical String should have been\nx-amz-security-token:the-session-token',
+    ...{ $fault, $metadata },
+  });
+
+test('of an error the log has its words and those of its causes, not what AWS was asked', async () => {
+  const expired = new S3ServiceException({
+    name: 'ExpiredToken',
+    message: 'It has expired',
+    $fault,
+    $metadata,
+  });
+  Object.assign(expired, { 'Token-0': 'the-session-token', StringToSign: 'what-was-signed' });
+  const { step, output } = await freshStep();
+  const handler = step(
+    'demo',
+    v.unknown(),
+    () => ({}),
+    async (_, { log }) => {
+      log.error('one of several', { error: mismatch() });
+      throw new StorageRefused('GET s3://b/k: 400', { cause: expired });
+    },
+  );
+  await expect(handler({}, invocation('1'))).rejects.toThrow('GET s3://b/k: 400');
+  expect(output()).toMatchObject([
+    { error: { name: 'InvalidSignatureException', message: 'It does not match.', $metadata } },
+    {
+      error: {
+        name: 'StorageRefused',
+        message: 'GET s3://b/k: 400',
+        stack: expect.stringContaining('step.test.ts'),
+        cause: { name: 'ExpiredToken', message: 'It has expired', $metadata: { requestId: '4711' } },
+      },
+    },
+  ]);
+  expect(JSON.stringify(output())).not.toMatch(/the-session-token|what-was-signed/);
+});
+
+test("of an error of AWS's own Lambda gets the words, not what AWS was asked", async () => {
+  const { step } = await freshStep();
+  const handler = step(
+    'demo',
+    v.unknown(),
+    () => ({}),
+    () => Promise.reject(mismatch()),
+  );
+  const error: unknown = await handler({}, invocation('1')).catch((thrown) => thrown);
+  expect(error).toMatchObject({ name: 'InvalidSignatureException', message: 'It does not match.' });
+  expect(inspect(error)).toContain('step.test.ts');
+  expect(inspect(error)).not.toContain('the-session-token');
+});

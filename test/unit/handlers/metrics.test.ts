@@ -1,0 +1,177 @@
+import { S3Client } from '@aws-sdk/client-s3';
+import { expect, onTestFinished, test, vi } from 'vitest';
+import { METRICS, measured, NAMESPACE } from '../../../handlers/metrics.ts';
+import { InvalidInput, QuotaExceeded } from '../../../lib/errors.ts';
+import { report, reportRetries } from '../../../lib/progress.ts';
+import { createS3Client, find } from '../../../lib/s3/head-object.ts';
+import { never } from '../../support/fake-store.ts';
+import { jsonOutput } from '../../support/output.ts';
+import { hurry, scripted } from '../../support/scripted-server.ts';
+import { BUCKET, bytesOf, newStack } from '../../support/stack.ts';
+import { pinOf } from '../../support/values.ts';
+import { against, FILE, http, says } from '../../support/vod-account.ts';
+
+/** What an invocation's line in the embedded metric format says, without its frame. */
+type Line = Record<string, unknown>;
+
+/** In Lambda, as far as the chain can tell. Answers the lines written so far, of one step where one is named. */
+function inLambda(): (step?: string) => Line[] {
+  vi.stubEnv('AWS_LAMBDA_FUNCTION_NAME', 'any');
+  vi.stubEnv('STAGE', 'test');
+  onTestFinished(() => void vi.unstubAllEnvs());
+  const output = jsonOutput();
+  return (name) =>
+    output()
+      .filter(({ step }) => name === undefined || step === name)
+      .map(({ _aws, ...line }) => line);
+}
+
+const invocation = (step = 'part', id = 'id') => ({ step, id, env: { ...process.env } });
+
+test('a line in the embedded metric format: names and units, service, stage, and step', async () => {
+  vi.stubEnv('AWS_LAMBDA_FUNCTION_NAME', 'any');
+  onTestFinished(() => void vi.unstubAllEnvs());
+  const output = jsonOutput();
+  const answer = { next: 'done', outcome: 'uploaded' };
+  expect(await measured(invocation('finish', 'the id'), async () => answer)).toBe(answer);
+  expect(output()).toEqual([
+    {
+      _aws: {
+        Timestamp: expect.any(Number),
+        CloudWatchMetrics: [
+          {
+            Namespace: NAMESPACE,
+            Dimensions: [['service', 'stage', 'step']],
+            Metrics: [
+              { Name: 'Uploaded', Unit: 'Count' },
+              { Name: 'StepSeconds', Unit: 'Seconds' },
+            ],
+          },
+        ],
+      },
+      ...{ service: 's3-vod', stage: 'dev', step: 'finish', function_request_id: 'the id' },
+      Uploaded: 1,
+      StepSeconds: expect.any(Number),
+    },
+  ]);
+});
+
+test('not in Lambda: what the invocation answers, and nothing on standard output', async () => {
+  const output = jsonOutput();
+  expect(await measured(invocation(), async () => 7)).toBe(7);
+  await expect(measured(invocation(), () => Promise.reject(new InvalidInput('x')))).rejects.toThrow('x');
+  expect(output()).toEqual([]);
+});
+
+test('the journeys of some objects at once: each invocation counts its own', async () => {
+  const lines = inLambda();
+  const world = await newStack();
+  const MIB = 1024 ** 2;
+  const sizes = [100, 200, 300, MIB + 1, 2 * MIB];
+  const films = sizes.map(bytesOf);
+  await Promise.all([
+    ...films.map((film, n) => world.put(`film ${n}.mp4`, film)),
+    world.put('notes.txt', bytesOf(5)),
+  ]);
+  await world.idle();
+  await world.put('copy.mp4', films[0] ?? bytesOf(1));
+  await world.idle();
+
+  const of = (step: string, ...names: string[]) =>
+    lines(step)
+      .map((line) => names.map((name) => line[name]))
+      .filter((values) => values.some((value) => value !== undefined))
+      .sort();
+  expect(of('part', 'PartsSent', 'BytesSent')).toEqual(sizes.map((size) => [Math.ceil(size / MIB), size]));
+  expect(of('init', 'BytesHashed')).toEqual([...sizes, sizes[0]].sort().map((size) => [size]));
+  expect(of('init', 'HashSeconds')).toEqual([...sizes, 0].map(() => [expect.any(Number)]));
+  expect(of('finish', 'Uploaded')).toEqual(sizes.map(() => [1]));
+  expect(of('finish', 'Instant')).toEqual([[1]]);
+  expect(of('init', 'Skipped')).toEqual([[1]]);
+  expect(of('init', 'Unchanged')).toEqual([...sizes, 0].map(() => [1])); // the echoes of the write-backs
+  for (const line of lines()) expect(line).toMatchObject({ service: 's3-vod', stage: 'test' });
+  expect(lines('trigger').length).toBeGreaterThan(0);
+  const ids = lines().map(({ function_request_id: id }) => id);
+  expect(new Set(ids).size).toBe(ids.length);
+});
+
+test('a failed invocation fails as ever, and is counted by its step; its error stands beside', async () => {
+  const lines = inLambda();
+  const world = await newStack();
+  await world.put('empty.mp4', bytesOf(0));
+  await world.idle();
+  expect(world.ended).toMatchObject([{ status: 'FAILED', error: 'UnfitObject' }]);
+  expect(lines('init')).toMatchObject([
+    { Failures: 1, error: 'UnfitObject', StepSeconds: expect.any(Number) },
+  ]);
+  expect(lines('init')[0]).not.toHaveProperty('QuotaExceeded');
+
+  const full = new QuotaExceeded('later');
+  await expect(measured(invocation('finish'), () => Promise.reject(full))).rejects.toBe(full);
+  expect(lines('finish')).toMatchObject([{ Failures: 1, QuotaExceeded: 1, error: 'QuotaExceeded' }]);
+});
+
+test('messages of a batch that the trigger could not take', async () => {
+  const lines = inLambda();
+  const world = await newStack();
+  const good = { messageId: 'good', body: JSON.stringify({ bucket: BUCKET, key: 'notes.txt' }) };
+  const bad = { messageId: 'bad', body: '{}' };
+  await world.put('notes.txt', bytesOf(1));
+  await world.idle();
+  const before = lines('trigger').length;
+  await world.trigger({ Records: [good, bad].map((message) => ({ ...message, eventSource: 'aws:sqs' })) });
+  await world.idle();
+  expect(lines('trigger').slice(before)).toMatchObject([{ MessagesFailed: 1 }]);
+});
+
+test('requests to VOD and to S3 that were made again', async () => {
+  hurry();
+  vi.stubEnv('AWS_ACCESS_KEY_ID', 'key');
+  vi.stubEnv('AWS_SECRET_ACCESS_KEY', 'secret');
+  vi.stubEnv('AWS_REGION', 'eu-central-1');
+  const lines = inLambda();
+  const { vod } = await against(http(500, 'oh'), http(503, 'oh'), says({ code: 0 }));
+  await measured(invocation('init', 'a'), () => vod.open(FILE, never));
+  const { endpoint } = await scripted(
+    (response) => response.writeHead(503).end(),
+    (response) => response.writeHead(200, { etag: '"e"', 'content-length': '7' }).end(),
+    (response) => response.writeHead(503).end(),
+  );
+  const s3 = createS3Client({ endpoint });
+  onTestFinished(() => s3.destroy());
+  expect(s3).toBeInstanceOf(S3Client);
+  const look = () => find(s3, { bucket: 'b', key: 'k' }, never);
+  await measured(invocation('init', 'b'), look);
+  await expect(measured(invocation('init', 'c'), look)).rejects.toThrow('503');
+  expect(lines().map((line) => [line.function_request_id, line.VodRetries, line.StorageRetries])).toEqual([
+    ['a', 2, undefined],
+    ['b', undefined, 1],
+    ['c', undefined, 3],
+  ]);
+});
+
+test('what is told outside of an invocation, or after it, is nobody’s', async () => {
+  const lines = inLambda();
+  const tell = () => {
+    report({ stage: 'part', pin: pinOf(9), bytes: 9 });
+    report({ stage: 'parts', pin: pinOf(9), missing: 9 });
+    reportRetries({ of: 'S3', count: 1 });
+  };
+  tell();
+  const ended = Promise.withResolvers<void>();
+  let late: Promise<void> = Promise.resolve();
+  await measured(invocation(), async () => {
+    tell();
+    late = ended.promise.then(tell);
+  });
+  ended.resolve();
+  await late;
+  expect(lines()).toMatchObject([{ PartsSent: 1, BytesSent: 9, StorageRetries: 1 }]);
+});
+
+test('every metric has a unit that says what its name says', () => {
+  for (const [name, unit] of Object.entries(METRICS)) {
+    const said = /^Bytes/.test(name) ? 'Bytes' : /Seconds$/.test(name) ? 'Seconds' : 'Count';
+    expect([name, unit]).toEqual([name, said]);
+  }
+});

@@ -1,0 +1,113 @@
+import { GetObjectTaggingCommand } from '@aws-sdk/client-s3';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { createS3Client } from '../../../lib/s3/head-object.ts';
+import { readTags, writeTags } from '../../../lib/s3/tags.ts';
+import { WRITE_BACK, writeBack } from '../../../lib/write-back/write-back.ts';
+import { BUCKET, never, useStore, VERSIONED } from '../../support/fake-store.ts';
+import { failureOf, storedAs } from '../../support/values.ts';
+
+const store = useStore();
+const CLIP = 'the bytes of a film';
+const FILE = storedAs(CLIP);
+const tagged = (etag: string) => ({
+  'vod-file-id': FILE.fileId,
+  'vod-url': FILE.url,
+  'vod-sha1': FILE.sha1,
+  'vod-etag': etag,
+});
+
+async function put(key: string, bucket = BUCKET, more: Parameters<typeof store.put>[3] = {}) {
+  await store.put(bucket, key, CLIP, more);
+  const { pin } = await store.find(bucket, key);
+  const tags = async () => {
+    const { TagSet = [] } = await store.client.send(
+      new GetObjectTaggingCommand({ Bucket: bucket, Key: key }),
+    );
+    return Object.fromEntries(TagSet.map(({ Key, Value }) => [Key, Value]));
+  };
+  return { pin, tags };
+}
+
+test.each([BUCKET, VERSIONED])(
+  'the file is added to the tags; the object stays the one it was (%s)',
+  async (bucket) => {
+    const { pin, tags } = await put('added.mp4', bucket, {
+      Tagging: 'a=1&b=2%203',
+      Metadata: { author: 'me' },
+    });
+    const events = store.events.length;
+    expect(await writeTags(store.client, pin, FILE, never)).toBe(true);
+    expect(await tags()).toEqual({ a: '1', b: '2 3', ...tagged(pin.etag) });
+    expect(await readTags(store.client, pin, never)).toEqual(await tags());
+    expect((await store.find(bucket, 'added.mp4')).pin).toEqual(pin);
+    expect(store.events.length).toBe(events);
+    expect(await writeTags(store.client, pin, FILE, never)).toBe(false);
+  },
+);
+
+test('what an earlier file left goes', async () => {
+  const { pin, tags } = await put('earlier.mp4');
+  await writeTags(store.client, pin, storedAs('other', '777'), never);
+  await writeTags(store.client, pin, { ...FILE, url: 'http://u/?a=b&c' }, never);
+  const { 'vod-url': _, ...rest } = tagged(pin.etag);
+  expect(await tags()).toEqual(rest);
+});
+
+test('ten tags are the most: UnfitObject, and they stay as they are', async () => {
+  const Tagging = Array.from({ length: 7 }, (_, n) => `t${n}=x`).join('&');
+  const { pin, tags } = await put('full.mp4', BUCKET, { Tagging });
+  const before = await tags();
+  expect(await failureOf(writeTags(store.client, pin, FILE, never))).toMatchObject({
+    name: 'UnfitObject',
+    message: expect.stringContaining(`tags of s3://${BUCKET}/full.mp4: there would be 11, S3 allows 10`),
+  });
+  expect(await tags()).toEqual(before);
+});
+
+test('another object by now: ObjectChanged, and it carries no id of other bytes', async () => {
+  const { pin, tags } = await put('over.mp4');
+  await store.put(BUCKET, 'over.mp4', 'another film', { Tagging: 'mine=1' });
+  expect((await failureOf(writeTags(store.client, pin, FILE, never))).name).toBe('ObjectChanged');
+  expect(await tags()).toEqual({ mine: '1' });
+});
+
+test('another object by now, which carries its own id already: it keeps it', async () => {
+  const { pin, tags } = await put('overtaken.mp4');
+  const theirs = storedAs('another film', '777');
+  const s3 = createS3Client({ endpoint: store.endpoint() });
+  onTestFinished(() => s3.destroy());
+  let wrote = 0;
+  s3.middlewareStack.add((next, { commandName }) => async (args) => {
+    const answer = await next(args);
+    if (commandName === 'PutObjectTaggingCommand' && ++wrote === 1) {
+      await store.put(BUCKET, 'overtaken.mp4', 'another film');
+      await writeTags(store.client, (await store.find(BUCKET, 'overtaken.mp4')).pin, theirs, never);
+    }
+    return answer;
+  });
+  expect((await failureOf(writeTags(s3, pin, FILE, never))).name).toBe('ObjectChanged');
+  expect(await tags()).toMatchObject({ 'vod-file-id': theirs.fileId, 'vod-sha1': theirs.sha1 });
+});
+
+describe('the write-back uses tags', () => {
+  test('where that is set: no rewrite, no new version', async () => {
+    const { pin, tags } = await put('mode.mp4', VERSIONED);
+    const settings = { ...WRITE_BACK, mode: 'tags' as const };
+    expect(await writeBack(store.client, pin, FILE, never, settings)).toEqual({ to: 'tags' });
+    expect(await writeBack(store.client, pin, FILE, never, settings)).toEqual({ to: 'nowhere' });
+    expect(await tags()).toEqual(tagged(pin.etag));
+    expect((await store.find(VERSIONED, 'mode.mp4')).pin).toEqual(pin);
+  });
+
+  test.each(['GLACIER', 'DEEP_ARCHIVE'] as const)(
+    'where the object is archived (%s), and says so',
+    async (StorageClass) => {
+      const { pin, tags } = await put(`${StorageClass}.mp4`, BUCKET, { StorageClass });
+      expect(await writeBack(store.client, pin, FILE, never)).toEqual({
+        to: 'tags',
+        why: `the fileId is in the object's tags: it is archived (${StorageClass})`,
+      });
+      expect(await tags()).toEqual(tagged(pin.etag));
+    },
+  );
+});

@@ -1,0 +1,55 @@
+import { describe, expect, test } from 'vitest';
+import { useCovers } from '../../support/covers.ts';
+import { BUCKET } from '../../support/fake-store.ts';
+import { KINDS, picture } from '../../support/pictures.ts';
+import { failureOf } from '../../support/values.ts';
+
+/** Pictures that VOD takes as a cover, and what is none. */
+
+const { store, show, film, arrives, finishes, coverOf } = useCovers();
+
+describe('what cannot be a cover', () => {
+  const wrong = (key: string, bytes: Buffer) => store.put(BUCKET, key, bytes);
+
+  test.each([
+    [0, /empty \(0 bytes\)/],
+    [1_048_576, /too large.*1048576 bytes, at most 1048575/],
+    [2_000_000, /too large.*2000000 bytes/],
+  ])('%i bytes: unfit where a video wants it, skipped where none does', async (size, message) => {
+    await wrong(`${show()}.jpg`, size === 0 ? Buffer.alloc(0) : picture('jpg', size));
+    const why = expect.stringMatching(message);
+    expect(await arrives(`${show()}.jpg`)).toMatchObject({ outcome: 'skipped', why });
+    const id = await film();
+    const unfit = { name: 'UnfitObject', message: why };
+    expect(await failureOf(arrives(`${show()}.jpg`))).toMatchObject(unfit);
+    expect(await failureOf(finishes(`${show()}.mp4`, id))).toMatchObject(unfit);
+    expect(coverOf(id)).toBeUndefined();
+  });
+
+  test.each([12, 1_048_575])('%i bytes are a cover', async (size) => {
+    const id = await film();
+    await wrong(`${show()}.jpg`, picture('jpg', size));
+    expect(await arrives(`${show()}.jpg`)).toMatchObject({ outcome: 'uploaded', size });
+    expect(coverOf(id)).toBeDefined();
+  });
+
+  test.each([...KINDS, 'jpeg'])('bytes that are no %s', async (suffix) => {
+    await film();
+    const others = KINDS.filter((kind) => kind !== (suffix === 'jpeg' ? 'jpg' : suffix)).map((kind) =>
+      picture(kind),
+    );
+    for (const bytes of [...others, Buffer.from('<html>not found</html>'), Buffer.from('R')]) {
+      await wrong(`${show()}.${suffix}`, bytes);
+      expect(await failureOf(arrives(`${show()}.${suffix}`))).toMatchObject({
+        name: 'UnfitObject',
+        message: expect.stringContaining(`expected the bytes of a ${suffix}, they begin with`),
+      });
+    }
+  });
+
+  test.each([...KINDS])('bytes of a %s are one', async (kind) => {
+    const id = await film();
+    await wrong(`${show()}.${kind}`, picture(kind));
+    expect(await arrives(`${show()}.${kind}`)).toMatchObject({ outcome: 'uploaded', coverOf: [id] });
+  });
+});

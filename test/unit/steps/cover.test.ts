@@ -1,0 +1,229 @@
+import { DeleteObjectCommand, PutObjectTaggingCommand } from '@aws-sdk/client-s3';
+import { describe, expect, test } from 'vitest';
+import { OutOfTime } from '../../../lib/deadline.ts';
+import { VodUnavailable } from '../../../lib/errors.ts';
+import { coverVideo, coverWith } from '../../../lib/steps/cover.ts';
+import type { Services } from '../../../lib/steps/services.ts';
+import { WRITE_BACK } from '../../../lib/write-back/write-back.ts';
+import { jobOf, useCovers } from '../../support/covers.ts';
+import { BUCKET, VERSIONED } from '../../support/fake-store.ts';
+import { picture } from '../../support/pictures.ts';
+import { failureOf, fileId, plenty, sha1 } from '../../support/values.ts';
+
+/** A picture that arrives, and a video that VOD has, become one: over real S3 and VOD. */
+
+const { store, services, show, film, arrives, finishes, coverOf, metadataOf, counting } = useCovers();
+
+describe('a picture that arrives', () => {
+  test('becomes the cover of its video, and says so', async () => {
+    const id = await film();
+    const bytes = picture();
+    await store.put(BUCKET, `${show()}.jpg`, bytes, {
+      Metadata: { mine: 'kept' },
+      ContentType: 'image/jpeg',
+    });
+    const { pin } = await store.find(BUCKET, `${show()}.jpg`);
+    const result = await arrives(`${show()}.jpg`);
+    expect(result).toMatchObject({
+      next: 'done',
+      outcome: 'uploaded',
+      size: 3000,
+      sha1: sha1(bytes),
+      coverOf: [id],
+      sent: { parts: 1, bytes: 3000 },
+    });
+    expect(coverOf(id)).toBe(sha1(bytes));
+    const { metadata, contentType } = await store.find(BUCKET, `${show()}.jpg`);
+    expect(contentType).toBe('image/jpeg');
+    expect(metadata).toEqual({
+      mine: 'kept',
+      'vod-file-id': result.fileId,
+      'vod-url': result.url,
+      'vod-cover-of': id,
+      'vod-covered': id,
+      'vod-sha1': sha1(bytes),
+      'vod-etag': pin.etag,
+      'vod-uploaded-at': expect.stringMatching(/^20.*Z$/),
+      'vod-put-at': expect.stringMatching(/^20.*Z$/),
+    });
+  });
+
+  test('twice is unchanged the second time: nothing sent, nothing written', async () => {
+    const id = await film();
+    await store.put(BUCKET, `${show()}.jpg`, picture());
+    const first = await arrives(`${show()}.jpg`);
+    const events = store.events.length;
+    const { sent, services } = counting();
+    const { outcome: _, sent: __, ...same } = first;
+    expect(await arrives(`${show()}.jpg`, {}, services)).toEqual({
+      ...same,
+      outcome: 'unchanged',
+      sent: { parts: 0, bytes: 0 },
+    });
+    expect(await finishes(`${show()}.mp4`, id, services)).toMatchObject({ outcome: 'unchanged' });
+    expect({ sent, written: store.events.length - events }).toEqual({ sent: [], written: 0 });
+  });
+
+  test.each([
+    ['nothing of its name', async () => {}],
+    ['a video that has no fileId yet', () => store.put(BUCKET, `${show()}.mp4`, 'film')],
+    ['a video of another name', () => film(`${show()}0.mp4`)],
+    ['a video of a longer name', () => film(`${show()}.part1.mp4`)],
+    ['a video in a folder of its name', () => film(`${show()}./a.mp4`)],
+    ['what is no video', () => store.put(BUCKET, `${show()}.txt`, 'x', { Metadata: { 'vod-file-id': '1' } })],
+    [
+      'a video of other bytes, put with the metadata of the old',
+      async () => {
+        const id = await film();
+        const Metadata = { ...(await metadataOf(`${show()}.mp4`)), 'vod-file-id': id };
+        await store.put(BUCKET, `${show()}.mp4`, 'other bytes', { Metadata });
+      },
+    ],
+  ])('waits beside %s', async (_, prepare) => {
+    await prepare();
+    await store.put(BUCKET, `${show()}.jpg`, picture());
+    const { sent, services } = counting();
+    expect(await arrives(`${show()}.jpg`, {}, services)).toMatchObject({
+      outcome: 'waiting',
+      why: expect.stringContaining('fetch'),
+    });
+    expect(sent).toEqual([]);
+    expect(await metadataOf(`${show()}.jpg`)).toEqual({});
+  });
+
+  test.each(['mp4', 'MP4', 'flv', 'mov'])('finds its video by the name alone: .%s', async (suffix) => {
+    const id = await film(`${show()}.${suffix}`);
+    await store.put(BUCKET, `${show()}.JPG`, picture());
+    expect(await arrives(`${show()}.JPG`)).toMatchObject({ outcome: 'uploaded', coverOf: [id] });
+  });
+
+  test('finds a video without a suffix', async () => {
+    const id = await film(show());
+    await store.put(BUCKET, `${show()}.jpg`, picture());
+    expect(await arrives(`${show()}.jpg`)).toMatchObject({ outcome: 'uploaded', coverOf: [id] });
+    const bytes = picture();
+    await store.put(BUCKET, `${show()}.jpg`, bytes);
+    expect(await finishes(show(), id)).toMatchObject({ outcome: 'uploaded' });
+    expect(coverOf(id)).toBe(sha1(bytes));
+  });
+
+  test('finds a fileId in the tags of its video', async () => {
+    const id = await film(`${show()} elsewhere.mp4`);
+    await store.putInParts(BUCKET, `${show()}.mp4`, 'film');
+    const { pin } = await store.find(BUCKET, `${show()}.mp4`);
+    const tags = { 'vod-file-id': id, 'vod-sha1': sha1('film'), 'vod-etag': pin.etag };
+    const TagSet = Object.entries(tags).map(([Key, Value]) => ({ Key, Value }));
+    const Tagging = { TagSet };
+    await store.client.send(new PutObjectTaggingCommand({ Bucket: BUCKET, Key: `${show()}.mp4`, Tagging }));
+    await store.put(BUCKET, `${show()}.jpg`, picture());
+    expect(await arrives(`${show()}.jpg`)).toMatchObject({ outcome: 'uploaded', coverOf: [id] });
+  });
+
+  test('is the cover of each of several videos of its name', async () => {
+    const ids = [await film(`${show()}.mp4`), await film(`${show()}.flv`)];
+    const bytes = picture();
+    await store.put(BUCKET, `${show()}.jpg`, bytes);
+    const result = await arrives(`${show()}.jpg`);
+    expect(result).toMatchObject({ outcome: 'uploaded', sent: { parts: 2, bytes: 6000 } });
+    expect(result.coverOf?.toSorted()).toEqual(ids.toSorted());
+    expect(ids.map(coverOf)).toEqual([sha1(bytes), sha1(bytes)]);
+    expect((await metadataOf(`${show()}.jpg`))['vod-cover-of']).toBe(ids.toSorted().join(' '));
+    const another = await film(`${show()}.mov`);
+    const { sent, services } = counting();
+    await arrives(`${show()}.jpg`, {}, services);
+    expect(sent).toEqual([another]);
+  });
+
+  test('that one video refuses still becomes the cover of the other; then only the first is asked again', async () => {
+    const ids = [await film(`${show()}.mp4`), await film(`${show()}.flv`)];
+    await store.put(BUCKET, `${show()}.jpg`, picture());
+    const { sent, services: counted } = counting();
+    const refusing = services({
+      sendCover: (of, signal) =>
+        of.coverOf === ids[0]
+          ? Promise.reject(new VodUnavailable('not now'))
+          : counted.vod.sendCover(of, signal),
+    });
+    expect(await failureOf(arrives(`${show()}.jpg`, {}, refusing))).toMatchObject({ message: 'not now' });
+    expect(sent).toEqual([ids[1]]);
+    expect(await arrives(`${show()}.jpg`, {}, counted)).toMatchObject({ outcome: 'uploaded' });
+    expect(sent).toEqual([ids[1], ids[0]]);
+  });
+
+  test('in a bucket with versions, overwritten since by a copy of the same bytes, goes on', async () => {
+    const id = await film(`${show()}.mp4`, VERSIONED);
+    await store.put(VERSIONED, `${show()}.jpg`, picture());
+    const { pin } = await store.find(VERSIONED, `${show()}.jpg`);
+    await finishes(`${show()}.mp4`, id, services(), VERSIONED);
+    expect(await coverWith(jobOf(pin), services(), plenty())).toMatchObject({
+      outcome: 'unchanged',
+      coverOf: [id],
+    });
+  });
+
+  test('overwritten or deleted before it was looked at: superseded, gone', async () => {
+    await film();
+    await store.put(BUCKET, `${show()}.jpg`, picture());
+    const { pin } = await store.find(BUCKET, `${show()}.jpg`);
+    const job = jobOf(pin);
+    await store.put(BUCKET, `${show()}.jpg`, picture());
+    const { sent, services } = counting();
+    expect(await coverWith(job, services, plenty())).toMatchObject({ outcome: 'superseded' });
+    await store.client.send(new DeleteObjectCommand({ Bucket: BUCKET, Key: `${show()}.jpg` }));
+    expect(await coverWith(job, services, plenty())).toMatchObject({ outcome: 'gone' });
+    expect(sent).toEqual([]);
+  });
+
+  test('as tags, where the stack says so or it cannot be rewritten', async () => {
+    const id = await film();
+    await store.put(BUCKET, `${show()}.jpg`, picture());
+    const { sent, services: counted } = counting();
+    const tagging: Services = { ...counted, writeBack: { ...WRITE_BACK, mode: 'tags' } };
+    const events = store.events.length;
+    expect(await arrives(`${show()}.jpg`, {}, tagging)).toMatchObject({ outcome: 'uploaded' });
+    expect(await arrives(`${show()}.jpg`, {}, tagging)).toMatchObject({
+      outcome: 'unchanged',
+      coverOf: [id],
+    });
+    expect(await finishes(`${show()}.mp4`, id, tagging)).toMatchObject({ outcome: 'unchanged' });
+    expect({ sent, written: store.events.length - events }).toEqual({ sent: [id], written: 0 });
+    expect(await metadataOf(`${show()}.jpg`)).toEqual({});
+  });
+});
+
+describe('a video that VOD has', () => {
+  test('gets the picture that is there, once', async () => {
+    const bytes = picture('png');
+    await store.put(BUCKET, `${show()}.png`, bytes);
+    const id = await film();
+    const first = await finishes(`${show()}.mp4`, id);
+    expect(first).toMatchObject({ outcome: 'uploaded', key: `${show()}.png`, sha1: sha1(bytes) });
+    expect(coverOf(id)).toBe(sha1(bytes));
+    expect(await finishes(`${show()}.mp4`, id)).toEqual({ ...first, outcome: 'unchanged' });
+    expect(await arrives(`${show()}.png`)).toMatchObject({ outcome: 'unchanged', coverOf: [id] });
+  });
+
+  test('without a picture has no cover', async () => {
+    const id = await film();
+    await store.put(BUCKET, `${show()}.txt`, 'x');
+    expect(await finishes(`${show()}.mp4`, id)).toEqual({ outcome: 'none' });
+  });
+
+  test('that is new gets the picture of the one before; the picture names it alone', async () => {
+    await film();
+    await store.put(BUCKET, `${show()}.jpg`, picture());
+    await arrives(`${show()}.jpg`);
+    const id = await film();
+    expect(await finishes(`${show()}.mp4`, id)).toMatchObject({ outcome: 'uploaded' });
+    expect(coverOf(id)).toBe((await metadataOf(`${show()}.jpg`))['vod-sha1']);
+    expect(await metadataOf(`${show()}.jpg`)).toMatchObject({ 'vod-cover-of': id, 'vod-covered': id });
+  });
+
+  test('has an error of its cover told apart: the time was over', async () => {
+    const id = await film();
+    await store.put(BUCKET, `${show()}.jpg`, picture());
+    const over = plenty(AbortSignal.abort(new OutOfTime('the time limit of 1 ms was over')));
+    const where = { bucket: BUCKET, key: `${show()}.mp4`, fileId: fileId(id) };
+    expect(await failureOf(coverVideo(where, services(), over))).toMatchObject({ name: 'TimeLimitTooShort' });
+  });
+});

@@ -1,0 +1,124 @@
+import * as v from 'valibot';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { type Deadline, OutOfTime } from '../../../lib/deadline.ts';
+import { QuotaExceeded, VodRefused, VodUnavailable } from '../../../lib/errors.ts';
+import { createS3Client } from '../../../lib/s3/head-object.ts';
+import { InitInput, type InitOutput } from '../../../lib/schemas.ts';
+import { openUpload } from '../../../lib/steps/init.ts';
+import type { Services } from '../../../lib/steps/services.ts';
+import { READ_BYTES } from '../../../lib/upload/buffer-pool.ts';
+import { createVod } from '../../../lib/vod/client.ts';
+import { notAsked, useEnds } from '../../support/ends.ts';
+import { BUCKET } from '../../support/fake-store.ts';
+import { plentiful } from '../../support/quota.ts';
+import { scripted } from '../../support/scripted-server.ts';
+import { bytesOf } from '../../support/stack.ts';
+import { failureOf, plenty, saysYes, sha1 } from '../../support/values.ts';
+import { HOST, SECRETS } from '../../support/vod-client.ts';
+
+/** How Init comes to a hash, over several invocations if need be, and does not lose it again. */
+
+const ends = useEnds();
+const { store } = ends;
+const jobFor = (key: string): InitInput => ({
+  request: { bucket: BUCKET, key },
+  round: 0,
+  sent: { parts: 0, bytes: 0 },
+});
+const open = (job: InitInput, services: Services, deadline: Deadline = plenty()): Promise<InitOutput> =>
+  openUpload(job, services, deadline);
+/** As the state machine hands an answer on: through JSON and the door of the next invocation. */
+const handedOn = (output: InitOutput): InitInput => v.parse(InitInput, JSON.parse(JSON.stringify(output)));
+
+/** Services whose reads of bytes are counted. */
+function counting(services: Services) {
+  const s3 = createS3Client({ endpoint: store.endpoint() });
+  onTestFinished(() => s3.destroy());
+  const ranges: (string | undefined)[] = [];
+  s3.middlewareStack.add((next, { commandName }) => (args) => {
+    if (commandName === 'GetObjectCommand' && 'Range' in args.input) ranges.push(args.input.Range);
+    return next(args);
+  });
+  return { ranges, services: { ...services, s3 } };
+}
+
+test('a hash that takes several invocations is the one of the whole, and no byte is read twice', async () => {
+  const body = bytesOf(3 * READ_BYTES - 7); // three reads
+  await store.put(BUCKET, 'long.mp4', body);
+  const { pin } = await store.find(BUCKET, 'long.mp4');
+  const { ranges, services } = counting(ends.services());
+  const oneRead = (): Deadline => saysYes(0, { left: 0 });
+
+  const first = await open({ ...jobFor('long.mp4'), execution: 'its name' }, services, oneRead());
+  expect(first).toMatchObject({ next: 'hash', pin, execution: 'its name', hash: { offset: READ_BYTES } });
+  const second = await open(handedOn(first), services, oneRead());
+  expect(second).toMatchObject({ next: 'hash', pin, hash: { offset: 2 * READ_BYTES } });
+  ranges.length = 0;
+  const third = await open(handedOn(second), services, oneRead());
+  expect(ranges).toEqual([`bytes=${2 * READ_BYTES}-${body.length - 1}`]);
+  expect(third).toMatchObject({ next: 'parts', pin, sha1: sha1(body), upload: { size: body.length } });
+  expect('hash' in third).toBe(false);
+});
+
+test('a checkpoint of an object that is another by now is worth nothing', async () => {
+  await store.put(BUCKET, 'changing.mp4', bytesOf(READ_BYTES + 1));
+  const first = await open(jobFor('changing.mp4'), ends.services(), saysYes(0, { left: 0 }));
+  expect(first.next).toBe('hash');
+  await store.put(BUCKET, 'changing.mp4', 'another');
+  const { ranges, services } = counting(ends.services({ open: notAsked }));
+  expect(await open(handedOn(first), services)).toMatchObject({ outcome: 'superseded' });
+  expect(ranges).toEqual([]);
+});
+
+describe('a hash that was computed is not lost when VOD cannot be asked', () => {
+  test.each([
+    new VodUnavailable('not now'),
+    new QuotaExceeded('not so fast'),
+    new OutOfTime('the time was over'),
+  ])('$name: it is handed over, and the next invocation reads nothing', async (error) => {
+    const body = bytesOf(1000);
+    await store.put(BUCKET, 'handed.mp4', body);
+    const { pin } = await store.find(BUCKET, 'handed.mp4');
+    const output = await open(jobFor('handed.mp4'), ends.services({ open: () => Promise.reject(error) }));
+    expect(output).toEqual({ ...jobFor('handed.mp4'), next: 'hash', pin, sha1: sha1(body) });
+
+    const { ranges, services } = counting(ends.services());
+    expect(await open(handedOn(output), services)).toMatchObject({ next: 'parts', sha1: sha1(body) });
+    expect(ranges).toEqual([]);
+  });
+
+  test('but then the fault is that of the step, to be repeated by the state machine with its waits', async () => {
+    await store.put(BUCKET, 'handed.mp4', 'film');
+    const error = new VodUnavailable('not now');
+    const services = ends.services({ open: () => Promise.reject(error) });
+    const job = { ...jobFor('handed.mp4'), sha1: sha1('film') };
+    await expect(open(job, services)).rejects.toBe(error);
+  });
+
+  test('a refusal would only come again', async () => {
+    await store.put(BUCKET, 'refused.mp4', 'film');
+    const error = new VodRefused('the account may not');
+    const services = ends.services({ open: () => Promise.reject(error) });
+    await expect(open(jobFor('refused.mp4'), services)).rejects.toBe(error);
+  });
+
+  test('over HTTP: the service answers 503 until the time is over', async () => {
+    await store.put(BUCKET, 'down.mp4', 'film');
+    const controller = new AbortController();
+    const { endpoint } = await scripted((response) => {
+      response.writeHead(503).end('busy', () => controller.abort(new OutOfTime('the time was over')));
+    });
+    const settings = { endpoint: new URL('/v2/index.php', endpoint), host: HOST, region: 'gz' };
+    const vod = createVod({ ...settings, secrets: SECRETS }, plentiful());
+    onTestFinished(() => vod.close());
+    const output = await open(jobFor('down.mp4'), ends.services(vod), plenty(controller.signal));
+    expect(output).toMatchObject({ next: 'hash', sha1: sha1('film') });
+  });
+});
+
+test('the time was over before S3 answered: TimeLimitTooShort, naming the object', async () => {
+  const over = plenty(AbortSignal.abort(new OutOfTime('the time limit of 1 ms was over')));
+  const { name, message } = await failureOf(open(jobFor('any.mp4'), ends.services(), over));
+  expect(name).toBe('TimeLimitTooShort');
+  expect(message).toContain(`s3://${BUCKET}/any.mp4: the time limit of 1 ms was over`);
+});

@@ -1,0 +1,183 @@
+import fc from 'fast-check';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { type Deadline, OutOfTime } from '../../../lib/deadline.ts';
+import { ObjectChanged, StorageUnavailable } from '../../../lib/errors.ts';
+import { type Progress, watchProgress } from '../../../lib/progress.ts';
+import type { HashCheckpoint, Pin } from '../../../lib/schemas.ts';
+import { type HashPass, type RangeReader, sha1Of } from '../../../lib/upload/sha1.ts';
+import { pinOf, plenty, saysYes, sha1 } from '../../support/values.ts';
+
+const READING = { bytes: 100, ahead: 3 };
+const bytes = Buffer.from(Array.from({ length: 1050 }, (_, n) => (n * 31) % 251));
+const pin = pinOf(bytes.length);
+
+const readerOf =
+  (content: Uint8Array): RangeReader =>
+  async ({ offset, size }) =>
+    content.subarray(offset, offset + size);
+
+/** A deadline that is over after `count` ranges. No time left makes for the engine that can be interrupted. */
+const stoppingAfter = (count: number, left = 0): Deadline => saysYes(count - 1, { left });
+
+/** Invocation after invocation until the hash is there; each next one goes on from what the one before handed over. */
+async function inTurns(
+  content: Uint8Array,
+  deadlines: readonly Deadline[],
+  reading: typeof READING,
+): Promise<{ sha1: string; checkpoints: HashCheckpoint[] }> {
+  const checkpoints: HashCheckpoint[] = [];
+  for (let turn = 0; ; turn++) {
+    const deadline = deadlines[turn] ?? plenty();
+    // As the state machine does, through JSON.
+    const from = JSON.parse(JSON.stringify(checkpoints.at(-1) ?? null)) ?? undefined;
+    const pass = await sha1Of(pinOf(content.length), readerOf(content), deadline, from, reading);
+    if ('sha1' in pass) return { sha1: pass.sha1, checkpoints };
+    checkpoints.push(pass.checkpoint);
+  }
+}
+
+test('a hash that was interrupted anywhere, any number of times, is the one that was not', async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      fc.uint8Array({ minLength: 1, maxLength: 3000 }),
+      fc.record({ bytes: fc.integer({ min: 1, max: 400 }), ahead: fc.integer({ min: 1, max: 9 }) }),
+      fc.array(fc.tuple(fc.integer({ min: 1, max: 9 }), fc.constantFrom(0, 60_000)), { maxLength: 6 }),
+      async (content, reading, turns) => {
+        const deadlines = turns.map(([ranges, left]) => stoppingAfter(ranges, left));
+        expect((await inTurns(content, deadlines, reading)).sha1).toBe(sha1(content));
+      },
+    ),
+    { numRuns: 300 },
+  );
+});
+
+test('an object of no bytes has a hash too', async () => {
+  expect(await sha1Of(pinOf(0), readerOf(Buffer.alloc(0)), plenty())).toEqual({ sha1: sha1('') });
+});
+
+describe('the checkpoint', () => {
+  test('is after the bytes that were hashed, and small', async () => {
+    const { checkpoints } = await inTurns(
+      bytes,
+      [stoppingAfter(3), stoppingAfter(1), stoppingAfter(6)],
+      READING,
+    );
+    expect(checkpoints.map(({ offset }) => offset)).toEqual([300, 400, 1000]);
+    for (const checkpoint of checkpoints) {
+      expect(JSON.stringify(checkpoint).length).toBeGreaterThan(100);
+      expect(JSON.stringify(checkpoint).length).toBeLessThan(200);
+    }
+  });
+
+  test('no byte before it is read again', async () => {
+    const pass = await sha1Of(pin, readerOf(bytes), stoppingAfter(4), undefined, READING);
+    const offsets: number[] = [];
+    const read: RangeReader = (range, signal) => {
+      offsets.push(range.offset);
+      return readerOf(bytes)(range, signal);
+    };
+    expect(await sha1Of(pin, read, plenty(), checkpointOf(pass), READING)).toEqual({ sha1: sha1(bytes) });
+    expect(offsets).toEqual([400, 500, 600, 700, 800, 900, 1000]);
+  });
+
+  test('starts over where the engine cannot be interrupted: the guess that the time would do was wrong', async () => {
+    const pass = await sha1Of(pin, readerOf(bytes), stoppingAfter(4, 60_000), undefined, READING);
+    expect(pass).toEqual({ checkpoint: { offset: 0, state: '' } });
+    const next = await sha1Of(pin, readerOf(bytes), stoppingAfter(4, 60_000), checkpointOf(pass), READING);
+    expect(checkpointOf(next)).toMatchObject({ offset: 400, state: expect.stringMatching(/^.{128}$/) });
+    expect(await sha1Of(pin, readerOf(bytes), plenty(), checkpointOf(next), READING)).toEqual({
+      sha1: sha1(bytes),
+    });
+  });
+
+  test.each([
+    ['of another build', Buffer.alloc(96, 7).toString('base64')],
+    ['cut short', Buffer.alloc(20).toString('base64')],
+    ['that is no base64', 'ß'],
+  ])('with a state %s: the pass starts over', async (_, state) => {
+    expect(await sha1Of(pin, readerOf(bytes), plenty(), { offset: 500, state }, READING)).toEqual({
+      sha1: sha1(bytes),
+    });
+  });
+});
+
+describe('the end of the time', () => {
+  /** Reads until `range` is asked for; that one ends the time and, as every read does then, fails. */
+  function endingAt(range: number, content: Uint8Array) {
+    const controller = new AbortController();
+    const read: RangeReader = async ({ offset, size }, signal) => {
+      if (offset >= range * READING.bytes) {
+        controller.abort(new OutOfTime('time is over'));
+        signal.throwIfAborted();
+      }
+      return content.subarray(offset, offset + size);
+    };
+    return { read, deadline: (left = 0) => ({ ...plenty(controller.signal), remaining: () => left }) };
+  }
+
+  test('in the middle of a read: what was hashed before it is handed over', async () => {
+    const { read, deadline } = endingAt(5, bytes);
+    const pass = await sha1Of(pin, read, deadline(), undefined, { ...READING, ahead: 1 });
+    const { offset } = checkpointOf(pass);
+    expect([300, 400, 500]).toContain(offset);
+    expect(await sha1Of(pin, readerOf(bytes), plenty(), checkpointOf(pass), READING)).toEqual({
+      sha1: sha1(bytes),
+    });
+  });
+
+  test.each([0, 60_000])(
+    'before anything was read (%i ms seemed left): nothing to hand over',
+    async (left) => {
+      const { read, deadline } = endingAt(0, bytes);
+      await expect(sha1Of(pin, read, deadline(left), undefined, READING)).rejects.toThrow(OutOfTime);
+    },
+  );
+
+  test('before anything more was read than the checkpoint: an error, or it would go on so for ever', async () => {
+    const from = checkpointOf(await sha1Of(pin, readerOf(bytes), stoppingAfter(4), undefined, READING));
+    const { read, deadline } = endingAt(0, bytes);
+    await expect(sha1Of(pin, read, deadline(), from, READING)).rejects.toThrow(OutOfTime);
+  });
+});
+
+describe('a read that fails', () => {
+  const failingAt =
+    (offset: number, error: Error): RangeReader =>
+    async (range, signal) => {
+      if (range.offset >= offset) throw error;
+      return readerOf(bytes)(range, signal);
+    };
+  const noS3 = new StorageUnavailable('S3 is gone');
+  const left = saysYes(Number.POSITIVE_INFINITY, { left: 0 });
+
+  test('for a passing fault: what was hashed before it is handed over', async () => {
+    const pass = await sha1Of(pin, failingAt(500, noS3), left, undefined, READING);
+    expect(checkpointOf(pass).offset).toBe(500);
+    expect(await sha1Of(pin, readerOf(bytes), plenty(), checkpointOf(pass), READING)).toEqual({
+      sha1: sha1(bytes),
+    });
+  });
+
+  test.each([
+    ['before anything was hashed', 0, noS3],
+    ['for a fault that will not pass', 500, new ObjectChanged('other bytes')],
+  ])('%s fails the pass', async (_, offset, error) => {
+    await expect(sha1Of(pin, failingAt(offset, error), left, undefined, READING)).rejects.toBe(error);
+  });
+});
+
+test('progress is told range by range, from where this invocation began', async () => {
+  const seen: Progress[] = [];
+  onTestFinished(watchProgress((step) => seen.push(step)));
+  const from = checkpointOf(await sha1Of(pin, readerOf(bytes), stoppingAfter(9), undefined, READING));
+  seen.length = 0;
+  await sha1Of(pin, readerOf(bytes), plenty(), from, READING);
+  expect(seen).toEqual(
+    [900, 1000, 1050].map((done) => ({ stage: 'hash', pin: pin satisfies Pin, from: 900, done })),
+  );
+});
+
+function checkpointOf(pass: HashPass): HashCheckpoint {
+  if ('checkpoint' in pass) return pass.checkpoint;
+  throw new Error(`expected a checkpoint, got the hash ${pass.sha1}`);
+}

@@ -1,0 +1,219 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { InvalidInput } from '../../../lib/errors.ts';
+import {
+  mergeOptions,
+  optionsFromEnvironment,
+  optionsFromMetadata,
+} from '../../../lib/upload/upload-options.ts';
+
+const read = (metadata: Record<string, string>) => optionsFromMetadata(metadata, 's3://b/clip.mp4');
+
+describe('merging', () => {
+  test('field by field, the later source wins', () => {
+    const defaults = { classId: 1, tags: ['a'], transcode: true, fileName: 'x' };
+    expect(
+      mergeOptions(defaults, { classId: 0, screenshot: true }, undefined, { transcode: false, tags: [] }),
+    ).toEqual({
+      classId: 0,
+      tags: [],
+      transcode: false,
+      screenshot: true,
+      fileName: 'x',
+    });
+  });
+
+  test('leaves its sources as they are', () => {
+    const defaults = Object.freeze({ classId: 1 });
+    expect(mergeOptions(defaults, { classId: 2 })).toEqual({ classId: 2 });
+    expect(defaults).toEqual({ classId: 1 });
+    expect(mergeOptions(undefined)).toEqual({});
+  });
+});
+
+describe('metadata', () => {
+  test('every entry, and nothing else', () => {
+    expect(
+      read({
+        'vod-class-id': '12',
+        'vod-tags': 'news, sport ,,news',
+        'vod-transcode': '1',
+        'vod-screenshot': 'TRUE',
+        'vod-watermark': 'false',
+        'vod-file-name': 'Evening news',
+        'vod-file-id': '123',
+        'vod-sha1': 'x',
+        author: 'me',
+      }),
+    ).toEqual({
+      classId: 12,
+      tags: ['news', 'sport'],
+      transcode: true,
+      screenshot: true,
+      watermark: false,
+      fileName: 'Evening news',
+    });
+    expect(read({})).toEqual({});
+  });
+
+  test('an entry that says nothing sets nothing', () => {
+    expect(read({ 'vod-class-id': '', 'vod-tags': ' ', 'vod-transcode': ' ', 'vod-file-name': '' })).toEqual(
+      {},
+    );
+    expect(read({ 'vod-tags': ' , ' })).toEqual({ tags: [] });
+  });
+
+  test.each([
+    ['as it stands', 'Evening news', 'Evening news'],
+    ['percent-encoded', '%E7%94%B5%E5%BD%B1%20%F0%9F%8E%AC', '电影 🎬'],
+    ['with a percent sign that encodes nothing', '100 % pure', '100 % pure'],
+    ['RFC 2047, B', '=?UTF-8?B?55S15b2x?=', '电影'],
+    ['RFC 2047, lower case', '=?utf-8?b?55S15b2x?=', '电影'],
+    ['RFC 2047, B, in several words', '=?UTF-8?B?55S1?= =?UTF-8?B?5b2x?=', '电影'],
+    ['RFC 2047, Q', '=?UTF-8?Q?=E7=94=B5_=C3=BC_plain?=', '电 ü plain'],
+    ['RFC 2047, Q, in several words', '=?UTF-8?Q?=E7=94=B5?= =?UTF-8?Q?=E5=BD=B1?=', '电影'],
+    // Only the space between two such words goes: https://www.rfc-editor.org/rfc/rfc2047#section-6.2
+    ['RFC 2047, B, and plain words around it', 'The =?UTF-8?B?55S15b2x?= again', 'The 电影 again'],
+    ['RFC 2047, Q, and plain words around it', 'The =?UTF-8?Q?=E7=94=B5?= again', 'The 电 again'],
+  ])('a name %s', (_, value, fileName) => {
+    expect(read({ 'vod-file-name': value })).toEqual({ fileName });
+  });
+
+  test('tags in any of these forms', () => {
+    expect(read({ 'vod-tags': '%E7%94%B5,b' })).toEqual({ tags: ['电', 'b'] });
+    expect(read({ 'vod-tags': '=?UTF-8?B?55S1LOW9sQ==?=' })).toEqual({ tags: ['电', '影'] });
+  });
+
+  const anyText = fc
+    .string({ unit: 'binary', minLength: 1, maxLength: 30 })
+    .filter((text) => text.trim() === text && !/^\p{Cc}|\p{Cc}$/u.test(text));
+
+  test('any text goes through percent-encoding', () => {
+    fc.assert(
+      fc.property(anyText, (fileName) => {
+        expect(read({ 'vod-file-name': encodeURIComponent(fileName) })).toEqual({ fileName });
+      }),
+    );
+  });
+
+  test('any text goes through RFC 2047, B', () => {
+    fc.assert(
+      fc.property(fc.oneof(anyText, fc.constant('100%25 ü')), (fileName) => {
+        const word = `=?UTF-8?B?${Buffer.from(fileName).toString('base64')}?=`;
+        expect(read({ 'vod-file-name': word })).toEqual({ fileName });
+      }),
+    );
+  });
+
+  test('any text goes through RFC 2047, Q', () => {
+    // "_" is a space there, and "=", "?" and "_" themselves are always encoded; "%" need not be.
+    const encoded = (text: string) =>
+      [...Buffer.from(text)]
+        .map((byte) =>
+          byte === 0x20
+            ? '_'
+            : /[A-Za-z0-9%+.-]/.test(String.fromCharCode(byte))
+              ? String.fromCharCode(byte)
+              : `=${byte.toString(16).toUpperCase().padStart(2, '0')}`,
+        )
+        .join('');
+    fc.assert(
+      fc.property(fc.oneof(anyText, fc.constant('50 % ü')), (fileName) => {
+        expect(read({ 'vod-file-name': `=?UTF-8?Q?${encoded(fileName)}?=` })).toEqual({ fileName });
+      }),
+    );
+  });
+
+  test.each([
+    ['vod-class-id', 'x1', 'expected a whole number, got "x1"'],
+    ['vod-class-id', '-1', 'expected a whole number, got "-1"'],
+    ['vod-class-id', '1.5', 'expected a whole number, got "1.5"'],
+    ['vod-class-id', '9'.repeat(16), `expected a whole number, got "${'9'.repeat(16)}"`],
+    ['vod-transcode', 'yes', 'expected 0, 1, true, or false, got "yes"'],
+    ['vod-screenshot', '2', 'expected 0, 1, true, or false, got "2"'],
+    ['vod-watermark', 'constructor', 'expected 0, 1, true, or false, got "constructor"'],
+  ])('%s: %s is refused, naming object and entry', (name, value, why) => {
+    expect(() => read({ [name]: value })).toThrow(InvalidInput);
+    expect(() => read({ [name]: value })).toThrow(`s3://b/clip.mp4: metadata entry ${name}: ${why}`);
+  });
+
+  test('a long value is not repeated in full', () => {
+    const long = '9'.repeat(10_000);
+    expect(() => read({ 'vod-class-id': long })).toThrow(/^.{1,300}$/);
+    expect(() => read({ 'vod-transcode': long })).toThrow(/^.{1,300}$/);
+  });
+
+  test('whatever one entry says, a refusal names that entry', () => {
+    const anyValue = fc.oneof(
+      fc.string({ unit: 'binary' }),
+      fc.constantFrom('%20', '=?UTF-8?B?ICA=?=', '%00', '%zz'),
+    );
+    const names = ['class-id', 'tags', 'transcode', 'screenshot', 'watermark', 'file-name'];
+    fc.assert(
+      fc.property(fc.constantFrom(...names), anyValue, (name, value) => {
+        try {
+          const set = Object.keys(read({ [`vod-${name}`]: value }));
+          expect(set.length).toBeLessThanOrEqual(1);
+        } catch (error) {
+          expect(error).toBeInstanceOf(InvalidInput);
+          expect(String(error)).toContain(`s3://b/clip.mp4: metadata entry vod-${name}: `);
+        }
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  test('any metadata gives options or InvalidInput', () => {
+    const names = [
+      'vod-class-id',
+      'vod-tags',
+      'vod-transcode',
+      'vod-screenshot',
+      'vod-watermark',
+      'vod-file-name',
+      '__proto__',
+    ];
+    const anyValue = fc.oneof(
+      fc.string({ unit: 'binary' }),
+      fc.constantFrom('=?utf-8?b?', '%', '%c0', '=?UTF-8?Q?=ZZ?=', '1'),
+    );
+    fc.assert(
+      fc.property(fc.dictionary(fc.constantFrom(...names), anyValue), (metadata) => {
+        try {
+          expect(
+            Object.keys(read(metadata)).every((name) =>
+              names.includes(`vod-${name.replace(/[A-Z]/g, (c) => `-${c.toLowerCase()}`)}`),
+            ),
+          ).toBe(true);
+        } catch (error) {
+          expect(error).toBeInstanceOf(InvalidInput);
+        }
+      }),
+    );
+  });
+});
+
+describe('the stack’s defaults', () => {
+  test('come from the environment; a file name does not', () => {
+    expect(
+      optionsFromEnvironment({
+        VOD_CLASS_ID: '7',
+        VOD_TAGS: 'a,b',
+        VOD_TRANSCODE: 'true',
+        VOD_SCREENSHOT: '0',
+        VOD_WATERMARK: '',
+        VOD_FILE_NAME: 'all the same',
+        PATH: '/bin',
+      }),
+    ).toEqual({ classId: 7, tags: ['a', 'b'], transcode: true, screenshot: false });
+    expect(optionsFromEnvironment({})).toEqual({});
+  });
+
+  test.each(['VOD_CLASS_ID', 'VOD_TRANSCODE', 'VOD_SCREENSHOT', 'VOD_WATERMARK'])(
+    'a bad %s is named',
+    (name) => {
+      expect(() => optionsFromEnvironment({ [name]: 'seven' })).toThrow(InvalidInput);
+      expect(() => optionsFromEnvironment({ [name]: 'seven' })).toThrow(`setting ${name}: expected `);
+    },
+  );
+});

@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process';
 import { resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { bundlesIn } from '../deploy/checks.ts';
-import { BUILD } from '../deploy/paths.ts';
+import { BUNDLE_DIR } from '../deploy/paths.ts';
 import { HANDLER_FLAGS } from './flags.ts';
 
 /** How long the functions' code takes to load: the part of a cold start that is ours. */
@@ -19,7 +19,11 @@ export async function importTimes(
   say: (text: string) => void,
 ): Promise<{ bundles: ImportTime[]; bareMs: number }> {
   await run(process.execPath, ['deploy/main.ts', 'package'], { cwd: resolve(import.meta.dirname, '..') });
-  const built = (await bundlesIn(BUILD)).map(({ name, path }) => ({ name, path, times: [] as number[] }));
+  const built = (await bundlesIn(BUNDLE_DIR)).map(({ name, path }) => ({
+    name,
+    path,
+    times: [] as number[],
+  }));
   const bare: number[] = [];
   say(`import  ${IMPORTS} times each`);
   for (let time = 0; time < IMPORTS; time++) {

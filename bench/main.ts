@@ -1,5 +1,5 @@
 import { cpus } from 'node:os';
-import { lastWords, readOptions, UsageError } from '../cli/args.ts';
+import { formatError, readOptions, UsageError } from '../cli/args.ts';
 import { PROFILE } from './flags.ts';
 import { openLab } from './measure.ts';
 import { judge, lines } from './report.ts';
@@ -66,7 +66,7 @@ main().then(
     process.exitCode = code;
   },
   (error: unknown) => {
-    process.stderr.write(`bench: ${lastWords(error)}\n`);
+    process.stderr.write(`bench: ${formatError(error)}\n`);
     process.exitCode = 2;
   },
 );

@@ -4,12 +4,12 @@ import { profileFlags } from './flags.ts';
 import type { FromService, ServiceOptions, Tally, ToService } from './service.ts';
 
 /** A service at the far end of a modelled network, as the process that measures sees it. */
-export type FarEnd = Readonly<{ endpoint: string; tally(): Promise<Tally>; close(): Promise<void> }>;
+export type RemoteService = Readonly<{ endpoint: string; tally(): Promise<Tally>; close(): Promise<void> }>;
 
-export async function startFarEnd(
+export async function startRemoteService(
   options: ServiceOptions,
   onEvent: (event: unknown) => void = () => {},
-): Promise<FarEnd> {
+): Promise<RemoteService> {
   const child = fork(new URL('service.ts', import.meta.url), [JSON.stringify(options)], {
     execArgv: profileFlags(`${options.kind}-service`),
   });

@@ -20,7 +20,7 @@ import { startStack } from '../local/stack.ts';
 import { sendInBarriers } from './baseline-uploader.ts';
 import { LOCAL_S3, LOCAL_VOD, VOD_HOST } from './credentials.ts';
 import { BUCKET, type Job, type Measured } from './messages.ts';
-import { type FarEnd, startFarEnd } from './remote-service.ts';
+import { type RemoteService, startRemoteService } from './remote-service.ts';
 
 /** A fresh process for each measurement, so that its peak memory is its own. Usage: runner.ts DIR JOB */
 
@@ -43,12 +43,12 @@ const LIMIT_MS = 900_000;
 /** What a job finds out beside what is said of every process. */
 type Found = Pick<Measured, 'bytes' | 'ms'> & Partial<Measured>;
 
-const s3At = (link: Link = {}, onEvent?: (event: unknown) => void): Promise<FarEnd> =>
-  startFarEnd({ kind: 's3', dir: join(dir, 's3'), link }, onEvent);
+const s3At = (link: Link = {}, onEvent?: (event: unknown) => void): Promise<RemoteService> =>
+  startRemoteService({ kind: 's3', dir: join(dir, 's3'), link }, onEvent);
 
 let services = 0;
 const vodAt = (options: { link?: Link; quota?: { minuteMs: number; parts?: number } | false }) =>
-  startFarEnd({ kind: 'vod', dir: join(dir, `vod-${process.pid}-${services++}`), ...options });
+  startRemoteService({ kind: 'vod', dir: join(dir, `vod-${process.pid}-${services++}`), ...options });
 
 async function timed<T>(work: () => Promise<T>): Promise<{ ms: number; result: T }> {
   const began = performance.now();
@@ -131,7 +131,7 @@ async function upload(job: Extract<Job, { job: 'upload' }>): Promise<Found> {
     S3_ENDPOINT: s3.endpoint,
     VOD_ENDPOINT: vod.endpoint,
     QUOTA_MINUTE_MS: String(minuteMs),
-    QUOTA_PARTS: String(parts ?? 10_000),
+    QUOTA_PARTS_PER_MINUTE: String(parts ?? 10_000),
   };
   const stack = await startStack({ data: join(dir, `stack-${process.pid}`), env });
   take = (event) => stack.queue.send(event);
@@ -193,7 +193,7 @@ async function barrier({ size, link }: Extract<Job, { job: 'barrier' }>): Promis
   return { bytes: size, ms, ...(tally && { vod: tally }) };
 }
 
-async function end(s3?: FarEnd, vod?: FarEnd): Promise<Pick<Measured, 's3' | 'vod'>> {
+async function end(s3?: RemoteService, vod?: RemoteService): Promise<Pick<Measured, 's3' | 'vod'>> {
   const tallies = { ...(s3 && { s3: await s3.tally() }), ...(vod && { vod: await vod.tally() }) };
   await Promise.all([s3?.close(), vod?.close()]);
   return tallies;

@@ -4,7 +4,7 @@ import { IMPORTS, importTimes } from './imports.ts';
 import type { Lab } from './measure.ts';
 import type { Measured } from './messages.ts';
 import type { Finding, Reach } from './report.ts';
-import { type Course, type Journey, runThrough } from './simulate-execution.ts';
+import { type SimulatedObject, type SimulatedRun, simulateExecution } from './simulate-execution.ts';
 
 /** What is measured, against what, and what is to be reached. */
 export type Scenario = Readonly<{
@@ -160,14 +160,14 @@ export const SCENARIOS: readonly Scenario[] = [
     reference: "the engine's limit",
     reach: { atMost: 0.4 },
     async run() {
-      const course = await runThrough({ ...TERABYTE, isMissing: oneInTwenty() });
+      const course = await simulateExecution({ ...TERABYTE, isMissing: oneInTwenty() });
       return {
         value: course.largestState,
         unit: 'bytes',
         reference: MOST_STATE_BYTES,
         notes: [
           describeCourse(course),
-          `fresh: ${(await runThrough(TERABYTE)).largestState} bytes; of what each function takes and answers`,
+          `fresh: ${(await simulateExecution(TERABYTE)).largestState} bytes; of what each function takes and answers`,
         ],
       };
     },
@@ -178,10 +178,10 @@ export const SCENARIOS: readonly Scenario[] = [
     reference: "the engine's limit",
     reach: { atMost: 0.4 },
     async run() {
-      const course = await runThrough(TERABYTE);
-      const slow = await runThrough({ ...TERABYTE, partsPerSecond: TERABYTE.partsPerSecond / 10 });
-      const large = await runThrough({ ...TERABYTE, size: 5e12 });
-      const holes = await runThrough({ ...TERABYTE, isMissing: oneInTwenty() });
+      const course = await simulateExecution(TERABYTE);
+      const slow = await simulateExecution({ ...TERABYTE, partsPerSecond: TERABYTE.partsPerSecond / 10 });
+      const large = await simulateExecution({ ...TERABYTE, size: 5e12 });
+      const holes = await simulateExecution({ ...TERABYTE, isMissing: oneInTwenty() });
       return {
         value: historyEvents(course.entered),
         unit: 'events',
@@ -237,7 +237,7 @@ export const SCENARIOS: readonly Scenario[] = [
 ];
 
 /** Eight invocations share the service's 10,000 parts a minute; one hashes at what four S3 connections bring. */
-const TERABYTE: Journey = {
+const TERABYTE: SimulatedObject = {
   size: 1e12,
   isMissing: () => true,
   partsPerSecond: 10_000 / 60 / 8,
@@ -253,5 +253,5 @@ function oneInTwenty(): (part: number) => boolean {
   };
 }
 
-const describeCourse = ({ invocations, sentParts, largestState, entered }: Course): string =>
+const describeCourse = ({ invocations, sentParts, largestState, entered }: SimulatedRun): string =>
   `${entered.items} batches, ${invocations} invocations, ${sentParts} parts, largest state ${largestState} bytes`;

@@ -1,13 +1,13 @@
-import { readFileSync } from 'node:fs';
 import { StateMachine } from 'aws-local-stepfunctions';
+import { localStateMachineJson } from '../deploy/state-machine.ts';
 import { type Batch, FinishJob, InitInput, PartInput, type UploadBounds } from '../lib/schemas.ts';
-import { batchOf, missingParts, partsOf, planBatches } from '../lib/upload/plan.ts';
+import { decodeBatch, encodeBatch, missingParts, planBatches } from '../lib/upload/plan.ts';
 import { parse } from '../lib/validate.ts';
 import { type Entered, isKind } from './history.ts';
 
 /** The state machine that ships, run through for an object too large to be measured: the functions only say what they would. */
 
-export type Journey = Readonly<{
+export type SimulatedObject = Readonly<{
   size: number;
   /** Whether the service lacks this part when the upload is opened. */
   isMissing: (part: number) => boolean;
@@ -16,7 +16,7 @@ export type Journey = Readonly<{
   hashBytesPerSecond: number;
 }>;
 
-export type Course = Readonly<{
+export type SimulatedRun = Readonly<{
   entered: Entered;
   largestState: number;
   invocations: number;
@@ -30,11 +30,8 @@ const WORKING_SECONDS = 890;
 const PART_SIZE = 1_048_576;
 const SHA1 = '0123456789abcdef0123456789abcdef01234567';
 
-export async function runThrough(journey: Journey): Promise<Course> {
-  const file = readFileSync(new URL('../handlers/upload.asl.json', import.meta.url), 'utf8');
-  const machine = new StateMachine(
-    JSON.parse(file.replace(/\$\{(\w+)FunctionArn\}/g, 'arn:aws:lambda:us-east-1:000000000000:function:$1')),
-  );
+export async function simulateExecution(journey: SimulatedObject): Promise<SimulatedRun> {
+  const machine = new StateMachine(JSON.parse(localStateMachineJson()));
   const entered = { Task: 0, Map: 0, Choice: 0, Pass: 0, Succeed: 0, items: 0 };
   let [largestState, invocations, sentParts] = [0, 0, 0];
   const noteSize = (state: unknown): void => {
@@ -86,13 +83,13 @@ export async function runThrough(journey: Journey): Promise<Course> {
   }
 
   function part({ batch, sent, ...rest }: PartInput): unknown {
-    const parts = partsOf(batch);
+    const parts = decodeBatch(batch);
     const now = parts.slice(0, Math.floor(WORKING_SECONDS * journey.partsPerSecond));
     for (const one of now) missing.delete(one);
     sentParts += now.length;
     const left = parts.slice(now.length);
     const total = { parts: sent.parts + now.length, bytes: sent.bytes + now.length * PART_SIZE };
-    const next: { batch?: Batch } = left.length > 0 ? { batch: batchOf(left) } : {};
+    const next: { batch?: Batch } = left.length > 0 ? { batch: encodeBatch(left) } : {};
     return { ...rest, sent: total, ...next };
   }
 

@@ -8,7 +8,7 @@ export class UsageError extends Error {
 }
 
 /** The last words of a command that failed: one line where it was typed wrong, else where it happened too. */
-export function lastWords(error: unknown): string {
+export function formatError(error: unknown): string {
   if (error instanceof UsageError) return error.message;
   return error instanceof Error ? (error.stack ?? error.message) : String(error);
 }
@@ -31,7 +31,7 @@ export function readOptions<const O extends NonNullable<ParseArgsConfig['options
 }
 
 /** The one word that is no option. @throws {UsageError} */
-export function one([first, ...more]: readonly string[], expected: string): string {
+export function expectOne([first, ...more]: readonly string[], expected: string): string {
   if (first !== undefined && more.length === 0) return first;
   throw new UsageError(
     first === undefined ? `${expected} is missing` : `${more.join(' ')}: expected one ${expected}`,
@@ -39,19 +39,19 @@ export function one([first, ...more]: readonly string[], expected: string): stri
 }
 
 /** @throws {UsageError} where there is a word that is no option */
-export function none(positionals: readonly string[]): void {
+export function expectNone(positionals: readonly string[]): void {
   if (positionals.length > 0) throw new UsageError(`${positionals.join(' ')}: expected options alone`);
 }
 
 /** @throws {UsageError} */
-export function whole(option: string, text: string, least: number, most: number): number {
+export function parseInteger(option: string, text: string, least: number, most: number): number {
   const value = Number(text);
   if (/^[0-9]+$/.test(text) && value >= least && value <= most) return value;
   throw new UsageError(`${option} ${text}: expected a whole number from ${least} to ${most}`);
 }
 
 /** `s3://bucket/key`; the key, or a prefix of keys, may be empty where the caller says so. @throws {UsageError} */
-export function address(
+export function parseS3Uri(
   text: string,
   expected: 's3://bucket/key' | 's3://bucket/prefix' = 's3://bucket/key',
 ): { bucket: string; key: string } {

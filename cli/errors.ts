@@ -1,5 +1,5 @@
 import { styleText } from 'node:util';
-import { reasonOf } from '../lib/errors.ts';
+import { errorMessage } from '../lib/errors.ts';
 import { printable, rounded } from './format.ts';
 
 /** What is said when an object, or the command, has failed. */
@@ -19,7 +19,7 @@ export const failedJson = (
     ...{ fileId: null, url: null, sha1: null, size: null, partsSent: null, bytesSent: null },
     seconds: rounded(seconds),
     error: nameOf(error),
-    why: messageOf(error),
+    reason: messageOf(error),
   });
 
 /** One line that says what failed and why; the stack only for who asked for it. */
@@ -35,7 +35,10 @@ const kind = (error: unknown): string => {
 
 const nameOf = (error: unknown): string => (hasMessage(error) ? error.name : 'Error');
 const messageOf = (error: unknown): string =>
-  (hasMessage(error) && error.message !== '' ? error.message : reasonOf(error)).replaceAll(/\s*\n\s*/g, ' ');
+  (hasMessage(error) && error.message !== '' ? error.message : errorMessage(error)).replaceAll(
+    /\s*\n\s*/g,
+    ' ',
+  );
 
 const hasMessage = (error: unknown): error is { name: string; message: string } =>
   typeof error === 'object' && error !== null && 'name' in error && 'message' in error;

@@ -29,16 +29,16 @@ export function createTerminal(stream: WriteStream): Terminal {
     paint();
   };
   const unwatch = watchProgress((step) => {
-    const begun = board.hears(step, performance.now());
+    const begun = board.onProgress(step, performance.now());
     if (begun && !draw) say(stageBegins(step));
   });
   return {
     say,
     note(object, doing) {
-      board.says(objectName(object), object.key, doing);
+      board.setStatus(objectName(object), object.key, doing);
       if (!draw) say(`${printable(object.key)}: ${doing}`);
     },
-    forget: (object) => board.forget(objectName(object)),
+    forget: (object) => board.remove(objectName(object)),
     close() {
       unwatch();
       clearInterval(frames);

@@ -90,8 +90,8 @@ export function advisoriesIn(answer: string): Advisories {
   const json = parseJson(answer);
   if (v.is(Audit, json)) {
     const lines = Object.entries(json.vulnerabilities).map(([name, { severity, range, via }]) => {
-      const why = via.map((one) => (typeof one === 'string' ? `by ${one}` : `${one.title} ${one.url}`));
-      return `${severity}: ${name} ${range}: ${why.join('; ')}`;
+      const reason = via.map((one) => (typeof one === 'string' ? `by ${one}` : `${one.title} ${one.url}`));
+      return `${severity}: ${name} ${range}: ${reason.join('; ')}`;
     });
     return { known: lines };
   }

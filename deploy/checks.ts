@@ -4,7 +4,7 @@ import { type Engine, RegoEngine, TemplateFile } from '@aws/cloudformation-valid
 import validateMachine from 'asl-validator';
 import * as v from 'valibot';
 import { uploadSettings } from '../lib/config.ts';
-import { reasonOf } from '../lib/errors.ts';
+import { errorMessage } from '../lib/errors.ts';
 import { policyFaults } from './policies.ts';
 import { resourcesOf, type Template } from './template.ts';
 
@@ -24,7 +24,7 @@ const GATES: Readonly<Record<string, (packaged: Package) => string[]>> = {
 };
 
 /** A line for each gate; `shut` names those that nothing may pass. */
-export function lookOver(packaged: Package): { lines: string[]; shut: string[] } {
+export function runChecks(packaged: Package): { lines: string[]; shut: string[] } {
   const found = Object.entries(GATES).map(([gate, faultsOf]) => ({ gate, faults: faultsOf(packaged) }));
   return {
     lines: found.map(({ gate, faults }) =>
@@ -100,7 +100,7 @@ export function settingFaults(template: Template): string[] {
       uploadSettings(env);
       return [];
     } catch (error) {
-      return [reasonOf(error)];
+      return [errorMessage(error)];
     }
   });
   return [...new Set(faults)]; // the steps have the same
@@ -118,12 +118,12 @@ export async function bundlesIn(dir: string): Promise<Bundle[]> {
 }
 
 /** Code that Lambda reads and compiles at each cold start: bytes. */
-export const LARGEST_BUNDLE = 400_000;
+export const MAX_BUNDLE_BYTES = 400_000;
 
 export const sizeFaults = (bundles: readonly Bundle[]): string[] =>
   bundles
-    .filter(({ bytes }) => bytes > LARGEST_BUNDLE)
+    .filter(({ bytes }) => bytes > MAX_BUNDLE_BYTES)
     .map(
       ({ name, bytes }) =>
-        `${name} is ${bytes} bytes, at most ${LARGEST_BUNDLE} may be: npx esbuild --analyze tells of what`,
+        `${name} is ${bytes} bytes, at most ${MAX_BUNDLE_BYTES} may be: npx esbuild --analyze tells of what`,
     );

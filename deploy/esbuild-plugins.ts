@@ -26,7 +26,7 @@ const plainKeys: Plugin = {
  * Refuses modules that are loaded late, with `import()` or `require`. In a single file esbuild can do that only with functions around such a
  * module and all that it imports: all of them are kept whole, and V8 parses them twice. Stand-ins import nothing.
  */
-const flat: Plugin = {
+const forbidLateImports: Plugin = {
   name: 'flat',
   setup(build) {
     build.initialOptions.metafile = true;
@@ -45,4 +45,4 @@ const flat: Plugin = {
   },
 };
 
-export default [plainKeys, flat];
+export default [plainKeys, forbidLateImports];

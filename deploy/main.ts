@@ -3,9 +3,9 @@ import { once } from 'node:events';
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { join, resolve } from 'node:path';
-import { bundlesIn, lookOver } from './checks.ts';
+import { bundlesIn, runChecks } from './checks.ts';
 import { checkParameters } from './params.ts';
-import { BUILD, WORK } from './paths.ts';
+import { BUNDLE_DIR, WORK_DIR } from './paths.ts';
 import { readTemplate } from './template.ts';
 
 /** `npm run package`, `npm run deploy`, `npm run remove`: osls, with gates after it. */
@@ -30,16 +30,16 @@ const print = (text: string): void => void process.stdout.write(`${text}\n`);
  */
 async function makePackage(options: readonly string[]): Promise<void> {
   // What is left of a function that is no more would get into every zip.
-  await rm(WORK, { recursive: true, force: true });
-  await mkdir(WORK);
+  await rm(WORK_DIR, { recursive: true, force: true });
+  await mkdir(WORK_DIR);
   // The project's own package.json says "module", of the code in here too; in a zip there is none.
-  await writeFile(join(WORK, 'package.json'), '{"type":"commonjs"}\n');
+  await writeFile(join(WORK_DIR, 'package.json'), '{"type":"commonjs"}\n');
   // The files' modes get into the zips: equal code, equal zip, and one that Lambda's user may read.
   process.umask(0o022);
   await osls(['package', '--package', OUT, ...options]);
   const templatePath = join(OUT, 'cloudformation-template-update-stack.json');
-  const bundles = await bundlesIn(BUILD);
-  const { lines, shut } = lookOver({ templatePath, template: await readTemplate(templatePath), bundles });
+  const bundles = await bundlesIn(BUNDLE_DIR);
+  const { lines, shut } = runChecks({ templatePath, template: await readTemplate(templatePath), bundles });
   for (const line of lines) print(line);
   for (const { name, bytes } of bundles) print(`    ${name.padEnd(8)} ${(bytes / 1000).toFixed(0)} kB`);
   if (shut.length > 0) throw new Error(`not to be deployed as it is: ${shut.join(', ')}, see above`);

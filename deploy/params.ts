@@ -13,8 +13,8 @@ export function checkParameters(options: readonly string[]): void {
   const known = parametersOf(readFileSync(new URL('../serverless.yml', import.meta.url), 'utf8'));
   for (const [name, value] of given(options)) {
     if (!known.includes(name)) throw new Error(`--param ${name}: the stack has ${known.join(', ')}`);
-    if (name === 'bucketIs' && !['new', 'existing'].includes(value))
-      throw new Error(`--param bucketIs=${value}: expected new or existing`);
+    if (name === 'bucketMode' && !['new', 'existing'].includes(value))
+      throw new Error(`--param bucketMode=${value}: expected new or existing`);
   }
 }
 

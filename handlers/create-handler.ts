@@ -4,9 +4,9 @@ import middy, { type MiddlewareObj } from '@middy/core';
 import type { Context } from 'aws-lambda';
 import type { GenericSchema, InferOutput } from 'valibot';
 import { type Deadline, deadlineFrom } from '../lib/deadline.ts';
-import { withoutRequest } from '../lib/errors.ts';
+import { stripCanonicalRequest } from '../lib/errors.ts';
 import { parse } from '../lib/validate.ts';
-import { measured } from './metrics.ts';
+import { withMetrics } from './metrics.ts';
 
 /** The wrapping that every handler shares: its event parsed, its time a budget, its log lines and metrics tied to its invocation. */
 
@@ -23,49 +23,49 @@ class StepLogger extends Logger {
  * Of an error what it says, and no more: those of S3 carry as fields what S3 told of the request, among it, when a session
  * token has expired, the token itself.
  */
-function wordsOf({ name, message, stack }: Error): Pick<Error, 'name' | 'message' | 'stack'> {
-  const words = withoutRequest(message);
+function sanitizeError({ name, message, stack }: Error): Pick<Error, 'name' | 'message' | 'stack'> {
+  const words = stripCanonicalRequest(message);
   return { name, message: words, ...(stack !== undefined && { stack: stack.replace(message, () => words) }) };
 }
 
-function inWords(_key: string, value: unknown): unknown {
+function errorReplacer(_key: string, value: unknown): unknown {
   if (!(value instanceof Error)) return value;
   const more = {
     ...('code' in value && { code: value.code }),
     ...('$metadata' in value && { $metadata: value.$metadata }), // AWS asks for the request's id when it shall help
   };
-  return { ...wordsOf(value), cause: value.cause, ...more };
+  return { ...sanitizeError(value), cause: value.cause, ...more };
 }
 
 /** Lambda logs an error's fields and tells the caller its message: of one of AWS's own both get the words alone. */
-const told = (error: Error): Error =>
-  '$metadata' in error ? Object.assign(new Error(), wordsOf(error)) : error;
+const redactAwsError = (error: Error): Error =>
+  '$metadata' in error ? Object.assign(new Error(), sanitizeError(error)) : error;
 
-const logger = new StepLogger({ serviceName: 's3-vod', jsonReplacerFn: inWords });
+const logger = new StepLogger({ serviceName: 's3-vod', jsonReplacerFn: errorReplacer });
 
 /** Lambda's context. The local engine adds `signal`, which ends an invocation from outside. */
-export type Invocation = Context & { signal?: AbortSignal };
+export type LambdaContext = Context & { signal?: AbortSignal };
 
 /** What a handler finds in its context besides. */
-export type StepContext = Invocation & { deadline: Deadline; log: Logger };
+export type StepContext = LambdaContext & { deadline: Deadline; log: Logger };
 
 /**
  * A Lambda handler: `run` gets the event as `schema` reads it, and answers what the next state shall see.
  * `logged` names what of the event goes onto every log line.
  */
-export function step<const S extends GenericSchema, R>(
+export function createHandler<const S extends GenericSchema, R>(
   name: string,
   schema: S,
-  logged: (event: InferOutput<S>) => Record<string, unknown>,
+  logKeys: (event: InferOutput<S>) => Record<string, unknown>,
   run: (event: InferOutput<S>, context: StepContext) => Promise<R>,
-): (event: unknown, invocation: Invocation) => Promise<R> {
+): (event: unknown, invocation: LambdaContext) => Promise<R> {
   // Early time-outs are the deadline's business: middy would end with an error what can end with a checkpoint.
   const handler = middy<unknown, R, Error, StepContext>({ timeoutEarlyInMillis: 0 })
-    .use(released)
-    .use(outcomeLogged(name))
+    .use(releaseDeadline)
+    .use(logOutcome(name))
     .handler(async (event, context) => {
       const parsed = parse(schema, event, `the input of ${name}`);
-      context.log.appendKeys(logged(parsed));
+      context.log.appendKeys(logKeys(parsed));
       return run(parsed, context);
     });
   return (event, invocation) => {
@@ -73,7 +73,7 @@ export function step<const S extends GenericSchema, R>(
     const log = logger.createChild({ persistentKeys: { step: name } });
     log.addContext(invocation);
     const deadline = deadlineFrom(() => invocation.getRemainingTimeInMillis(), invocation.signal);
-    return measured({ step: name, id: invocation.awsRequestId, env: process.env }, () =>
+    return withMetrics({ step: name, id: invocation.awsRequestId, env: process.env }, () =>
       handler(event, Object.assign(invocation, { log, deadline })),
     );
   };
@@ -82,13 +82,13 @@ export function step<const S extends GenericSchema, R>(
 type StepMiddleware = MiddlewareObj<unknown, unknown, Error, StepContext>;
 
 /** One line for how an invocation ended. */
-const outcomeLogged = (name: string): StepMiddleware => ({
+const logOutcome = (name: string): StepMiddleware => ({
   after: ({ context, response }) => context.log.info(`${name} done`, { result: summary(response) }),
   onError: (failed) => {
     const { context, error } = failed;
     if (!error) return;
     context.log.error(`${name} failed`, error);
-    failed.error = told(error);
+    failed.error = redactAwsError(error);
   },
 });
 
@@ -101,4 +101,4 @@ function summary(response: unknown): Record<string, unknown> {
 }
 
 const release = ({ context }: { context: StepContext }): void => context.deadline.release();
-const released: StepMiddleware = { after: release, onError: release };
+const releaseDeadline: StepMiddleware = { after: release, onError: release };

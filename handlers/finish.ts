@@ -1,10 +1,10 @@
 import { FinishInput } from '../lib/schemas.ts';
-import { closeUpload } from '../lib/steps/finish.ts';
+import { runFinish } from '../lib/steps/finish.ts';
 import { servicesFor } from '../lib/steps/services.ts';
-import { step } from './create-handler.ts';
+import { createHandler } from './create-handler.ts';
 
 /** Closes the upload and writes the `fileId` back onto the object; or goes back to Init, when parts are missing. */
-export const handler = step(
+export const handler = createHandler(
   'finish',
   FinishInput,
   ({
@@ -14,5 +14,5 @@ export const handler = step(
       round,
     },
   }) => ({ bucket, key, execution, round }),
-  async (input, { deadline }) => closeUpload(input, await servicesFor(process.env), deadline),
+  async (input, { deadline }) => runFinish(input, await servicesFor(process.env), deadline),
 );

@@ -25,7 +25,7 @@ export const METRICS = {
   Unchanged: Count,
   Waiting: Count,
   Superseded: Count,
-  Gone: Count,
+  Deleted: Count,
   Skipped: Count,
   PartsSent: Count,
   BytesSent: Bytes,
@@ -46,7 +46,7 @@ const OUTCOMES: Readonly<Record<Outcome, Metric>> = {
   unchanged: 'Unchanged',
   waiting: 'Waiting',
   superseded: 'Superseded',
-  gone: 'Gone',
+  deleted: 'Deleted',
   skipped: 'Skipped',
 };
 
@@ -54,10 +54,10 @@ const OUTCOMES: Readonly<Record<Outcome, Metric>> = {
 export type Measured = Readonly<{ step: string; id: string; env: Environment }>;
 
 /** Runs an invocation, and in Lambda writes its metrics when it has ended, well or not. What comes of it is `run`'s. */
-export async function measured<T>({ step, id, env }: Measured, run: () => Promise<T>): Promise<T> {
+export async function withMetrics<T>({ step, id, env }: Measured, run: () => Promise<T>): Promise<T> {
   // Lambda itself sets it. Elsewhere standard output is for others.
   if (!env.AWS_LAMBDA_FUNCTION_NAME) return run();
-  const tally = new Tally();
+  const tally = new InvocationMetrics();
   // An instance of its own: one for all would add up what runs side by side.
   const metrics = new Metrics({
     namespace: NAMESPACE,
@@ -67,10 +67,10 @@ export async function measured<T>({ step, id, env }: Measured, run: () => Promis
   metrics.addMetadata('function_request_id', id);
   try {
     const result = await tallies.run(tally, run);
-    tally.ended(result);
+    tally.onResult(result);
     return result;
   } catch (error) {
-    tally.failed(error);
+    tally.onError(error);
     metrics.addMetadata('error', error instanceof Error ? error.name : 'unknown');
     throw error;
   } finally {
@@ -84,7 +84,7 @@ const Ended = v.object({ next: v.literal('done'), outcome: Outcome });
 const BatchResponse = v.object({ batchItemFailures: v.array(v.unknown()) });
 
 /** One invocation's values, of those metrics that it has anything to say of. */
-class Tally {
+class InvocationMetrics {
   readonly values = new Map<Metric, number>();
   readonly began = performance.now();
   #hashing: { from: number; began: number } | undefined;
@@ -93,7 +93,7 @@ class Tally {
     this.values.set(metric, (this.values.get(metric) ?? 0) + value);
   }
 
-  hears(step: Progress): void {
+  onProgress(step: Progress): void {
     if (step.stage === 'part') {
       this.add('PartsSent', 1);
       this.add('BytesSent', step.bytes);
@@ -104,17 +104,17 @@ class Tally {
     }
   }
 
-  hearsOf({ of, count }: Retries): void {
+  onRetries({ of, count }: Retries): void {
     this.add(of === 'S3' ? 'StorageRetries' : 'VodRetries', count);
   }
 
   /** The answer says whether the object has come to its end, or which messages of a batch have failed. */
-  ended(result: unknown): void {
+  onResult(result: unknown): void {
     if (v.is(Ended, result)) this.add(OUTCOMES[result.outcome], 1);
     if (v.is(BatchResponse, result)) this.add('MessagesFailed', result.batchItemFailures.length);
   }
 
-  failed(error: unknown): void {
+  onError(error: unknown): void {
     this.add('Failures', 1);
     if (error instanceof QuotaExceeded) this.add('QuotaExceeded', 1);
   }
@@ -123,6 +123,6 @@ class Tally {
 const secondsSince = (began: number): number => (performance.now() - began) / 1000;
 
 /** Finds the invocation that a word of lib belongs to, also where several run side by side in one process. */
-const tallies = new AsyncLocalStorage<Tally>();
-watchProgress((step) => tallies.getStore()?.hears(step));
-watchRetries((retries) => tallies.getStore()?.hearsOf(retries));
+const tallies = new AsyncLocalStorage<InvocationMetrics>();
+watchProgress((step) => tallies.getStore()?.onProgress(step));
+watchRetries((retries) => tallies.getStore()?.onRetries(retries));

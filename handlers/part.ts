@@ -1,10 +1,10 @@
 import { PartInput } from '../lib/schemas.ts';
-import { sendBatch } from '../lib/steps/part.ts';
+import { runPart } from '../lib/steps/part.ts';
 import { servicesFor } from '../lib/steps/services.ts';
-import { step } from './create-handler.ts';
+import { createHandler } from './create-handler.ts';
 
 /** Sends a run of parts, and hands on what is left when its time runs low. */
-export const handler = step(
+export const handler = createHandler(
   'part',
   PartInput,
   ({ pin: { bucket, key }, execution, batch: { first, count } }) => ({
@@ -14,5 +14,5 @@ export const handler = step(
     first,
     count,
   }),
-  async (input, { deadline }) => sendBatch(input, await servicesFor(process.env), deadline),
+  async (input, { deadline }) => runPart(input, await servicesFor(process.env), deadline),
 );

@@ -3,7 +3,7 @@ export type Deadline = Readonly<{
   /** Time left for work; what it takes to hand over is already kept back. Never below 0. */
   remaining: () => number;
   /** Whether work that takes `ms` can still be done. */
-  allows: (ms: number) => boolean;
+  hasTimeFor: (ms: number) => boolean;
   /** The whole limit of the invocation, as it stood when the invocation began. */
   limit: number;
   /** Aborts when the time for work is over: what is then in flight is given up and handed over as not done. */
@@ -13,7 +13,7 @@ export type Deadline = Readonly<{
 }>;
 
 /** Kept back to abort what is in flight, to settle it, and to reply: a tenth of the limit, at least 0.2 s, at most 10 s. */
-export const handOverTime = (limit: number): number => Math.min(10_000, Math.max(200, limit / 10));
+export const shutdownReserveMs = (limit: number): number => Math.min(10_000, Math.max(200, limit / 10));
 
 /**
  * @param msLeft the invocation's own clock: Lambda's `context.getRemainingTimeInMillis`
@@ -21,17 +21,17 @@ export const handOverTime = (limit: number): number => Math.min(10_000, Math.max
  */
 export function deadlineFrom(msLeft: () => number, ended?: AbortSignal): Deadline {
   const limit = msLeft();
-  const reserve = handOverTime(limit);
+  const reserve = shutdownReserveMs(limit);
   const remaining = (): number => (ended?.aborted ? 0 : Math.max(0, msLeft() - reserve));
   const controller = new AbortController();
   const timer = setTimeout(
-    () => controller.abort(new OutOfTime(`the time limit of ${limit} ms was over`)),
+    () => controller.abort(new DeadlineExceeded(`the time limit of ${limit} ms was over`)),
     remaining(),
   );
   timer.unref();
   return {
     remaining,
-    allows: (ms) => remaining() > ms,
+    hasTimeFor: (ms) => remaining() > ms,
     limit,
     signal: ended ? AbortSignal.any([controller.signal, ended]) : controller.signal,
     release: () => clearTimeout(timer),
@@ -39,6 +39,6 @@ export function deadlineFrom(msLeft: () => number, ended?: AbortSignal): Deadlin
 }
 
 /** The reason that `Deadline.signal` aborts with; no failure: whoever asked the deadline hands over what is left. */
-export class OutOfTime extends Error {
-  override readonly name = 'OutOfTime';
+export class DeadlineExceeded extends Error {
+  override readonly name = 'DeadlineExceeded';
 }

@@ -1,5 +1,5 @@
 import { channel } from 'node:diagnostics_channel';
-import type { Pin } from './schemas.ts';
+import type { ObjectVersion } from './schemas.ts';
 
 /** What the rooms of lib tell of their work while they do it, to whoever watches in the same process. */
 
@@ -8,18 +8,18 @@ import type { Pin } from './schemas.ts';
  * bytes are about to be sent. `part`: `bytes` more were sent.
  */
 export type Progress =
-  | { stage: 'hash'; pin: Pin; from: number; done: number }
-  | { stage: 'parts'; pin: Pin; missing: number }
-  | { stage: 'part'; pin: Pin; bytes: number };
+  | { stage: 'hash'; pin: ObjectVersion; from: number; done: number }
+  | { stage: 'parts'; pin: ObjectVersion; missing: number }
+  | { stage: 'part'; pin: ObjectVersion; bytes: number };
 
 /** Requests made again inside an invocation; what the state machine repeats is not among them. */
 export type Retries = Readonly<{ of: 'S3' | 'VOD'; count: number }>;
 
-const progress = told<Progress>('s3-vod.progress');
-const retries = told<Retries>('s3-vod.retries');
+const progress = createChannel<Progress>('s3-vod.progress');
+const retries = createChannel<Retries>('s3-vod.retries');
 
 /** Costs nothing where nobody watches. */
-export const report = progress.tell;
+export const reportProgress = progress.tell;
 /** @returns what ends the watching */
 export const watchProgress = progress.watch;
 
@@ -27,7 +27,7 @@ export const reportRetries = retries.tell;
 /** @returns what ends the watching */
 export const watchRetries = retries.watch;
 
-function told<T>(name: string) {
+function createChannel<T>(name: string) {
   const told = channel(name);
   return {
     tell: (message: T): void => {

@@ -18,76 +18,80 @@ export const FileId = v.pipe(
 /** VOD's name of a file: decimal digits, always a string since it does not fit a double. */
 export type FileId = v.InferOutput<typeof FileId>;
 
-const Text = v.pipe(v.string(), v.nonEmpty());
+const NonEmptyString = v.pipe(v.string(), v.nonEmpty());
 /** S3 names objects in UTF-8, where half of a surrogate pair has no place. */
-const WholeText = v.pipe(
-  Text,
+const WellFormedString = v.pipe(
+  NonEmptyString,
   v.check((text) => text.isWellFormed(), 'Expected whole characters, got half of a surrogate pair'),
 );
-export const BucketName = v.pipe(WholeText, v.regex(/^[^/]*$/, 'Expected a bucket, without a slash'));
-export const Key = WholeText;
-const Count = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
-const Positive = v.pipe(v.number(), v.safeInteger(), v.minValue(1));
+export const BucketName = v.pipe(WellFormedString, v.regex(/^[^/]*$/, 'Expected a bucket, without a slash'));
+export const Key = WellFormedString;
+const NonNegativeInt = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
+const PositiveInt = v.pipe(v.number(), v.safeInteger(), v.minValue(1));
 
 /** What may be set for one object; see `lib/upload/upload-options.ts` for where it comes from. */
-export const Options = v.strictObject({
-  classId: v.optional(Count),
-  tags: v.optional(v.array(Text)),
+export const UploadOptions = v.strictObject({
+  classId: v.optional(NonNegativeInt),
+  tags: v.optional(v.array(NonEmptyString)),
   transcode: v.optional(v.boolean()),
   screenshot: v.optional(v.boolean()),
   watermark: v.optional(v.boolean()),
-  fileName: v.optional(Text),
+  fileName: v.optional(NonEmptyString),
 });
-export type Options = v.InferOutput<typeof Options>;
+export type UploadOptions = v.InferOutput<typeof UploadOptions>;
 
-const named = {
+const objectFields = {
   bucket: BucketName,
   key: Key,
-  versionId: v.optional(Text),
-  /** Of a picture that somebody sends by hand: the file whose cover it is to be. */
+  versionId: v.optional(NonEmptyString),
+  /** Of an image that somebody sends by hand: the file whose cover it is to be. */
   fileId: v.optional(FileId),
-  options: v.optional(Options),
+  options: v.optional(UploadOptions),
   /** Ask VOD, whatever the object carries: the file may have been deleted there. */
   force: v.optional(v.boolean()),
 };
 
 /** What a person types into a console: just bucket and key will do. A misspelt field is refused, not ignored. */
-export const ManualRequest = v.strictObject(named);
+export const ManualRequest = v.strictObject(objectFields);
 
 /**
  * One object to bring over; the input of an execution. `etag` is there when an event named the object's state:
  * such a request is about those bytes and no others.
  */
-export const Request = v.strictObject({
-  ...named,
-  etag: v.optional(Text),
-  size: v.optional(Count),
-  sequencer: v.optional(Text),
+export const UploadRequest = v.strictObject({
+  ...objectFields,
+  etag: v.optional(NonEmptyString),
+  size: v.optional(NonNegativeInt),
+  sequencer: v.optional(NonEmptyString),
 });
-export type Request = v.InferOutput<typeof Request>;
+export type UploadRequest = v.InferOutput<typeof UploadRequest>;
 
 /** The one state of an object that an upload is about: every read after the first `HeadObject` is held to it. */
-export const Pin = v.object({
-  bucket: Text,
-  key: Text,
-  versionId: v.optional(Text),
-  etag: Text,
-  size: Count,
+export const ObjectVersion = v.object({
+  bucket: NonEmptyString,
+  key: NonEmptyString,
+  versionId: v.optional(NonEmptyString),
+  etag: NonEmptyString,
+  size: NonNegativeInt,
 });
-export type Pin = v.InferOutput<typeof Pin>;
+export type ObjectVersion = v.InferOutput<typeof ObjectVersion>;
 
 /**
  * How far the hash pass came: `state` (base64, about 100 bytes) is the resumable hasher's own after `offset` bytes.
  * Without a state the pass starts over with that hasher.
  */
-export const HashCheckpoint = v.object({ offset: Count, state: v.string() });
+export const HashCheckpoint = v.object({ offset: NonNegativeInt, state: v.string() });
 export type HashCheckpoint = v.InferOutput<typeof HashCheckpoint>;
 
 /** A stretch of `count` parts from part number `first` (0-based); `missing` says which of them to send where not all. */
-export const Batch = v.object({ first: Count, count: Positive, missing: v.optional(Text) });
+export const Batch = v.object({
+  first: NonNegativeInt,
+  count: PositiveInt,
+  missing: v.optional(NonEmptyString),
+});
 export type Batch = v.InferOutput<typeof Batch>;
 
-const uploadBounds = { sha1: Sha1, size: Positive, partSize: Positive };
+const uploadBounds = { sha1: Sha1, size: PositiveInt, partSize: PositiveInt };
 
 /** What is common to all parts of an upload. */
 export const UploadBounds = v.object(uploadBounds);
@@ -97,7 +101,7 @@ export type UploadBounds = v.InferOutput<typeof UploadBounds>;
 export const Upload = v.object({
   ...uploadBounds,
   batches: v.array(Batch),
-  more: v.optional(v.literal(true)),
+  hasMore: v.optional(v.literal(true)),
 });
 export type Upload = v.InferOutput<typeof Upload>;
 
@@ -106,8 +110,12 @@ export const StoredFile = v.object({ fileId: FileId, url: v.string(), sha1: Sha1
 export type StoredFile = v.InferOutput<typeof StoredFile>;
 
 /** Parts that VOD confirmed one by one, and their bytes. `lost`: the error for which a run of parts gave up, if it did. */
-export const Sent = v.object({ parts: Count, bytes: Count, lost: v.optional(v.string()) });
-export type Sent = v.InferOutput<typeof Sent>;
+export const SentTotals = v.object({
+  parts: NonNegativeInt,
+  bytes: NonNegativeInt,
+  restartReason: v.optional(v.string()),
+});
+export type SentTotals = v.InferOutput<typeof SentTotals>;
 
 export const Outcome = v.picklist([
   'uploaded',
@@ -115,7 +123,7 @@ export const Outcome = v.picklist([
   'unchanged',
   'waiting',
   'superseded',
-  'gone',
+  'deleted',
   'skipped',
 ]);
 export type Outcome = v.InferOutput<typeof Outcome>;
@@ -124,9 +132,9 @@ export type Outcome = v.InferOutput<typeof Outcome>;
 export const VideoCover = v.union([
   v.object({
     outcome: v.picklist(['uploaded', 'unchanged']),
-    key: Text,
+    key: NonEmptyString,
     ...StoredFile.entries,
-    why: v.optional(v.string()),
+    reason: v.optional(v.string()),
   }),
   v.object({ outcome: v.literal('none') }),
   v.object({ Error: v.string(), Cause: v.string() }),
@@ -136,37 +144,37 @@ export type VideoCover = v.InferOutput<typeof VideoCover>;
 /** How an object's journey ended; the output of an execution. */
 export const Result = v.object({
   next: v.literal('done'),
-  bucket: Text,
-  key: Text,
+  bucket: NonEmptyString,
+  key: NonEmptyString,
   outcome: Outcome,
-  why: v.optional(v.string()),
+  reason: v.optional(v.string()),
   fileId: v.optional(FileId),
   url: v.optional(v.string()),
   sha1: v.optional(Sha1),
-  size: v.optional(Count),
-  /** Of a picture: the files whose cover it is. */
+  size: v.optional(NonNegativeInt),
+  /** Of an image: the files whose cover it is. */
   coverOf: v.optional(v.array(FileId)),
   /** Of a video. */
   cover: v.optional(VideoCover),
-  sent: Sent,
+  sent: SentTotals,
 });
 export type Result = v.InferOutput<typeof Result>;
 
 /** The name of the execution, for the log. */
 const execution = v.optional(v.string());
 
-const journey = {
-  request: Request,
+const jobFields = {
+  request: UploadRequest,
   execution,
   /** `InitUpload` is asked again when parts turn out to be missing: a bounded number of rounds between redrives. */
-  round: Count,
-  sent: Sent,
+  round: NonNegativeInt,
+  sent: SentTotals,
 };
 
 /** The input of Init: a fresh request, a hash pass to go on with, or an upload that VOD has not got whole. */
 export const InitInput = v.object({
-  ...journey,
-  pin: v.optional(Pin),
+  ...jobFields,
+  pin: v.optional(ObjectVersion),
   hash: v.optional(HashCheckpoint),
   sha1: v.optional(Sha1),
 });
@@ -174,7 +182,7 @@ export type InitInput = v.InferOutput<typeof InitInput>;
 
 /** The input of one run of parts. No `batch`: nothing is left to do. */
 export const PartInput = v.pipe(
-  v.object({ execution, pin: Pin, upload: UploadBounds, batch: Batch, sent: Sent }),
+  v.object({ execution, pin: ObjectVersion, upload: UploadBounds, batch: Batch, sent: SentTotals }),
   v.check(
     ({ upload, batch }) => batch.first + batch.count <= Math.ceil(upload.size / upload.partSize),
     'Expected a batch of parts that the upload has',
@@ -185,41 +193,41 @@ export type PartOutput = Omit<PartInput, 'batch'> & { batch?: Batch };
 
 /** What Finish is about: all parts were sent (`parts`: what each run of them sent), or VOD has the file already (`file`). */
 export const FinishJob = v.object({
-  ...journey,
-  pin: Pin,
+  ...jobFields,
+  pin: ObjectVersion,
   sha1: Sha1,
   upload: v.optional(Upload),
-  parts: v.optional(v.array(Sent)),
+  parts: v.optional(v.array(SentTotals)),
   file: v.optional(StoredFile),
 });
 export type FinishJob = v.InferOutput<typeof FinishJob>;
 
-export const FinishInput = v.object({ job: FinishJob, redrives: Count });
+export const FinishInput = v.object({ job: FinishJob, redrives: NonNegativeInt });
 export type FinishInput = v.InferOutput<typeof FinishInput>;
 
-/** A picture on its way to the videos whose cover it is. */
-export const PictureJob = v.object({ ...journey, pin: Pin });
-export type PictureJob = v.InferOutput<typeof PictureJob>;
+/** An image on its way to the videos whose cover it is. */
+export const ImageJob = v.object({ ...jobFields, pin: ObjectVersion });
+export type ImageJob = v.InferOutput<typeof ImageJob>;
 
 /** A video that VOD has. */
-export const CoveredVideo = v.object({ bucket: Text, key: Text, fileId: FileId });
+export const CoveredVideo = v.object({ bucket: NonEmptyString, key: NonEmptyString, fileId: FileId });
 export type CoveredVideo = v.InferOutput<typeof CoveredVideo>;
 
 /** How often Step Functions has repeated this state, and how often the execution was redriven. */
-const repeats = { retries: Count, redrives: Count };
+const retryCounts = { retries: NonNegativeInt, redrives: NonNegativeInt };
 
-/** The input of Cover: a picture that looks for its videos, or a video that looks for its picture. */
+/** The input of Cover: an image that looks for its videos, or a video that looks for its image. */
 export const CoverInput = v.union([
-  v.object({ ...repeats, picture: PictureJob }),
-  v.object({ ...repeats, execution, video: CoveredVideo }),
+  v.object({ ...retryCounts, image: ImageJob }),
+  v.object({ ...retryCounts, execution, video: CoveredVideo }),
 ]);
 export type CoverInput = v.InferOutput<typeof CoverInput>;
 
 /** What Init and Finish answer; the state machine goes where `next` says. */
 export type InitOutput =
-  | (InitInput & { next: 'hash'; pin: Pin })
+  | (InitInput & { next: 'hash'; pin: ObjectVersion })
   | (FinishJob & { next: 'parts'; upload: Upload })
   | (FinishJob & { next: 'finish'; file: StoredFile })
-  | (PictureJob & { next: 'cover' })
+  | (ImageJob & { next: 'cover' })
   | Result;
 export type FinishOutput = (InitInput & { next: 'init' }) | Result;

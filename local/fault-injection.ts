@@ -68,13 +68,13 @@ export const CALLS = {
 export type Service = keyof typeof CALLS;
 
 /** A request at the door of a service. */
-export type Occasion = Readonly<{ service: Service; call: string }>;
+export type ServiceCall = Readonly<{ service: Service; call: string }>;
 
 /** Decides for each request, as it comes, what goes wrong with it. The request waits for the decision. */
-export type Faults = (occasion: Occasion) => Fault | undefined | Promise<Fault | undefined>;
+export type Faults = (serviceCall: ServiceCall) => Fault | undefined | Promise<Fault | undefined>;
 
 /** What can go wrong with a call. */
-export function faultsOf({ service, call }: Occasion): readonly Fault[] {
+export function faultsOf({ service, call }: ServiceCall): readonly Fault[] {
   if (!CALLS[service].some((name) => name === call)) return [];
   const special = Object.entries(OF_A_CALL).find(([name]) => name === call)?.[1] ?? [];
   return [...OF_THE_WIRE, ...(service === 'vod' ? SAID_BY_VOD : []), ...special];
@@ -83,29 +83,29 @@ export function faultsOf({ service, call }: Occasion): readonly Fault[] {
 /** Each request of the chain meets a fault with this probability; the n-th request of a call always the same one. */
 export function seededFaults(rate: number, seed: number): Faults {
   const nth = counter();
-  return (occasion) => {
-    const text = `${seed} ${occasion.service} ${occasion.call} ${nth(occasion)}`;
+  return (serviceCall) => {
+    const text = `${seed} ${serviceCall.service} ${serviceCall.call} ${nth(serviceCall)}`;
     const dice = createHash('sha256').update(text).digest();
-    const kinds = faultsOf(occasion);
+    const kinds = faultsOf(serviceCall);
     return dice.readUInt32BE(0) / 2 ** 32 < rate ? kinds[dice.readUInt32BE(4) % kinds.length] : undefined;
   };
 }
 
 /** The requests `nth` (from 0) to `nth + times - 1` of a call meet this fault. */
-export type Line = Readonly<{ call: string; nth: number; times?: number; fault: Fault }>;
+export type FaultRule = Readonly<{ call: string; nth: number; times?: number; fault: Fault }>;
 
-export function scriptedFaults(script: readonly Line[]): Faults {
+export function scriptedFaults(script: readonly FaultRule[]): Faults {
   const nth = counter();
-  return (occasion) => {
-    const now = nth(occasion);
+  return (serviceCall) => {
+    const now = nth(serviceCall);
     return script.find(
-      (line) => line.call === occasion.call && now >= line.nth && now < line.nth + (line.times ?? 1),
+      (line) => line.call === serviceCall.call && now >= line.nth && now < line.nth + (line.times ?? 1),
     )?.fault;
   };
 }
 
 /** Counts the requests of each call, from 0. */
-export function counter(): (occasion: Occasion) => number {
+export function counter(): (serviceCall: ServiceCall) => number {
   const counts = new Map<string, number>();
   return ({ service, call }) => {
     const name = `${service} ${call}`;
@@ -119,7 +119,7 @@ export function counter(): (occasion: Occasion) => number {
 const OUTSIDER = 's3-vod-outsider';
 
 /** The requests of this client meet no faults: a person drops a file, a test looks. */
-export function spare(client: S3Client): S3Client {
+export function bypassFaults(client: S3Client): S3Client {
   client.config.customUserAgent = [[OUTSIDER]];
   return client;
 }
@@ -127,12 +127,12 @@ export function spare(client: S3Client): S3Client {
 export const faultAt = async (
   faults: Faults | undefined,
   request: IncomingMessage,
-  occasion: () => Occasion,
+  serviceCall: () => ServiceCall,
 ): Promise<Fault | undefined> =>
-  faults && !request.headers['user-agent']?.includes(OUTSIDER) ? faults(occasion()) : undefined;
+  faults && !request.headers['user-agent']?.includes(OUTSIDER) ? faults(serviceCall()) : undefined;
 
 /** Faults of the wire that come before any work. Answers whether that is the end of the request. */
-export async function strike(fault: Fault, request: IncomingMessage): Promise<boolean> {
+export async function injectFault(fault: Fault, request: IncomingMessage): Promise<boolean> {
   switch (fault) {
     case 'refuse':
       reset(request.socket);
@@ -157,7 +157,7 @@ const reset = (socket: Socket | null): void =>
 const DRIP = { pieces: 16, ms: 5 } as const;
 
 /** Where the body of a reply goes that meets a fault of the wire; else straight to where it was to go. */
-export function spoiled(fault: Fault | undefined, response: ServerResponse, out: Writable): Writable {
+export function corruptResponse(fault: Fault | undefined, response: ServerResponse, out: Writable): Writable {
   if (fault !== 'lost' && fault !== 'cut' && fault !== 'stall' && fault !== 'drip') return out;
   const spoil = new Writable({
     write(chunk: Buffer, _, done) {

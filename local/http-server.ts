@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { collectSoon } from '../lib/upload/gc-tuning.ts';
+import { tuneGarbageCollector } from '../lib/upload/gc-tuning.ts';
 
 export type Listening = Readonly<{ port: number; endpoint: string; close: () => Promise<void> }>;
 
@@ -10,7 +10,7 @@ export type Listening = Readonly<{ port: number; endpoint: string; close: () => 
  * `close` stops accepting, ends idle and busy connections alike, and settles when all are gone.
  */
 export async function listen(server: Server, port: number): Promise<Listening> {
-  server.once('connection', collectSoon);
+  server.once('connection', tuneGarbageCollector);
   server.listen(port, '127.0.0.1');
   await once(server, 'listening');
   const { port: bound } = server.address() as AddressInfo;

@@ -7,7 +7,7 @@ import { safeParse } from 'valibot';
  * Small JSON records on disk, one file each, named by what they are about. A record is there whole or not at all, also
  * after `kill -9`: it is written beside its place and renamed into it.
  */
-export class Journal<const S extends GenericSchema> {
+export class JsonStore<const S extends GenericSchema> {
   readonly #dir: string;
   readonly #schema: S;
 

@@ -15,7 +15,7 @@ export type Link = Readonly<{
 const CATCH_UP_MS = 20;
 
 /** The next chunk's time on one connection, on any clock of milliseconds. */
-export class Pace {
+export class BandwidthLimit {
   readonly #bytesPerMs: number;
   #free = 0;
 
@@ -37,16 +37,16 @@ export class Pace {
 
 /** Nothing is limited unless it is said: then a body is passed on as it is. */
 export function createLink({ bytesPerSecond, latencyMs = 0 }: Link = {}) {
-  const paces = new WeakMap<Socket, Pace>();
+  const paces = new WeakMap<Socket, BandwidthLimit>();
 
-  function paceOf(socket: Socket, bytes: number): Pace {
-    const pace = paces.get(socket) ?? new Pace(bytes);
+  function paceOf(socket: Socket, bytes: number): BandwidthLimit {
+    const pace = paces.get(socket) ?? new BandwidthLimit(bytes);
     paces.set(socket, pace);
     pace.begin(performance.now());
     return pace;
   }
 
-  async function* paced(source: AsyncIterable<Buffer>, pace: Pace): AsyncGenerator<Buffer> {
+  async function* paced(source: AsyncIterable<Buffer>, pace: BandwidthLimit): AsyncGenerator<Buffer> {
     for await (const chunk of source) {
       await delay(pace.take(chunk.length, performance.now()));
       yield chunk;

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import * as v from 'valibot';
 import { isLocked } from './data-lock.ts';
-import { Journal } from './json-store.ts';
+import { JsonStore } from './json-store.ts';
 
 /** How the stack that runs on a data folder is reached: told in a small file there, for the operators' commands. */
 
@@ -23,8 +23,8 @@ export type Running = v.InferOutput<typeof Running>;
 const NAME = 'running';
 
 /** @returns what takes it back */
-export function tellWhere(data: string, running: Running): () => void {
-  const journal = new Journal(data, Running);
+export function writeRunningFile(data: string, running: Running): () => void {
+  const journal = new JsonStore(data, Running);
   journal.put(NAME, running);
   return () => journal.delete(NAME);
 }
@@ -32,5 +32,5 @@ export function tellWhere(data: string, running: Running): () => void {
 /** A killed process leaves its file behind; only the one that holds the folder is there to be asked. */
 export async function findRunning(data: string): Promise<Running | undefined> {
   if (!existsSync(data) || !(await isLocked(data))) return undefined;
-  return new Journal(data, Running).get(NAME);
+  return new JsonStore(data, Running).get(NAME);
 }

@@ -4,8 +4,8 @@ import * as v from 'valibot';
 import { type Environment, uploadSettings, vodSecrets } from '../lib/config.ts';
 import { createS3Client } from '../lib/s3/head-object.ts';
 import { releaseServices } from '../lib/steps/services.ts';
-import { releaseStates } from '../lib/trigger/executions.ts';
-import { Refusal } from './aws/api-error.ts';
+import { releaseStepFunctionsClient } from '../lib/trigger/executions.ts';
+import { ApiError } from './aws/api-error.ts';
 import { Archive } from './aws/event-archive.ts';
 import { ARCHIVE_ARN, EVENT_BUS_ARN, RULE_ARN, replayOperations } from './aws/eventbridge.ts';
 import { Executions } from './aws/execution-store.ts';
@@ -16,9 +16,9 @@ import { DEAD_LETTERS_ARN, QUEUE_ARN, queueOperations, queueUrl } from './aws/sq
 import { createMachine } from './aws/state-machine.ts';
 import { statesOperations } from './aws/step-functions.ts';
 import { lock } from './data-lock.ts';
-import { type Faults, spare } from './fault-injection.ts';
+import { bypassFaults, type Faults } from './fault-injection.ts';
 import { loadBundle } from './load-bundle.ts';
-import { LOCAL_S3_CREDENTIALS, LOCAL_STACK, tellWhere } from './running-file.ts';
+import { LOCAL_S3_CREDENTIALS, LOCAL_STACK, writeRunningFile } from './running-file.ts';
 import { startS3 } from './s3/server.ts';
 import { startVod } from './vod/server.ts';
 
@@ -96,17 +96,22 @@ export async function startStack(options: StackOptions): Promise<Stack> {
       targets,
       invoke: async (name, event) => {
         if (name === 'trigger') return invokeTrigger(event);
-        throw new Refusal('ResourceNotFoundException', `Function not found: ${name}`);
+        throw new ApiError('ResourceNotFoundException', `Function not found: ${name}`);
       },
       stack: described(options.bucket),
     });
     closers.push(() => engine.close());
     const { stateMachineArn: STATE_MACHINE_ARN } = Executions;
     closers.push(setEnvironment({ AWS_ENDPOINT_URL_SFN: engine.endpoint, STATE_MACHINE_ARN }));
-    const s3 = spare(createS3Client({ endpoint: env.S3_ENDPOINT }));
-    closers.push(() => s3.destroy(), releaseServices, releaseStates, stopWork(lambda, executions, queue));
+    const s3 = bypassFaults(createS3Client({ endpoint: env.S3_ENDPOINT }));
+    closers.push(
+      () => s3.destroy(),
+      releaseServices,
+      releaseStepFunctionsClient,
+      stopWork(lambda, executions, queue),
+    );
     const at = { endpoint: env.S3_ENDPOINT, isLocal: isLocal.s3 };
-    closers.push(tellWhere(data, { engine: engine.endpoint, region: env.AWS_REGION, s3: at }));
+    closers.push(writeRunningFile(data, { engine: engine.endpoint, region: env.AWS_REGION, s3: at }));
     return {
       s3,
       lambda,

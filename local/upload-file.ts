@@ -5,9 +5,9 @@ import { basename } from 'node:path';
 import { CreateBucketCommand, HeadBucketCommand, type S3Client } from '@aws-sdk/client-s3';
 import { Upload } from '@aws-sdk/lib-storage';
 import mime from 'mime';
-import { InvalidInput, ObjectGone, reasonOf } from '../lib/errors.ts';
-import { find } from '../lib/s3/head-object.ts';
-import { ask } from '../lib/s3/request.ts';
+import { errorMessage, InvalidInput, ObjectDeleted } from '../lib/errors.ts';
+import { headObject } from '../lib/s3/head-object.ts';
+import { sendS3 } from '../lib/s3/request.ts';
 
 /** A file of this machine put into the bucket, as `aws s3 cp` would. */
 
@@ -20,7 +20,7 @@ export type LocalFile = Readonly<{ path: string; key: string; size: number }>;
 export async function localFile(path: string): Promise<LocalFile> {
   const stats = await stat(path).catch((cause: unknown) => {
     const gone = cause instanceof Error && 'code' in cause && cause.code === 'ENOENT';
-    throw new InvalidInput(`${path}: ${gone ? 'there is no such file' : reasonOf(cause)}`, { cause });
+    throw new InvalidInput(`${path}: ${gone ? 'there is no such file' : errorMessage(cause)}`, { cause });
   });
   if (!stats.isFile()) {
     throw new InvalidInput(
@@ -31,15 +31,15 @@ export async function localFile(path: string): Promise<LocalFile> {
 }
 
 /** Puts the file there, unless the bucket holds these very bytes under its name already. Answers whether it did. */
-export async function drop(
+export async function uploadFile(
   s3: S3Client,
   bucket: string,
   file: LocalFile,
   signal: AbortSignal,
 ): Promise<boolean> {
   const partSize = Math.max(MIN_PART_BYTES, Math.ceil(file.size / MAX_PARTS));
-  const there = await find(s3, { bucket, key: file.key }, signal).catch((error: unknown) => {
-    if (error instanceof ObjectGone) return undefined;
+  const there = await headObject(s3, { bucket, key: file.key }, signal).catch((error: unknown) => {
+    if (error instanceof ObjectDeleted) return undefined;
     throw error;
   });
   if (there?.pin.size === file.size && (await holdsBytes(there.pin.etag, file, partSize))) return false;
@@ -56,7 +56,7 @@ export async function drop(
   const abort = (): void => void upload.abort();
   signal.addEventListener('abort', abort, { once: true });
   try {
-    await ask(`PUT s3://${bucket}/${file.key}`, signal, () => upload.done());
+    await sendS3(`PUT s3://${bucket}/${file.key}`, signal, () => upload.done());
   } finally {
     signal.removeEventListener('abort', abort);
   }
@@ -93,12 +93,12 @@ async function holdsBytes(etag: string, { path, size }: LocalFile, partSize: num
 export async function ensureBucket(s3: S3Client, bucket: string, signal: AbortSignal): Promise<void> {
   const what = `bucket ${bucket}`;
   try {
-    await ask(what, signal, () =>
+    await sendS3(what, signal, () =>
       s3.send(new HeadBucketCommand({ Bucket: bucket }), { abortSignal: signal }),
     );
   } catch (error) {
-    if (!(error instanceof ObjectGone)) throw error;
-    await ask(what, signal, () =>
+    if (!(error instanceof ObjectDeleted)) throw error;
+    await sendS3(what, signal, () =>
       s3.send(new CreateBucketCommand({ Bucket: bucket }), { abortSignal: signal }),
     );
   }

@@ -1,4 +1,4 @@
-import { address, none, one, readOptions, UsageError, whole } from '../cli/args.ts';
+import { expectNone, expectOne, parseInteger, parseS3Uri, readOptions, UsageError } from '../cli/args.ts';
 import { readTime } from './parse-time.ts';
 
 /** The command lines of the operators' commands, read and checked before anything is asked. */
@@ -21,7 +21,7 @@ const STACK = {
 } as const;
 
 /** Where the stack is: running on a data folder of this machine, or deployed. */
-export type Where = Readonly<{ local: string } | { stack: string; region: string | undefined }>;
+export type StackTarget = Readonly<{ local: string } | { stack: string; region: string | undefined }>;
 
 type StackValues = Readonly<{
   stack?: string;
@@ -31,7 +31,7 @@ type StackValues = Readonly<{
   data?: string;
 }>;
 
-function where({ stack, stage, region, local, data }: StackValues): Where {
+function where({ stack, stage, region, local, data }: StackValues): StackTarget {
   for (const [option, value] of Object.entries({ stack, stage, region })) {
     if (local && value !== undefined)
       throw new UsageError(`--${option} names a deployed stack: not with --local`);
@@ -45,7 +45,7 @@ function where({ stack, stage, region, local, data }: StackValues): Where {
 }
 
 export type Invoke = Readonly<{
-  where: Where;
+  where: StackTarget;
   request: Readonly<{ bucket: string; key: string; versionId?: string; options?: unknown; force?: true }>;
   detach: boolean;
 }>;
@@ -70,7 +70,7 @@ export function readInvoke(argv: readonly string[]): Invoke | 'help' {
     detach: { type: 'boolean', default: false },
   });
   if (values.help) return 'help';
-  const { bucket, key } = address(one(positionals, 's3://bucket/key'));
+  const { bucket, key } = parseS3Uri(expectOne(positionals, 's3://bucket/key'));
   const { 'version-id': versionId, options, force, detach } = values;
   return {
     where: where(values),
@@ -85,7 +85,7 @@ export function readInvoke(argv: readonly string[]): Invoke | 'help' {
 }
 
 /** Times in milliseconds since 1970. */
-export type Replay = Readonly<{ where: Where; from: number; to: number; name: string }>;
+export type Replay = Readonly<{ where: StackTarget; from: number; to: number; name: string }>;
 
 export const REPLAY_USAGE = `npm run replay -- --from T [--to T] [options]
 
@@ -105,7 +105,7 @@ export function readReplay(argv: readonly string[], now = Date.now()): Replay | 
     name: { type: 'string' },
   });
   if (values.help) return 'help';
-  none(positionals);
+  expectNone(positionals);
   if (values.from === undefined) throw new UsageError('--from is missing: --from 2h, or a time in ISO 8601');
   const from = readTime('--from', values.from, now);
   const to = readTime('--to', values.to, now);
@@ -118,7 +118,7 @@ export function readReplay(argv: readonly string[], now = Date.now()): Replay | 
   return { where: where(values), from, to, name };
 }
 
-export type Redrive = Readonly<{ where: Where; since: number; dryRun: boolean }>;
+export type Redrive = Readonly<{ where: StackTarget; since: number; dryRun: boolean }>;
 
 export const REDRIVE_USAGE = `npm run redrive -- [options]
 
@@ -137,7 +137,7 @@ export function readRedrive(argv: readonly string[], now = Date.now()): Redrive 
     'dry-run': { type: 'boolean', default: false },
   });
   if (values.help) return 'help';
-  none(positionals);
+  expectNone(positionals);
   return {
     where: where(values),
     since: readTime('--since', values.since, now),
@@ -146,7 +146,7 @@ export function readRedrive(argv: readonly string[], now = Date.now()): Redrive 
 }
 
 export type Backfill = Readonly<{
-  where: Where;
+  where: StackTarget;
   bucket: string;
   prefix: string;
   perMinute: number;
@@ -173,12 +173,15 @@ export function readBackfill(argv: readonly string[]): Backfill | 'help' {
     'dry-run': { type: 'boolean', default: false },
   });
   if (values.help) return 'help';
-  const { bucket, key: prefix } = address(one(positionals, 's3://bucket/prefix'), 's3://bucket/prefix');
+  const { bucket, key: prefix } = parseS3Uri(
+    expectOne(positionals, 's3://bucket/prefix'),
+    's3://bucket/prefix',
+  );
   return {
     where: where(values),
     bucket,
     prefix,
-    perMinute: whole('--per-minute', values['per-minute'], 1, 60_000),
+    perMinute: parseInteger('--per-minute', values['per-minute'], 1, 60_000),
     restart: values.restart,
     dryRun: values['dry-run'],
   };

@@ -5,14 +5,14 @@ import type { SFNClient } from '@aws-sdk/client-sfn';
 import { pMapIterable } from 'p-map';
 import { bar, printable } from '../cli/format.ts';
 import { createS3Client } from '../lib/s3/head-object.ts';
-import type { Request } from '../lib/schemas.ts';
+import type { UploadRequest } from '../lib/schemas.ts';
 import { startExecution } from '../lib/trigger/executions.ts';
 import type { Backfill } from './args.ts';
 import { type Checkpoint, type Checkpoints, checkpointsOf } from './checkpoint.ts';
-import { type Listed, type Look, listed, lookAt } from './classify.ts';
-import { createStates } from './executions.ts';
-import { createPace } from './rate-limit.ts';
-import { ask } from './request.ts';
+import { type Classification, classify, type Listed, listed } from './classify.ts';
+import { createStepFunctionsClient } from './executions.ts';
+import { createRateLimiter } from './rate-limit.ts';
+import { sendAws } from './request.ts';
 import type { Screen } from './screen.ts';
 import { findStack } from './stack.ts';
 
@@ -39,7 +39,7 @@ export async function backfill(given: Backfill, screen: Screen, signal: AbortSig
   if (bucket !== served) throw new Error(`s3://${bucket}: stack ${stack.name} serves bucket ${served}`);
   const stateMachineArn = stack.output('StateMachineArn');
   const s3 = createS3Client({ endpoint: stack.s3Endpoint });
-  const sfn = createStates();
+  const sfn = createStepFunctionsClient();
   const dir = 'local' in where ? join(where.local, 'backfill') : '.backfill';
   try {
     const checkpoints = given.dryRun ? undefined : checkpointsOf(dir, { stateMachineArn, bucket, prefix });
@@ -73,7 +73,7 @@ class Run {
   constructor(given: Backfill, means: Means) {
     this.#given = given;
     this.#means = means;
-    this.#pace = createPace(given.perMinute);
+    this.#pace = createRateLimiter(given.perMinute);
     const known = given.restart ? undefined : means.checkpoints?.read();
     const { bucket, prefix } = given;
     const none = { started: 0, carried: 0, skipped: 0, refused: 0 };
@@ -101,7 +101,7 @@ class Run {
     }
     checkpoints?.remove();
     screen.say(this.#standing());
-    for (const [why, count] of this.#why) screen.say(`  skipped ${count}: ${printable(why)}`);
+    for (const [reason, count] of this.#why) screen.say(`  skipped ${count}: ${printable(reason)}`);
     return this.#at.refused > 0 ? 1 : 0;
   }
 
@@ -109,7 +109,7 @@ class Run {
     const { s3, screen } = this.#means;
     const { bucket, prefix } = this.#given;
     const objects = listed(s3, { bucket, prefix, after: this.#at.after }, signal);
-    const lookAtIt = (object: Listed) => lookAt(s3, bucket, object, signal);
+    const lookAtIt = (object: Listed) => classify(s3, bucket, object, signal);
     for await (const look of pMapIterable(objects, lookAtIt, {
       concurrency: SIDE_BY_SIDE,
       backpressure: AHEAD,
@@ -122,24 +122,24 @@ class Run {
     screen.progress(this.#bar());
   }
 
-  async #take(look: Look, signal: AbortSignal): Promise<void> {
-    if (look.is === 'refused') return this.#refuse(look.key, look.why);
+  async #take(look: Classification, signal: AbortSignal): Promise<void> {
+    if (look.is === 'refused') return this.#refuse(look.key, look.reason);
     this.#refusals = 0;
     if (look.is === 'wanted') await this.#start(look.request, signal);
     else this.#at[look.is]++;
-    if (look.is === 'skipped') this.#why.set(look.why, (this.#why.get(look.why) ?? 0) + 1);
+    if (look.is === 'skipped') this.#why.set(look.reason, (this.#why.get(look.reason) ?? 0) + 1);
     this.#at.after = look.key;
     if (look.is === 'wanted' || ++this.#sinceWritten >= CHECKPOINT_EVERY) this.#write();
   }
 
-  async #start(request: Request, signal: AbortSignal): Promise<void> {
+  async #start(request: UploadRequest, signal: AbortSignal): Promise<void> {
     const { screen, sfn, stateMachineArn } = this.#means;
     const object = printable(`s3://${request.bucket}/${request.key}`);
     if (this.#given.dryRun) screen.say(`would start  ${object}`);
     else {
       await sleep(this.#pace(performance.now()), undefined, { signal });
       const occasion = `backfill ${this.#at.began}`;
-      const { name, status } = await ask(`start ${object}`, () =>
+      const { name, status } = await sendAws(`start ${object}`, () =>
         startExecution(sfn, stateMachineArn, request, occasion, signal),
       );
       if (!screen.isTerminal) screen.say(`${status}  ${object}  ${name}`);
@@ -148,11 +148,11 @@ class Run {
   }
 
   /** The checkpoint stays before the first of several: they may all be the policy's fault. */
-  #refuse(key: string, why: string): void {
+  #refuse(key: string, reason: string): void {
     this.#at.refused++;
-    this.#means.screen.warn(`refused  ${printable(key)}  ${why}`);
+    this.#means.screen.warn(`refused  ${printable(key)}  ${reason}`);
     if (++this.#refusals === REFUSALS)
-      throw new Error(`${REFUSALS} objects in a row were refused; the last: ${why}`);
+      throw new Error(`${REFUSALS} objects in a row were refused; the last: ${reason}`);
   }
 
   #write(): void {

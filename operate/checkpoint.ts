@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import * as v from 'valibot';
-import { Journal } from '../local/json-store.ts';
+import { JsonStore } from '../local/json-store.ts';
 
 /** How far a backfill came, on disk: all keys up to `after` were looked at, and those wanted were started. */
 
@@ -36,7 +36,7 @@ export function checkpointsOf(
   const { stateMachineArn, bucket, prefix } = of;
   const identity = JSON.stringify([stateMachineArn, bucket, prefix]);
   const name = `${bucket}-${createHash('sha256').update(identity).digest('hex').slice(0, 16)}`;
-  const journal = new Journal(dir, Checkpoint);
+  const journal = new JsonStore(dir, Checkpoint);
   return {
     file: join(dir, `${name}.json`),
     read: () => journal.get(name),

@@ -3,8 +3,8 @@ import {
   PutBucketNotificationConfigurationCommand,
   S3Client,
 } from '@aws-sdk/client-s3';
-import { one, readOptions, UsageError } from '../cli/args.ts';
-import { reasonOf } from '../lib/errors.ts';
+import { expectOne, readOptions, UsageError } from '../cli/args.ts';
+import { errorMessage } from '../lib/errors.ts';
 
 /** `npm run enable-events -- BUCKET`: a bucket that is there already begins to tell EventBridge of its objects. */
 
@@ -63,7 +63,7 @@ async function main(argv: readonly string[]): Promise<string> {
     help: { type: 'boolean', default: false },
   });
   if (values.help) return USAGE;
-  const bucket = one(positionals, 'bucket');
+  const bucket = expectOne(positionals, 'bucket');
   if (!/^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/.test(bucket))
     throw new UsageError(`${bucket}: expected a bucket's name: --help tells more`);
   if (values.owner !== undefined && !/^\d{12}$/.test(values.owner))
@@ -81,7 +81,7 @@ async function main(argv: readonly string[]): Promise<string> {
     return `${bucket}: EventBridge ${changed ? 'is on now' : 'was on already'}; ${others} other notifications, kept`;
   } catch (error) {
     const hint = error instanceof Error ? HINTS[error.name] : undefined;
-    throw new Error([`s3://${bucket}: ${reasonOf(error)}`, hint].filter(Boolean).join(': '), {
+    throw new Error([`s3://${bucket}: ${errorMessage(error)}`, hint].filter(Boolean).join(': '), {
       cause: error,
     });
   } finally {

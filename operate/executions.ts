@@ -6,12 +6,12 @@ import {
   SFNClient,
 } from '@aws-sdk/client-sfn';
 import { executionArn } from '../lib/trigger/executions.ts';
-import { ask } from './request.ts';
+import { sendAws } from './request.ts';
 
 /** Executions as the operators look at them. */
 
 /** Its calls may be many: throttled ones are tried longer than the SDK would by itself. */
-export const createStates = (): SFNClient => new SFNClient({ maxAttempts: 8 });
+export const createStepFunctionsClient = (): SFNClient => new SFNClient({ maxAttempts: 8 });
 
 /**
  * The names of those that failed since then, the latest begun first. Step Functions keeps them for 90 days. All at once:
@@ -33,7 +33,7 @@ export async function failedSince(
         maxResults: 1000,
         nextToken,
       });
-      const page = await ask(`executions of ${stateMachineArn}`, () =>
+      const page = await sendAws(`executions of ${stateMachineArn}`, () =>
         client.send(command, { abortSignal: signal }),
       );
       for (const { name, stopDate } of page.executions ?? []) {
@@ -52,7 +52,7 @@ export const findExecution = (
   name: string,
   signal: AbortSignal,
 ): Promise<DescribeExecutionCommandOutput | undefined> =>
-  ask(`execution ${name}`, async () => {
+  sendAws(`execution ${name}`, async () => {
     const command = new DescribeExecutionCommand({ executionArn: executionArn(stateMachineArn, name) });
     try {
       return await sfn.send(command, { abortSignal: signal });

@@ -5,9 +5,9 @@ import { printable } from '../cli/format.ts';
 import { Result } from '../lib/schemas.ts';
 import { parse } from '../lib/validate.ts';
 import type { Invoke } from './args.ts';
-import { createStates, findExecution } from './executions.ts';
-import { until } from './poll.ts';
-import { ask } from './request.ts';
+import { createStepFunctionsClient, findExecution } from './executions.ts';
+import { pollUntil } from './poll.ts';
+import { sendAws } from './request.ts';
 import type { Screen } from './screen.ts';
 import { findStack } from './stack.ts';
 
@@ -36,8 +36,8 @@ export async function invoke(
   }
   for (const end of ends) {
     if (end?.status === 'SUCCEEDED') {
-      const { outcome, why, fileId, url } = parse(Result, JSON.parse(end.output ?? 'null'), 'its output');
-      screen.say([printable(object), outcome, why, fileId, url].filter(Boolean).join('  '));
+      const { outcome, reason, fileId, url } = parse(Result, JSON.parse(end.output ?? 'null'), 'its output');
+      screen.say([printable(object), outcome, reason, fileId, url].filter(Boolean).join('  '));
     } else {
       const { error: name = String(end?.status), cause: message = '' } = end ?? {};
       screen.warn(failureLine(message.startsWith(object) ? undefined : object, { name, message }, false));
@@ -53,7 +53,7 @@ async function started(
   const lambda = new LambdaClient({});
   const command = new InvokeCommand({ FunctionName: trigger, Payload: JSON.stringify(request) });
   try {
-    const { FunctionError, Payload } = await ask(`invoke ${trigger}`, () => lambda.send(command));
+    const { FunctionError, Payload } = await sendAws(`invoke ${trigger}`, () => lambda.send(command));
     const answer: unknown = JSON.parse(Payload?.transformToString() || 'null');
     if (FunctionError === undefined) return parse(Answer, answer, `the answer of ${trigger}`).executions;
     const { errorType, errorMessage } = parse(Failure, answer, `the failure of ${trigger}`);
@@ -65,9 +65,9 @@ async function started(
 
 /** How the execution ended; nothing, where nobody waits any longer. */
 async function ended(stateMachineArn: string, name: string, signal: AbortSignal) {
-  const sfn = createStates();
+  const sfn = createStepFunctionsClient();
   try {
-    return await until(async () => {
+    return await pollUntil(async () => {
       const execution = await findExecution(sfn, stateMachineArn, name, signal);
       return execution?.status === 'RUNNING' || execution?.status === 'PENDING_REDRIVE'
         ? undefined

@@ -5,7 +5,7 @@ const FIRST_MS = 100;
 const LONGEST_MS = 5_000;
 
 /** Looks until `look` answers something. @throws the signal's reason */
-export async function until<T>(look: () => Promise<T | undefined>, signal: AbortSignal): Promise<T> {
+export async function pollUntil<T>(look: () => Promise<T | undefined>, signal: AbortSignal): Promise<T> {
   for (let pause = FIRST_MS; ; pause = Math.min(LONGEST_MS, pause * 1.5)) {
     const seen = await look();
     if (seen !== undefined) return seen;

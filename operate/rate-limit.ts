@@ -2,7 +2,7 @@
  * At most `perMinute` turns in any minute, evenly.
  * @returns a function that takes the time, in milliseconds, and answers how many of them to wait for one's turn
  */
-export function createPace(perMinute: number): (now: number) => number {
+export function createRateLimiter(perMinute: number): (now: number) => number {
   const apart = Math.ceil(60_000 / perMinute);
   let next = Number.NEGATIVE_INFINITY;
   return (now) => {

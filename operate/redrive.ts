@@ -8,12 +8,12 @@ import {
 import { pMapIterable } from 'p-map';
 import * as v from 'valibot';
 import { printable } from '../cli/format.ts';
-import { Request } from '../lib/schemas.ts';
-import { goOn, nameAfter } from '../lib/trigger/executions.ts';
+import { UploadRequest } from '../lib/schemas.ts';
+import { redriveOrRestart, restartName } from '../lib/trigger/executions.ts';
 import { iso, type Redrive } from './args.ts';
-import { createStates, failedSince, findExecution } from './executions.ts';
-import { until } from './poll.ts';
-import { ask } from './request.ts';
+import { createStepFunctionsClient, failedSince, findExecution } from './executions.ts';
+import { pollUntil } from './poll.ts';
+import { sendAws } from './request.ts';
 import type { Screen } from './screen.ts';
 import { findStack } from './stack.ts';
 
@@ -54,12 +54,12 @@ async function redriveLetters(
     if (dryRun || count === 0) return true;
     // Named, since a letter that EventBridge itself could not deliver was in no queue before.
     const start = new StartMessageMoveTaskCommand({ SourceArn: lettersArn, DestinationArn: arn });
-    await ask('dead letters', () => sqs.send(start));
+    await sendAws('dead letters', () => sqs.send(start));
     const {
       Status,
       ApproximateNumberOfMessagesMoved: moved = 0,
       FailureReason,
-    } = await until(() => moveEnded(sqs, lettersArn, screen), signal);
+    } = await pollUntil(() => moveEnded(sqs, lettersArn, screen), signal);
     if (Status === 'COMPLETED') {
       screen.say(`dead letters: ${moved} moved; what the trigger still cannot take comes back there`);
       return true;
@@ -74,14 +74,14 @@ async function redriveLetters(
 }
 
 async function lettersIn(sqs: SQSClient, QueueUrl: string): Promise<number> {
-  const { Attributes } = await ask('dead letters', () =>
+  const { Attributes } = await sendAws('dead letters', () =>
     sqs.send(new GetQueueAttributesCommand({ QueueUrl, AttributeNames: ['ApproximateNumberOfMessages'] })),
   );
   return Number(Attributes?.ApproximateNumberOfMessages ?? 0);
 }
 
 async function moveEnded(sqs: SQSClient, SourceArn: string, screen: Screen) {
-  const { Results: [task] = [] } = await ask('dead letters', () =>
+  const { Results: [task] = [] } = await sendAws('dead letters', () =>
     sqs.send(new ListMessageMoveTasksCommand({ SourceArn, MaxResults: 1 })),
   );
   if (task?.Status !== 'RUNNING' && task?.Status !== 'CANCELLING') return task;
@@ -99,7 +99,7 @@ async function redriveExecutions(
   screen: Screen,
   signal: AbortSignal,
 ): Promise<boolean> {
-  const sfn = createStates();
+  const sfn = createStepFunctionsClient();
   const counts = { redrive: 0, 'begin anew': 0, before: 0, leave: 0 };
   try {
     const failed = await failedSince(sfn, machine, since, signal);
@@ -122,7 +122,7 @@ async function redriveExecutions(
 }
 
 const DONE = { redrive: 'redriven', 'begin anew': 'begun anew' } as const;
-const Input = v.pipe(v.string(), v.parseJson(), Request);
+const Input = v.pipe(v.string(), v.parseJson(), UploadRequest);
 
 async function fateOf(
   sfn: SFNClient,
@@ -143,12 +143,14 @@ async function fateOf(
   const request = parsed.output;
   const what = `${name}  s3://${request.bucket}/${request.key}  ${error ?? 'no error named'}: ${cause ?? ''}`;
   const anew = redriveStatus === 'NOT_REDRIVABLE';
-  if (anew && (await findExecution(sfn, machine, nameAfter(request, name, stopDate), signal))) {
+  if (anew && (await findExecution(sfn, machine, restartName(request, name, stopDate), signal))) {
     return { does: 'before', line: '' };
   }
   const does = anew ? 'begin anew' : 'redrive';
   if (!dryRun) {
-    const { status } = await ask(`redrive ${name}`, () => goOn(sfn, machine, name, request, signal));
+    const { status } = await sendAws(`redrive ${name}`, () =>
+      redriveOrRestart(sfn, machine, name, request, signal),
+    );
     if (status === 'known') return { does: 'before', line: '' };
   }
   return { does, line: printable(`${dryRun ? `would ${does}` : DONE[does]}  ${what}`.slice(0, 500)) };

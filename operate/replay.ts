@@ -6,8 +6,8 @@ import {
   StartReplayCommand,
 } from '@aws-sdk/client-eventbridge';
 import { iso, type Replay } from './args.ts';
-import { until } from './poll.ts';
-import { ask } from './request.ts';
+import { pollUntil } from './poll.ts';
+import { sendAws } from './request.ts';
 import type { Screen } from './screen.ts';
 import { findStack, type Stack } from './stack.ts';
 
@@ -25,13 +25,13 @@ export async function replay(
   const client = new EventBridgeClient({});
   try {
     await checkArchive(client, stack, from);
-    await ask(`replay ${name}`, () => client.send(startOf(stack, { from, to, name })));
+    await sendAws(`replay ${name}`, () => client.send(startOf(stack, { from, to, name })));
     screen.say(`replay ${name}: the events from ${iso(from)} to ${iso(to)}`);
     const {
       State,
       StateReason,
       EventLastReplayedTime: last,
-    } = await until(() => end(client, name, screen), signal);
+    } = await pollUntil(() => end(client, name, screen), signal);
     const reached = last ? `the last of them of ${last.toISOString()}` : 'there were none';
     screen.say([`replay ${name}: ${State?.toLowerCase()}`, StateReason, reached].filter(Boolean).join(', '));
     return State === 'COMPLETED' ? 0 : 1;
@@ -57,7 +57,7 @@ const startOf = (stack: Stack, { from, to, name }: Omit<Replay, 'where'>): Start
 async function checkArchive(client: EventBridgeClient, stack: Stack, from: number): Promise<void> {
   const arn = stack.output('ArchiveArn');
   const name = arn.slice(arn.indexOf('/') + 1);
-  const { CreationTime, RetentionDays } = await ask(`archive ${name}`, () =>
+  const { CreationTime, RetentionDays } = await sendAws(`archive ${name}`, () =>
     client.send(new DescribeArchiveCommand({ ArchiveName: name })),
   );
   const oldest = Math.max(
@@ -77,7 +77,7 @@ async function end(
   name: string,
   screen: Screen,
 ): Promise<DescribeReplayCommandOutput | undefined> {
-  const replay = await ask(`replay ${name}`, () =>
+  const replay = await sendAws(`replay ${name}`, () =>
     client.send(new DescribeReplayCommand({ ReplayName: name })),
   );
   if (!GOING_ON.includes(replay.State)) return replay;

@@ -1,4 +1,4 @@
-import { reasonOf } from '../lib/errors.ts';
+import { errorMessage } from '../lib/errors.ts';
 
 /** What to do about it, by the name of the SDK's error. */
 const HINTS: readonly [RegExp, string][] = [
@@ -19,12 +19,12 @@ const HINTS: readonly [RegExp, string][] = [
 ];
 
 /** One request to AWS; what goes wrong is told in one line: what was tried, what came, what to do. */
-export async function ask<T>(what: string, request: () => Promise<T>): Promise<T> {
+export async function sendAws<T>(what: string, request: () => Promise<T>): Promise<T> {
   try {
     return await request();
   } catch (error) {
     if (error instanceof Error && error.name === 'AbortError') throw error;
-    const reason = reasonOf(error);
+    const reason = errorMessage(error);
     const code = error instanceof Error && 'code' in error ? String(error.code) : '';
     const named = [error instanceof Error ? error.name : '', code, reason];
     const hint = HINTS.find(([pattern]) => named.some((text) => pattern.test(text)))?.[1];

@@ -1,7 +1,7 @@
 import { CloudFormationClient, DescribeStacksCommand } from '@aws-sdk/client-cloudformation';
 import { findRunning, LOCAL_S3_CREDENTIALS, LOCAL_STACK } from '../local/running-file.ts';
-import type { Where } from './args.ts';
-import { ask } from './request.ts';
+import type { StackTarget } from './args.ts';
+import { sendAws } from './request.ts';
 
 /** The stack that a command is about: what its template puts out, read from CloudFormation. */
 
@@ -33,11 +33,11 @@ export type Stack = Readonly<{
  * addresses and keys.
  * @throws {Error} telling what is not there
  */
-export async function findStack(where: Where): Promise<Stack> {
+export async function findStack(where: StackTarget): Promise<Stack> {
   const { name, s3Endpoint } = 'local' in where ? await useLocal(where.local) : useDeployed(where);
   const client = new CloudFormationClient({});
   try {
-    const { Stacks: [stack] = [] } = await ask(`stack ${name}`, () =>
+    const { Stacks: [stack] = [] } = await sendAws(`stack ${name}`, () =>
       client.send(new DescribeStacksCommand({ StackName: name })),
     );
     const outputs = new Map(stack?.Outputs?.map(({ OutputKey, OutputValue }) => [OutputKey, OutputValue]));

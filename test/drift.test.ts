@@ -6,6 +6,7 @@ import { parse as parseYaml } from 'yaml';
 import { FUNCTION_GB } from '../bench/cost.ts';
 import { HANDLER_FLAGS } from '../bench/flags.ts';
 import { parametersOf } from '../deploy/params.ts';
+import { stateMachineJson } from '../deploy/state-machine.ts';
 import { METRICS, NAMESPACE } from '../handlers/metrics.ts';
 import * as errors from '../lib/errors.ts';
 
@@ -23,7 +24,7 @@ function sources(folder: string): string[] {
 type State = { Type: string; Resource?: string; Next?: string; Default?: string } & Record<string, unknown>;
 type States = Record<string, State>;
 
-const machine: { StartAt: string; States: States } = JSON.parse(read('handlers/upload.asl.json'));
+const machine: { StartAt: string; States: States } = JSON.parse(stateMachineJson());
 
 /** The states of the machine and of the maps in it. */
 function allStates(states: States): [string, State][] {
@@ -78,7 +79,7 @@ test('what the state machine matches is thrown by the chain or by the engine', (
 });
 
 test('what fails is a task, and there is no Catch: a redrive enters the state that failed', () => {
-  expect(read('handlers/upload.asl.json')).not.toMatch(/"Fail"/);
+  expect(stateMachineJson()).not.toMatch(/"Fail"/);
   // But for the cover of a video, which is uploaded whatever becomes of its cover.
   expect(tasks.filter(([, state]) => 'Catch' in state).map(([name]) => name)).toEqual(['VideoCover']);
 });

@@ -2,7 +2,7 @@
  * One value at a time, for as long as it is asked for by the same key: what a function keeps from one invocation to the next.
  * `close` ends a value that another takes the place of.
  */
-export function keptAs<T>(close: (value: T) => void) {
+export function cacheByKey<T>(close: (value: T) => void) {
   let kept: { key: string; value: T } | undefined;
   const release = (): void => {
     if (kept) close(kept.value);

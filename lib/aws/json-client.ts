@@ -14,7 +14,7 @@ import * as v from 'valibot';
  * https://smithy.io/2.0/aws/protocols/aws-json-1_0-protocol.html, which differs from 1.1 in its content type
  */
 
-export type Service = Readonly<{
+export type AwsServiceDefinition = Readonly<{
   /** What requests are signed for, and the first word of the host: `dynamodb`. */
   name: string;
   /** The version of its interface: `DynamoDB_20120810`. */
@@ -22,25 +22,25 @@ export type Service = Readonly<{
   json: '1.0' | '1.1';
 }>;
 
-export type Place = Readonly<{
+export type AwsEndpoint = Readonly<{
   region: string;
   /** In place of the region's own. */
   endpoint?: string | undefined;
 }>;
 
 /** What a service said instead of an answer. `name` is its type; `$metadata` is as in the SDK's errors. */
-export class Refusal extends Error {
+export class AwsServiceError extends Error {
   override readonly name: string;
   readonly $metadata: Readonly<{ httpStatusCode: number; requestId: string | undefined }>;
 
-  constructor(type: string, message: string, $metadata: Refusal['$metadata']) {
+  constructor(type: string, message: string, $metadata: AwsServiceError['$metadata']) {
     super(message);
     this.name = type;
     this.$metadata = $metadata;
   }
 }
 
-const Said = v.object({
+const ErrorBody = v.object({
   __type: v.string(),
   message: v.optional(v.string()),
   Message: v.optional(v.string()),
@@ -48,13 +48,17 @@ const Said = v.object({
 
 /** One service at one place. It keeps connections alive; it repeats nothing. */
 export class JsonClient {
-  readonly #service: Service;
+  readonly #service: AwsServiceDefinition;
   readonly #url: URL;
   readonly #http: NodeHttpHandler;
   readonly #signer: SignatureV4;
 
   /** `times`: the SDK's own limits are none. */
-  constructor(service: Service, { region, endpoint }: Place, times: NodeHttpHandlerOptions) {
+  constructor(
+    service: AwsServiceDefinition,
+    { region, endpoint }: AwsEndpoint,
+    times: NodeHttpHandlerOptions,
+  ) {
     this.#service = service;
     this.#url = new URL(endpoint ?? `https://${service.name}.${region}.${partition(region).dnsSuffix}`);
     this.#http = new NodeHttpHandler(times);
@@ -64,7 +68,7 @@ export class JsonClient {
 
   /**
    * @returns what the service answers, as yet unread
-   * @throws {Refusal} {Error} of the connection, the credentials, or the signal
+   * @throws {AwsServiceError} {Error} of the connection, the credentials, or the signal
    */
   async call(operation: string, input: unknown, signal: AbortSignal): Promise<unknown> {
     const { target, json } = this.#service;
@@ -88,11 +92,11 @@ export class JsonClient {
     const answer = parsed(await text(addAbortSignal(signal, body)));
     if (statusCode === 200 && answer !== undefined) return answer;
     const metadata = { httpStatusCode: statusCode, requestId: headers['x-amzn-requestid'] };
-    const said = v.safeParse(Said, answer);
-    if (!said.success) throw new Refusal('UnexpectedReply', `HTTP ${statusCode}`, metadata);
+    const said = v.safeParse(ErrorBody, answer);
+    if (!said.success) throw new AwsServiceError('UnexpectedReply', `HTTP ${statusCode}`, metadata);
     const { __type, message, Message } = said.output;
     const type = __type.slice(__type.indexOf('#') + 1); // `com.amazonaws.ssm#ParameterNotFound`
-    throw new Refusal(type, message ?? Message ?? `HTTP ${statusCode}`, metadata);
+    throw new AwsServiceError(type, message ?? Message ?? `HTTP ${statusCode}`, metadata);
   }
 
   close(): void {

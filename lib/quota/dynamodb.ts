@@ -1,6 +1,6 @@
 import pRetry from 'p-retry';
 import * as v from 'valibot';
-import { JsonClient, Refusal } from '../aws/json-client.ts';
+import { AwsServiceError, JsonClient } from '../aws/json-client.ts';
 import { InvalidSetting } from '../errors.ts';
 
 /** DynamoDB, of which one operation is needed: what rate-limiter-flexible asks of a table that is there. */
@@ -21,7 +21,7 @@ const Updated = v.object({
 });
 
 export type Dynamo = Readonly<{
-  /** @throws {Refusal} {Error} of the connection, the credentials, or the time */
+  /** @throws {AwsServiceError} {Error} of the connection, the credentials, or the time */
   updateItem(input: UpdateItem): Promise<v.InferOutput<typeof Updated>>;
   close(): void;
 }>;
@@ -29,9 +29,9 @@ export type Dynamo = Readonly<{
 const DYNAMODB = { name: 'dynamodb', target: 'DynamoDB_20120810', json: '1.0' } as const;
 
 /** Milliseconds for one request, and with its repeats. */
-const TIMES = { connectionTimeout: 1_000, requestTimeout: 1_000, throwOnRequestTimeout: true };
+const TIMEOUTS = { connectionTimeout: 1_000, requestTimeout: 1_000, throwOnRequestTimeout: true };
 const ANSWER_MS = 3_000;
-const REPEATS = { retries: 2, minTimeout: 50, randomize: true };
+const RETRY = { retries: 2, minTimeout: 50, randomize: true };
 
 /** https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.Errors.html, "OK to retry?" */
 const THROTTLED = new Set([
@@ -39,23 +39,23 @@ const THROTTLED = new Set([
   'RequestLimitExceeded',
   'ThrottlingException',
 ]);
-const mayPass = (error: Error): boolean =>
-  !(error instanceof Refusal) || error.$metadata.httpStatusCode >= 500 || THROTTLED.has(error.name);
+const isRetryable = (error: Error): boolean =>
+  !(error instanceof AwsServiceError) || error.$metadata.httpStatusCode >= 500 || THROTTLED.has(error.name);
 
 /**
  * @param endpoint in place of the region's own
  * @throws {InvalidSetting} without a region
  */
-export function dynamoAt(region: string | undefined, endpoint: string | undefined): Dynamo {
+export function createDynamoClient(region: string | undefined, endpoint: string | undefined): Dynamo {
   if (!region) throw new InvalidSetting('setting AWS_REGION is missing: QUOTA_TABLE names a table there');
-  const client = new JsonClient(DYNAMODB, { region, endpoint }, TIMES);
+  const client = new JsonClient(DYNAMODB, { region, endpoint }, TIMEOUTS);
   return {
     async updateItem(input) {
       const signal = AbortSignal.timeout(ANSWER_MS);
       const answer = await pRetry(() => client.call('UpdateItem', input, signal), {
-        ...REPEATS,
+        ...RETRY,
         signal,
-        shouldRetry: ({ error }) => mayPass(error),
+        shouldRetry: ({ error }) => isRetryable(error),
       });
       return v.parse(Updated, answer);
     },

@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
 import RateLimiterDynamo from 'rate-limiter-flexible/lib/RateLimiterDynamo.js';
 import RateLimiterMemory from 'rate-limiter-flexible/lib/RateLimiterMemory.js';
-import { InvalidSetting, QuotaExceeded, reasonOf } from '../errors.ts';
-import { type Dynamo, dynamoAt } from './dynamodb.ts';
-import { type Ledger, Turnstile, WINDOWS, windowsOf } from './rate-limiter.ts';
+import { errorMessage, InvalidSetting, QuotaExceeded } from '../errors.ts';
+import { createDynamoClient, type Dynamo } from './dynamodb.ts';
+import { WINDOWS, type WindowCounter, WindowedRateLimiter, windowsOf } from './rate-limiter.ts';
 
 /** The quota that VOD gives an account, shared by all processes through a table, or kept in memory where there is one process. */
 
@@ -24,7 +24,7 @@ export type Quota = Readonly<{
    * another call, but for the few calls they have in hand.
    * @throws as `take` does
    */
-  slowDown(action: Action): Promise<void>;
+  pause(action: Action): Promise<void>;
   /** Closes kept-alive connections to the table. */
   close(): void;
 }>;
@@ -57,7 +57,7 @@ export const QUOTA_TABLE = {
 } as const;
 
 /** Of 100 calls a minute, 5 may be made at once: some objects dropped together do not wait. 95 % of the quota is usable. */
-const FEW_WINDOWS = 20;
+const CALL_WINDOWS = 20;
 
 /** A paid function waits no longer than this; the state machine does. */
 const LONGEST_WAIT_MS = 5_000;
@@ -73,28 +73,28 @@ export function createQuota({
   ...options
 }: QuotaOptions): Quota {
   const longestWaitMs = options.longestWaitMs ?? LONGEST_WAIT_MS;
-  const dynamo = table === undefined ? undefined : (options.dynamo ?? dynamoAt(region, endpoint));
-  const turnstile = (action: Limited, limit: number, windows: number): Turnstile => {
-    const ledger = ledgerOf({
+  const dynamo = table === undefined ? undefined : (options.dynamo ?? createDynamoClient(region, endpoint));
+  const turnstile = (action: Limited, limit: number, windows: number): WindowedRateLimiter => {
+    const ledger = createCounter({
       action,
       account,
       windowMs: windowsOf(limit, minuteMs, windows).ms,
       table,
       dynamo,
     });
-    return new Turnstile({ action, limit, windows, minuteMs, longestWaitMs, ledger });
+    return new WindowedRateLimiter({ action, limit, windows, minuteMs, longestWaitMs, ledger });
   };
   const turnstiles = {
-    InitUpload: turnstile('InitUpload', callsPerMinute, FEW_WINDOWS),
-    FinishUpload: turnstile('FinishUpload', callsPerMinute, FEW_WINDOWS),
+    InitUpload: turnstile('InitUpload', callsPerMinute, CALL_WINDOWS),
+    FinishUpload: turnstile('FinishUpload', callsPerMinute, CALL_WINDOWS),
     UploadPart: turnstile('UploadPart', partsPerMinute, WINDOWS),
   };
   return {
     async take(action, signal) {
       if (action !== 'SmallFileUpload') await turnstiles[action].take(signal);
     },
-    async slowDown(action) {
-      if (action !== 'SmallFileUpload') await turnstiles[action].slowDown();
+    async pause(action) {
+      if (action !== 'SmallFileUpload') await turnstiles[action].pause();
     },
     close() {
       dynamo?.close();
@@ -111,7 +111,7 @@ export function createQuota({
  * skew of less shifts that process's windows: up to the slack (`lib/quota/rate-limiter.ts`) nothing comes of it, and beyond
  * it a minute may see calls of one window more for each 0.6 s. Lambda's clocks are within milliseconds.
  */
-const RING = 1_000;
+const WINDOW_SLOTS = 1_000;
 
 type Counted = Readonly<{
   action: Limited;
@@ -129,8 +129,8 @@ type Counted = Readonly<{
  * atomic. The second is tried whatever the first failed of, and an answer that was lost is asked for again: both may
  * count calls twice that are made once. Never the other way around.
  */
-function ledgerOf({ action, account, windowMs, table, dynamo }: Counted): Ledger {
-  const duration = (windowMs * RING) / 2 / 1000;
+function createCounter({ action, account, windowMs, table, dynamo }: Counted): WindowCounter {
+  const duration = (windowMs * WINDOW_SLOTS) / 2 / 1000;
   const keyPrefix = createHash('sha256').update(account).digest('hex').slice(0, 16);
   const options = { keyPrefix, points: 1, duration };
   const limiter =
@@ -144,12 +144,12 @@ function ledgerOf({ action, account, windowMs, table, dynamo }: Counted): Ledger
         })
       : new RateLimiterMemory(options);
 
-  const keyOf = (window: number): string => `${action}:${window % RING}`;
+  const keyOf = (window: number): string => `${action}:${window % WINDOW_SLOTS}`;
   const told = async <T>(answer: Promise<T>): Promise<T> => {
     try {
       return await answer;
     } catch (error) {
-      throw faultOf(error, `${action}: quota table ${table}`);
+      throw toQuotaError(error, `${action}: quota table ${table}`);
     }
   };
   return {
@@ -169,9 +169,9 @@ const HINTS = new Map([
   ['UnrecognizedClientException', 'may not be written (setting QUOTA_TABLE): check the credentials'],
 ]);
 
-function faultOf(error: unknown, about: string): InvalidSetting | QuotaExceeded {
+function toQuotaError(error: unknown, about: string): InvalidSetting | QuotaExceeded {
   const hint = error instanceof Error ? HINTS.get(error.name) : undefined;
-  const reason = reasonOf(error);
+  const reason = errorMessage(error);
   return hint === undefined
     ? new QuotaExceeded(`${about} cannot be asked, and no call is made unasked: ${reason}`, { cause: error })
     : new InvalidSetting(`${about} ${hint}: ${reason}`, { cause: error });

@@ -34,7 +34,7 @@ export const windowsOf = (limit: number, minuteMs: number, windows = WINDOWS): W
 });
 
 /** Where all processes write down the calls that they take. */
-export type Ledger = Readonly<{
+export type WindowCounter = Readonly<{
   /** Adds `calls` to those of a window. @returns how many there are now */
   add(window: number, calls: number): Promise<number>;
   set(window: number, calls: number): Promise<void>;
@@ -55,7 +55,7 @@ const LARGEST_LEASE = 25;
 const PAUSE_WINDOWS = 5;
 
 /** Written into the ledger for each window that a pause has left, the present one included. No window sees as many calls. */
-const PAUSED = 1_000_000;
+const PAUSE_SENTINEL = 1_000_000;
 
 type Options = Readonly<{
   action: string;
@@ -64,7 +64,7 @@ type Options = Readonly<{
   windows: number;
   minuteMs: number;
   longestWaitMs: number;
-  ledger: Ledger;
+  ledger: WindowCounter;
 }>;
 
 type Waiter = Readonly<{ latest: number; resolve: () => void; reject: (error: unknown) => void }>;
@@ -74,12 +74,12 @@ type Waiter = Readonly<{ latest: number; resolve: () => void; reject: (error: un
  * learns from the ledger how many asked before, and comes again in the window in which those will be through. So waiting
  * processes come a few at a time, each about when it is its turn, and a pause reaches everybody with the next lease.
  */
-export class Turnstile {
+export class WindowedRateLimiter {
   readonly #options: Options;
   readonly #windows: Windows;
   /** A Set keeps the order, and whoever gives up leaves it at once. */
   readonly #waiting = new Set<Waiter>();
-  #serving = false;
+  #draining = false;
   #wake: (() => void) | undefined;
   #lease = { left: 0, until: 0 };
   /** No use in asking before. */
@@ -96,10 +96,10 @@ export class Turnstile {
   async take(signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
     const now = Date.now();
-    if (this.#waiting.size === 0 && this.#spend(now)) return;
+    if (this.#waiting.size === 0 && this.#useLease(now)) return;
     const latest = now + this.#options.longestWaitMs;
-    const turn = this.#turnAfter(this.#waiting.size, now);
-    if (turn > latest) throw this.#tooLong(turn - latest);
+    const turn = this.#estimateTurn(this.#waiting.size, now);
+    if (turn > latest) throw this.#waitTooLongError(turn - latest);
 
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     const waiter: Waiter = { latest, resolve, reject };
@@ -110,7 +110,7 @@ export class Turnstile {
     };
     signal.addEventListener('abort', leave, { once: true });
     this.#waiting.add(waiter);
-    if (!this.#serving) void this.#serve();
+    if (!this.#draining) void this.#drainQueue();
     try {
       await promise;
     } finally {
@@ -119,17 +119,17 @@ export class Turnstile {
   }
 
   /** Stops all processes for a while: for when VOD finds the quota exceeded, as it is when somebody else uses it too. */
-  async slowDown(): Promise<void> {
+  async pause(): Promise<void> {
     const window = this.#windowAt(Date.now());
     const from = Math.max(window, this.#pausedUntil); // many calls are refused at once: the first of them has done it
     const until = window + PAUSE_WINDOWS;
     if (from >= until) return;
     this.#pausedUntil = until;
     this.#lease.left = 0;
-    this.#comeAgainIn(until, 1);
+    this.#retryInWindow(until, 1);
     try {
       for (let paused = from; paused < until; paused++) {
-        await this.#options.ledger.set(paused, PAUSED * (until - paused));
+        await this.#options.ledger.set(paused, PAUSE_SENTINEL * (until - paused));
       }
     } catch (error) {
       this.#pausedUntil = from; // the next that is refused tells it again
@@ -138,38 +138,38 @@ export class Turnstile {
   }
 
   /** Runs while anybody waits. */
-  async #serve(): Promise<void> {
-    this.#serving = true;
+  async #drainQueue(): Promise<void> {
+    this.#draining = true;
     try {
       for (let asked = false; ; ) {
         const now = Date.now();
         for (const waiter of this.#waiting) {
-          if (!this.#spend(now)) break;
+          if (!this.#useLease(now)) break;
           this.#waiting.delete(waiter);
           waiter.resolve();
         }
         const early = now < this.#notBefore;
-        if (early || asked) this.#refuseTheHopeless(now); // who woke for a turn a moment too late still has it
+        if (early || asked) this.#rejectLateWaiters(now); // who woke for a turn a moment too late still has it
         if (this.#waiting.size === 0) return;
         asked = !early;
         if (early) await this.#sleep(this.#notBefore - now);
-        else await this.#ask(now);
+        else await this.#acquireLease(now);
       }
     } catch (error) {
       for (const { reject } of this.#waiting) reject(error);
       this.#waiting.clear();
     } finally {
-      this.#serving = false;
+      this.#draining = false;
     }
   }
 
-  async #ask(now: number): Promise<void> {
+  async #acquireLease(now: number): Promise<void> {
     const window = this.#windowAt(now);
-    const calls = this.#wanted(now, window);
+    const calls = this.#leaseSize(now, window);
     const taken = await this.#options.ledger.add(window, calls);
 
-    const pause = Math.floor(taken / PAUSED);
-    if (pause > 0) return this.#comeAgainIn(window + pause, 1);
+    const pause = Math.floor(taken / PAUSE_SENTINEL);
+    if (pause > 0) return this.#retryInWindow(window + pause, 1);
     if (window < this.#pausedUntil) return; // this process was told while it asked
 
     // Part of a lease is as good: the numbers of the calls are `before` and following, and those below the limit may go.
@@ -178,11 +178,11 @@ export class Turnstile {
     this.#lease = { left, until: (window + 1) * this.#windows.ms + this.#windows.lateMs };
     // The jitter is small: as many come again in a window as its calls are enough for.
     if (left < calls)
-      this.#comeAgainIn(window + Math.max(1, Math.floor(before / this.#windows.calls)), 1 / 8);
+      this.#retryInWindow(window + Math.max(1, Math.floor(before / this.#windows.calls)), 1 / 8);
   }
 
   /** How many calls to take: those that wait, or as many as the last window's pace needs in the rest of this one, and one to spare. */
-  #wanted(now: number, window: number): number {
+  #leaseSize(now: number, window: number): number {
     const { ms, calls } = this.#windows;
     const rate = this.#rateIn(window);
     const gone = now - window * ms;
@@ -190,7 +190,7 @@ export class Turnstile {
     return Math.min(LARGEST_LEASE, calls, Math.max(this.#waiting.size, Math.ceil(more) + 1));
   }
 
-  #spend(now: number): boolean {
+  #useLease(now: number): boolean {
     if (this.#lease.left === 0 || now > this.#lease.until) return false;
     this.#lease.left--;
     this.#rateIn(this.#windowAt(now)).calls++;
@@ -203,31 +203,31 @@ export class Turnstile {
     return this.#rate;
   }
 
-  #comeAgainIn(window: number, jitter: number): void {
+  #retryInWindow(window: number, jitter: number): void {
     const { ms } = this.#windows;
     const time = Math.ceil((window + Math.random() * jitter) * ms);
     this.#notBefore = Math.max(this.#notBefore, time);
   }
 
   /** When it is the turn of somebody with `ahead` before them in this process, at the earliest. */
-  #turnAfter(ahead: number, now: number): number {
+  #estimateTurn(ahead: number, now: number): number {
     return Math.max(now, this.#notBefore) + Math.floor(ahead / this.#windows.calls) * this.#windows.ms;
   }
 
-  #refuseTheHopeless(now: number): void {
+  #rejectLateWaiters(now: number): void {
     let ahead = 0;
     for (const waiter of this.#waiting) {
-      const turn = this.#turnAfter(ahead, now);
+      const turn = this.#estimateTurn(ahead, now);
       if (turn <= waiter.latest) {
         ahead++;
         continue;
       }
       this.#waiting.delete(waiter);
-      waiter.reject(this.#tooLong(turn - waiter.latest));
+      waiter.reject(this.#waitTooLongError(turn - waiter.latest));
     }
   }
 
-  #tooLong(tooLateMs: number): QuotaExceeded {
+  #waitTooLongError(tooLateMs: number): QuotaExceeded {
     const { action, limit, longestWaitMs } = this.#options;
     return new QuotaExceeded(
       `${action}: the account's quota of ${limit} calls a minute is in use: the longest wait is ${longestWaitMs} ms, this one ` +

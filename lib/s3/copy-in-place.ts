@@ -14,11 +14,11 @@ import {
 import { HttpRequest } from '@smithy/core/protocols';
 import type { MiddlewareStack } from '@smithy/types';
 import pMap from 'p-map';
-import { ObjectChanged, StorageRefused } from '../errors.ts';
-import type { Pin, Sha1 } from '../schemas.ts';
-import { type Range, ranges } from '../upload/plan.ts';
-import { type Found, find, plainETag, versionOf, wholeSha1 } from './head-object.ts';
-import { ask, askSmall } from './request.ts';
+import { ObjectChanged, StorageRejected } from '../errors.ts';
+import type { ObjectVersion, Sha1 } from '../schemas.ts';
+import { type ByteRange, ranges } from '../upload/plan.ts';
+import { fullObjectSha1, headObject, type ObjectHead, unquoteETag, versionOf } from './head-object.ts';
+import { sendS3, sendS3WithTimeout } from './request.ts';
 import { readTags } from './tags.ts';
 
 /**
@@ -41,27 +41,27 @@ const ABORT_MS = 5_000;
 type Metadata = Readonly<Record<string, string>>;
 
 /** What the copy has become. `sha1`: S3's own, of what it now holds, where it computed one. */
-export type Rewritten = Readonly<{ etag: string; versionId: string | undefined; sha1: Sha1 | undefined }>;
+export type CopyResult = Readonly<{ etag: string; versionId: string | undefined; sha1: Sha1 | undefined }>;
 
 /**
  * @param maxCopyBytes from which size on the copy is made in parts
- * @throws {ObjectChanged} {ObjectGone} {StorageRefused} {StorageUnavailable}; an unfinished copy is given back
+ * @throws {ObjectChanged} {ObjectDeleted} {StorageRejected} {StorageUnavailable}; an unfinished copy is given back
  */
-export async function rewrite(
+export async function copyInPlace(
   s3: S3Client,
-  from: Found,
+  from: ObjectHead,
   metadata: Metadata,
   signal: AbortSignal,
   maxCopyBytes = MAX_COPY_BYTES,
-): Promise<Rewritten> {
-  const fields = { ...restated(from, metadata), ...(await grantsOf(s3, from.pin, signal)) };
+): Promise<CopyResult> {
+  const fields = { ...preservedFields(from, metadata), ...(await readGrants(s3, from.pin, signal)) };
   return from.pin.size <= maxCopyBytes
     ? copyWhole(s3, from, fields, signal)
     : copyInParts(s3, from, fields, signal, Math.min(COPY_PART_BYTES, maxCopyBytes));
 }
 
 /** What a copy of either kind has to say again. */
-const restated = ({ head, pin }: Found, metadata: Metadata) => ({
+const preservedFields = ({ head, pin }: ObjectHead, metadata: Metadata) => ({
   Bucket: pin.bucket,
   Key: pin.key,
   Metadata: { ...metadata },
@@ -88,14 +88,15 @@ const retentionOf = ({ ObjectLockMode, ObjectLockRetainUntilDate }: HeadObjectCo
     ? { ObjectLockMode, ObjectLockRetainUntilDate }
     : {};
 
-type Fields = ReturnType<typeof restated> & Grants;
+type Fields = ReturnType<typeof preservedFields> & Grants;
 
 /** No version is named: the condition is then on the current one, also where the store knows none on the destination. */
-const sourceOf = ({ bucket, key }: Pin) => `${bucket}/${key}`.split('/').map(encodeURIComponent).join('/');
-const quoted = ({ etag }: Pin): string => `"${etag}"`;
+const sourceOf = ({ bucket, key }: ObjectVersion) =>
+  `${bucket}/${key}`.split('/').map(encodeURIComponent).join('/');
+const quoted = ({ etag }: ObjectVersion): string => `"${etag}"`;
 
 /** Sends with the conditions; with fewer to a store that does not know them all. */
-async function conditionally<C extends object, T>(
+async function withFallback<C extends object, T>(
   conditions: C,
   fewer: C,
   send: (conditions: C) => Promise<T>,
@@ -113,67 +114,78 @@ type CopyConditions = Pick<
   'IfMatch' | 'CopySourceIfMatch' | 'CopySourceIfUnmodifiedSince'
 >;
 
-async function copyWhole(s3: S3Client, from: Found, fields: Fields, signal: AbortSignal): Promise<Rewritten> {
+async function copyWhole(
+  s3: S3Client,
+  from: ObjectHead,
+  fields: Fields,
+  signal: AbortSignal,
+): Promise<CopyResult> {
   const { pin, head } = from;
   const what = `COPY s3://${pin.bucket}/${pin.key} onto itself`;
   // Who writes other metadata to the same bytes leaves the ETag as it is; it shows in the time alone, to the second. S3 looks at
   // that only where nothing is said of the source's ETag: the destination's is the same.
-  const sameBytes: CopyConditions = { CopySourceIfMatch: quoted(pin) };
-  const unwritten: CopyConditions = {
+  const ifSameETag: CopyConditions = { CopySourceIfMatch: quoted(pin) };
+  const ifUnmodified: CopyConditions = {
     IfMatch: quoted(pin),
-    ...(head.LastModified ? { CopySourceIfUnmodifiedSince: head.LastModified } : sameBytes),
+    ...(head.LastModified ? { CopySourceIfUnmodifiedSince: head.LastModified } : ifSameETag),
   };
-  const { CopyObjectResult: result, VersionId } = await conditionally(unwritten, sameBytes, (conditions) => {
-    const command = new CopyObjectCommand({
-      ...fields,
-      ...conditions,
-      CopySource: sourceOf(pin),
-      MetadataDirective: 'REPLACE',
-      TaggingDirective: 'COPY',
-      // Computed by S3 over the stored bytes: a proof from end to end, and what vouches for the object from now on.
-      ChecksumAlgorithm: 'SHA1',
-    });
-    restateExpires(command.middlewareStack, from);
-    return ask(what, signal, () => s3.send(command, { abortSignal: signal }));
-  });
-  return { etag: plainETag(result?.ETag), versionId: versionOf(VersionId), sha1: wholeSha1(result) };
+  const { CopyObjectResult: result, VersionId } = await withFallback(
+    ifUnmodified,
+    ifSameETag,
+    (conditions) => {
+      const command = new CopyObjectCommand({
+        ...fields,
+        ...conditions,
+        CopySource: sourceOf(pin),
+        MetadataDirective: 'REPLACE',
+        TaggingDirective: 'COPY',
+        // Computed by S3 over the stored bytes: a proof from end to end, and what vouches for the object from now on.
+        ChecksumAlgorithm: 'SHA1',
+      });
+      restateExpires(command.middlewareStack, from);
+      return sendS3(what, signal, () => s3.send(command, { abortSignal: signal }));
+    },
+  );
+  return { etag: unquoteETag(result?.ETag), versionId: versionOf(VersionId), sha1: fullObjectSha1(result) };
 }
 
 async function copyInParts(
   s3: S3Client,
-  from: Found,
+  from: ObjectHead,
   fields: Fields,
   signal: AbortSignal,
   partBytes: number,
-): Promise<Rewritten> {
+): Promise<CopyResult> {
   const { pin, checksum } = from;
   const { bucket: Bucket, key: Key } = pin;
   const what = `COPY s3://${Bucket}/${Key} onto itself in parts`;
-  const Tagging = asHeader(await readTags(s3, pin, signal));
+  const Tagging = toTaggingHeader(await readTags(s3, pin, signal));
   const create = new CreateMultipartUploadCommand({
     ...fields,
     Tagging, // unlike CopyObject, this copies no tags
     ...(checksum && { ChecksumAlgorithm: checksum.algorithm, ChecksumType: 'FULL_OBJECT' }),
   });
   restateExpires(create.middlewareStack, from);
-  const { UploadId } = await askSmall(what, signal, (abortSignal) => s3.send(create, { abortSignal }));
+  const { UploadId } = await sendS3WithTimeout(what, signal, (abortSignal) =>
+    s3.send(create, { abortSignal }),
+  );
   const upload = { Bucket, Key, UploadId };
   try {
     const Parts = await copyParts(s3, pin, upload, what, partBytes, signal);
-    await checkUnwritten(s3, from, what, signal);
-    if (asHeader(await readTags(s3, pin, signal)) !== Tagging)
+    await assertUnmodified(s3, from, what, signal);
+    if (toTaggingHeader(await readTags(s3, pin, signal)) !== Tagging)
       throw new ObjectChanged(`${what}: its tags were changed meanwhile`);
-    const { ETag, VersionId } = await conditionally({ IfMatch: quoted(pin) }, {}, (conditions) => {
+    const { ETag, VersionId } = await withFallback({ IfMatch: quoted(pin) }, {}, (conditions) => {
       const complete = new CompleteMultipartUploadCommand({
         ...upload,
         ...conditions,
         MultipartUpload: { Parts },
         ...(checksum && { ChecksumType: 'FULL_OBJECT' }),
       });
-      return ask(what, signal, () => s3.send(complete, { abortSignal: signal }));
+      return sendS3(what, signal, () => s3.send(complete, { abortSignal: signal }));
     });
     // Of parts S3 computes no SHA-1 of the whole.
-    return { etag: plainETag(ETag), versionId: versionOf(VersionId), sha1: undefined };
+    return { etag: unquoteETag(ETag), versionId: versionOf(VersionId), sha1: undefined };
   } catch (error) {
     // Parts of an unfinished copy are paid for. Where this fails too, the bucket's lifecycle rule has to do it.
     const abort = new AbortMultipartUploadCommand(upload);
@@ -183,8 +195,13 @@ async function copyInParts(
 }
 
 /** Copying the parts takes minutes, and the condition on the end of it sees only other bytes. */
-async function checkUnwritten(s3: S3Client, from: Found, what: string, signal: AbortSignal): Promise<void> {
-  const now = await find(s3, from.pin, signal);
+async function assertUnmodified(
+  s3: S3Client,
+  from: ObjectHead,
+  what: string,
+  signal: AbortSignal,
+): Promise<void> {
+  const now = await headObject(s3, from.pin, signal);
   const [then, since] = [from.head.LastModified, now.head.LastModified];
   if (now.pin.versionId === from.pin.versionId && then?.getTime() === since?.getTime()) return;
   throw new ObjectChanged(
@@ -195,7 +212,7 @@ async function checkUnwritten(s3: S3Client, from: Found, what: string, signal: A
 /** All parts side by side. When one fails the others are stopped and waited for: none may arrive after the copy is given back. */
 async function copyParts(
   s3: S3Client,
-  pin: Pin,
+  pin: ObjectVersion,
   upload: { Bucket: string; Key: string; UploadId: string | undefined },
   what: string,
   partBytes: number,
@@ -204,14 +221,14 @@ async function copyParts(
   const stop = new AbortController();
   const either = AbortSignal.any([signal, stop.signal]);
   let fault: { error: unknown } | undefined;
-  const copyPart = async ({ offset, size }: Range, index: number): Promise<CompletedPart> => {
+  const copyPart = async ({ offset, size }: ByteRange, index: number): Promise<CompletedPart> => {
     const PartNumber = index + 1;
     if (fault) return { PartNumber };
     const CopySourceRange = `bytes=${offset}-${offset + size - 1}`;
     const source = { CopySource: sourceOf(pin), CopySourceIfMatch: quoted(pin), CopySourceRange };
     const command = new UploadPartCopyCommand({ ...upload, ...source, PartNumber });
     try {
-      const { CopyPartResult } = await ask(`${what}, part ${PartNumber}`, either, () =>
+      const { CopyPartResult } = await sendS3(`${what}, part ${PartNumber}`, either, () =>
         s3.send(command, { abortSignal: either }),
       );
       const { LastModified: _, ...part } = CopyPartResult ?? {};
@@ -231,7 +248,7 @@ async function copyParts(
 /** As it was said: the client's own field takes dates alone, and `0` or `-1` are common. */
 function restateExpires<I extends object, O extends object>(
   stack: MiddlewareStack<I, O>,
-  { head }: Found,
+  { head }: ObjectHead,
 ): void {
   const { ExpiresString: expires } = head;
   if (expires === undefined) return;
@@ -244,7 +261,7 @@ function restateExpires<I extends object, O extends object>(
   );
 }
 
-const asHeader = (tags: Readonly<Record<string, string>>): string | undefined =>
+const toTaggingHeader = (tags: Readonly<Record<string, string>>): string | undefined =>
   Object.keys(tags).length > 0 ? new URLSearchParams(Object.entries(tags).sort()).toString() : undefined;
 
 const GRANT_FIELDS = {
@@ -259,9 +276,9 @@ type Grants = Partial<Record<(typeof GRANT_FIELDS)[keyof typeof GRANT_FIELDS], s
  * The object's ACL as the grants that restate it; nothing where it says nothing beyond the owner's control, which is
  * what a copy gets by itself (and the only ACL of a bucket that enforces its owner's).
  */
-async function grantsOf(s3: S3Client, pin: Pin, signal: AbortSignal): Promise<Grants> {
+async function readGrants(s3: S3Client, pin: ObjectVersion, signal: AbortSignal): Promise<Grants> {
   const command = new GetObjectAclCommand({ Bucket: pin.bucket, Key: pin.key, VersionId: pin.versionId });
-  const acl = await askSmall(`GET ACL of s3://${pin.bucket}/${pin.key}`, signal, (abortSignal) =>
+  const acl = await sendS3WithTimeout(`GET ACL of s3://${pin.bucket}/${pin.key}`, signal, (abortSignal) =>
     s3.send(command, { abortSignal }),
   ).catch((error: unknown) => {
     // A store without ACLs has none to lose; one that keeps them from us would lose them silently.
@@ -288,6 +305,6 @@ function granteeOf({ Grantee: grantee }: Grant): string | undefined {
 }
 
 const isNotImplemented = (error: unknown): boolean =>
-  error instanceof StorageRefused &&
+  error instanceof StorageRejected &&
   error.cause instanceof Error &&
   ['NotImplemented', 'MethodNotAllowed', 'AccessControlListNotSupported'].includes(error.cause.name);

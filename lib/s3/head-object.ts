@@ -11,11 +11,11 @@ import {
 } from '@aws-sdk/client-s3';
 import { NodeHttpHandler } from '@smithy/node-http-handler';
 import * as v from 'valibot';
-import { ObjectChanged, StorageRefused, StorageUnavailable } from '../errors.ts';
+import { ObjectChanged, StorageRejected, StorageUnavailable } from '../errors.ts';
 import { reportRetries } from '../progress.ts';
-import { type Pin, Sha1 } from '../schemas.ts';
-import type { Range } from '../upload/plan.ts';
-import { ask, askSmall, translate } from './request.ts';
+import { type ObjectVersion, Sha1 } from '../schemas.ts';
+import type { ByteRange } from '../upload/plan.ts';
+import { sendS3, sendS3WithTimeout, toStorageError } from './request.ts';
 
 /**
  * Objects in S3: what they are, and their bytes. With `beside.ts`, `rewrite.ts`, and `tagging.ts` the only user of the S3 client;
@@ -26,17 +26,17 @@ import { ask, askSmall, translate } from './request.ts';
 const STALL_MS = 10_000;
 
 /** Tries of one range that bring not a single byte, before it is the state machine's turn. */
-const BARREN_TRIES = 5;
+const MAX_EMPTY_READS = 5;
 
-export type Found = Readonly<{
-  pin: Pin;
+export type ObjectHead = Readonly<{
+  pin: ObjectVersion;
   /** User metadata, keys in lower case without `x-amz-meta-`. */
   metadata: Readonly<Record<string, string>>;
   contentType: string | undefined;
   /** SHA-1 of the whole object as S3 itself computed it, where it holds one (checksum type FULL_OBJECT). */
   sha1: Sha1 | undefined;
   /** Another checksum that S3 keeps of the whole object, if it does: a CRC, which also a copy in parts keeps. */
-  checksum: WholeChecksum | undefined;
+  checksum: FullObjectChecksum | undefined;
   /** Whether the ETag is the MD5 of the bytes: not for multipart objects, nor for KMS or customer keys. */
   etagIsMd5: boolean;
   /** All that S3 said, to be restated when the object is rewritten. */
@@ -63,15 +63,15 @@ export function createS3Client(settings: { endpoint?: string | undefined }): S3C
 
 /**
  * The object as it is now (of a versioned bucket: its current version).
- * @throws {ObjectGone} {StorageRefused} {StorageUnavailable}
+ * @throws {ObjectDeleted} {StorageRejected} {StorageUnavailable}
  */
-export async function find(
+export async function headObject(
   s3: S3Client,
   { bucket, key }: { bucket: string; key: string },
   signal: AbortSignal,
-): Promise<Found> {
+): Promise<ObjectHead> {
   const look = () =>
-    askSmall(`HEAD s3://${bucket}/${key}`, signal, (abortSignal) =>
+    sendS3WithTimeout(`HEAD s3://${bucket}/${key}`, signal, (abortSignal) =>
       s3.send(new HeadObjectCommand({ Bucket: bucket, Key: key, ChecksumMode: 'ENABLED' }), { abortSignal }),
     );
   const head = await look().catch((error: unknown) => {
@@ -79,7 +79,7 @@ export async function find(
     if (isForbidden(error)) return look();
     throw error;
   });
-  const etag = plainETag(head.ETag);
+  const etag = unquoteETag(head.ETag);
   const versionId = versionOf(head.VersionId);
   const pin = { bucket, key, etag, size: head.ContentLength ?? 0, ...(versionId && { versionId }) };
   const encryptedApart =
@@ -88,15 +88,15 @@ export async function find(
     pin,
     metadata: head.Metadata ?? {},
     contentType: head.ContentType,
-    sha1: wholeSha1(head),
-    checksum: wholeCrc(head),
+    sha1: fullObjectSha1(head),
+    checksum: fullObjectCrc(head),
     etagIsMd5: /^[0-9a-f]{32}$/.test(etag) && !encryptedApart,
     head,
   };
 }
 
 const isForbidden = (error: unknown): boolean =>
-  error instanceof StorageRefused &&
+  error instanceof StorageRejected &&
   error.cause instanceof S3ServiceException &&
   error.cause.$metadata.httpStatusCode === 403;
 
@@ -106,16 +106,16 @@ type Checksummed = Pick<HeadObjectCommandOutput, 'ChecksumSHA1' | 'ChecksumType'
  * The SHA-1 that S3 computed over a whole object (S3: base64; here: hex), where it says so. Of a COMPOSITE checksum
  * nothing can be said about the whole: it is a hash of the parts' hashes.
  */
-export function wholeSha1(said: Checksummed | undefined): Sha1 | undefined {
+export function fullObjectSha1(said: Checksummed | undefined): Sha1 | undefined {
   if (said?.ChecksumSHA1 === undefined || said.ChecksumType !== 'FULL_OBJECT') return undefined;
   const parsed = v.safeParse(Sha1, Buffer.from(said.ChecksumSHA1, 'base64').toString('hex'));
   return parsed.success ? parsed.output : undefined;
 }
 
 /** A checksum of a whole object as S3 names it, base64. */
-export type WholeChecksum = Readonly<{ algorithm: 'CRC64NVME' | 'CRC32' | 'CRC32C'; value: string }>;
+export type FullObjectChecksum = Readonly<{ algorithm: 'CRC64NVME' | 'CRC32' | 'CRC32C'; value: string }>;
 
-function wholeCrc(head: HeadObjectCommandOutput): WholeChecksum | undefined {
+function fullObjectCrc(head: HeadObjectCommandOutput): FullObjectChecksum | undefined {
   if (head.ChecksumType !== 'FULL_OBJECT') return undefined;
   if (head.ChecksumCRC64NVME) return { algorithm: 'CRC64NVME', value: head.ChecksumCRC64NVME };
   if (head.ChecksumCRC32) return { algorithm: 'CRC32', value: head.ChecksumCRC32 };
@@ -128,18 +128,18 @@ export const versionOf = (versionId: string | undefined): string | undefined =>
   versionId === 'null' ? undefined : versionId;
 
 /** An ETag without its quotes, as events name it. */
-export const plainETag = (etag: string | undefined): string => (etag ?? '').replace(/^(W\/)?"|"$/g, '');
+export const unquoteETag = (etag: string | undefined): string => (etag ?? '').replace(/^(W\/)?"|"$/g, '');
 
 /**
  * Exactly the bytes of `range`, of exactly the pinned object. A reply that stalls, breaks off, or lies about its length
  * is read on from its last good byte.
  * @param into where the bytes go; nobody writes there any more once this has settled
- * @throws {ObjectChanged} {ObjectGone} {StorageRefused} {StorageUnavailable} after several tries that bring nothing
+ * @throws {ObjectChanged} {ObjectDeleted} {StorageRejected} {StorageUnavailable} after several tries that bring nothing
  */
 export async function readRange(
   s3: S3Client,
-  pin: Pin,
-  range: Range,
+  pin: ObjectVersion,
+  range: ByteRange,
   signal: AbortSignal,
   into: Uint8Array = Buffer.allocUnsafeSlow(range.size),
 ): Promise<Uint8Array> {
@@ -153,11 +153,11 @@ export async function readRange(
     const before = filled;
     const rest = { offset: range.offset + filled, size: range.size - filled };
     try {
-      await receive(s3, pin, rest, take, signal);
+      await readOnce(s3, pin, rest, take, signal);
     } catch (error) {
       if (!(error instanceof StorageUnavailable)) throw error;
       barren = filled > before ? 0 : barren + 1;
-      if (barren === BARREN_TRIES) throw error;
+      if (barren === MAX_EMPTY_READS) throw error;
       reportRetries({ of: 'S3', count: 1 });
       await sleep(100 * 2 ** barren * Math.random(), undefined, { signal }).catch(() =>
         signal.throwIfAborted(),
@@ -168,10 +168,10 @@ export async function readRange(
 }
 
 /** One `GetObject`, held to the pin and to the range, given up when it stalls. Settles well only when every byte has come. */
-async function receive(
+async function readOnce(
   s3: S3Client,
-  pin: Pin,
-  range: Range,
+  pin: ObjectVersion,
+  range: ByteRange,
   take: (chunk: Uint8Array) => void,
   signal: AbortSignal,
 ): Promise<void> {
@@ -189,10 +189,10 @@ async function receive(
     VersionId: pin.versionId,
   });
   try {
-    const reply = await ask(what, either, () => s3.send(command, { abortSignal: either }));
+    const reply = await sendS3(what, either, () => s3.send(command, { abortSignal: either }));
     const body = reply.Body;
     if (!(body instanceof Readable)) throw new StorageUnavailable(`${what}: expected a body, got none`);
-    const refusal = refusalOf(what, pin, range, reply);
+    const refusal = responseError(what, pin, range, reply);
     if (refusal) {
       body.destroy(); // read to the end or destroyed, or the connection would stay taken
       throw refusal;
@@ -209,7 +209,7 @@ async function receive(
       await finished(body, { signal: either });
     } catch (error) {
       body.destroy();
-      throw translate(what, error, either);
+      throw toStorageError(what, error, either);
     }
     if (got < range.size) throw new StorageUnavailable(`${what}: expected ${range.size} bytes, got ${got}`);
   } finally {
@@ -218,8 +218,13 @@ async function receive(
 }
 
 /** Not the pinned object (a store that ignores `If-Match`), or not the range that was asked for. */
-function refusalOf(what: string, pin: Pin, range: Range, reply: GetObjectCommandOutput): Error | undefined {
-  const etag = plainETag(reply.ETag);
+function responseError(
+  what: string,
+  pin: ObjectVersion,
+  range: ByteRange,
+  reply: GetObjectCommandOutput,
+): Error | undefined {
+  const etag = unquoteETag(reply.ETag);
   if (etag !== pin.etag) return new ObjectChanged(`${what}: expected ETag ${pin.etag}, got ${etag}`);
   const expected = `bytes ${range.offset}-${range.offset + range.size - 1}/${pin.size}`;
   if (reply.ContentRange === expected) return undefined;

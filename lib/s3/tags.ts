@@ -1,8 +1,8 @@
 import { GetObjectTaggingCommand, PutObjectTaggingCommand, type S3Client } from '@aws-sdk/client-s3';
-import { ObjectChanged, UnfitObject } from '../errors.ts';
-import type { Pin, StoredFile } from '../schemas.ts';
-import { type Found, find } from './head-object.ts';
-import { askSmall } from './request.ts';
+import { ObjectChanged, UnsupportedObject } from '../errors.ts';
+import type { ObjectVersion, StoredFile } from '../schemas.ts';
+import { headObject, type ObjectHead } from './head-object.ts';
+import { sendS3WithTimeout } from './request.ts';
 
 /**
  * The `fileId` in an object's tags: for objects that cannot be rewritten, and for buckets that shall not be. Tags make no
@@ -17,26 +17,31 @@ const TAG_VALUE = /^[\p{L}\p{Z}\p{N}_.:/=+\-@]{1,256}$/u;
 
 export type Tags = Readonly<Record<string, string>>;
 
-/** @throws {ObjectGone} {StorageRefused} {StorageUnavailable} */
-export async function readTags(s3: S3Client, pin: Pin, signal: AbortSignal): Promise<Tags> {
+/** @throws {ObjectDeleted} {StorageRejected} {StorageUnavailable} */
+export async function readTags(s3: S3Client, pin: ObjectVersion, signal: AbortSignal): Promise<Tags> {
   const command = new GetObjectTaggingCommand({ Bucket: pin.bucket, Key: pin.key, VersionId: pin.versionId });
-  const { TagSet = [] } = await askSmall(`GET tags of s3://${pin.bucket}/${pin.key}`, signal, (abortSignal) =>
-    s3.send(command, { abortSignal }),
+  const { TagSet = [] } = await sendS3WithTimeout(
+    `GET tags of s3://${pin.bucket}/${pin.key}`,
+    signal,
+    (abortSignal) => s3.send(command, { abortSignal }),
   );
   return Object.fromEntries(TagSet.map(({ Key = '', Value = '' }) => [Key, Value]));
 }
 
 /** The tags of an object that S3 says has any. */
-export const readTagsOf = async (s3: S3Client, { head, pin }: Found, signal: AbortSignal): Promise<Tags> =>
-  head.TagCount ? readTags(s3, pin, signal) : {};
+export const readTagsIfAny = async (
+  s3: S3Client,
+  { head, pin }: ObjectHead,
+  signal: AbortSignal,
+): Promise<Tags> => (head.TagCount ? readTags(s3, pin, signal) : {});
 
 /**
  * Adds the file, and `more` of what fits a tag, to the object's tags; answers whether that changed anything.
- * @throws {UnfitObject} when there is no room {ObjectChanged} when the object was overwritten meanwhile
+ * @throws {UnsupportedObject} when there is no room {ObjectChanged} when the object was overwritten meanwhile
  */
 export async function writeTags(
   s3: S3Client,
-  pin: Pin,
+  pin: ObjectVersion,
   file: StoredFile,
   signal: AbortSignal,
   more: Tags = {},
@@ -44,7 +49,7 @@ export async function writeTags(
   const at = `tags of s3://${pin.bucket}/${pin.key}`;
   const before = await readTags(s3, pin, signal);
   const tags = {
-    ...withoutOurs(before),
+    ...stripOwnTags(before),
     'vod-file-id': file.fileId,
     'vod-sha1': file.sha1,
     'vod-etag': pin.etag,
@@ -53,17 +58,17 @@ export async function writeTags(
   };
   if (Object.entries(tags).every(([name, value]) => before[name] === value)) return false;
   if (Object.keys(tags).length > MAX_TAGS) {
-    throw new UnfitObject(
+    throw new UnsupportedObject(
       `${at}: there would be ${Object.keys(tags).length}, S3 allows ${MAX_TAGS}: remove some, then redrive`,
     );
   }
   await putTags(s3, pin, tags, signal);
-  await undoIfOverwritten(s3, pin, signal);
+  await rollbackIfOverwritten(s3, pin, signal);
   return true;
 }
 
-const putTags = (s3: S3Client, pin: Pin, tags: Tags, signal: AbortSignal) =>
-  askSmall(`PUT tags of s3://${pin.bucket}/${pin.key}`, signal, (abortSignal) =>
+const putTags = (s3: S3Client, pin: ObjectVersion, tags: Tags, signal: AbortSignal) =>
+  sendS3WithTimeout(`PUT tags of s3://${pin.bucket}/${pin.key}`, signal, (abortSignal) =>
     s3.send(
       new PutObjectTaggingCommand({
         Bucket: pin.bucket,
@@ -79,22 +84,22 @@ const putTags = (s3: S3Client, pin: Pin, tags: Tags, signal: AbortSignal) =>
  * S3 has no condition on tagging. Where there are no versions to name, the object may have been overwritten between the
  * look and the write; then the new one shall at least not carry the id of other bytes.
  */
-async function undoIfOverwritten(s3: S3Client, pin: Pin, signal: AbortSignal): Promise<void> {
+async function rollbackIfOverwritten(s3: S3Client, pin: ObjectVersion, signal: AbortSignal): Promise<void> {
   if (pin.versionId) return;
-  const { pin: now } = await find(s3, pin, signal);
+  const { pin: now } = await headObject(s3, pin, signal);
   if (now.etag === pin.etag) return;
   const tags = await readTags(s3, now, signal);
   // Another execution may have written the new one's own meanwhile.
-  if (tags['vod-etag'] === pin.etag) await putTags(s3, now, withoutOurs(tags), signal);
+  if (tags['vod-etag'] === pin.etag) await putTags(s3, now, stripOwnTags(tags), signal);
   throw new ObjectChanged(
     `tags of s3://${pin.bucket}/${pin.key}: the object was overwritten (ETag ${pin.etag}, now ${now.etag})`,
   );
 }
 
-const OURS = new Set([
+const OWN_KEYS = new Set([
   ...['vod-file-id', 'vod-sha1', 'vod-etag', 'vod-url'],
-  ...['vod-cover-of', 'vod-uploaded-at'], // of a picture
+  ...['vod-cover-of', 'vod-uploaded-at'], // of an image
 ]);
 
-const withoutOurs = (tags: Tags): Tags =>
-  Object.fromEntries(Object.entries(tags).filter(([name]) => !OURS.has(name)));
+const stripOwnTags = (tags: Tags): Tags =>
+  Object.fromEntries(Object.entries(tags).filter(([name]) => !OWN_KEYS.has(name)));

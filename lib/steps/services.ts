@@ -1,19 +1,24 @@
 import type { S3Client } from '@aws-sdk/client-s3';
-import { keptAs } from '../aws/cached-resource.ts';
+import { cacheByKey } from '../aws/cached-resource.ts';
 import { type Environment, uploadSettings, vodSecrets } from '../config.ts';
 import { createQuota, type Quota } from '../quota/quota.ts';
 import { createS3Client } from '../s3/head-object.ts';
-import type { Options } from '../schemas.ts';
-import { createVod, type Vod } from '../vod/client.ts';
+import type { UploadOptions } from '../schemas.ts';
+import { createVodClient, type VodClient } from '../vod/client.ts';
 import type { WriteBackSettings } from '../write-back/write-back.ts';
 
 /**
  * What the steps work with, as the environment sets it. One set serves all invocations of a function, for its kept-alive
  * connections; a changed setting or secret makes a new one.
  */
-export type Services = Readonly<{ s3: S3Client; vod: Vod; defaults: Options; writeBack: WriteBackSettings }>;
+export type Services = Readonly<{
+  s3: S3Client;
+  vod: VodClient;
+  defaults: UploadOptions;
+  writeBack: WriteBackSettings;
+}>;
 
-const upload = keptAs<Services & { quota: Quota }>(({ s3, vod, quota }) => {
+const upload = cacheByKey<Services & { quota: Quota }>(({ s3, vod, quota }) => {
   s3.destroy();
   vod.close();
   quota.close();
@@ -28,7 +33,7 @@ export async function servicesFor(env: Environment): Promise<Services> {
     const quota = createQuota({ ...settings.quota, account: secrets.secretId });
     return {
       s3: createS3Client({ endpoint: settings.s3Endpoint }),
-      vod: createVod({ ...settings.vod, secrets }, quota),
+      vod: createVodClient({ ...settings.vod, secrets }, quota),
       quota,
       defaults: settings.defaults,
       writeBack: settings.writeBack,

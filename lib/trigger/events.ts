@@ -1,18 +1,21 @@
 import * as v from 'valibot';
 import { InvalidInput } from '../errors.ts';
-import { BucketName, Key, ManualRequest, type Request } from '../schemas.ts';
-import { excerpt, parse } from '../validate.ts';
+import { BucketName, Key, ManualRequest, type UploadRequest } from '../schemas.ts';
+import { parse, truncate } from '../validate.ts';
 
 /** Every shape in which word of an object comes, read into requests. */
 
 /**
- * What an event says of one object. `occasion` tells apart asking again from hearing twice: it is empty for an event, which
+ * What an event says of one object. `dedupeKey` tells apart asking again from hearing twice: it is empty for an event, which
  * may come doubled, names the replay for a replayed one, and `manual` where a person asks.
  */
-export type Announcement = Readonly<{ request: Request; occasion: string }>;
+export type ObjectCreated = Readonly<{ request: UploadRequest; dedupeKey: string }>;
 
 /** A message of a queue, or the whole of any other event. `read` throws {InvalidInput} on a shape that is not known. */
-export type Message = Readonly<{ messageId: string | undefined; read: () => readonly Announcement[] }>;
+export type Message = Readonly<{
+  messageId: string | undefined;
+  parseObjects: () => readonly ObjectCreated[];
+}>;
 
 const Sqs = v.object({
   Records: v.pipe(
@@ -81,55 +84,63 @@ const ObjectEvent = v.object({
 
 /** The messages of an event: each is read, and may fail, alone. */
 export function messagesOf(event: unknown): readonly Message[] {
-  if (!v.is(Sqs, event)) return [{ messageId: undefined, read: () => announcements(event, 'the event') }];
+  if (!v.is(Sqs, event))
+    return [{ messageId: undefined, parseObjects: () => parseEvents(event, 'the event') }];
   return event.Records.map(({ messageId, body }) => ({
     messageId,
-    read: () => announcements(fromJson(body, `message ${messageId}`), `message ${messageId}`),
+    parseObjects: () => parseEvents(parseJson(body, `message ${messageId}`), `message ${messageId}`),
   }));
 }
 
-function announcements(event: unknown, what: string): readonly Announcement[] {
+function parseEvents(event: unknown, what: string): readonly ObjectCreated[] {
   if (v.is(TestEvent, event)) return [];
-  if (v.is(SnsEnvelope, event)) return announcements(fromJson(event.Message, what), what);
+  if (v.is(SnsEnvelope, event)) return parseEvents(parseJson(event.Message, what), what);
   if (v.is(Sns, event)) {
-    return event.Records.flatMap(({ Sns: { Message } }) => announcements(fromJson(Message, what), what));
+    return event.Records.flatMap(({ Sns: { Message } }) => parseEvents(parseJson(Message, what), what));
   }
   if (!isObject(event)) throw unknownShape(event, what);
   if ('Records' in event)
     return parse(Notification, event, `${what} (S3 notification)`).Records.flatMap((record) =>
-      ofNotification(record, what),
+      fromS3Notification(record, what),
     );
-  if ('detail-type' in event) return ofObjectEvent(parse(ObjectEvent, event, `${what} (EventBridge)`));
+  if ('detail-type' in event) return fromEventBridge(parse(ObjectEvent, event, `${what} (EventBridge)`));
   if ('bucket' in event || 'key' in event) {
-    return [{ request: parse(ManualRequest, event, what), occasion: 'manual' }];
+    return [{ request: parse(ManualRequest, event, what), dedupeKey: 'manual' }];
   }
   throw unknownShape(event, what);
 }
 
 type NotificationRecord = v.InferOutput<typeof Notification>['Records'][number];
 
-function ofNotification(
+function fromS3Notification(
   { eventName, s3: { bucket, object } }: NotificationRecord,
   what: string,
-): Announcement[] {
+): ObjectCreated[] {
   if (!eventName.replace(/^s3:/, '').startsWith('ObjectCreated:')) return [];
-  const request = requestFor(bucket.name, formDecoded(object.key, what), { ...object, etag: object.eTag });
-  return [{ request, occasion: '' }];
+  const request = uploadRequest(bucket.name, decodeFormKey(object.key, what), {
+    ...object,
+    etag: object.eTag,
+  });
+  return [{ request, dedupeKey: '' }];
 }
 
-function ofObjectEvent(event: v.InferOutput<typeof ObjectEvent>): Announcement[] {
+function fromEventBridge(event: v.InferOutput<typeof ObjectEvent>): ObjectCreated[] {
   if (event['detail-type'] !== 'Object Created') return [];
   const { bucket, object } = event.detail;
-  const request = requestFor(bucket.name, object.key, { ...object, versionId: object['version-id'] });
+  const request = uploadRequest(bucket.name, object.key, { ...object, versionId: object['version-id'] });
   const replay = event['replay-name'];
-  return [{ request, occasion: replay ? `replay ${replay}` : '' }];
+  return [{ request, dedupeKey: replay ? `replay ${replay}` : '' }];
 }
 
 type State = { [Name in 'versionId' | 'etag' | 'sequencer']?: string | null | undefined } & {
   size?: number | null | undefined;
 };
 
-const requestFor = (bucket: string, key: string, { versionId, etag, size, sequencer }: State): Request => ({
+const uploadRequest = (
+  bucket: string,
+  key: string,
+  { versionId, etag, size, sequencer }: State,
+): UploadRequest => ({
   bucket,
   key,
   // `null` where versioning is off or suspended: no name for a state.
@@ -140,12 +151,12 @@ const requestFor = (bucket: string, key: string, { versionId, etag, size, sequen
 });
 
 /** Keys in notifications are form-encoded: `+` is a space, and is decoded before the `%XX`, one of which may be a `+`. */
-function formDecoded(key: string, what: string): string {
+function decodeFormKey(key: string, what: string): string {
   try {
     return decodeURIComponent(key.replaceAll('+', ' '));
   } catch (cause) {
     throw new InvalidInput(
-      `${what} (S3 notification): the key ${JSON.stringify(excerpt(key))} is not form-encoded`,
+      `${what} (S3 notification): the key ${JSON.stringify(truncate(key))} is not form-encoded`,
       {
         cause,
       },
@@ -153,7 +164,7 @@ function formDecoded(key: string, what: string): string {
   }
 }
 
-function fromJson(text: string, what: string): unknown {
+function parseJson(text: string, what: string): unknown {
   try {
     return JSON.parse(text);
   } catch (cause) {
@@ -167,11 +178,11 @@ const isObject = (value: unknown): value is object =>
 const unknownShape = (event: unknown, what: string): InvalidInput =>
   new InvalidInput(
     `${what}: expected an S3 notification, an EventBridge "Object Created", either of them in SQS or SNS, or ` +
-      `{"bucket": …, "key": …}; got ${shapeOf(event)}`,
+      `{"bucket": …, "key": …}; got ${describeShape(event)}`,
   );
 
 /** By its outermost names alone: an event may be nested deeper than can be written out. */
-function shapeOf(event: unknown): string {
+function describeShape(event: unknown): string {
   if (Array.isArray(event)) return `a list of ${event.length}`;
   if (isObject(event)) return `an object of ${JSON.stringify(Object.keys(event).slice(0, 10)).slice(0, 120)}`;
   return (JSON.stringify(event) ?? 'nothing').slice(0, 120);

@@ -1,4 +1,4 @@
-import { collectSoon } from './gc-tuning.ts';
+import { tuneGarbageCollector } from './gc-tuning.ts';
 
 /**
  * What ranged reads are read into: at most so many buffers in a process, used again and again. Fresh ones would cost a
@@ -10,10 +10,10 @@ import { collectSoon } from './gc-tuning.ts';
 export const READ_BYTES = 8 * 1024 * 1024;
 
 /** 64 MiB. A hash pass has seven in flight; sending 170 MiB/s at 100 ms a part needs about five. */
-const MOST = 8;
+const MAX_BUFFERS = 8;
 
-const ours = new WeakSet<ArrayBufferLike>();
-let made = 0;
+const pooled = new WeakSet<ArrayBufferLike>();
+let created = 0;
 const idle: Uint8Array[] = [];
 const waiting = new Set<(buffer: Uint8Array) => void>();
 
@@ -27,23 +27,23 @@ export async function readBuffer(
   read: (into: Uint8Array) => Promise<Uint8Array>,
 ): Promise<Uint8Array> {
   if (size <= SMALL_BYTES) return read(Buffer.allocUnsafeSlow(size));
-  const buffer = await takeBuffer(signal);
+  const buffer = await acquireBuffer(signal);
   try {
     return await read(buffer);
   } catch (error) {
-    giveBack(buffer);
+    releaseBuffer(buffer);
     throw error;
   }
 }
 
-async function takeBuffer(signal: AbortSignal): Promise<Uint8Array> {
+async function acquireBuffer(signal: AbortSignal): Promise<Uint8Array> {
   signal.throwIfAborted();
   const known = idle.pop();
   if (known) return known;
-  if (made < MOST) {
-    if (made++ === 0) collectSoon();
+  if (created < MAX_BUFFERS) {
+    if (created++ === 0) tuneGarbageCollector();
     const buffer = Buffer.allocUnsafeSlow(READ_BYTES);
-    ours.add(buffer.buffer);
+    pooled.add(buffer.buffer);
     return buffer;
   }
   const { promise, resolve, reject } = Promise.withResolvers<Uint8Array>();
@@ -61,8 +61,8 @@ async function takeBuffer(signal: AbortSignal): Promise<Uint8Array> {
 }
 
 /** A buffer, or any view of it, that nobody reads or fills any more. What is not one of these is left to the collector. */
-export function giveBack({ buffer }: Uint8Array): void {
-  if (!ours.has(buffer)) return;
+export function releaseBuffer({ buffer }: Uint8Array): void {
+  if (!pooled.has(buffer)) return;
   const whole = new Uint8Array(buffer);
   const [first] = waiting;
   if (!first) return void idle.push(whole);

@@ -8,7 +8,7 @@ import { setFlagsFromString } from 'node:v8';
  * Not before bytes come: what Node loads of its own modules after this it compiles anew, since its code cache is for other
  * flags. All that a function loads at its start would take 30 ms longer.
  */
-export function collectSoon(): void {
+export function tuneGarbageCollector(): void {
   // V8 collects the young generation when so much hangs on it as the generation itself may grow to: 64 MiB by default, all
   // of it dead and cold in the processor's cache. With 2 MiB here it collects after some 64 chunks.
   setFlagsFromString('--scavenger-max-new-space-capacity-mb=2');

@@ -2,16 +2,16 @@
 
 export type Media =
   | { kind: 'video'; fileName: string; fileType: string }
-  | { kind: 'picture'; fileName: string; fileType: string }
-  | { kind: 'other'; why: string };
+  | { kind: 'image'; fileName: string; fileType: string }
+  | { kind: 'other'; reason: string };
 
-const VIDEO = new Set(
+const VIDEO_EXTENSIONS = new Set(
   '3gp asf avi dat f4v flv m2ts m4v mkv mov mp4 mpe mpeg mpg mts mxf ogv rm rmvb ts vob webm wmv'.split(' '),
 );
-const PICTURE = new Set('bmp gif jpeg jpg png webp'.split(' '));
+const IMAGE_EXTENSIONS = new Set('bmp gif jpeg jpg png webp'.split(' '));
 
 /** Types of `video/…` content whose name is not their suffix. */
-const SUFFIX_OF_TYPE: Readonly<Record<string, string>> = {
+const EXTENSION_OF_TYPE: Readonly<Record<string, string>> = {
   'video/3gpp': '3gp',
   'video/mp2t': 'ts',
   'video/mpeg': 'mpg',
@@ -33,27 +33,27 @@ const UNKNOWN_TYPES = new Set(['', 'application/octet-stream', 'binary/octet-str
  * A name without any suffix and without a telling content type is taken for a video: whoever drops it into this bucket
  * means it to be one.
  */
-export function mediaOf(key: string, contentType: string | undefined): Media {
+export function mediaTypeOf(key: string, contentType: string | undefined): Media {
   const base = key.slice(key.lastIndexOf('/') + 1);
-  if (base === '') return { kind: 'other', why: 'a folder marker, not a file' };
+  if (base === '') return { kind: 'other', reason: 'a folder marker, not a file' };
   const dot = base.lastIndexOf('.');
   const suffix = dot > 0 ? base.slice(dot + 1).toLowerCase() : '';
   const type = (contentType ?? '').split(';', 1)[0]?.trim().toLowerCase() ?? '';
   const fileName = cleanFileName(dot > 0 ? base.slice(0, dot) : base);
 
-  if (VIDEO.has(suffix)) return { kind: 'video', fileName, fileType: suffix };
-  if (PICTURE.has(suffix)) return { kind: 'picture', fileName, fileType: suffix };
-  if (type.startsWith('video/')) return { kind: 'video', fileName, fileType: suffixOf(type) };
+  if (VIDEO_EXTENSIONS.has(suffix)) return { kind: 'video', fileName, fileType: suffix };
+  if (IMAGE_EXTENSIONS.has(suffix)) return { kind: 'image', fileName, fileType: suffix };
+  if (type.startsWith('video/')) return { kind: 'video', fileName, fileType: extensionOf(type) };
   if (suffix === '' && UNKNOWN_TYPES.has(type)) return { kind: 'video', fileName, fileType: 'mp4' };
   return {
     kind: 'other',
-    why: `neither a video nor a picture (${suffix ? `suffix .${suffix}` : 'no suffix'}${type ? `, ${type}` : ''})`,
+    reason: `neither a video nor an image (${suffix ? `suffix .${suffix}` : 'no suffix'}${type ? `, ${type}` : ''})`,
   };
 }
 
-function suffixOf(type: string): string {
+function extensionOf(type: string): string {
   const plain = type.slice('video/'.length).replace(/^x-/, '');
-  return SUFFIX_OF_TYPE[type] ?? (VIDEO.has(plain) ? plain : 'mp4');
+  return EXTENSION_OF_TYPE[type] ?? (VIDEO_EXTENSIONS.has(plain) ? plain : 'mp4');
 }
 
 /** `fileName` of InitUpload: at most 40 bytes of UTF-8 (the narrower of the two readings: 40 characters, 40 bytes). */
@@ -78,8 +78,8 @@ export function cleanFileName(name: string): string {
   return kept.trim() || 'video';
 }
 
-/** A key without its suffix: a video and its pictures have it in common. */
-export function stemOf(key: string): string {
+/** A key without its suffix: a video and its images have it in common. */
+export function withoutExtension(key: string): string {
   const slash = key.lastIndexOf('/');
   const dot = key.lastIndexOf('.');
   return dot > slash + 1 ? key.slice(0, dot) : key;
@@ -97,6 +97,6 @@ const MAGIC: Readonly<Record<string, (bytes: Uint8Array) => boolean>> = {
   bmp: (bytes) => isAscii(bytes, 0, 'BM'), // https://learn.microsoft.com/windows/win32/api/wingdi/ns-wingdi-bitmapfileheader
 };
 
-/** What kind of picture these bytes are: `jpg`, `png`, `gif`, `webp`, `bmp`, or none of them. */
-export const pictureKindOf = (bytes: Uint8Array): string | undefined =>
+/** What kind of image these bytes are: `jpg`, `png`, `gif`, `webp`, `bmp`, or none of them. */
+export const detectImageType = (bytes: Uint8Array): string | undefined =>
   Object.entries(MAGIC).find(([, begins]) => begins(bytes))?.[0];

@@ -3,7 +3,7 @@ import { InvalidInput } from '../errors.ts';
 import type { Batch, UploadBounds } from '../schemas.ts';
 
 /** Bytes `offset` to `offset + size - 1`. */
-export type Range = Readonly<{ offset: number; size: number }>;
+export type ByteRange = Readonly<{ offset: number; size: number }>;
 
 /** A part that the service says it holds, as `InitUpload` lists it. */
 export type HeldPart = Readonly<{ offset: number; dataSize: number }>;
@@ -23,13 +23,13 @@ export const MIN_BATCH_PARTS = 256;
 export const partCount = ({ size, partSize }: UploadBounds): number => Math.ceil(size / partSize);
 
 /** The bytes of part `part` (0-based); only the last part may be shorter than the part size. */
-export function rangeOf(part: number, { size, partSize }: UploadBounds): Range {
+export function partRange(part: number, { size, partSize }: UploadBounds): ByteRange {
   const offset = part * partSize;
   return { offset, size: Math.min(partSize, size - offset) };
 }
 
 /** Consecutive ranges of at most `step` bytes that cover `offset` to `size` exactly, in order. */
-export function* ranges(offset: number, size: number, step: number): Generator<Range> {
+export function* ranges(offset: number, size: number, step: number): Generator<ByteRange> {
   for (let at = offset; at < size; at += step) yield { offset: at, size: Math.min(step, size - at) };
 }
 
@@ -38,7 +38,7 @@ export function missingParts(held: Iterable<HeldPart>, bounds: UploadBounds): nu
   const isHeld = new Uint8Array(partCount(bounds));
   for (const { offset, dataSize } of held) {
     const part = offset / bounds.partSize;
-    if (Number.isInteger(part) && part < isHeld.length && rangeOf(part, bounds).size === dataSize) {
+    if (Number.isInteger(part) && part < isHeld.length && partRange(part, bounds).size === dataSize) {
       isHeld[part] = 1;
     }
   }
@@ -51,46 +51,46 @@ export function missingParts(held: Iterable<HeldPart>, bounds: UploadBounds): nu
  * Cuts the missing parts (ascending) into batches of about the same work. Together they hold exactly those parts; or, where
  * holes are so many that their list would outgrow the state, the first of them, and `more`: the rest is for the next round.
  */
-export function planBatches(missing: readonly number[]): { batches: Batch[]; more?: true } {
-  const each = Math.max(MIN_BATCH_PARTS, Math.ceil(missing.length / MAX_BATCHES));
+export function planBatches(missing: readonly number[]): { batches: Batch[]; hasMore?: true } {
+  const batchSize = Math.max(MIN_BATCH_PARTS, Math.ceil(missing.length / MAX_BATCHES));
   const batches: Batch[] = [];
   let bytes = 0;
-  for (let at = 0; at < missing.length; at += each) {
-    const batch = batchOf(missing.slice(at, at + each));
+  for (let at = 0; at < missing.length; at += batchSize) {
+    const batch = encodeBatch(missing.slice(at, at + batchSize));
     bytes += JSON.stringify(batch).length + 1;
-    if (bytes > MAX_PLAN_BYTES) return { batches, more: true };
+    if (bytes > MAX_PLAN_BYTES) return { batches, hasMore: true };
     batches.push(batch);
   }
   return { batches };
 }
 
 /** The batch that holds exactly these parts (ascending, at least one). */
-export function batchOf(parts: readonly number[]): Batch {
+export function encodeBatch(parts: readonly number[]): Batch {
   const [first, last] = [parts.at(0), parts.at(-1)];
   if (first === undefined || last === undefined) throw new RangeError('a batch needs at least one part');
   const count = last - first + 1;
-  return count === parts.length ? { first, count } : { first, count, missing: pack(parts) };
+  return count === parts.length ? { first, count } : { first, count, missing: encodeParts(parts) };
 }
 
 /** The parts to send of a batch, ascending. */
-export function partsOf({ first, count, missing }: Batch): number[] {
-  const room = (parts: number): void => {
+export function decodeBatch({ first, count, missing }: Batch): number[] {
+  const assertBatchSize = (parts: number): void => {
     // Looked at before it is filled: a count that lies must not fill the memory.
     if (parts > MAX_BATCH_PARTS)
       throw new InvalidInput(`batch from part ${first}: expected at most ${MAX_BATCH_PARTS} parts to send`);
   };
   if (missing === undefined) {
-    room(count);
+    assertBatchSize(count);
     return Array.from({ length: count }, (_, n) => first + n);
   }
   const parts: number[] = [];
   let at = first;
   let toSend = true;
-  for (const run of unpack(missing)) {
+  for (const run of decodeParts(missing)) {
     if (at + run > first + count)
       throw new InvalidInput(`batch from part ${first}: runs past its ${count} parts`);
     if (toSend) {
-      room(parts.length + run);
+      assertBatchSize(parts.length + run);
       for (let n = 0; n < run; n++) parts.push(at + n);
     }
     at += run;
@@ -118,7 +118,7 @@ export function groupForReading(
 }
 
 /** Run lengths, first of missing, then of held parts, and so on, as LEB128 numbers; deflated; base64. */
-function pack(parts: readonly number[]): string {
+function encodeParts(parts: readonly number[]): string {
   const bytes: number[] = [];
   const put = (run: number): void => {
     let rest = run;
@@ -139,7 +139,7 @@ function pack(parts: readonly number[]): string {
   return deflateRawSync(Uint8Array.from(bytes), { level: 9 }).toString('base64');
 }
 
-function* unpack(packed: string): Generator<number> {
+function* decodeParts(packed: string): Generator<number> {
   let run = 0;
   let weight = 1;
   for (const byte of inflate(packed)) {

@@ -4,7 +4,7 @@
  */
 export async function* prefetch<T, R>(
   items: Iterable<T>,
-  ahead: number,
+  concurrency: number,
   read: (item: T, signal: AbortSignal) => Promise<R>,
   signal: AbortSignal,
   discard: (result: R) => void = () => {},
@@ -14,7 +14,7 @@ export async function* prefetch<T, R>(
   const source = items[Symbol.iterator]();
   const running: { item: T; reading: Promise<R> }[] = [];
   const fill = (): void => {
-    while (running.length < ahead) {
+    while (running.length < concurrency) {
       const next = source.next();
       if (next.done) return;
       const reading = read(next.value, either);

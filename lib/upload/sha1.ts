@@ -1,12 +1,12 @@
 import { createHash } from 'node:crypto';
 import { createSHA1 } from 'hash-wasm';
 import * as v from 'valibot';
-import { type Deadline, OutOfTime } from '../deadline.ts';
+import { type Deadline, DeadlineExceeded } from '../deadline.ts';
 import { StorageUnavailable } from '../errors.ts';
-import { report } from '../progress.ts';
-import { type HashCheckpoint, type Pin, Sha1 } from '../schemas.ts';
-import { giveBack, READ_BYTES } from './buffer-pool.ts';
-import { type Range, ranges } from './plan.ts';
+import { reportProgress } from '../progress.ts';
+import { type HashCheckpoint, type ObjectVersion, Sha1 } from '../schemas.ts';
+import { READ_BYTES, releaseBuffer } from './buffer-pool.ts';
+import { type ByteRange, ranges } from './plan.ts';
 import { prefetch } from './prefetch.ts';
 
 /**
@@ -16,11 +16,11 @@ import { prefetch } from './prefetch.ts';
 const READING = { bytes: READ_BYTES, ahead: 7 };
 
 /** Slower than any link worth planning for, bytes per millisecond: what surely fits the time left at this pace. */
-const SURE_PACE = 40_000;
+const MIN_THROUGHPUT = 40_000;
 
-export type RangeReader = (range: Range, signal: AbortSignal) => Promise<Uint8Array>;
+export type RangeReader = (range: ByteRange, signal: AbortSignal) => Promise<Uint8Array>;
 
-export type HashPass = { sha1: Sha1 } | { checkpoint: HashCheckpoint };
+export type HashResult = { sha1: Sha1 } | { checkpoint: HashCheckpoint };
 
 /**
  * The SHA-1 of an object by ordered, prefetched ranged reads; or, when the time nears its end, a checkpoint of about
@@ -29,42 +29,43 @@ export type HashPass = { sha1: Sha1 } | { checkpoint: HashCheckpoint };
  * Two engines: node:crypto is fastest but cannot be interrupted; hash-wasm can. An object that surely fits the time left
  * goes to the first. If that guess was wrong the checkpoint starts over with the second: it costs time, never the result.
  * A passing fault of S3 is handed over in the same way, as long as anything was hashed.
- * @throws {OutOfTime} {StorageUnavailable} when nothing was, and whatever else a read throws
+ * @throws {DeadlineExceeded} {StorageUnavailable} when nothing was, and whatever else a read throws
  */
-export async function sha1Of(
-  pin: Pin,
+export async function hashObject(
+  pin: ObjectVersion,
   read: RangeReader,
   deadline: Deadline,
   from?: HashCheckpoint,
   reading = READING,
-): Promise<HashPass> {
-  const fits = pin.size / SURE_PACE < deadline.remaining();
+): Promise<HashResult> {
+  const fits = pin.size / MIN_THROUGHPUT < deadline.remaining();
   const { hasher, start } = !from && fits ? { hasher: cryptoHasher(), start: 0 } : await wasmHasher(from);
   let offset = start;
   let fault: unknown;
-  report({ stage: 'hash', pin, from: start, done: start });
+  reportProgress({ stage: 'hash', pin, from: start, done: start });
   try {
     const reads = prefetch(
       ranges(offset, pin.size, reading.bytes),
       reading.ahead,
       read,
       deadline.signal,
-      giveBack,
+      releaseBuffer,
     );
     for await (const { result } of reads) {
       hasher.update(result);
-      giveBack(result);
+      releaseBuffer(result);
       offset += result.byteLength;
-      report({ stage: 'hash', pin, from: start, done: offset });
-      if (offset < pin.size && !deadline.allows(0)) break;
+      reportProgress({ stage: 'hash', pin, from: start, done: offset });
+      if (offset < pin.size && !deadline.hasTimeFor(0)) break;
     }
   } catch (error) {
     fault = error;
   }
   if (offset === pin.size) return { sha1: v.parse(Sha1, hasher.digest()) };
-  const isPassing = fault === undefined || fault instanceof OutOfTime || fault instanceof StorageUnavailable;
+  const isPassing =
+    fault === undefined || fault instanceof DeadlineExceeded || fault instanceof StorageUnavailable;
   if (isPassing && offset > start) return { checkpoint: hasher.checkpoint(offset) };
-  throw fault ?? new OutOfTime(`the time limit of ${deadline.limit} ms was over`);
+  throw fault ?? new DeadlineExceeded(`the time limit of ${deadline.limit} ms was over`);
 }
 
 type Hasher = {

@@ -1,79 +1,87 @@
 import { InvalidInput } from '../errors.ts';
-import type { Options } from '../schemas.ts';
-import { excerpt } from '../validate.ts';
+import type { UploadOptions } from '../schemas.ts';
+import { truncate } from '../validate.ts';
 
 /** Names of the options in object metadata (`x-amz-meta-…`) and, upper-cased with `_`, in the functions' environment. */
-const NAMES = {
+const METADATA_KEYS = {
   classId: 'vod-class-id',
   tags: 'vod-tags',
   transcode: 'vod-transcode',
   screenshot: 'vod-screenshot',
   watermark: 'vod-watermark',
   fileName: 'vod-file-name',
-} as const satisfies Record<keyof Options, string>;
+} as const satisfies Record<keyof UploadOptions, string>;
 
 /** Options are merged field by field; a later source wins. */
-export const mergeOptions = (...sources: readonly (Options | undefined)[]): Options =>
+export const mergeOptions = (...sources: readonly (UploadOptions | undefined)[]): UploadOptions =>
   Object.assign({}, ...sources);
 
 /**
  * The options that an object's metadata sets. Keys are lower case without `x-amz-meta-`.
  * @throws {InvalidInput} naming the object, the entry, and what it may be
  */
-export const optionsFromMetadata = (metadata: Readonly<Record<string, string>>, object: string): Options =>
+export const optionsFromMetadata = (
+  metadata: Readonly<Record<string, string>>,
+  object: string,
+): UploadOptions =>
   read(
-    (name) => metadata[NAMES[name]],
-    (name) => `${object}: metadata entry ${NAMES[name]}`,
+    (name) => metadata[METADATA_KEYS[name]],
+    (name) => `${object}: metadata entry ${METADATA_KEYS[name]}`,
   );
 
 /** The stack's defaults, from `VOD_CLASS_ID`, `VOD_TAGS`, `VOD_TRANSCODE`, `VOD_SCREENSHOT`, `VOD_WATERMARK`. */
-export const optionsFromEnvironment = (env: Readonly<Record<string, string | undefined>>): Options =>
+export const optionsFromEnvironment = (env: Readonly<Record<string, string | undefined>>): UploadOptions =>
   read(
     (name) => (name === 'fileName' ? undefined : env[variable(name)]),
     (name) => `setting ${variable(name)}`,
   );
 
-const variable = (name: keyof Options): string => NAMES[name].toUpperCase().replaceAll('-', '_');
+const variable = (name: keyof UploadOptions): string =>
+  METADATA_KEYS[name].toUpperCase().replaceAll('-', '_');
 
 function read(
-  get: (name: keyof Options) => string | undefined,
-  label: (name: keyof Options) => string,
-): Options {
-  const text = (name: keyof Options): string | undefined => decode(get(name) ?? '').trim() || undefined;
+  get: (name: keyof UploadOptions) => string | undefined,
+  label: (name: keyof UploadOptions) => string,
+): UploadOptions {
+  const text = (name: keyof UploadOptions): string | undefined =>
+    decodeMetadata(get(name) ?? '').trim() || undefined;
   const classId = text('classId');
   const tags = text('tags');
   const fileName = text('fileName');
   return {
-    ...(classId !== undefined && { classId: number(classId, label('classId')) }),
-    ...(tags !== undefined && { tags: list(tags) }),
+    ...(classId !== undefined && { classId: parseInteger(classId, label('classId')) }),
+    ...(tags !== undefined && { tags: parseList(tags) }),
     ...(fileName !== undefined && { fileName }),
     ...flags(text, label),
   };
 }
 
-function flags(text: (name: keyof Options) => string | undefined, label: (name: keyof Options) => string) {
+function flags(
+  text: (name: keyof UploadOptions) => string | undefined,
+  label: (name: keyof UploadOptions) => string,
+) {
   const set: Partial<Record<'transcode' | 'screenshot' | 'watermark', boolean>> = {};
   for (const name of ['transcode', 'screenshot', 'watermark'] as const) {
     const value = text(name);
-    if (value !== undefined) set[name] = flag(value, label(name));
+    if (value !== undefined) set[name] = parseBoolean(value, label(name));
   }
   return set;
 }
 
-function number(value: string, what: string): number {
+function parseInteger(value: string, what: string): number {
   if (!/^[0-9]{1,15}$/.test(value))
-    throw new InvalidInput(`${what}: expected a whole number, got "${excerpt(value)}"`);
+    throw new InvalidInput(`${what}: expected a whole number, got "${truncate(value)}"`);
   return Number(value);
 }
 
-function flag(value: string, what: string): boolean {
+function parseBoolean(value: string, what: string): boolean {
   const known = { '1': true, true: true, '0': false, false: false };
   const found = Object.entries(known).find(([word]) => word === value.toLowerCase());
-  if (!found) throw new InvalidInput(`${what}: expected 0, 1, true, or false, got "${excerpt(value)}"`);
+  if (!found) throw new InvalidInput(`${what}: expected 0, 1, true, or false, got "${truncate(value)}"`);
   return found[1];
 }
 
-const list = (value: string): string[] => [
+const parseList = (value: string): string[] => [
   ...new Set(
     value
       .split(',')
@@ -86,18 +94,18 @@ const list = (value: string): string[] => [
  * Metadata travels in HTTP headers, where only ASCII is safe. Other text comes percent-encoded, or as the encoded words
  * (`=?UTF-8?B?…?=`, RFC 2047) that S3 itself answers for it.
  */
-export function decode(value: string): string {
-  if (!ENCODED_WORD.test(value)) return percentDecoded(value);
+export function decodeMetadata(value: string): string {
+  if (!ENCODED_WORD.test(value)) return decodePercent(value);
   return value
     .replace(/(\?=)\s+(?==\?)/g, '$1') // space between two encoded words is none of the text: RFC 2047, 6.2
     .replace(new RegExp(ENCODED_WORD, 'gi'), (_, form: string, text: string) =>
-      form.toLowerCase() === 'b' ? Buffer.from(text, 'base64').toString() : quotedDecoded(text),
+      form.toLowerCase() === 'b' ? Buffer.from(text, 'base64').toString() : decodeQuotedPrintable(text),
     );
 }
 
 const ENCODED_WORD = /=\?utf-8\?([bq])\?([^?]*)\?=/i;
 
-const quotedDecoded = (text: string): string =>
+const decodeQuotedPrintable = (text: string): string =>
   Buffer.from(
     text
       .replaceAll('_', ' ')
@@ -105,7 +113,7 @@ const quotedDecoded = (text: string): string =>
     'latin1',
   ).toString();
 
-function percentDecoded(text: string): string {
+function decodePercent(text: string): string {
   try {
     return decodeURIComponent(text);
   } catch {

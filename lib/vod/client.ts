@@ -1,25 +1,25 @@
 import { createHash } from 'node:crypto';
 import pRetry from 'p-retry';
 import * as v from 'valibot';
-import { PartRejected, QuotaExceeded, UploadLost, VodRefused, VodUnavailable } from '../errors.ts';
+import { PartRejected, QuotaExceeded, UploadNotFound, VodRejected, VodUnavailable } from '../errors.ts';
 import { reportRetries } from '../progress.ts';
 import type { Quota } from '../quota/quota.ts';
-import { FileId, type Options, type Sha1, type StoredFile } from '../schemas.ts';
-import type { HeldPart, Range } from '../upload/plan.ts';
-import { explain } from '../validate.ts';
-import type { Listing } from './part-list.ts';
+import { FileId, type Sha1, type StoredFile, type UploadOptions } from '../schemas.ts';
+import type { ByteRange, HeldPart } from '../upload/plan.ts';
+import { formatIssues } from '../validate.ts';
+import type { PartList } from './part-list.ts';
 import {
-  ABOUT_THE_UPLOAD,
-  describe,
-  FinishReply,
-  OpenReply,
-  PartReply,
-  type Reply,
-  SmallFileReply,
-  verdictOn,
+  describeError,
+  errorActionFor,
+  FinishUploadResponse,
+  InitUploadResponse,
+  SmallFileUploadResponse,
+  UPLOAD_STATE_CODES,
+  UploadPartResponse,
+  type VodReply,
 } from './responses.ts';
 import type { Params } from './signature.ts';
-import { type Call, createSender, type VodSettings } from './transport.ts';
+import { createTransport, type VodCall, type VodSettings } from './transport.ts';
 
 export type { VodSettings } from './transport.ts';
 
@@ -34,9 +34,9 @@ export type NewFile = Readonly<{
   size: number;
   fileName: string;
   fileType: string;
-  options: Options;
+  options: UploadOptions;
 }>;
-export type Picture = Readonly<{
+export type CoverImage = Readonly<{
   sha1: Sha1;
   bytes: Uint8Array;
   fileName: string;
@@ -45,49 +45,49 @@ export type Picture = Readonly<{
 }>;
 
 /** `stored`: the service has the file already. `open`: it holds these parts, and wants all in this part size. */
-export type Opened =
+export type InitUploadResult =
   | { state: 'stored'; file: StoredFile }
   | { state: 'open'; partSize: number; held: Iterable<HeldPart> };
 
-export type Vod = Readonly<{
-  /** `InitUpload`. @throws {VodRefused} also where the service wants a part size out of range */
-  open(file: NewFile, signal: AbortSignal): Promise<Opened>;
-  /** `UploadPart`: settled only by this part's own reply. @throws {PartRejected} when its bytes must be read again @throws {UploadLost} */
-  sendPart(sha1: Sha1, range: Range, bytes: Uint8Array, signal: AbortSignal): Promise<void>;
-  /** `FinishUpload`. @throws {UploadLost} when the service has not got all parts */
-  finish(sha1: Sha1, signal: AbortSignal): Promise<StoredFile>;
-  /** `SmallFileUpload`: a picture, under 1,048,576 bytes, as the cover of a file. */
-  sendCover(picture: Picture, signal: AbortSignal): Promise<StoredFile>;
+export type VodClient = Readonly<{
+  /** `InitUpload`. @throws {VodRejected} also where the service wants a part size out of range */
+  initUpload(file: NewFile, signal: AbortSignal): Promise<InitUploadResult>;
+  /** `UploadPart`: settled only by this part's own reply. @throws {PartRejected} when its bytes must be read again @throws {UploadNotFound} */
+  uploadPart(sha1: Sha1, range: ByteRange, bytes: Uint8Array, signal: AbortSignal): Promise<void>;
+  /** `FinishUpload`. @throws {UploadNotFound} when the service has not got all parts */
+  finishUpload(sha1: Sha1, signal: AbortSignal): Promise<StoredFile>;
+  /** `SmallFileUpload`: an image, under 1,048,576 bytes, as the cover of a file. */
+  uploadSmallFile(image: CoverImage, signal: AbortSignal): Promise<StoredFile>;
   /** Closes idle connections. */
   close(): void;
 }>;
 
 /** Repeats of one call inside an invocation, with exponential backoff and jitter; the state machine repeats the rest. */
-const REPEATS = { retries: 4, minTimeout: 200, factor: 3, maxTimeout: 5_000, randomize: true } as const;
+const RETRY = { retries: 4, minTimeout: 200, factor: 3, maxTimeout: 5_000, randomize: true } as const;
 
 /** @param quota of the account: asked before each request */
-export function createVod(settings: VodSettings, quota: Quota): Vod {
-  const sender = createSender(settings);
+export function createVodClient(settings: VodSettings, quota: Quota): VodClient {
+  const sender = createTransport(settings);
 
   async function call<const S extends v.GenericSchema>(
     schema: S,
-    request: Call,
+    request: VodCall,
     signal: AbortSignal,
-  ): Promise<{ reply: v.InferOutput<S>; parts: Listing }> {
+  ): Promise<{ reply: v.InferOutput<S>; parts: PartList }> {
     let last: Error | undefined;
-    const attempt = async (attempts: number): Promise<{ reply: v.InferOutput<S>; parts: Listing }> => {
+    const attempt = async (attempts: number): Promise<{ reply: v.InferOutput<S>; parts: PartList }> => {
       if (attempts > 1) reportRetries({ of: 'VOD', count: 1 });
       await quota.take(request.action, signal);
       const { reply, parts } = await sender.send(request, signal);
       const parsed = v.safeParse(schema, reply);
       if (parsed.success) return { reply: parsed.output, parts };
-      const fault = faultOf(request, reply, explain(parsed.issues));
-      if (fault instanceof QuotaRefused) await quota.slowDown(request.action);
+      const fault = toVodError(request, reply, formatIssues(parsed.issues));
+      if (fault instanceof QuotaRefused) await quota.pause(request.action);
       throw fault;
     };
     try {
       return await pRetry(attempt, {
-        ...REPEATS,
+        ...RETRY,
         signal,
         shouldRetry: ({ error }) => {
           last = error;
@@ -96,14 +96,14 @@ export function createVod(settings: VodSettings, quota: Quota): Vod {
       });
     } catch (error) {
       const fault = signal.aborted && last ? last : error; // what went wrong says more than that the time ran out over it
-      throw fault instanceof StaleUpload ? new UploadLost(fault.message, { cause: fault }) : fault;
+      throw fault instanceof StaleUpload ? new UploadNotFound(fault.message, { cause: fault }) : fault;
     }
   }
 
   return {
-    async open(file, signal) {
+    async initUpload(file, signal) {
       const { reply, parts } = await call(
-        OpenReply,
+        InitUploadResponse,
         {
           action: 'InitUpload',
           about: `${file.fileName}.${file.fileType}, ${file.size} bytes, SHA-1 ${file.sha1}`,
@@ -121,20 +121,20 @@ export function createVod(settings: VodSettings, quota: Quota): Vod {
       }
     },
 
-    async sendPart(sha1, { offset, size }, bytes, signal) {
+    async uploadPart(sha1, { offset, size }, bytes, signal) {
       const dataMd5 = createHash('md5').update(bytes).digest('hex');
       const params = { fileSha: sha1, offset: String(offset), dataSize: String(size), dataMd5 };
       const about = `part at ${offset}, ${size} bytes, of SHA-1 ${sha1}`;
-      await call(PartReply, { action: 'UploadPart', about, params, body: bytes }, signal);
+      await call(UploadPartResponse, { action: 'UploadPart', about, params, body: bytes }, signal);
     },
 
-    async finish(sha1, signal) {
-      const request: Call = { action: 'FinishUpload', about: `SHA-1 ${sha1}`, params: { fileSha: sha1 } };
-      const { reply } = await call(FinishReply, request, signal);
+    async finishUpload(sha1, signal) {
+      const request: VodCall = { action: 'FinishUpload', about: `SHA-1 ${sha1}`, params: { fileSha: sha1 } };
+      const { reply } = await call(FinishUploadResponse, request, signal);
       return storedFile(reply, sha1);
     },
 
-    async sendCover({ sha1, bytes, fileName, fileType, coverOf }, signal) {
+    async uploadSmallFile({ sha1, bytes, fileName, fileType, coverOf }, signal) {
       const size = bytes.byteLength;
       const params = {
         ...describeFile({ sha1, size, fileName, fileType }),
@@ -144,7 +144,7 @@ export function createVod(settings: VodSettings, quota: Quota): Vod {
       };
       const about = `${fileName}.${fileType}, ${size} bytes, as the cover of ${coverOf}`;
       const { reply } = await call(
-        SmallFileReply,
+        SmallFileUploadResponse,
         { action: 'SmallFileUpload', about, params, body: bytes },
         signal,
       );
@@ -162,7 +162,7 @@ const describeFile = (file: Omit<NewFile, 'options'>): Params => ({
   fileType: file.fileType,
 });
 
-function optionParams({ tags = [], classId, transcode, screenshot, watermark }: Options): Params {
+function optionParams({ tags = [], classId, transcode, screenshot, watermark }: UploadOptions): Params {
   const flags = { isTranscode: transcode, isScreenshot: screenshot, isWatermark: watermark };
   return {
     ...Object.fromEntries(tags.map((tag, n) => [`tags.${n + 1}`, tag.toWellFormed()])),
@@ -179,7 +179,7 @@ function optionParams({ tags = [], classId, transcode, screenshot, watermark }: 
 function agreedPartSize(said: number | undefined, parts: Iterable<HeldPart>, file: NewFile): number {
   const partSize = said ?? sizeOfWholeParts(parts, file.size) ?? PART_SIZE;
   if (partSize < MIN_PART_SIZE || partSize > PART_SIZE) {
-    throw new VodRefused(
+    throw new VodRejected(
       `InitUpload ${file.fileName}.${file.fileType}: expected a part size (dataSize) of ${MIN_PART_SIZE} to ${PART_SIZE} ` +
         `bytes, the service wants ${partSize}`,
     );
@@ -206,22 +206,22 @@ class QuotaRefused extends QuotaExceeded {}
 class StaleUpload extends VodUnavailable {}
 
 /** The error for a reply that is not the hoped-for one. */
-function faultOf(request: Call, reply: Reply, shape: string): Error {
+function toVodError(request: VodCall, reply: VodReply, shape: string): Error {
   const at = `${request.action} ${request.about}`;
   // A code that means success, but not in the shape the document gives it: as good as no reply.
   if (reply.code >= 0 && reply.code <= 2) return new VodUnavailable(`${at}: unexpected reply: ${shape}`);
-  const text = `${at}: ${describe(reply)}`;
+  const text = `${at}: ${describeError(reply)}`;
   // There is nothing before it to go back to.
   const begins = request.action === 'InitUpload' || request.action === 'SmallFileUpload';
-  switch (verdictOn(reply)) {
+  switch (errorActionFor(reply)) {
     case 'stop':
-      return new VodRefused(text);
+      return new VodRejected(text);
     case 'repeat':
-      return ABOUT_THE_UPLOAD.has(reply.code) && !begins ? new StaleUpload(text) : new VodUnavailable(text);
+      return UPLOAD_STATE_CODES.has(reply.code) && !begins ? new StaleUpload(text) : new VodUnavailable(text);
     case 'wait':
       return new QuotaRefused(text);
     case 'lost':
-      return begins ? new VodUnavailable(text) : new UploadLost(text);
+      return begins ? new VodUnavailable(text) : new UploadNotFound(text);
     case 'resend':
       return new PartRejected(text);
   }

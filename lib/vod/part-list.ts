@@ -5,15 +5,15 @@ import type { HeldPart } from '../upload/plan.ts';
  * The parts that a reply lists, read as they come. A resumed object of 1 TB lists a million: parsed as one text they would
  * take hundreds of megabytes, here 12 bytes each.
  */
-export class Listing implements Iterable<HeldPart> {
+export class PartList implements Iterable<HeldPart> {
   #offsets = new Float64Array(1024);
   #sizes = new Uint32Array(1024);
   length = 0;
 
   add({ offset, dataSize }: HeldPart): void {
     if (this.length === this.#offsets.length) {
-      this.#offsets = grown(this.#offsets, new Float64Array(this.length * 2));
-      this.#sizes = grown(this.#sizes, new Uint32Array(this.length * 2));
+      this.#offsets = grow(this.#offsets, new Float64Array(this.length * 2));
+      this.#sizes = grow(this.#sizes, new Uint32Array(this.length * 2));
     }
     this.#offsets[this.length] = offset;
     this.#sizes[this.length] = dataSize;
@@ -26,7 +26,7 @@ export class Listing implements Iterable<HeldPart> {
   }
 }
 
-function grown<T extends Float64Array | Uint32Array>(from: T, into: T): T {
+function grow<T extends Float64Array | Uint32Array>(from: T, into: T): T {
   into.set(from);
   return into;
 }
@@ -40,21 +40,21 @@ const Item = v.object({
 const LIST_BEGINS = /"listParts"\s*:\s*\[/;
 
 /** Characters that are looked at together: a reply that comes byte by byte is not searched byte by byte, again and again. */
-const STRIDE = 64 * 1024;
+const CHUNK_CHARS = 64 * 1024;
 
 /** More than a reply is without its list, characters. */
-const LONGEST_REPLY = 1024 * 1024;
+const MAX_RESPONSE_CHARS = 1024 * 1024;
 
 /**
  * Reads a reply: the JSON text around its `listParts`, and the parts themselves. The list's items are flat objects, so each
  * ends at its first closing brace.
  * @throws {SyntaxError} {v.ValiError} where the text is no such reply
  */
-export async function readListing(
+export async function readPartList(
   body: AsyncIterable<Uint8Array>,
-): Promise<{ text: string; parts: Listing }> {
+): Promise<{ text: string; parts: PartList }> {
   const decoder = new TextDecoder();
-  const parts = new Listing();
+  const parts = new PartList();
   let text = '';
   let carry = '';
   let where: 'before' | 'within' | 'after' = 'before';
@@ -94,11 +94,11 @@ export async function readListing(
   let waiting = '';
   for await (const chunk of body) {
     waiting += decoder.decode(chunk, { stream: true });
-    if (waiting.length < STRIDE) continue;
+    if (waiting.length < CHUNK_CHARS) continue;
     take(waiting);
     waiting = '';
-    if (text.length + carry.length > LONGEST_REPLY)
-      throw new SyntaxError(`a reply of more than ${LONGEST_REPLY} characters`);
+    if (text.length + carry.length > MAX_RESPONSE_CHARS)
+      throw new SyntaxError(`a reply of more than ${MAX_RESPONSE_CHARS} characters`);
   }
   take(waiting + decoder.decode());
   return { text, parts };

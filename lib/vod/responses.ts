@@ -1,5 +1,5 @@
 import * as v from 'valibot';
-import { explain } from '../validate.ts';
+import { formatIssues } from '../validate.ts';
 
 /** What the service answers, and what is to be done about it. Codes: vod2 protocol, "Errors". */
 
@@ -13,7 +13,7 @@ const Reply = v.looseObject({
   codeDesc: v.optional(v.string(), ''),
   canRetry: v.optional(v.number(), 0),
 });
-export type Reply = v.InferOutput<typeof Reply>;
+export type VodReply = v.InferOutput<typeof Reply>;
 
 /** It is to fit into an object's metadata, 2 KB of ASCII in all. One that does not is left out: the `fileId` tells it. */
 const MAX_URL = 1024;
@@ -26,7 +26,7 @@ const Url = v.pipe(
 const stored = { fileId: Digits, url: v.optional(Url, '') };
 
 /** Code 0: nothing is held. 1: some parts are (`dataSize`: the part size to go on with, where given; the list is read by `listing.ts`). 2: all is stored. */
-export const OpenReply = v.variant('code', [
+export const InitUploadResponse = v.variant('code', [
   v.object({ code: v.literal(0) }),
   v.object({
     code: v.literal(1),
@@ -35,20 +35,20 @@ export const OpenReply = v.variant('code', [
   }),
   v.object({ code: v.literal(2), ...stored }),
 ]);
-export type OpenReply = v.InferOutput<typeof OpenReply>;
+export type InitUploadResponse = v.InferOutput<typeof InitUploadResponse>;
 
-export const PartReply = v.object({ code: v.literal(0) });
-export const FinishReply = v.object({ code: v.literal(0), ...stored });
-export const SmallFileReply = v.object({ code: v.picklist([0, 2]), ...stored });
+export const UploadPartResponse = v.object({ code: v.literal(0) });
+export const FinishUploadResponse = v.object({ code: v.literal(0), ...stored });
+export const SmallFileUploadResponse = v.object({ code: v.picklist([0, 2]), ...stored });
 
 /**
  * What to do about a reply that is not the hoped-for one:
  * `stop` it would fail again; `repeat` with backoff, signed anew; `wait` the quota is used up; `lost` begin again at
  * InitUpload, which tells what is held; `resend` the body, read anew.
  */
-export type Verdict = 'stop' | 'repeat' | 'wait' | 'lost' | 'resend';
+export type ErrorAction = 'stop' | 'repeat' | 'wait' | 'lost' | 'resend';
 
-const VERDICTS: Readonly<Record<number, Verdict>> = {
+const ERROR_ACTIONS: Readonly<Record<number, ErrorAction>> = {
   [-10001]: 'stop',
   [-10002]: 'stop',
   [-10003]: 'stop',
@@ -66,11 +66,11 @@ const VERDICTS: Readonly<Record<number, Verdict>> = {
 };
 
 /** Codes for an upload that the service cannot write, read, or close: sending again what it lacks mends them. */
-export const ABOUT_THE_UPLOAD = new Set([-10004, -10005, 5100]);
+export const UPLOAD_STATE_CODES = new Set([-10004, -10005, 5100]);
 
-export function verdictOn({ code, canRetry }: Reply): Verdict {
-  if (ABOUT_THE_UPLOAD.has(code)) return canRetry === 1 ? 'repeat' : 'lost';
-  return VERDICTS[code] ?? (canRetry === 1 ? 'repeat' : 'stop');
+export function errorActionFor({ code, canRetry }: VodReply): ErrorAction {
+  if (UPLOAD_STATE_CODES.has(code)) return canRetry === 1 ? 'repeat' : 'lost';
+  return ERROR_ACTIONS[code] ?? (canRetry === 1 ? 'repeat' : 'stop');
 }
 
 const HINTS: Readonly<Record<number, string>> = {
@@ -85,7 +85,7 @@ const HINTS: Readonly<Record<number, string>> = {
 const MAX_WORDS = 400;
 
 /** The service's own words, its code, and what to check. */
-export function describe({ code, message, codeDesc }: Reply): string {
+export function describeError({ code, message, codeDesc }: VodReply): string {
   const words = [...new Set([message, codeDesc].filter((text) => text !== ''))]
     .join(', ')
     .slice(0, MAX_WORDS);
@@ -98,10 +98,10 @@ export function describe({ code, message, codeDesc }: Reply): string {
  * (In a JSON text no string can hold the pattern: a quote within a string is escaped.)
  * @param hide what the service says in words may repeat what no log shall hold
  */
-export function readReply(
+export function parseResponse(
   text: string,
   hide: (text: string) => string = (words) => words,
-): { reply: Reply } | { fault: string } {
+): { reply: VodReply } | { fault: string } {
   const start = (): string => JSON.stringify(hide(text).slice(0, 80));
   try {
     const parsed = v.safeParse(
@@ -109,7 +109,7 @@ export function readReply(
       JSON.parse(text.replace(/("fileId"\s*:\s*)(\d+)(?=\s*[,}])/g, '$1"$2"')),
     );
     if (!parsed.success)
-      return { fault: `expected a reply, got ${start()}: ${hide(explain(parsed.issues))}` };
+      return { fault: `expected a reply, got ${start()}: ${hide(formatIssues(parsed.issues))}` };
     const { message, codeDesc, ...rest } = parsed.output;
     return { reply: { ...rest, message: hide(message), codeDesc: hide(codeDesc) } };
   } catch {

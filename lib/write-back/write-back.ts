@@ -1,11 +1,11 @@
 import type { S3Client } from '@aws-sdk/client-s3';
 import * as v from 'valibot';
-import { ContentMismatch, ObjectChanged, UnfitObject } from '../errors.ts';
-import { MAX_COPY_BYTES, rewrite } from '../s3/copy-in-place.ts';
-import { type Found, find } from '../s3/head-object.ts';
+import { ContentMismatch, ObjectChanged, UnsupportedObject } from '../errors.ts';
+import { copyInPlace, MAX_COPY_BYTES } from '../s3/copy-in-place.ts';
+import { headObject, type ObjectHead } from '../s3/head-object.ts';
 import { type Tags, writeTags } from '../s3/tags.ts';
-import { FileId, type Pin, StoredFile } from '../schemas.ts';
-import { coverEntries, withoutCoverEntries } from './cover-marker.ts';
+import { FileId, type ObjectVersion, StoredFile } from '../schemas.ts';
+import { coverMetadata, stripCoverMetadata } from './cover-marker.ts';
 
 /** The `fileId` written onto its object, and nothing else changed. */
 
@@ -18,11 +18,11 @@ export type WriteBackSettings = Readonly<{
 
 export const WRITE_BACK: WriteBackSettings = { mode: 'metadata', maxCopyBytes: MAX_COPY_BYTES };
 
-/** What is written: a file; of a picture also the files whose cover it is. */
-export type Written = StoredFile & Readonly<{ coverOf?: readonly FileId[] }>;
+/** What is written: a file; of an image also the files whose cover it is. */
+export type MarkedFile = StoredFile & Readonly<{ coverOf?: readonly FileId[] }>;
 
-/** `nowhere`: the object carries it already. `why`: why it went into tags. */
-export type WrittenBack = Readonly<{ to: 'metadata' | 'tags' | 'nowhere'; why?: string }>;
+/** `nowhere`: the object carries it already. `reason`: why it went into tags. */
+export type WriteBackResult = Readonly<{ to: 'metadata' | 'tags' | 'nowhere'; reason?: string }>;
 
 /** User metadata of an object, keys and values together: https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingMetadata.html */
 const MAX_METADATA_BYTES = 2048;
@@ -31,8 +31,8 @@ const MAX_METADATA_BYTES = 2048;
  * The file that an object is, without reading it: its metadata or tags name one, and S3 itself vouches for the bytes.
  * The names alone prove nothing: they travel with copies, and stay on when other bytes are put with them.
  */
-export function vouchedFile(
-  { metadata, sha1, pin, etagIsMd5, checksum }: Found,
+export function verifiedFile(
+  { metadata, sha1, pin, etagIsMd5, checksum }: ObjectHead,
   tags: Tags = {},
 ): StoredFile | undefined {
   const names = metadata['vod-file-id'] ? metadata : tags;
@@ -51,8 +51,8 @@ export function vouchedFile(
 }
 
 /** The fileId that is on the object and of its bytes: S3 vouches for them, or they lie there as they did then. */
-export function carriedFileId(found: Found, tags: Tags): FileId | undefined {
-  const file = vouchedFile(found, tags);
+export function trustedFileId(found: ObjectHead, tags: Tags): FileId | undefined {
+  const file = verifiedFile(found, tags);
   if (file) return file.fileId;
   const names = found.metadata['vod-file-id'] ? found.metadata : tags;
   const named = v.safeParse(FileId, names['vod-file-id']);
@@ -63,93 +63,99 @@ export function carriedFileId(found: Found, tags: Tags): FileId | undefined {
 const WRITE_BACK_MS = 5_000;
 
 /**
- * The file that a picture was sent as, if this is the very copy that was written then, or if it lies there as it did. Put
- * back later with its metadata it says what was true before another picture took its place. Where the two clocks differ
- * nothing worse comes of it than the same picture sent once more: what it carries already is not written again.
+ * The file that an image was sent as, if this is the very copy that was written then, or if it lies there as it did. Put
+ * back later with its metadata it says what was true before another image took its place. Where the two clocks differ
+ * nothing worse comes of it than the same image sent once more: what it carries already is not written again.
  */
-export function fileAsWritten(found: Found, names: Tags): StoredFile | undefined {
+export function fileFromRecord(found: ObjectHead, names: Tags): StoredFile | undefined {
   const written = Date.parse(names['vod-uploaded-at'] ?? '');
   return modifiedAt(found) - written <= WRITE_BACK_MS
-    ? vouchedFile({ ...found, metadata: names })
+    ? verifiedFile({ ...found, metadata: names })
     : undefined;
 }
 
-/** When a picture was put there, milliseconds since 1970 by S3's clock: a write-back makes none newer. */
-export function putAt(found: Found): number {
+/** When an image was put there, milliseconds since 1970 by S3's clock: a write-back makes none newer. */
+export function originalPutTime(found: ObjectHead): number {
   const { metadata } = found;
-  const onRecord = fileAsWritten(found, metadata) && Date.parse(metadata['vod-put-at'] ?? '');
+  const onRecord = fileFromRecord(found, metadata) && Date.parse(metadata['vod-put-at'] ?? '');
   return onRecord || modifiedAt(found);
 }
 
-const modifiedAt = ({ head }: Found): number => head.LastModified?.getTime() ?? 0;
+const modifiedAt = ({ head }: ObjectHead): number => head.LastModified?.getTime() ?? 0;
 
 /** Whether the object carries this file already: writing it again would only start the loop of its own event. */
-export const carries = ({ metadata }: Found, { fileId, sha1, coverOf }: Written): boolean =>
+export const hasMarker = ({ metadata }: ObjectHead, { fileId, sha1, coverOf }: MarkedFile): boolean =>
   metadata['vod-file-id'] === fileId &&
   metadata['vod-sha1'] === sha1 &&
-  (coverOf === undefined || metadata['vod-covered'] === coverEntries(metadata, coverOf)['vod-covered']);
+  (coverOf === undefined || metadata['vod-covered'] === coverMetadata(metadata, coverOf)['vod-covered']);
 
 /** The work of an earlier run whose end nobody heard of: a write-back changes version and, of multipart objects, ETag. */
-export const wasWrittenFrom = (found: Found, { etag }: { etag?: string | undefined }): boolean =>
+export const isOwnCopyOf = (found: ObjectHead, { etag }: { etag?: string | undefined }): boolean =>
   etag !== undefined && found.metadata['vod-etag'] === etag;
 
 /**
  * Writes `file` onto the object: into its metadata by a conditional copy onto itself, or into its tags, where that is
  * asked for or the object cannot be rewritten.
- * @throws {ObjectChanged} {ObjectGone} when the object is no longer the pinned one
- * @throws {UnfitObject} when there is no room for it {ContentMismatch} when S3's own SHA-1 of the object is another
+ * @throws {ObjectChanged} {ObjectDeleted} when the object is no longer the pinned one
+ * @throws {UnsupportedObject} when there is no room for it {ContentMismatch} when S3's own SHA-1 of the object is another
  */
 export async function writeBack(
   s3: S3Client,
-  pin: Pin,
-  file: Written,
+  pin: ObjectVersion,
+  file: MarkedFile,
   signal: AbortSignal,
   { mode, maxCopyBytes }: WriteBackSettings = WRITE_BACK,
-): Promise<WrittenBack> {
-  const found = await find(s3, pin, signal); // as it is now: somebody may have edited it since
+): Promise<WriteBackResult> {
+  const found = await headObject(s3, pin, signal); // as it is now: somebody may have edited it since
   const at = `write-back to s3://${pin.bucket}/${pin.key}`;
   const isPinned = found.pin.etag === pin.etag && found.pin.versionId === pin.versionId;
-  if (!isPinned && !(wasWrittenFrom(found, pin) && carries(found, file))) {
-    throw new ObjectChanged(`${at}: expected ${stateOf(pin)}, it is now ${stateOf(found.pin)}`);
+  if (!isPinned && !(isOwnCopyOf(found, pin) && hasMarker(found, file))) {
+    throw new ObjectChanged(
+      `${at}: expected ${describeVersion(pin)}, it is now ${describeVersion(found.pin)}`,
+    );
   }
   if (found.sha1 !== undefined && found.sha1 !== file.sha1) {
-    if (carries(found, file)) await rewrite(s3, found, withoutOurs(found.metadata), signal, maxCopyBytes);
+    if (hasMarker(found, file))
+      await copyInPlace(s3, found, stripMarker(found.metadata), signal, maxCopyBytes);
     throw mismatch(at, found.sha1, file);
   }
-  if (carries(found, file)) return { to: 'nowhere' };
-  const why = mode === 'tags' ? undefined : whyNotRewritable(found);
-  if (mode === 'tags' || why) {
+  if (hasMarker(found, file)) return { to: 'nowhere' };
+  const reason = mode === 'tags' ? undefined : whyNotRewritable(found);
+  if (mode === 'tags' || reason) {
     const more = file.coverOf ? tagsOfCover(found, file.coverOf) : {};
     const wrote = await writeTags(s3, pin, file, signal, more);
     return {
       to: wrote ? 'tags' : 'nowhere',
-      ...(why && { why: `the fileId is in the object's tags: ${why}` }),
+      ...(reason && { reason: `the fileId is in the object's tags: ${reason}` }),
     };
   }
-  const metadata = { ...withoutOurs(found.metadata), ...entriesFor(found, file, pin.size > maxCopyBytes) };
-  checkRoom(at, metadata);
-  const written = await rewrite(s3, found, metadata, signal, maxCopyBytes);
+  const metadata = {
+    ...stripMarker(found.metadata),
+    ...markerMetadata(found, file, pin.size > maxCopyBytes),
+  };
+  assertMetadataFits(at, metadata);
+  const written = await copyInPlace(s3, found, metadata, signal, maxCopyBytes);
   // A store that computes no checksum proves nothing, and refutes nothing.
   if (written.sha1 !== undefined && written.sha1 !== file.sha1) {
-    const now = await find(s3, pin, signal);
+    const now = await headObject(s3, pin, signal);
     // It shall not carry the id of other bytes; what somebody else has put since is not ours to touch.
     const isOurs = now.pin.etag === written.etag && now.pin.versionId === written.versionId;
-    if (isOurs) await rewrite(s3, now, withoutOurs(now.metadata), signal, maxCopyBytes);
+    if (isOurs) await copyInPlace(s3, now, stripMarker(now.metadata), signal, maxCopyBytes);
     throw mismatch(at, written.sha1, file);
   }
   return { to: 'metadata' };
 }
 
 /** In tags nobody instructs: one entry says whose cover it is. */
-const tagsOfCover = ({ metadata }: Found, coverOf: readonly FileId[]) => ({
-  'vod-cover-of': coverEntries(metadata, coverOf)['vod-covered'],
+const tagsOfCover = ({ metadata }: ObjectHead, coverOf: readonly FileId[]) => ({
+  'vod-cover-of': coverMetadata(metadata, coverOf)['vod-covered'],
   'vod-uploaded-at': new Date().toISOString(),
 });
 
-const entriesFor = (found: Found, { fileId, url, sha1, coverOf }: Written, inParts: boolean) => ({
+const markerMetadata = (found: ObjectHead, { fileId, url, sha1, coverOf }: MarkedFile, inParts: boolean) => ({
   ...(coverOf && {
-    ...coverEntries(found.metadata, coverOf),
-    'vod-put-at': new Date(putAt(found)).toISOString(),
+    ...coverMetadata(found.metadata, coverOf),
+    'vod-put-at': new Date(originalPutTime(found)).toISOString(),
   }),
   'vod-file-id': fileId,
   ...(url !== '' && { 'vod-url': url }),
@@ -160,7 +166,7 @@ const entriesFor = (found: Found, { fileId, url, sha1, coverOf }: Written, inPar
   'vod-uploaded-at': new Date().toISOString(),
 });
 
-const OURS = new Set([
+const OWN_KEYS = new Set([
   'vod-file-id',
   'vod-url',
   'vod-sha1',
@@ -171,18 +177,19 @@ const OURS = new Set([
 ]);
 
 /** What an earlier file left must not stay beside, or vouch for, another. */
-const withoutOurs = (metadata: Found['metadata']): Found['metadata'] =>
-  Object.fromEntries(Object.entries(withoutCoverEntries(metadata)).filter(([name]) => !OURS.has(name)));
+const stripMarker = (metadata: ObjectHead['metadata']): ObjectHead['metadata'] =>
+  Object.fromEntries(Object.entries(stripCoverMetadata(metadata)).filter(([name]) => !OWN_KEYS.has(name)));
 
 const mismatch = (at: string, held: string, { sha1 }: StoredFile): ContentMismatch =>
   new ContentMismatch(`${at}: S3 holds bytes of SHA-1 ${held}, VOD was sent bytes of SHA-1 ${sha1}`);
 
-const stateOf = ({ etag, versionId }: Pin): string => (versionId ? `version ${versionId}` : `ETag ${etag}`);
+const describeVersion = ({ etag, versionId }: ObjectVersion): string =>
+  versionId ? `version ${versionId}` : `ETag ${etag}`;
 
 const ARCHIVED = new Set(['GLACIER', 'DEEP_ARCHIVE']);
 
 /** A copy needs the bytes and loses what cannot be restated. */
-function whyNotRewritable({ head }: Found): string | undefined {
+function whyNotRewritable({ head }: ObjectHead): string | undefined {
   if (ARCHIVED.has(head.StorageClass ?? '') && !head.Restore?.includes('ongoing-request="false"')) {
     return `it is archived (${head.StorageClass})`;
   }
@@ -190,10 +197,10 @@ function whyNotRewritable({ head }: Found): string | undefined {
   return undefined;
 }
 
-function checkRoom(at: string, metadata: Readonly<Record<string, string>>): void {
+function assertMetadataFits(at: string, metadata: Readonly<Record<string, string>>): void {
   const bytes = Object.entries(metadata).reduce((sum, entry) => sum + Buffer.byteLength(entry.join('')), 0);
   if (bytes > MAX_METADATA_BYTES) {
-    throw new UnfitObject(
+    throw new UnsupportedObject(
       `${at}: its metadata would be ${bytes} bytes, S3 allows ${MAX_METADATA_BYTES}: shorten it, then redrive`,
     );
   }

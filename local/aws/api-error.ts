@@ -1,8 +1,8 @@
 import * as v from 'valibot';
-import { explain } from '../../lib/validate.ts';
+import { formatIssues } from '../../lib/validate.ts';
 
 /** What a service answers with a 400: `type` is the name of the SDK's error. */
-export class Refusal extends Error {
+export class ApiError extends Error {
   readonly type: string;
 
   constructor(type: string, message: string) {
@@ -11,13 +11,13 @@ export class Refusal extends Error {
   }
 }
 
-/** A call of one service: its parsed JSON in, what becomes JSON out. @throws {Refusal} */
+/** A call of one service: its parsed JSON in, what becomes JSON out. @throws {ApiError} */
 export type Operation = (body: unknown) => unknown;
 export type Operations = Readonly<Record<string, Operation>>;
 
-/** @throws {Refusal} naming each field that is wrong */
+/** @throws {ApiError} naming each field that is wrong */
 export function read<const S extends v.GenericSchema>(schema: S, body: unknown): v.InferOutput<S> {
   const result = v.safeParse(schema, body);
   if (result.success) return result.output;
-  throw new Refusal('ValidationException', explain(result.issues));
+  throw new ApiError('ValidationException', formatIssues(result.issues));
 }

@@ -1,9 +1,9 @@
 import { join } from 'node:path';
 import * as v from 'valibot';
-import type { Request } from '../../lib/schemas.ts';
+import type { UploadRequest } from '../../lib/schemas.ts';
 import { messagesOf } from '../../lib/trigger/events.ts';
-import { Journal } from '../json-store.ts';
-import { type Operations, Refusal, read } from './api-error.ts';
+import { JsonStore } from '../json-store.ts';
+import { ApiError, type Operations, read } from './api-error.ts';
 import type { Archive } from './event-archive.ts';
 import type { Queue } from './queue.ts';
 
@@ -42,12 +42,12 @@ const Replay = v.object({
 });
 
 export function replayOperations(dir: string, archive: Archive, queue: Queue): Operations {
-  const replays = new Journal(join(dir, 'replays'), Replay);
+  const replays = new JsonStore(join(dir, 'replays'), Replay);
   return {
     DescribeArchive(body) {
       const { ArchiveName } = read(NamedArchive, body);
       if (!ARCHIVE_ARN.endsWith(`/${ArchiveName}`)) {
-        throw new Refusal('ResourceNotFoundException', `Archive ${ArchiveName} does not exist.`);
+        throw new ApiError('ResourceNotFoundException', `Archive ${ArchiveName} does not exist.`);
       }
       return {
         ArchiveArn: ARCHIVE_ARN,
@@ -62,9 +62,9 @@ export function replayOperations(dir: string, archive: Archive, queue: Queue): O
     StartReplay(body) {
       const { ReplayName: name, EventStartTime, EventEndTime } = read(Start, body);
       if (replays.get(name))
-        throw new Refusal('ResourceAlreadyExistsException', `Replay ${name} already exists.`);
+        throw new ApiError('ResourceAlreadyExistsException', `Replay ${name} already exists.`);
       if (EventStartTime >= EventEndTime) {
-        throw new Refusal('ValidationException', 'EventStartTime must be before EventEndTime.');
+        throw new ApiError('ValidationException', 'EventStartTime must be before EventEndTime.');
       }
       const began = Date.now() / 1000;
       const events = archive
@@ -86,19 +86,19 @@ export function replayOperations(dir: string, archive: Archive, queue: Queue): O
     DescribeReplay(body) {
       const { ReplayName: name } = read(Named, body);
       const replay = v.is(ReplayName, name) ? replays.get(name) : undefined;
-      if (!replay) throw new Refusal('ResourceNotFoundException', `Replay ${name} does not exist.`);
+      if (!replay) throw new ApiError('ResourceNotFoundException', `Replay ${name} does not exist.`);
       const { ReplayName: _, ...times } = replay;
       return { ReplayName: name, ReplayArn: `${EVENTS}:replay/${name}`, State: 'COMPLETED', ...times };
     },
   };
 }
 
-const requestsOf = (event: unknown): Request[] =>
-  messagesOf(event).flatMap(({ read }) => read().map(({ request }) => request));
+const requestsOf = (event: unknown): UploadRequest[] =>
+  messagesOf(event).flatMap(({ parseObjects: read }) => read().map(({ request }) => request));
 
 /** The local S3 tells of objects as S3 does; what an archive holds, and replays, is what EventBridge makes of it. */
 const replayed = (
-  { bucket, key, versionId, etag, size, sequencer }: Request,
+  { bucket, key, versionId, etag, size, sequencer }: UploadRequest,
   time: number,
   name: string,
 ) => ({

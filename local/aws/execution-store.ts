@@ -1,8 +1,8 @@
 import { EventEmitter } from 'node:events';
 import * as v from 'valibot';
 import { executionArn } from '../../lib/trigger/executions.ts';
-import { Journal } from '../json-store.ts';
-import type { Machine } from './state-machine.ts';
+import { JsonStore } from '../json-store.ts';
+import type { StateMachineRunner } from './state-machine.ts';
 
 /** Executions and how they stand, on disk: what was running when the process ended goes on at the next start. */
 
@@ -24,17 +24,17 @@ type Events = { started: [Execution]; ended: [Execution] };
 
 export class Executions extends EventEmitter<Events> {
   static readonly stateMachineArn = 'arn:aws:states:us-east-1:000000000000:stateMachine:upload';
-  readonly #journal: Journal<typeof Execution>;
-  readonly #machine: Machine;
+  readonly #journal: JsonStore<typeof Execution>;
+  readonly #machine: StateMachineRunner;
   readonly #running = new Map<string, { execution: Execution; settled: Promise<void> }>();
   #stopped = false;
   /** How many were started, redriven, or resumed since the process began. */
   count = 0;
 
-  constructor(dir: string, machine: Machine) {
+  constructor(dir: string, machine: StateMachineRunner) {
     super();
     this.setMaxListeners(0);
-    this.#journal = new Journal(dir, Execution);
+    this.#journal = new JsonStore(dir, Execution);
     this.#machine = machine;
   }
 

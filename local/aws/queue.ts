@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { EventEmitter } from 'node:events';
 import { join } from 'node:path';
 import * as v from 'valibot';
-import { Journal } from '../json-store.ts';
+import { JsonStore } from '../json-store.ts';
 
 /** The queue before the trigger, on disk: a message is gone only when the trigger has taken it, or given up on it. */
 
@@ -20,8 +20,8 @@ const MAX_RECEIVES = 3;
 const BATCH = 10;
 
 export class Queue extends EventEmitter<{ deadLetter: [Message] }> {
-  readonly #journal: Journal<typeof Message>;
-  readonly #deadLetters: Journal<typeof Message>;
+  readonly #journal: JsonStore<typeof Message>;
+  readonly #deadLetters: JsonStore<typeof Message>;
   readonly #deliver: Deliver;
   readonly #waiting: Message[];
   #delivering: Promise<void> | undefined;
@@ -30,8 +30,8 @@ export class Queue extends EventEmitter<{ deadLetter: [Message] }> {
 
   constructor(dir: string, deliver: Deliver) {
     super();
-    this.#journal = new Journal(join(dir, 'queue'), Message);
-    this.#deadLetters = new Journal(join(dir, 'dead-letters'), Message);
+    this.#journal = new JsonStore(join(dir, 'queue'), Message);
+    this.#deadLetters = new JsonStore(join(dir, 'dead-letters'), Message);
     this.#deliver = deliver;
     this.#waiting = this.#journal.all();
   }

@@ -1,7 +1,7 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { type Listening, listen } from '../http-server.ts';
 import { document, type XmlValue } from '../s3/wire/xml.ts';
-import { type Operations, Refusal } from './api-error.ts';
+import { ApiError, type Operations } from './api-error.ts';
 
 /** The AWS calls that the trigger and the operators' commands make, answered as AWS does: with its SDK they run here as there. */
 
@@ -42,8 +42,8 @@ async function answer(request: IncomingMessage, services: Services): Promise<Rep
     };
   } catch (error) {
     const { type, message } =
-      error instanceof Refusal ? error : { type: 'InternalError', message: String(error) };
-    const status = error instanceof Refusal ? 400 : 500;
+      error instanceof ApiError ? error : { type: 'InternalError', message: String(error) };
+    const status = error instanceof ApiError ? 400 : 500;
     return { status, headers: { 'x-amzn-errortype': type }, body: JSON.stringify({ __type: type, message }) };
   }
 }
@@ -58,7 +58,7 @@ async function bodyOf(request: IncomingMessage): Promise<string> {
   for await (const chunk of request.iterator({ destroyOnReturn: false })) {
     length += chunk.length;
     if (length > MAX_BODY_BYTES) {
-      throw new Refusal('RequestTooLargeException', `expected at most ${MAX_BODY_BYTES} bytes, got more`);
+      throw new ApiError('RequestTooLargeException', `expected at most ${MAX_BODY_BYTES} bytes, got more`);
     }
     chunks.push(chunk);
   }
@@ -68,7 +68,7 @@ async function bodyOf(request: IncomingMessage): Promise<string> {
 async function called({ targets }: Services, target: string, body: string): Promise<string> {
   const [service = '', name = ''] = target.split('.');
   const operation = own(own(targets, service) ?? {}, name);
-  if (!operation) throw new Refusal('UnknownOperationException', `${target} is not served here`);
+  if (!operation) throw new ApiError('UnknownOperationException', `${target} is not served here`);
   return JSON.stringify(await operation(parsed(body)));
 }
 
@@ -82,7 +82,7 @@ async function invoked({ invoke }: Services, name: string, body: string): Promis
   try {
     return { status: 200, body: JSON.stringify((await invoke(name, parsed(body))) ?? null) };
   } catch (error) {
-    if (error instanceof Refusal) throw error;
+    if (error instanceof ApiError) throw error;
     const { name: errorType, message } = error instanceof Error ? error : new Error(String(error));
     const headers = { 'x-amz-function-error': 'Unhandled' };
     return { status: 200, headers, body: JSON.stringify({ errorType, errorMessage: message, trace: [] }) };
@@ -122,6 +122,6 @@ function parsed(body: string): unknown {
   try {
     return JSON.parse(body || '{}');
   } catch {
-    throw new Refusal('SerializationException', `expected JSON, got ${JSON.stringify(body.slice(0, 80))}`);
+    throw new ApiError('SerializationException', `expected JSON, got ${JSON.stringify(body.slice(0, 80))}`);
   }
 }

@@ -1,5 +1,5 @@
 import * as v from 'valibot';
-import { type Operations, Refusal, read } from './api-error.ts';
+import { ApiError, type Operations, read } from './api-error.ts';
 import type { Queue } from './queue.ts';
 
 /**
@@ -30,7 +30,7 @@ export function queueOperations(queue: Queue): Operations {
       const count = { queue: () => queue.waiting, 'dead-letters': () => queue.deadLetters().length };
       const name = QueueUrl.slice(QueueUrl.lastIndexOf('/') + 1);
       if (name !== 'queue' && name !== 'dead-letters') {
-        throw new Refusal('QueueDoesNotExist', `The specified queue does not exist: ${QueueUrl}`);
+        throw new ApiError('QueueDoesNotExist', `The specified queue does not exist: ${QueueUrl}`);
       }
       return { Attributes: { ApproximateNumberOfMessages: String(count[name]()) } };
     },
@@ -59,5 +59,5 @@ export function queueOperations(queue: Queue): Operations {
 
 function checkSource(arn: string): void {
   if (arn === DEAD_LETTERS_ARN) return;
-  throw new Refusal('ResourceNotFoundException', `${arn} is not the queue of dead letters`);
+  throw new ApiError('ResourceNotFoundException', `${arn} is not the queue of dead letters`);
 }

@@ -1,6 +1,6 @@
 import { channel } from 'node:diagnostics_channel';
-import { readFileSync } from 'node:fs';
 import { StateMachine } from 'aws-local-stepfunctions';
+import { localStateMachineJson } from '../../deploy/state-machine.ts';
 import type { Handler, Lambda } from './lambda.ts';
 
 /** Runs the state machine file that ships, with the handlers that ship. */
@@ -10,7 +10,7 @@ export type Handlers = Readonly<{ init: Handler; part: Handler; finish: Handler;
 /** What an execution is called and how often it was redriven; the states see it as `$$.Execution`. */
 export type Identity = Readonly<{ arn: string; name: string; redriveCount: number; startDate: number }>;
 
-export type Machine = Readonly<{
+export type StateMachineRunner = Readonly<{
   /** @throws the error that failed the execution: its `name` is the state machine's error, its `message` the cause */
   run(input: unknown, identity: Identity): Promise<unknown>;
   /** Ends what is running, without waiting for it. */
@@ -29,13 +29,9 @@ let isValid = false;
 
 type Json = Parameters<StateMachine['run']>[0];
 
-export function createMachine(lambda: Lambda, handlers: Handlers): Machine {
-  const file = readFileSync(new URL('../../handlers/upload.asl.json', import.meta.url), 'utf8');
-  // The deployment puts the functions' ARNs in the same place.
-  const text = file
-    .replace(/\$\{(\w+)FunctionArn\}/g, 'arn:aws:lambda:us-east-1:000000000000:function:$1')
-    // Each invocation has its own limit; the time that a task waits here for its turn is not the task's.
-    .replace(/"TimeoutSeconds": \d+/g, '"TimeoutSeconds": 86400');
+export function createMachine(lambda: Lambda, handlers: Handlers): StateMachineRunner {
+  // Each invocation has its own limit. The time that a task waits here for its turn does not count.
+  const text = localStateMachineJson().replace(/"TimeoutSeconds": \d+/g, '"TimeoutSeconds": 86400');
   const machine = new StateMachine(JSON.parse(text), { validationOptions: { noValidate: isValid } });
   isValid = true;
   const running = new Set<() => void>();

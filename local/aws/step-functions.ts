@@ -1,5 +1,5 @@
 import * as v from 'valibot';
-import { type Operations, Refusal, read } from './api-error.ts';
+import { ApiError, type Operations, read } from './api-error.ts';
 import { type Execution, Executions } from './execution-store.ts';
 
 /**
@@ -32,26 +32,26 @@ export const statesOperations = (executions: Executions): Operations => ({
   StartExecution(body) {
     const { stateMachineArn, name, input } = read(Start, body);
     checkMachine(stateMachineArn);
-    if (!NAME.test(name)) throw new Refusal('InvalidName', `Invalid Name: '${name}'`);
+    if (!NAME.test(name)) throw new ApiError('InvalidName', `Invalid Name: '${name}'`);
     const parsed = parseInput(input);
     const known = executions.get(name);
     if (known?.status === 'RUNNING' && JSON.stringify(known.input) === JSON.stringify(parsed))
       return started(known);
-    if (known) throw new Refusal('ExecutionAlreadyExists', `Execution Already Exists: '${known.arn}'`);
+    if (known) throw new ApiError('ExecutionAlreadyExists', `Execution Already Exists: '${known.arn}'`);
     return started(executions.start(name, parsed));
   },
 
   DescribeExecution(body) {
     const execution = find(executions, body);
     const { input, output, error, cause } = execution;
-    const why = whyNotRedrivable(execution);
+    const reason = whyNotRedrivable(execution);
     return {
       ...listed(execution),
       input: JSON.stringify(input),
       ...(output !== undefined && { output: JSON.stringify(output) }),
       ...(error !== undefined && { error, cause }),
-      redriveStatus: why ? 'NOT_REDRIVABLE' : 'REDRIVABLE',
-      ...(why && { redriveStatusReason: why }),
+      redriveStatus: reason ? 'NOT_REDRIVABLE' : 'REDRIVABLE',
+      ...(reason && { redriveStatusReason: reason }),
     };
   },
 
@@ -63,7 +63,7 @@ export const statesOperations = (executions: Executions): Operations => ({
       .filter(({ status }) => statusFilter === undefined || status === statusFilter)
       .sort((a, b) => b.startDate - a.startDate || (a.name < b.name ? -1 : 1));
     const from = nextToken === undefined ? 0 : all.findIndex(({ name }) => name === nextToken);
-    if (from < 0) throw new Refusal('InvalidToken', `Invalid Token: '${nextToken}'`);
+    if (from < 0) throw new ApiError('InvalidToken', `Invalid Token: '${nextToken}'`);
     const to = from + (maxResults || 100);
     return {
       executions: all.slice(from, to).map(listed),
@@ -73,8 +73,8 @@ export const statesOperations = (executions: Executions): Operations => ({
 
   RedriveExecution(body) {
     const execution = find(executions, body);
-    const why = whyNotRedrivable(execution);
-    if (why) throw new Refusal('ExecutionNotRedrivable', `${execution.arn}: ${why}`);
+    const reason = whyNotRedrivable(execution);
+    if (reason) throw new ApiError('ExecutionNotRedrivable', `${execution.arn}: ${reason}`);
     executions.redrive(execution);
     return { redriveDate: Date.now() / 1000 };
   },
@@ -100,7 +100,7 @@ function whyNotRedrivable({ status, stopDate }: Execution): string | undefined {
 
 function checkMachine(arn: string): void {
   if (arn === Executions.stateMachineArn) return;
-  throw new Refusal('StateMachineDoesNotExist', `State Machine Does Not Exist: '${arn}'`);
+  throw new ApiError('StateMachineDoesNotExist', `State Machine Does Not Exist: '${arn}'`);
 }
 
 function find(executions: Executions, body: unknown): Execution {
@@ -108,7 +108,7 @@ function find(executions: Executions, body: unknown): Execution {
   const name = executionArn.slice(executionArn.lastIndexOf(':') + 1);
   const execution = NAME.test(name) ? executions.get(name) : undefined;
   if (execution?.arn !== executionArn) {
-    throw new Refusal('ExecutionDoesNotExist', `Execution Does Not Exist: '${executionArn}'`);
+    throw new ApiError('ExecutionDoesNotExist', `Execution Does Not Exist: '${executionArn}'`);
   }
   return execution;
 }
@@ -119,7 +119,7 @@ function parseInput(input: string): unknown {
     JSON.stringify(parsed); // what is nested too deep can be read, and not written down
     return parsed;
   } catch {
-    throw new Refusal(
+    throw new ApiError(
       'InvalidExecutionInput',
       `Invalid State Machine Execution Input: '${input.slice(0, 80)}'`,
     );

@@ -1,12 +1,12 @@
 import { randomInt } from 'node:crypto';
 import { basename } from 'node:path';
-import { address, readOptions, UsageError, whole } from '../../cli/args.ts';
+import { parseInteger, parseS3Uri, readOptions, UsageError } from '../../cli/args.ts';
 
 /** The command line of `npm start`, read and checked before anything begins. */
 
 export const USAGE = `npm start -- [options] [FILE | s3://bucket/key ...]
 
-Brings videos, and pictures as their covers, over to VOD on this machine: S3, VOD, and the state machine run inside.
+Brings videos, and images as their covers, over to VOD on this machine: S3, VOD, and the state machine run inside.
   FILE             is dropped into the bucket under its own name
   s3://bucket/key  is an object that is there already
   nothing          stays up and takes every object that arrives
@@ -70,15 +70,18 @@ export function readArguments(argv: readonly string[]): Arguments | 'help' {
     json: values.json,
     packaged: values.packaged,
     verbose: values.verbose,
-    s3Port: values['s3-port'] === undefined ? undefined : whole('--s3-port', values['s3-port'], 0, 65_535),
+    s3Port:
+      values['s3-port'] === undefined ? undefined : parseInteger('--s3-port', values['s3-port'], 0, 65_535),
     vodPort:
-      values['vod-port'] === undefined ? undefined : whole('--vod-port', values['vod-port'], 0, 65_535),
-    timeLimitMs: 1000 * whole('--time-limit', values['time-limit'], 1, 900),
+      values['vod-port'] === undefined
+        ? undefined
+        : parseInteger('--vod-port', values['vod-port'], 0, 65_535),
+    timeLimitMs: 1000 * parseInteger('--time-limit', values['time-limit'], 1, 900),
     faults: faults(values.faults, values.seed),
   };
 }
 
-const item = (text: string): Item => (text.startsWith('s3://') ? address(text) : { path: text });
+const item = (text: string): Item => (text.startsWith('s3://') ? parseS3Uri(text) : { path: text });
 
 /** Of two files with one name the second would overwrite the first in the bucket. */
 function refuseNamesakes(items: readonly Item[]): void {
@@ -105,7 +108,7 @@ function faults(share: string | undefined, seed: string | undefined): Arguments[
   }
   return {
     rate: percent / 100,
-    seed: seed === undefined ? randomInt(LARGEST_SEED) : whole('--seed', seed, 0, LARGEST_SEED),
+    seed: seed === undefined ? randomInt(LARGEST_SEED) : parseInteger('--seed', seed, 0, LARGEST_SEED),
   };
 }
 

@@ -11,14 +11,14 @@ export class Board {
   readonly #rows = new Map<string, Row>();
 
   /** What an object is at, in words, before there is anything to count. */
-  says(object: string, name: string, doing: string): void {
+  setStatus(object: string, name: string, doing: string): void {
     const row = this.#rows.get(object);
     if (row) row.doing = doing;
     else this.#rows.set(object, { name, doing });
   }
 
   /** Answers the stage that has just begun, if one has. */
-  hears(step: Progress, now: number): 'hash' | 'upload' | undefined {
+  onProgress(step: Progress, now: number): 'hash' | 'upload' | undefined {
     const object = objectName(step.pin);
     const row = this.#rows.get(object) ?? { name: step.pin.key, doing: '' };
     this.#rows.set(object, row);
@@ -41,7 +41,7 @@ export class Board {
   }
 
   /** The object has ended: its row goes. Answers how its stages stood, one line each. */
-  forget(object: string): string[] {
+  remove(object: string): string[] {
     const row = this.#rows.get(object);
     this.#rows.delete(object);
     return row ? stageLines(row) : [];

@@ -1,5 +1,5 @@
 import { failureLine } from '../../cli/errors.ts';
-import { BUILD } from '../../deploy/paths.ts';
+import { BUNDLE_DIR } from '../../deploy/paths.ts';
 import { sendLogsToStandardError } from '../logs.ts';
 import { type Arguments, readArguments, USAGE } from './args.ts';
 
@@ -27,7 +27,7 @@ async function main(argv: readonly string[]): Promise<number> {
     ...given,
     s3Port: port(given, given.s3Port, 9000),
     vodPort: port(given, given.vodPort, 9001),
-    bundles: given.packaged ? BUILD : undefined,
+    bundles: given.packaged ? BUNDLE_DIR : undefined,
     env: process.env,
     faults: given.faults && seededFaults(given.faults.rate, given.faults.seed),
   }).catch((error: unknown) => {

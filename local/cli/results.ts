@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { styleText } from 'node:util';
 import { HeadObjectCommand, type S3Client } from '@aws-sdk/client-s3';
 import { duration, printable, rounded } from '../../cli/format.ts';
-import { reasonOf } from '../../lib/errors.ts';
+import { errorMessage } from '../../lib/errors.ts';
 import type { Result, VideoCover } from '../../lib/schemas.ts';
 
 /** What is said when an object's journey has ended: to people in lines, to programs in JSON. */
@@ -12,7 +12,7 @@ const bad = (text: string): string => styleText('red', text, { stream: process.s
 const dim = (text: string): string => styleText('dim', text, { stream: process.stderr });
 
 export const jsonLine = (
-  { bucket, key, outcome, fileId, url, sha1, size, sent, why, cover, coverOf }: Result,
+  { bucket, key, outcome, fileId, url, sha1, size, sent, reason, cover, coverOf }: Result,
   seconds: number,
 ): string =>
   JSON.stringify({
@@ -28,7 +28,7 @@ export const jsonLine = (
     seconds: rounded(seconds),
     ...(cover && !isNone(cover) && { cover }),
     ...(coverOf && { coverOf }),
-    ...(why !== undefined && { why }),
+    ...(reason !== undefined && { reason }),
   });
 
 const OUTCOMES: Readonly<Record<Result['outcome'], string>> = {
@@ -37,7 +37,7 @@ const OUTCOMES: Readonly<Record<Result['outcome'], string>> = {
   unchanged: 'carries its fileId already',
   waiting: 'waiting',
   superseded: 'superseded',
-  gone: 'gone',
+  deleted: 'deleted',
   skipped: 'skipped',
 };
 
@@ -48,9 +48,9 @@ export async function resultLines(
   seconds: number,
   vodFiles: string | undefined,
 ): Promise<string[]> {
-  const { bucket, key, outcome, fileId, url, sha1, why, sent, cover, coverOf } = result;
+  const { bucket, key, outcome, fileId, url, sha1, reason, sent, cover, coverOf } = result;
   const ended = (coverOf && COVER_OUTCOMES[outcome]) ?? OUTCOMES[outcome];
-  const headline = `${good('✔')} ${printable(key)}  ${ended}${why ? `: ${why}` : ''}  ${dim(duration(seconds))}`;
+  const headline = `${good('✔')} ${printable(key)}  ${ended}${reason ? `: ${reason}` : ''}  ${dim(duration(seconds))}`;
   if (!fileId) return [headline];
   const parts =
     sent.parts === 0
@@ -69,7 +69,7 @@ export async function resultLines(
   ];
 }
 
-/** A picture has other words. */
+/** An image has other words. */
 const COVER_OUTCOMES: Partial<Record<Result['outcome'], string>> = {
   uploaded: 'a cover now',
   unchanged: 'a cover already',
@@ -82,7 +82,7 @@ function coverLine(cover: VideoCover): string {
   if (cover.outcome === 'none') return '';
   return field(
     'cover',
-    `${printable(cover.key)}, fileId ${cover.fileId}${cover.why ? `: ${cover.why}` : ''}`,
+    `${printable(cover.key)}, fileId ${cover.fileId}${cover.reason ? `: ${cover.reason}` : ''}`,
   );
 }
 
@@ -101,7 +101,7 @@ async function metadataLines(s3: S3Client, bucket: string, key: string): Promise
       ),
     ];
   } catch (error) {
-    return [`${title}: ${reasonOf(error)}`];
+    return [`${title}: ${errorMessage(error)}`];
   }
 }
 

@@ -2,12 +2,12 @@ import { connect } from 'node:net';
 import * as v from 'valibot';
 import { failedJson, failureLine } from '../../cli/errors.ts';
 import type { Terminal } from '../../cli/terminal.ts';
-import { reasonOf } from '../../lib/errors.ts';
-import { Request, Result } from '../../lib/schemas.ts';
+import { errorMessage } from '../../lib/errors.ts';
+import { Result, UploadRequest } from '../../lib/schemas.ts';
 import type { Execution } from '../aws/execution-store.ts';
 import { LOCAL_S3_CREDENTIALS } from '../running-file.ts';
 import type { Stack } from '../stack.ts';
-import { drop, ensureBucket, localFile } from '../upload-file.ts';
+import { ensureBucket, localFile, uploadFile } from '../upload-file.ts';
 import type { Arguments, Item } from './args.ts';
 import { jsonLine, resultLines, watchingLines } from './results.ts';
 
@@ -77,7 +77,7 @@ export class Run {
     const file = await localFile(path);
     const object = { bucket, key: file.key };
     this.#terminal.note(object, `dropping it into bucket ${bucket}`);
-    const put = await drop(this.#stack.s3, bucket, file, signal);
+    const put = await uploadFile(this.#stack.s3, bucket, file, signal);
     return put && this.#stack.announces ? undefined : object;
   }
 
@@ -133,8 +133,8 @@ export class Run {
   }
 }
 
-const objectOf = (input: unknown): Request | undefined => {
-  const request = v.safeParse(Request, input);
+const objectOf = (input: unknown): UploadRequest | undefined => {
+  const request = v.safeParse(UploadRequest, input);
   return request.success ? request.output : undefined;
 };
 
@@ -156,7 +156,7 @@ async function checkReachable(setting: string, address: string): Promise<void> {
     await promise;
   } catch (error) {
     throw new Error(
-      `${setting} ${address}: nobody answers there (${reasonOf(error)}): start it, or correct the setting`,
+      `${setting} ${address}: nobody answers there (${errorMessage(error)}): start it, or correct the setting`,
     );
   } finally {
     socket.destroy();

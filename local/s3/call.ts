@@ -1,6 +1,6 @@
 import type { Writable } from 'node:stream';
 import type { CreatedBy } from './notification.ts';
-import type { Draft } from './store/blobs.ts';
+import type { PendingBlob } from './store/blobs.ts';
 import type { Bucket } from './store/bucket.ts';
 import type { StoredObject } from './store/record.ts';
 import type { Store } from './store/store.ts';
@@ -45,7 +45,7 @@ export function required(call: Call, name: string): string {
   return value;
 }
 
-export type Received = Draft & BodyFacts;
+export type Received = PendingBlob & BodyFacts;
 
 /** Streams the body to disk. What is received is gone again when the caller disposes of it unpublished. */
 export async function receive(call: Call, compute?: Algorithm): Promise<Received> {

@@ -34,8 +34,8 @@ type Occasion = Readonly<{
   key: string;
 }>;
 
-export function describeCreation(occasion: Occasion, object: StoredObject): S3Notification {
-  const { by, at, requestId, sourceIp, bucket, region, key } = occasion;
+export function describeCreation(serviceCall: Occasion, object: StoredObject): S3Notification {
+  const { by, at, requestId, sourceIp, bucket, region, key } = serviceCall;
   return {
     Records: [
       {

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import { type Fault, type Faults, faultAt, spoiled, strike } from '../fault-injection.ts';
+import { corruptResponse, type Fault, type Faults, faultAt, injectFault } from '../fault-injection.ts';
 import { type Listening, listen } from '../http-server.ts';
 import { createLink, type Link, type LinkEnd } from '../network-simulator.ts';
 import type { Call, Reply } from './call.ts';
@@ -72,7 +72,7 @@ async function serve(
 ): Promise<void> {
   const id = randomBytes(8).toString('hex').toUpperCase();
   const fault = await faultAt(options.faults, request, () => ({ service: 's3', call: apiName(request) }));
-  if (fault && (await strike(fault, request))) return;
+  if (fault && (await injectFault(fault, request))) return;
   const reply = await answer(request, response, id, store, link, options, fault);
   try {
     await link.latency();
@@ -143,7 +143,7 @@ function readCall(
     now,
     announce: async (by, { record }, key, object) => {
       const sourceIp = request.socket.remoteAddress ?? '127.0.0.1';
-      const occasion = {
+      const serviceCall = {
         by,
         at: now(),
         requestId: id,
@@ -152,7 +152,7 @@ function readCall(
         region: record.region,
         key,
       };
-      await onObjectCreated?.(describeCreation(occasion, object));
+      await onObjectCreated?.(describeCreation(serviceCall, object));
     },
   };
 }
@@ -176,13 +176,13 @@ async function send(
   request.resume();
   if (reply.xml !== undefined) {
     response.setHeader('content-type', 'application/xml');
-    const out = spoiled(fault, response, response);
+    const out = corruptResponse(fault, response, response);
     if (request.method === 'HEAD') out.end();
     else out.end(reply.xml);
     return;
   }
-  if (body) await body.send(spoiled(fault, response, link.outgoing(response)));
-  else spoiled(fault, response, response).end();
+  if (body) await body.send(corruptResponse(fault, response, link.outgoing(response)));
+  else corruptResponse(fault, response, response).end();
 }
 
 function describeError(error: unknown, request: IncomingMessage, id: string): Reply {

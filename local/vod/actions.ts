@@ -7,24 +7,24 @@ import {
   checkSmallFileUpload,
   checkUploadPart,
 } from './checks.ts';
-import type { Library } from './file-store.ts';
-import { Turns } from './keyed-mutex.ts';
-import type { Session } from './upload-session.ts';
+import type { FileStore } from './file-store.ts';
+import { KeyedMutex } from './keyed-mutex.ts';
+import type { UploadSession } from './upload-session.ts';
 import type { Uploads } from './uploads.ts';
-import { accepted, Refusal, type Reply } from './vod-error.ts';
+import { accepted, type Reply, VodError } from './vod-error.ts';
 
 /** Reads the request's body; it is empty and `length` above `most` where the body is longer than that. */
 type ReadBody = (most: number) => Promise<Body>;
 
 /** The four calls, on what is stored. Signature, nonce and quota are settled before. */
-export class Calls {
-  readonly #library: Library;
+export class Actions {
+  readonly #library: FileStore;
   readonly #uploads: Uploads;
   readonly #now: () => number;
   /** Opening and closing an upload exclude each other for one SHA-1; its parts need not wait for either. */
-  readonly #turns = new Turns<string>();
+  readonly #turns = new KeyedMutex<string>();
 
-  constructor(library: Library, uploads: Uploads, now: () => number) {
+  constructor(library: FileStore, uploads: Uploads, now: () => number) {
     this.#library = library;
     this.#uploads = uploads;
     this.#now = now;
@@ -84,7 +84,7 @@ export class Calls {
     checkLength(body, dataSize);
     const md5 = digest('md5', body.bytes);
     if (md5 !== dataMd5) {
-      throw new Refusal('body', `the body at offset ${offset}: expected MD5 ${dataMd5}, got ${md5}`);
+      throw new VodError('body', `the body at offset ${offset}: expected MD5 ${dataMd5}, got ${md5}`);
     }
     await session.hold(offset, md5, body.bytes);
     return accepted(0);
@@ -99,7 +99,7 @@ export class Calls {
       const session = this.#session(fileSha);
       const { count, total, first } = session.missing();
       if (count > 0) {
-        throw new Refusal(
+        throw new VodError(
           'finishFailed',
           `${count} of ${total} parts are missing, the first at offset ${first}`,
         );
@@ -116,21 +116,21 @@ export class Calls {
   async #smallFileUpload(params: Params, read: ReadBody): Promise<Reply> {
     const { fileSha, fileSize, 'extra.fileId': videoId, fileName, fileType } = checkSmallFileUpload(params);
     if (!this.#library.video(videoId)) {
-      throw new Refusal('noSuchVideo', `extra.fileId: no video ${videoId} is stored`);
+      throw new VodError('noSuchVideo', `extra.fileId: no video ${videoId} is stored`);
     }
     using body = await read(fileSize);
     checkLength(body, fileSize);
     const sha1 = digest('sha1', body.bytes);
-    if (sha1 !== fileSha) throw new Refusal('body', `the body: expected SHA-1 ${fileSha}, got ${sha1}`);
+    if (sha1 !== fileSha) throw new VodError('body', `the body: expected SHA-1 ${fileSha}, got ${sha1}`);
 
     // Awaited here: the body's buffer is somebody else's once this is left.
     return await this.#turns.take(fileSha, async () => {
-      const stored = this.#library.pictureOf(fileSha);
-      const picture = stored ?? { fileId: this.#library.newFileId(), fileType };
+      const stored = this.#library.imageOf(fileSha);
+      const image = stored ?? { fileId: this.#library.newFileId(), fileType };
       if (!stored) {
-        await this.#library.writeBytes(picture, body.bytes);
+        await this.#library.writeBytes(image, body.bytes);
         const about = { ...PLAIN, fileName, fileType };
-        this.#library.add(picture.fileId, {
+        this.#library.add(image.fileId, {
           sha1,
           size: fileSize,
           about,
@@ -138,19 +138,19 @@ export class Calls {
           coverOf: videoId,
         });
       }
-      this.#library.setCover(videoId, picture.fileId);
+      this.#library.setCover(videoId, image.fileId);
       await this.#library.save();
-      return accepted(stored ? 2 : 0, { fileId: picture.fileId, url: this.#library.url(picture) });
+      return accepted(stored ? 2 : 0, { fileId: image.fileId, url: this.#library.url(image) });
     });
   }
 
   /** Makes a file of a complete upload: proved, moved, listed, and only then no upload any more. */
-  async #store(session: Session): Promise<{ fileId: string; url: string }> {
+  async #store(session: UploadSession): Promise<{ fileId: string; url: string }> {
     const { sha1, fileSize: size, about } = session;
     const got = await session.hashed();
     if (got !== sha1) {
       await this.#uploads.end(session);
-      throw new Refusal(
+      throw new VodError(
         'finishFailed',
         `the whole file: expected SHA-1 ${sha1}, got ${got}; its parts are dropped, begin again with InitUpload`,
       );
@@ -173,37 +173,40 @@ export class Calls {
     return { fileId: video.fileId, url: this.#library.url(video) };
   }
 
-  #session(sha1: string): Session {
+  #session(sha1: string): UploadSession {
     const session = this.#uploads.get(sha1);
-    if (!session) throw new Refusal('read', `no upload is open for fileSha ${sha1}: begin with InitUpload`);
+    if (!session) throw new VodError('read', `no upload is open for fileSha ${sha1}: begin with InitUpload`);
     return session;
   }
 
   #date = () => new Date(this.#now());
 }
 
-/** A picture comes without the options of a video. */
+/** An image comes without the options of a video. */
 const PLAIN = { tags: [], classId: 0, isTranscode: 0, isScreenshot: 0, isWatermark: 0 } as const;
 
-function checkPlace(session: Session, offset: number, dataSize: number): void {
+function checkPlace(session: UploadSession, offset: number, dataSize: number): void {
   const { partSize, fileSize } = session;
   if (offset % partSize !== 0) {
-    throw new Refusal(
+    throw new VodError(
       'parameters',
       `offset: expected a multiple of the part size ${partSize}, got ${offset}`,
     );
   }
   if (offset >= fileSize) {
-    throw new Refusal('parameters', `offset: expected less than the file's ${fileSize} bytes, got ${offset}`);
+    throw new VodError(
+      'parameters',
+      `offset: expected less than the file's ${fileSize} bytes, got ${offset}`,
+    );
   }
   const size = session.sizeAt(offset);
   if (dataSize !== size) {
-    throw new Refusal('parameters', `dataSize: expected ${size} for the part at ${offset}, got ${dataSize}`);
+    throw new VodError('parameters', `dataSize: expected ${size} for the part at ${offset}, got ${dataSize}`);
   }
 }
 
 function checkLength({ length }: Body, expected: number): void {
   if (length === expected) return;
   const got = length > expected ? 'more' : `${length}`;
-  throw new Refusal('body', `the body: expected ${expected} bytes as dataSize says, got ${got}`);
+  throw new VodError('body', `the body: expected ${expected} bytes as dataSize says, got ${got}`);
 }

@@ -1,6 +1,6 @@
 import * as v from 'valibot';
 import type { Params } from '../../lib/vod/signature.ts';
-import { type Fault, Refusal } from './vod-error.ts';
+import { type Fault, VodError } from './vod-error.ts';
 
 export const ACTIONS = ['InitUpload', 'UploadPart', 'FinishUpload', 'SmallFileUpload'] as const;
 export type Action = (typeof ACTIONS)[number];
@@ -96,16 +96,16 @@ export const checkUploadPart = (params: Params): Part => check(uploadPart, param
 export const checkFinishUpload = (params: Params): { fileSha: string } =>
   check(finishUpload, params, 'parameters');
 
-export type Picture = v.InferOutput<typeof smallFileUpload>;
-export function checkSmallFileUpload(params: Params): Picture {
-  const picture = check(smallFileUpload, params, 'parameters');
-  if (picture.dataSize !== picture.fileSize) {
-    throw new Refusal(
+export type Image = v.InferOutput<typeof smallFileUpload>;
+export function checkSmallFileUpload(params: Params): Image {
+  const image = check(smallFileUpload, params, 'parameters');
+  if (image.dataSize !== image.fileSize) {
+    throw new VodError(
       'parameters',
-      `dataSize: expected ${picture.fileSize}, the same as fileSize, got ${picture.dataSize}`,
+      `dataSize: expected ${image.fileSize}, the same as fileSize, got ${image.dataSize}`,
     );
   }
-  return picture;
+  return image;
 }
 
 /** `tags.1`, `tags.2`, … as documented, or `tag.1`, `tag.2`, … as the old SDKs send them. */
@@ -115,9 +115,9 @@ function tagsOf(params: Params): string[] {
   return names.map((_, at) => {
     const tag = params[`${stem}.${at + 1}`];
     if (tag === undefined) {
-      throw new Refusal('parameters', `${stem}.${at + 1}: missing beside ${names.join(', ')}`);
+      throw new VodError('parameters', `${stem}.${at + 1}: missing beside ${names.join(', ')}`);
     }
-    if (tag === '') throw new Refusal('parameters', `${stem}.${at + 1}: expected a tag, got ""`);
+    if (tag === '') throw new VodError('parameters', `${stem}.${at + 1}: expected a tag, got ""`);
     return tag;
   });
 }
@@ -129,7 +129,7 @@ function check<Schema extends v.GenericSchema>(
 ): v.InferOutput<Schema> {
   const result = v.safeParse(schema, params, { abortPipeEarly: true });
   if (result.success) return result.output;
-  throw new Refusal(fault, result.issues.map(told).join('; '));
+  throw new VodError(fault, result.issues.map(told).join('; '));
 }
 
 function told(issue: v.BaseIssue<unknown>): string {

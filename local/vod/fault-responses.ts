@@ -2,14 +2,14 @@ import type { Fault } from '../fault-injection.ts';
 import type { Reply } from './vod-error.ts';
 
 /** What this service says when it is told to fail; see `local/fault-injection.ts` for what each is. */
-export type Spoken = Readonly<{ status: number; text: string }>;
+export type FaultResponse = Readonly<{ status: number; text: string }>;
 
-const said = (code: number, canRetry: 0 | 1): Spoken => ({
+const said = (code: number, canRetry: 0 | 1): FaultResponse => ({
   status: 200,
   text: JSON.stringify({ code, message: 'as the fault switches say', codeDesc: 'fault', canRetry }),
 });
 
-const INSTEAD: Partial<Record<Fault, Spoken>> = {
+const INSTEAD: Partial<Record<Fault, FaultResponse>> = {
   '500': { status: 500, text: 'Internal Server Error' },
   '503': { status: 503, text: 'SlowDown' },
   '429': { status: 429, text: 'Too Many Requests' },
@@ -23,10 +23,10 @@ const INSTEAD: Partial<Record<Fault, Spoken>> = {
 };
 
 /** What is said without anything being done. */
-export const saidInstead = (fault: Fault | undefined): Spoken | undefined => fault && INSTEAD[fault];
+export const faultResponse = (fault: Fault | undefined): FaultResponse | undefined => fault && INSTEAD[fault];
 
 /** A reply as it is written, or miswritten. */
-export function written(reply: Reply, fault: Fault | undefined): string {
+export function writeResponse(reply: Reply, fault: Fault | undefined): string {
   if (fault === 'no dataSize') return JSON.stringify({ ...reply, dataSize: undefined });
   if (fault === 'holes' && Array.isArray(reply.listParts)) {
     return JSON.stringify({ ...reply, listParts: reply.listParts.filter((_, n) => n % 2 === 0) });

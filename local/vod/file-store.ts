@@ -15,13 +15,13 @@ const Listed = v.object({
 });
 type Listed = v.InferOutput<typeof Listed>;
 
-/** An entry of `index.json`. `coverOf`, on a picture, is the video it was sent for last. */
+/** An entry of `index.json`. `coverOf`, on an image, is the video it was sent for last. */
 export type StoredFile = Omit<Listed, 'cover'> & { url: string; cover?: { fileId: string; url: string } };
 
 type NewFile = Readonly<{ sha1: string; size: number; about: About; createdAt: Date; coverOf?: string }>;
 
 /** What was accepted: `files/<fileId>.<type>`, listed in `index.json`. */
-export class Library {
+export class FileStore {
   readonly #folder: string;
   /** Urls are made from it when they are told, so they stay good when the port is another one after a restart. */
   readonly #endpoint: string;
@@ -36,9 +36,9 @@ export class Library {
     this.#files = new Map(files.map((file) => [file.fileId, file]));
   }
 
-  static async open(folder: string, endpoint: string): Promise<Library> {
+  static async open(folder: string, endpoint: string): Promise<FileStore> {
     await mkdir(`${folder}/files`, { recursive: true });
-    const library = new Library(folder, endpoint, await readIndex(`${folder}/index.json`));
+    const library = new FileStore(folder, endpoint, await readIndex(`${folder}/index.json`));
     library.#changes += 1;
     await library.save();
     return library;
@@ -46,12 +46,12 @@ export class Library {
 
   files(): StoredFile[] {
     return [...this.#files.values()].map(({ cover, fileId, ...file }) => {
-      const picture = cover && this.#files.get(cover.fileId);
+      const image = cover && this.#files.get(cover.fileId);
       return {
         fileId,
         url: this.url({ fileId, fileType: file.fileType }),
         ...file,
-        ...(picture && { cover: { fileId: picture.fileId, url: this.url(picture) } }),
+        ...(image && { cover: { fileId: image.fileId, url: this.url(image) } }),
       };
     });
   }
@@ -78,7 +78,7 @@ export class Library {
     return this.#find((file) => file.sha1 === sha1 && file.coverOf === undefined);
   }
 
-  pictureOf(sha1: string): Listed | undefined {
+  imageOf(sha1: string): Listed | undefined {
     return this.#find((file) => file.sha1 === sha1 && file.coverOf !== undefined);
   }
 
@@ -97,11 +97,11 @@ export class Library {
     this.#changes += 1;
   }
 
-  setCover(videoId: string, pictureId: string): void {
-    const [video, picture] = [this.#files.get(videoId), this.#files.get(pictureId)];
-    if (!video || !picture) throw new Error(`no video ${videoId} or no picture ${pictureId}`);
-    this.#files.set(videoId, { ...video, cover: { fileId: pictureId } });
-    this.#files.set(pictureId, { ...picture, coverOf: videoId });
+  setCover(videoId: string, imageId: string): void {
+    const [video, image] = [this.#files.get(videoId), this.#files.get(imageId)];
+    if (!video || !image) throw new Error(`no video ${videoId} or no image ${imageId}`);
+    this.#files.set(videoId, { ...video, cover: { fileId: imageId } });
+    this.#files.set(imageId, { ...image, coverOf: videoId });
     this.#changes += 1;
   }
 
@@ -128,10 +128,10 @@ export class Library {
     this.#saved = changes;
   }
 
-  /** Puts a picture's bytes in place. */
+  /** Puts an image's bytes in place. */
   async writeBytes(file: { fileId: string; fileType: string }, bytes: Buffer): Promise<void> {
     const draft = `${this.path(file)}.new`;
-    await onDisk('write', 'writing the picture', async () => {
+    await onDisk('write', 'writing the image', async () => {
       try {
         await writeFile(draft, bytes);
         await rename(draft, this.path(file));

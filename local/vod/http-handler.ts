@@ -1,14 +1,14 @@
 import { createReadStream } from 'node:fs';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { pipeline } from 'node:stream/promises';
-import { type Fault, type Faults, faultAt, spoiled, strike } from '../fault-injection.ts';
+import { corruptResponse, type Fault, type Faults, faultAt, injectFault } from '../fault-injection.ts';
 import type { LinkEnd } from '../network-simulator.ts';
-import type { Calls } from './actions.ts';
+import type { Actions } from './actions.ts';
 import { receive } from './body.ts';
-import { saidInstead, written } from './fault-responses.ts';
-import type { Library } from './file-store.ts';
-import { checkMethod, type Door } from './request-guard.ts';
-import { Refusal, type Reply } from './vod-error.ts';
+import { faultResponse, writeResponse } from './fault-responses.ts';
+import type { FileStore } from './file-store.ts';
+import { checkMethod, type RequestGuard } from './request-guard.ts';
+import { type Reply, VodError } from './vod-error.ts';
 
 const FILES_PATH = '/files/';
 
@@ -28,18 +28,18 @@ const CONTENT_TYPES = new Map([
 ]);
 
 /** Turns HTTP requests into calls, and what comes of them into HTTP replies. */
-export class Replies {
-  readonly #door: Door;
-  readonly #calls: Calls;
-  readonly #library: Library;
+export class HttpHandler {
+  readonly #door: RequestGuard;
+  readonly #calls: Actions;
+  readonly #library: FileStore;
   readonly #link: LinkEnd;
   readonly #onReply: (code: number) => void;
   readonly #faults: Faults | undefined;
 
   constructor(
-    door: Door,
-    calls: Calls,
-    library: Library,
+    door: RequestGuard,
+    calls: Actions,
+    library: FileStore,
     link: LinkEnd,
     onReply: (code: number) => void,
     faults?: Faults,
@@ -56,7 +56,7 @@ export class Replies {
   async give(request: IncomingMessage, response: ServerResponse): Promise<void> {
     try {
       const fault = await faultAt(this.#faults, request, () => ({ service: 'vod', call: actionOf(request) }));
-      if (fault && (await strike(fault, request))) return;
+      if (fault && (await injectFault(fault, request))) return;
       const send = await this.#prepare(request, response, fault).catch((error) =>
         this.#refusing(error, request, response),
       );
@@ -83,7 +83,7 @@ export class Replies {
     if (path.startsWith(FILES_PATH)) return this.#file(method, path.slice(FILES_PATH.length), response);
 
     const { action, params } = this.#door.admit(method, path, query, headers.host ?? '');
-    const spoken = saidInstead(fault);
+    const spoken = faultResponse(fault);
     if (spoken) return () => this.#write(response, spoken.status, spoken.text);
     if (action === 'InitUpload' || action === 'FinishUpload') await this.#readNeedless(request, action);
     if (fault === 'vanished') await this.#calls.forgetUpload(params);
@@ -98,18 +98,18 @@ export class Replies {
   #refusing(error: unknown, request: IncomingMessage, response: ServerResponse): () => void {
     // The connection broke in mid-body: there is nobody to tell.
     if (request.socket.destroyed) throw error;
-    if (!(error instanceof Refusal)) report(error);
+    if (!(error instanceof VodError)) report(error);
     const { reply, status, allow } =
-      error instanceof Refusal
+      error instanceof VodError
         ? error
-        : new Refusal('internal', 'a fault of this service; its console tells more');
+        : new VodError('internal', 'a fault of this service; its console tells more');
     return () => this.#send(response, status, reply, { allow });
   }
 
   #send(response: ServerResponse, status: number, reply: Reply, { allow, fault }: Sending = {}): void {
     this.#onReply(reply.code);
     if (allow !== undefined) response.setHeader('Allow', allow);
-    this.#write(response, status, written(reply, fault), fault);
+    this.#write(response, status, writeResponse(reply, fault), fault);
   }
 
   #write(response: ServerResponse, status: number, text: string, fault?: Fault): void {
@@ -118,20 +118,20 @@ export class Replies {
       'Content-Type': 'application/json; charset=utf-8',
       'Content-Length': body.length,
     });
-    spoiled(fault, response, response).end(body);
+    corruptResponse(fault, response, response).end(body);
   }
 
   async #readNeedless(request: IncomingMessage, action: string): Promise<void> {
     const { length } = await receive(this.#link.incoming(request), 0);
     if (length <= NEEDLESS_BODY_AT_MOST) return;
-    throw new Refusal('body', `${action} has no body, got one of at least ${length} bytes`, { canRetry: 0 });
+    throw new VodError('body', `${action} has no body, got one of at least ${length} bytes`, { canRetry: 0 });
   }
 
   /** So that the url of a stored file can be opened in a browser. Ranges are not served. */
   #file(method: string, name: string, response: ServerResponse): () => Promise<void> {
     checkMethod(method, ['GET', 'HEAD'], FILES_PATH);
     const file = this.#library.named(name);
-    if (!file) throw new Refusal('noSuchCall', `${FILES_PATH}${name}: no such file`, { status: 404 });
+    if (!file) throw new VodError('noSuchCall', `${FILES_PATH}${name}: no such file`, { status: 404 });
     return async () => {
       response.writeHead(200, {
         'Content-Type': CONTENT_TYPES.get(file.fileType.toLowerCase()) ?? 'application/octet-stream',
@@ -151,7 +151,7 @@ const actionOf = ({ url = '' }: IncomingMessage): string =>
 /** "Body: exactly `dataSize` bytes, `Content-Length` set." */
 function checkDeclared({ headers }: IncomingMessage): void {
   if (headers['content-length'] !== undefined) return;
-  throw new Refusal('body', 'the body: expected a Content-Length, got none', { canRetry: 0 });
+  throw new VodError('body', 'the body: expected a Content-Length, got none', { canRetry: 0 });
 }
 
 /** The stack of an unexpected error is for whoever runs the service, not for the client. */

@@ -1,5 +1,5 @@
 /** Works with one key run one after the other, in the order they came; other keys do not wait for them. */
-export class Turns<Key> {
+export class KeyedMutex<Key> {
   readonly #last = new Map<Key, Promise<unknown>>();
 
   async take<T>(key: Key, work: () => Promise<T>): Promise<T> {

@@ -1,4 +1,4 @@
-import { none, readOptions, UsageError, whole } from '../../cli/args.ts';
+import { expectNone, parseInteger, readOptions, UsageError } from '../../cli/args.ts';
 import { startVod, type Vod, type VodOptions } from './server.ts';
 
 const USAGE = `The VOD service on one machine: takes uploads as vod2.qcloud.com does.
@@ -31,13 +31,13 @@ type Given = Pick<VodOptions, 'port' | 'dir' | 'link' | 'quota'>;
 function readArguments(argv: readonly string[]): Given | 'help' {
   const { values, positionals } = readOptions('npm run vod', argv, OPTIONS);
   if (values.help) return 'help';
-  none(positionals);
+  expectNone(positionals);
   const { port, data, latency, 'no-quota': noQuota } = values;
   if (!port || !data) throw new UsageError(`--${port ? 'data' : 'port'} is missing`);
   return {
-    port: whole('--port', port, 0, 65_535),
+    port: parseInteger('--port', port, 0, 65_535),
     dir: data,
-    link: { latencyMs: whole('--latency', latency, 0, 600_000) },
+    link: { latencyMs: parseInteger('--latency', latency, 0, 600_000) },
     ...(noQuota && { quota: false }),
   };
 }

@@ -1,5 +1,5 @@
 import type { Params } from '../../lib/vod/signature.ts';
-import { Refusal } from './vod-error.ts';
+import { VodError } from './vod-error.ts';
 
 /** The longest legal call is far below 2 KiB; the rest is room for tags. */
 const LONGEST_QUERY = 8 * 1024;
@@ -30,10 +30,10 @@ function decode(text: string): string {
     return decodeURIComponent(text.replaceAll('+', ' '));
   } catch (cause) {
     const shown = JSON.stringify(text.slice(0, 60));
-    throw new Refusal('commonParameters', `the query string: ${shown} is not percent-encoded UTF-8`, {
+    throw new VodError('commonParameters', `the query string: ${shown} is not percent-encoded UTF-8`, {
       cause,
     });
   }
 }
 
-const refused = (message: string) => new Refusal('commonParameters', message);
+const refused = (message: string) => new VodError('commonParameters', message);

@@ -4,11 +4,11 @@ import { lock } from '../data-lock.ts';
 import type { Faults } from '../fault-injection.ts';
 import { type Listening, listen } from '../http-server.ts';
 import { createLink, type Link } from '../network-simulator.ts';
-import { Calls } from './actions.ts';
-import { Library, type StoredFile } from './file-store.ts';
-import { Replies } from './http-handler.ts';
+import { Actions } from './actions.ts';
+import { FileStore, type StoredFile } from './file-store.ts';
+import { HttpHandler } from './http-handler.ts';
 import type { QuotaOptions } from './quota.ts';
-import { Door } from './request-guard.ts';
+import { RequestGuard } from './request-guard.ts';
 import { Uploads } from './uploads.ts';
 
 export type VodOptions = Readonly<{
@@ -45,7 +45,7 @@ const LARGEST_HEADER = 64 * 1024;
 /** Starts the local VOD service. What it refuses, and with which codes, is told in `refusal.ts`. */
 export async function startVod(options: VodOptions): Promise<Vod> {
   const { dir, port, now = Date.now, quota = { minuteMs: 60_000 }, onReply = () => {} } = options;
-  const opened = Promise.withResolvers<Replies>();
+  const opened = Promise.withResolvers<HttpHandler>();
   const busy = new Set<Promise<void>>();
   const server = createServer(
     { maxHeaderSize: LARGEST_HEADER, keepAliveTimeout: IDLE_CONNECTION_MS },
@@ -62,13 +62,13 @@ export async function startVod(options: VodOptions): Promise<Vod> {
   let unlock: (() => Promise<void>) | undefined;
   try {
     unlock = await lock(dir);
-    const library = await Library.open(dir, listening.endpoint);
+    const library = await FileStore.open(dir, listening.endpoint);
     const uploads = await Uploads.open(`${dir}/uploads`, library, options.discard ?? false);
-    const door = new Door({ ...options, quota, now });
+    const door = new RequestGuard({ ...options, quota, now });
     opened.resolve(
-      new Replies(
+      new HttpHandler(
         door,
-        new Calls(library, uploads, now),
+        new Actions(library, uploads, now),
         library,
         createLink(options.link),
         onReply,

@@ -1,6 +1,6 @@
 import { createHmac, timingSafeEqual } from 'node:crypto';
 import { type Params, sign, signedText } from '../../lib/vod/signature.ts';
-import { Refusal } from './vod-error.ts';
+import { VodError } from './vod-error.ts';
 
 /** A call as it came, but with the host that its sender must have signed. */
 export type Call = Readonly<{ method: string; host: string; path: string; params: Params }>;
@@ -16,7 +16,7 @@ export function checkSignature(key: string, call: Call, hostHeader: string, cloc
   const mistake =
     mistakes(key, call, hostHeader).find(([signature]) => same(got, signature)) ??
     (got.includes(' ') && same(got.replaceAll(' ', '+'), expected) ? PLUS : undefined);
-  throw new Refusal('signature', `Signature: ${mistake?.[1] ?? guesses(call, clockOffMs)}`);
+  throw new VodError('signature', `Signature: ${mistake?.[1] ?? guesses(call, clockOffMs)}`);
 }
 
 const signed = (key: string, { method, host, path, params }: Call) => sign(key, method, host, path, params);

@@ -37,7 +37,7 @@ export type Plan = Readonly<{ fileSize: number; partSize: number; about: About }
 export type Progress = Omit<Plan, 'about'> & { about: About; held: Map<number, string>; movingTo?: string };
 
 /** The journal of one upload: a line of JSON for each thing that happened, only ever appended to. */
-export class Journal {
+export class UploadLog {
   readonly progress: Progress;
   readonly #file: FileHandle;
 
@@ -46,8 +46,8 @@ export class Journal {
     this.progress = progress;
   }
 
-  static async begin(path: string, plan: Plan): Promise<Journal> {
-    const journal = new Journal(await open(path, 'a'), { ...plan, held: new Map() });
+  static async begin(path: string, plan: Plan): Promise<UploadLog> {
+    const journal = new UploadLog(await open(path, 'a'), { ...plan, held: new Map() });
     await journal.note({ entry: 'opened', ...plan }).catch(async (error) => {
       await journal.close();
       throw error;
@@ -55,8 +55,8 @@ export class Journal {
     return journal;
   }
 
-  static async resume(path: string, progress: Progress): Promise<Journal> {
-    return new Journal(await open(path, 'a'), progress);
+  static async resume(path: string, progress: Progress): Promise<UploadLog> {
+    return new UploadLog(await open(path, 'a'), progress);
   }
 
   /**

@@ -2,9 +2,9 @@ import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { type FileHandle, open, rename, rm } from 'node:fs/promises';
 import { pipeline } from 'node:stream/promises';
-import { Turns } from './keyed-mutex.ts';
-import { type About, Journal, type Plan, type Progress } from './upload-log.ts';
-import { onDisk, Refusal } from './vod-error.ts';
+import { KeyedMutex } from './keyed-mutex.ts';
+import { type About, type Plan, type Progress, UploadLog } from './upload-log.ts';
+import { onDisk, VodError } from './vod-error.ts';
 
 export type HeldPart = Readonly<{ offset: number; dataSize: number; dataMd5: string }>;
 
@@ -17,17 +17,17 @@ export const journalPath = (place: string) => `${place}.journal`;
  * stands in the journal, and the line is written after the bytes. Nothing is synced: what is held survives a killed
  * process, not a power cut.
  */
-export class Session {
+export class UploadSession {
   readonly sha1: string;
   readonly #place: string;
   readonly #data: FileHandle;
-  readonly #journal: Journal;
+  readonly #journal: UploadLog;
   readonly #discards: boolean;
-  readonly #turns = new Turns<number>();
+  readonly #turns = new KeyedMutex<number>();
   /** `sealed`: complete, its bytes stay as they are. `ended`: stored or given up, its files are gone. */
   #state: 'open' | 'sealed' | 'ended' = 'open';
 
-  private constructor(place: string, sha1: string, data: FileHandle, journal: Journal, discards: boolean) {
+  private constructor(place: string, sha1: string, data: FileHandle, journal: UploadLog, discards: boolean) {
     this.sha1 = sha1;
     this.#place = place;
     this.#data = data;
@@ -35,19 +35,30 @@ export class Session {
     this.#discards = discards;
   }
 
-  static async begin(place: string, sha1: string, plan: Plan, discards: boolean): Promise<Session> {
+  static async begin(place: string, sha1: string, plan: Plan, discards: boolean): Promise<UploadSession> {
     const data = await open(dataPath(place), 'w+');
-    const journal = await Journal.begin(journalPath(place), plan).catch(async (error) => {
+    const journal = await UploadLog.begin(journalPath(place), plan).catch(async (error) => {
       await data.close();
       throw error;
     });
     if (discards) await data.truncate(plan.fileSize);
-    return new Session(place, sha1, data, journal, discards);
+    return new UploadSession(place, sha1, data, journal, discards);
   }
 
-  static async resume(place: string, sha1: string, progress: Progress, discards: boolean): Promise<Session> {
+  static async resume(
+    place: string,
+    sha1: string,
+    progress: Progress,
+    discards: boolean,
+  ): Promise<UploadSession> {
     const data = await open(dataPath(place), 'r+');
-    return new Session(place, sha1, data, await Journal.resume(journalPath(place), progress), discards);
+    return new UploadSession(
+      place,
+      sha1,
+      data,
+      await UploadLog.resume(journalPath(place), progress),
+      discards,
+    );
   }
 
   get fileSize(): number {
@@ -94,7 +105,7 @@ export class Session {
       this.#refuseIfEnded();
       if (this.#held.get(offset) === md5) return;
       if (this.#state === 'sealed') {
-        throw new Refusal('read', `the upload of ${this.sha1} is just being finished`, { canRetry: 1 });
+        throw new VodError('read', `the upload of ${this.sha1} is just being finished`, { canRetry: 1 });
       }
       try {
         // Other bytes than before. Out of memory at once, so that a FinishUpload beside it finds the part missing, and
@@ -158,7 +169,7 @@ export class Session {
 
   #refuseIfEnded(): void {
     if (this.#state !== 'ended') return;
-    throw new Refusal('read', `the upload of ${this.sha1} was ended meanwhile: ask InitUpload`);
+    throw new VodError('read', `the upload of ${this.sha1} was ended meanwhile: ask InitUpload`);
   }
 
   async #write(offset: number, bytes: Buffer): Promise<void> {

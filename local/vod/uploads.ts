@@ -1,14 +1,14 @@
 import { mkdir, readdir, stat } from 'node:fs/promises';
-import type { Library } from './file-store.ts';
+import type { FileStore } from './file-store.ts';
 import { type Plan, type Progress, readJournal } from './upload-log.ts';
-import { dataPath, journalPath, removeUpload, Session } from './upload-session.ts';
+import { dataPath, journalPath, removeUpload, UploadSession } from './upload-session.ts';
 import { onDisk } from './vod-error.ts';
 
 /** The uploads under way, one for each SHA-1, in the folder `uploads`. */
 export class Uploads {
   readonly #folder: string;
   readonly #discards: boolean;
-  readonly #sessions = new Map<string, Session>();
+  readonly #sessions = new Map<string, UploadSession>();
 
   private constructor(folder: string, discards: boolean) {
     this.#folder = folder;
@@ -16,7 +16,7 @@ export class Uploads {
   }
 
   /** Takes up what an earlier run left behind, and completes what it was killed in the middle of. */
-  static async open(folder: string, library: Library, discards: boolean): Promise<Uploads> {
+  static async open(folder: string, library: FileStore, discards: boolean): Promise<Uploads> {
     const uploads = new Uploads(folder, discards);
     await mkdir(folder, { recursive: true });
     const found = (await readdir(folder)).flatMap((name) => name.match(/^[0-9a-f]{40}(?=\.)/) ?? []);
@@ -24,21 +24,21 @@ export class Uploads {
     return uploads;
   }
 
-  get(sha1: string): Session | undefined {
+  get(sha1: string): UploadSession | undefined {
     return this.#sessions.get(sha1);
   }
 
-  async begin(sha1: string, plan: Plan): Promise<Session> {
+  async begin(sha1: string, plan: Plan): Promise<UploadSession> {
     const place = this.#place(sha1);
     const session = await onDisk('write', 'opening the upload', async () => {
       await removeUpload(place);
-      return Session.begin(place, sha1, plan, this.#discards);
+      return UploadSession.begin(place, sha1, plan, this.#discards);
     });
     this.#sessions.set(sha1, session);
     return session;
   }
 
-  async end(session: Session): Promise<void> {
+  async end(session: UploadSession): Promise<void> {
     this.#sessions.delete(session.sha1);
     await session.end();
   }
@@ -47,12 +47,12 @@ export class Uploads {
     await Promise.all([...this.#sessions.values()].map((session) => session.close()));
   }
 
-  async #takeUp(sha1: string, library: Library): Promise<void> {
+  async #takeUp(sha1: string, library: FileStore): Promise<void> {
     const place = this.#place(sha1);
     const progress = (await exists(journalPath(place))) ? await readJournal(journalPath(place)) : undefined;
     const stored = library.videoOf(sha1) !== undefined;
     if (progress && !stored && (await exists(dataPath(place)))) {
-      this.#sessions.set(sha1, await Session.resume(place, sha1, progress, this.#discards));
+      this.#sessions.set(sha1, await UploadSession.resume(place, sha1, progress, this.#discards));
       return;
     }
     if (progress && !stored) await listMoved(sha1, progress, library);
@@ -65,7 +65,7 @@ export class Uploads {
 }
 
 /** Bytes that were moved to the library by a process that was killed before it could list them. */
-async function listMoved(sha1: string, progress: Progress, library: Library): Promise<void> {
+async function listMoved(sha1: string, progress: Progress, library: FileStore): Promise<void> {
   const { about, fileSize: size, movingTo: fileId } = progress;
   if (fileId === undefined) return;
   const path = library.path({ fileId, fileType: about.fileType });

@@ -56,7 +56,7 @@ export const accepted = (code: 0 | 1 | 2, fields: Record<string, unknown> = {}):
 /** `allow`: the methods that the path has instead; makes it HTTP 405. */
 type Circumstances = ErrorOptions & { canRetry?: 0 | 1; status?: 404; allow?: string };
 
-export class Refusal extends Error {
+export class VodError extends Error {
   readonly reply: Reply;
   readonly status: number;
   readonly allow: string | undefined;
@@ -75,8 +75,8 @@ export async function onDisk<T>(fault: 'write' | 'read', what: string, work: () 
   try {
     return await work();
   } catch (cause) {
-    if (cause instanceof Refusal) throw cause;
+    if (cause instanceof VodError) throw cause;
     const reason = cause instanceof Error && 'code' in cause ? cause.code : cause;
-    throw new Refusal(fault, `${what}: ${reason}`, { canRetry: 1, cause });
+    throw new VodError(fault, `${what}: ${reason}`, { canRetry: 1, cause });
   }
 }

@@ -7,11 +7,18 @@ import { UsageError } from '../../cli/args.ts';
 import { failureLine } from '../../cli/errors.ts';
 import { triggerSettings, uploadSettings, vodSecrets } from '../../lib/config.ts';
 import { InvalidInput, InvalidSetting } from '../../lib/errors.ts';
-import { FinishInput, InitInput, ManualRequest, Options, PartInput, Request } from '../../lib/schemas.ts';
+import {
+  FinishInput,
+  InitInput,
+  ManualRequest,
+  PartInput,
+  UploadOptions,
+  UploadRequest,
+} from '../../lib/schemas.ts';
 import { messagesOf } from '../../lib/trigger/events.ts';
 import { executionName } from '../../lib/trigger/executions.ts';
-import { cleanFileName, mediaOf } from '../../lib/upload/media-type.ts';
-import { batchOf, groupForReading, partsOf, planBatches, rangeOf } from '../../lib/upload/plan.ts';
+import { cleanFileName, mediaTypeOf } from '../../lib/upload/media-type.ts';
+import { decodeBatch, encodeBatch, groupForReading, partRange, planBatches } from '../../lib/upload/plan.ts';
 import {
   mergeOptions,
   optionsFromEnvironment,
@@ -24,7 +31,7 @@ import { json, mutated, nasty, spoilt } from './values.ts';
 
 /** What comes in as JSON, text, and settings; see `law.ts`. */
 
-const folder = join(import.meta.dirname, '..', 'events');
+const folder = join(import.meta.dirname, '../support/events');
 const events: unknown[] = readdirSync(folder).map((name) =>
   JSON.parse(readFileSync(join(folder, name), 'utf8')),
 );
@@ -33,12 +40,12 @@ test(
   'events: requests that the steps take, or InvalidInput for the message that is wrong, alone',
   async () => {
     await always(fc.oneof(mutated(events), json), 400, async (event) => {
-      for (const { read } of messagesOf(event)) {
+      for (const { parseObjects: read } of messagesOf(event)) {
         const announcements = await admitted(read, (error) => error instanceof InvalidInput);
         if ('refused' in announcements) continue;
-        for (const { request, occasion } of announcements.value) {
-          expect(v.parse(Request, request)).toEqual(request);
-          expect(executionName(request, occasion)).toMatch(/^[A-Za-z0-9._-]{1,80}$/);
+        for (const { request, dedupeKey } of announcements.value) {
+          expect(v.parse(UploadRequest, request)).toEqual(request);
+          expect(executionName(request, dedupeKey)).toMatch(/^[A-Za-z0-9._-]{1,80}$/);
         }
       }
     });
@@ -103,7 +110,7 @@ test(
         (error) => error instanceof InvalidInput,
       );
       if ('refused' in options) return;
-      expect(v.parse(Options, options.value)).toEqual(options.value);
+      expect(v.parse(UploadOptions, options.value)).toEqual(options.value);
       const { fileName } = options.value;
       if (fileName !== undefined) expectName(cleanFileName(fileName));
     });
@@ -130,7 +137,7 @@ test(
       { nil: undefined },
     );
     await always(fc.tuple(suffixed, types), 400, ([key, type]) => {
-      const media = mediaOf(key, type);
+      const media = mediaTypeOf(key, type);
       if (media.kind === 'other') return;
       expectName(media.fileName);
       expect(media.fileType).toMatch(/^[a-z0-9]{1,10}$/);
@@ -144,24 +151,24 @@ const pin = { bucket: 'b', key: 'k.mp4', etag: 'e', size: 3_000_000 };
 const upload = { sha1, size: 3_000_000, partSize: 1_048_576 };
 const sent = { parts: 0, bytes: 0 };
 const journey = { request: { bucket: 'b', key: 'k.mp4' }, execution: 'x', round: 0, sent };
-const gap = batchOf([0, 2]);
+const gap = encodeBatch([0, 2]);
 
 test(
   'the state between steps: what the step can work with, or InvalidInput',
   async () => {
     const part = { pin, upload, batch: gap, sent };
-    const whole = { pin, upload, batch: batchOf([0, 1, 2]), sent };
+    const whole = { pin, upload, batch: encodeBatch([0, 1, 2]), sent };
     await always(fc.oneof(mutated([part, whole]), json), 400, async (state) => {
       const parts = await admitted(
         () => {
           const input = parse(PartInput, state, 'the input of part');
-          return { input, parts: partsOf(input.batch) };
+          return { input, parts: decodeBatch(input.batch) };
         },
         (error) => error instanceof InvalidInput,
       );
       if ('refused' in parts) return;
       for (const number of [parts.value.parts[0], parts.value.parts.at(-1)]) {
-        const { offset, size } = rangeOf(number ?? -1, parts.value.input.upload);
+        const { offset, size } = partRange(number ?? -1, parts.value.input.upload);
         expect(offset).toBeGreaterThanOrEqual(0);
         expect(size).toBeGreaterThan(0);
       }
@@ -202,15 +209,15 @@ test(
     await always(batches, 400, async ({ missing, ...bounds }) => {
       const batch = { ...bounds, ...(missing !== undefined && { missing }) };
       const parts = await admitted(
-        () => partsOf(batch),
+        () => decodeBatch(batch),
         (error) => error instanceof InvalidInput,
       );
       if ('value' in parts && parts.value.length > 0)
-        expect(partsOf(batchOf(parts.value))).toEqual(parts.value);
+        expect(decodeBatch(encodeBatch(parts.value))).toEqual(parts.value);
     });
     await always(fc.uniqueArray(fc.nat(100_000), { minLength: 1, maxLength: 300 }), 200, (numbers) => {
       const missing = numbers.toSorted((a, b) => a - b);
-      expect(planBatches(missing).batches.flatMap(partsOf)).toEqual(missing);
+      expect(planBatches(missing).batches.flatMap(decodeBatch)).toEqual(missing);
     });
   },
   DOOR_MS,
@@ -224,8 +231,8 @@ const ENVIRONMENT = {
   WRITE_BACK: 'tags',
   COPY_LIMIT_BYTES: '5368709120',
   QUOTA_TABLE: 'quota',
-  QUOTA_CALLS: '100',
-  QUOTA_PARTS: '10000',
+  QUOTA_CALLS_PER_MINUTE: '100',
+  QUOTA_PARTS_PER_MINUTE: '10000',
   QUOTA_MINUTE_MS: '60000',
   VOD_CLASS_ID: '1',
   VOD_TAGS: 'a,b',
@@ -263,7 +270,7 @@ test(
           writeBack.maxCopyBytes,
         ])
           expect(Number.isSafeInteger(number)).toBe(true);
-        expect(v.parse(Options, defaults)).toEqual(defaults);
+        expect(v.parse(UploadOptions, defaults)).toEqual(defaults);
       }
       await admitted(() => triggerSettings(env), isTyped);
       await admitted(

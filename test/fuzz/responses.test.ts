@@ -4,9 +4,9 @@ import * as v from 'valibot';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { FileId, Sha1 } from '../../lib/schemas.ts';
 import { missingParts } from '../../lib/upload/plan.ts';
-import { createVod, type Vod } from '../../lib/vod/client.ts';
-import { readListing } from '../../lib/vod/part-list.ts';
-import { readReply } from '../../lib/vod/responses.ts';
+import { createVodClient, type VodClient } from '../../lib/vod/client.ts';
+import { readPartList } from '../../lib/vod/part-list.ts';
+import { parseResponse } from '../../lib/vod/responses.ts';
 import { type Listening, listen } from '../../local/http-server.ts';
 import { admitted, always, DOOR_MS, SECRET } from './invariants.ts';
 import { jsonText, mutated, nasty, spoilt } from './values.ts';
@@ -100,9 +100,9 @@ beforeAll(async () => {
 afterAll(() => service.close());
 
 /** The client, whose first call is its last: a quota that lets nobody in twice. */
-function clientFor(once: AbortController): Vod {
+function clientFor(once: AbortController): VodClient {
   let asked = 0;
-  return createVod(
+  return createVodClient(
     {
       endpoint: new URL('/v2/index.php', service.endpoint),
       host: 'vod2.qcloud.com',
@@ -115,7 +115,7 @@ function clientFor(once: AbortController): Vod {
         once.abort();
         once.signal.throwIfAborted();
       },
-      slowDown: async () => {},
+      pause: async () => {},
       close: () => {},
     },
   );
@@ -134,17 +134,17 @@ test(
 
 async function askAll(sha1: Sha1): Promise<void> {
   const file = { sha1, size: SIZE, fileName: 'n', fileType: 'mp4', options: {} };
-  const asks: ((vod: Vod, signal: AbortSignal) => Promise<unknown>)[] = [
+  const asks: ((vod: VodClient, signal: AbortSignal) => Promise<unknown>)[] = [
     async (vod, signal) => {
-      const opened = await vod.open(file, signal);
+      const opened = await vod.initUpload(file, signal);
       if (opened.state === 'stored') return expectStored(opened.file, sha1);
       expect(opened.partSize).toBeGreaterThanOrEqual(524_288);
       expect(opened.partSize).toBeLessThanOrEqual(MIB);
       const missing = missingParts(opened.held, { sha1, size: SIZE, partSize: opened.partSize });
       expect(missing.length).toBeLessThanOrEqual(Math.ceil(SIZE / opened.partSize));
     },
-    (vod, signal) => vod.sendPart(sha1, { offset: 0, size: 3 }, Buffer.from('abc'), signal),
-    async (vod, signal) => expectStored(await vod.finish(sha1, signal), sha1),
+    (vod, signal) => vod.uploadPart(sha1, { offset: 0, size: 3 }, Buffer.from('abc'), signal),
+    async (vod, signal) => expectStored(await vod.finishUpload(sha1, signal), sha1),
   ];
   const askOnce = async (ask: (typeof asks)[number]): Promise<void> => {
     const once = new AbortController();
@@ -185,12 +185,12 @@ test(
     const sizes = fc.array(fc.integer({ min: 1, max: 40 }), { minLength: 1, maxLength: 8 });
     await always(fc.tuple(texts, sizes), 400, async ([text, pieces]) => {
       const read = await admitted(
-        () => readListing(inPieces(text, pieces)),
+        () => readPartList(inPieces(text, pieces)),
         (error) => error instanceof SyntaxError || error instanceof v.ValiError,
       );
       if ('refused' in read) return;
       const { parts, text: around } = read.value;
-      const reply = readReply(around);
+      const reply = parseResponse(around);
       if (!('reply' in reply) || reply.reply.code !== 1 || !text.includes('listParts')) return;
       const whole = v.safeParse(v.object({ listParts: Parts }), parsed(text));
       if (whole.success) expect([...parts]).toEqual(whole.output.listParts);
@@ -206,10 +206,10 @@ test(
       const text = JSON.stringify(reply);
       const cut = text.slice(0, at % text.length);
       const read = await admitted(
-        () => readListing(inPieces(cut, [7])),
+        () => readPartList(inPieces(cut, [7])),
         () => true,
       );
-      if ('value' in read) expect(readReply(read.value.text)).toHaveProperty('fault');
+      if ('value' in read) expect(parseResponse(read.value.text)).toHaveProperty('fault');
     });
   },
   DOOR_MS,

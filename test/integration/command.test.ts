@@ -8,8 +8,8 @@ import { expect, onTestFinished, test } from 'vitest';
 import { listen } from '../../local/http-server.ts';
 import { startVod } from '../../local/vod/server.ts';
 import { startCommand } from '../support/command.ts';
+import { image } from '../support/images.ts';
 import { outcomeOf } from '../support/outcome.ts';
-import { picture } from '../support/pictures.ts';
 import { bytesOf, newFolder, sha1 } from '../support/stack.ts';
 
 /** `npm start`, as a person and as a program see it. */
@@ -44,7 +44,7 @@ test('several files side by side: a JSON line each, everything for people on sta
     fileId: expect.stringMatching(/^[0-9]+$/),
   });
   expect(second).toMatchObject({ outcome: 'uploaded', sha1: sha1(two), partsSent: 1, bytesSent: 3 });
-  expect(third).toMatchObject({ outcome: 'skipped', fileId: null, why: expect.stringContaining('.txt') });
+  expect(third).toMatchObject({ outcome: 'skipped', fileId: null, reason: expect.stringContaining('.txt') });
   expect(err).toMatch(/vod-file-id/);
 
   const again = await run(['--json', '--data', data, '--bucket', 'my-films', path('one.mp4')]);
@@ -55,7 +55,7 @@ test('several files side by side: a JSON line each, everything for people on sta
   expect(named.out).toMatchObject([{ key: '第 二+.flv', outcome: 'unchanged', fileId: second.fileId }]);
 });
 
-test('a video and its picture, in one go; then a new picture alone', async () => {
+test('a video and its image, in one go; then a new image alone', async () => {
   const sample = (name: string) => new URL(`../../sample/${name}`, import.meta.url).pathname;
   const data = await newFolder();
   const shown = async () => {
@@ -72,7 +72,7 @@ test('a video and its picture, in one go; then a new picture alone', async () =>
   expect(await shown()).toEqual([[video.fileId, cover.fileId]]);
   expect(err).toMatch(/cover {4}clip\.jpg, fileId \d+|cover of \d+/);
 
-  const path = await files({ 'clip.jpg': picture() });
+  const path = await files({ 'clip.jpg': image() });
   const again = await run(['--json', '--data', data, path('clip.jpg')]);
   expect(again.out).toMatchObject([{ key: 'clip.jpg', outcome: 'uploaded', coverOf: [video.fileId] }]);
   expect(await shown()).toEqual([[video.fileId, again.out[0].fileId]]);

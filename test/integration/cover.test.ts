@@ -5,10 +5,10 @@ import { NodeHttpHandler } from '@smithy/node-http-handler';
 import { expect, onTestFinished, test } from 'vitest';
 import { listen } from '../../local/http-server.ts';
 import { startVod } from '../../local/vod/server.ts';
-import { picture } from '../support/pictures.ts';
+import { image } from '../support/images.ts';
 import { BUCKET, bytesOf, newFolder, newStack, sha1, type World } from '../support/stack.ts';
 
-/** A picture beside a video, through the whole chain. */
+/** An image beside a video, through the whole chain. */
 
 /** What VOD shows: the SHA-1 of each video, and of its cover. */
 async function shown(world: World): Promise<Record<string, string | undefined>> {
@@ -35,7 +35,7 @@ test.each<[string, (world: World, film: Buffer, jpg: Buffer) => Promise<unknown>
     },
   ],
   [
-    'the picture first',
+    'the image first',
     async (world, film, jpg) => {
       await world.put('shows/ep1.jpg', jpg);
       await world.idle();
@@ -48,7 +48,7 @@ test.each<[string, (world: World, film: Buffer, jpg: Buffer) => Promise<unknown>
   ],
 ])('%s: the cover ends on the video, and the loop ends', async (order, drop) => {
   const world = await newStack();
-  const [film, jpg] = [bytesOf(2_000_000), picture('jpg', 40_000)];
+  const [film, jpg] = [bytesOf(2_000_000), image('jpg', 40_000)];
   await drop(world, film, jpg);
   const results = await world.results();
   expect(await shown(world)).toEqual({ [sha1(film)]: sha1(jpg) });
@@ -57,9 +57,8 @@ test.each<[string, (world: World, film: Buffer, jpg: Buffer) => Promise<unknown>
   expect(own).toMatchObject({ 'vod-cover-of': video?.fileId, 'vod-sha1': sha1(jpg) });
   expect(await world.stored(own['vod-file-id'], 'jpg')).toEqual(jpg);
   // Their own events, and those of the write-backs: then nothing more. The video's second look may come while its first one
-  // is still sending the picture; then both send it, and both write so.
-  const first =
-    { 'the video first': /uploaded/, 'the picture first': /waiting/ }[order] ?? /uploaded|waiting/;
+  // is still sending the image; then both send it, and both write so.
+  const first = { 'the video first': /uploaded/, 'the image first': /waiting/ }[order] ?? /uploaded|waiting/;
   const echoes = ['shows/ep1.jpg unchanged', 'shows/ep1.mp4 unchanged'];
   const others = (await ends(world)).filter((end) => !echoes.includes(end));
   expect(others.toSorted()).toEqual([expect.stringMatching(first), 'shows/ep1.mp4 uploaded']);
@@ -75,10 +74,10 @@ test.each<[string, (world: World, film: Buffer, jpg: Buffer) => Promise<unknown>
   }
 });
 
-test('a new picture alone changes the cover; a new video gets the picture that is there', async () => {
+test('a new image alone changes the cover; a new video gets the image that is there', async () => {
   const world = await newStack();
   const films = [bytesOf(1000), bytesOf(2000)] as const;
-  const jpgs = [picture(), picture()] as const;
+  const jpgs = [image(), image()] as const;
   await world.put('ep1.mp4', films[0]);
   await world.put('ep1.jpg', jpgs[0]);
   await world.idle();
@@ -98,12 +97,12 @@ test('a new picture alone changes the cover; a new video gets the picture that i
   ]);
 });
 
-test('a video that VOD has already gets its picture too; two videos of a name both do', async () => {
+test('a video that VOD has already gets its image too; two videos of a name both do', async () => {
   const world = await newStack();
   const film = bytesOf(1000);
   await world.put('one.mp4', film);
   await world.idle();
-  const jpg = picture();
+  const jpg = image();
   await world.put('two.jpg', jpg);
   await world.put('two.mp4', film);
   await world.put('two.flv', bytesOf(500));
@@ -121,10 +120,10 @@ test('a video that VOD has already gets its picture too; two videos of a name bo
   );
 });
 
-test('by hand: a picture as the cover of any file; nothing but a picture', async () => {
+test('by hand: an image as the cover of any file; nothing but an image', async () => {
   const world = await newStack();
   await world.put('ep1.mp4', bytesOf(1000));
-  const png = picture('png');
+  const png = image('png');
   await world.put('art/any.png', png);
   const film = (await world.results()).find(({ outcome }) => outcome === 'uploaded');
   world.ended.length = 0;
@@ -139,13 +138,13 @@ test('by hand: a picture as the cover of any file; nothing but a picture', async
   await world.trigger({ bucket: BUCKET, key: 'art/any.png', fileId: '12345' });
   await world.idle();
   expect(world.ended.map(({ error, cause }) => `${error} ${cause}`).toSorted()).toEqual([
-    expect.stringMatching(/^InvalidInput .*ep1\.mp4.*no picture.*fileId/),
-    expect.stringMatching(/^VodRefused .*12345/),
+    expect.stringMatching(/^InvalidInput .*ep1\.mp4.*no image.*fileId/),
+    expect.stringMatching(/^VodRejected .*12345/),
   ]);
   await expect(world.trigger({ bucket: BUCKET, key: 'art/any.png', fileId: 'x' })).rejects.toThrow(/fileId/);
 });
 
-test('a picture that cannot be a cover fails alone; the video carries its fileId, and says what is wrong', async () => {
+test('an image that cannot be a cover fails alone; the video carries its fileId, and says what is wrong', async () => {
   const world = await newStack();
   await world.put('ep1.jpg', Buffer.from('<html>not found</html>'));
   await world.put('ep1.mp4', bytesOf(1000));
@@ -153,16 +152,19 @@ test('a picture that cannot be a cover fails alone; the video carries its fileId
   expect(film).toMatchObject({
     key: 'ep1.mp4',
     outcome: 'uploaded',
-    cover: { Error: 'UnfitObject', Cause: expect.stringMatching(/ep1\.jpg.*expected the bytes of a jpg/) },
+    cover: {
+      Error: 'UnsupportedObject',
+      Cause: expect.stringMatching(/ep1\.jpg.*expected the bytes of a jpg/),
+    },
   });
   expect(await metadataOf(world, 'ep1.mp4')).toMatchObject({ 'vod-file-id': film?.fileId });
   expect(world.ended.map(({ status }) => status)).not.toContain('FAILED');
 
-  await world.put('ep1.jpg', picture('jpg', 1_048_576));
+  await world.put('ep1.jpg', image('jpg', 1_048_576));
   await world.idle();
-  expect(world.ended.at(-1)).toMatchObject({ status: 'FAILED', error: 'UnfitObject' });
+  expect(world.ended.at(-1)).toMatchObject({ status: 'FAILED', error: 'UnsupportedObject' });
 
-  const jpg = picture();
+  const jpg = image();
   await world.put('ep1.jpg', jpg);
   await world.idle();
   expect(Object.values(await shown(world))).toEqual([sha1(jpg)]);
@@ -207,7 +209,7 @@ test('a cover that VOD does not take in time: tried again and again, then told; 
   const { env, door, files } = await vodBehindDoor();
   // A short limit: most of this test is waiting between tries.
   const world = await newStack({ env, timeLimitMs: 1000 });
-  await world.put('ep1.jpg', picture());
+  await world.put('ep1.jpg', image());
   await world.put('ep1.mp4', bytesOf(1000));
   const results = await world.results();
   const film = results.find(({ outcome }) => outcome === 'uploaded');
@@ -227,7 +229,7 @@ test('a cover that VOD does not take in time: tried again and again, then told; 
 
 test('mode tags: neither is rewritten, and both know each other', async () => {
   const world = await newStack({ env: { WRITE_BACK: 'tags' } });
-  const [film, jpg] = [bytesOf(1000), picture()];
+  const [film, jpg] = [bytesOf(1000), image()];
   await Promise.all([world.put('ep1.jpg', jpg), world.put('ep1.mp4', film)]);
   await world.idle();
   expect(await shown(world)).toEqual({ [sha1(film)]: sha1(jpg) });
@@ -237,16 +239,16 @@ test('mode tags: neither is rewritten, and both know each other', async () => {
   );
   const [stored] = await world.index();
   expect(TagSet).toContainEqual({ Key: 'vod-cover-of', Value: stored?.fileId });
-  const next = picture();
+  const next = image();
   await world.put('ep1.jpg', next);
   await world.idle();
   expect(await shown(world)).toEqual({ [sha1(film)]: sha1(next) });
 });
 
 test.each(['jpg', 'mp4'])(
-  'killed while a newer picture overtakes the one that a %s sent: the newer one stays',
+  'killed while a newer image overtakes the one that a %s sent: the newer one stays',
   async (sender) => {
-    const newer = picture('jpg', 40_000);
+    const newer = image('jpg', 40_000);
     let sends = 0;
     let isToDie = false;
     const world: World = await newStack({
@@ -269,7 +271,7 @@ test.each(['jpg', 'mp4'])(
     const film = bytesOf(1000);
     const [first, second] =
       sender === 'jpg' ? (['ep1.mp4', 'ep1.jpg'] as const) : (['ep1.jpg', 'ep1.mp4'] as const);
-    const bytes = { 'ep1.mp4': film, 'ep1.jpg': picture('jpg', 40_000) };
+    const bytes = { 'ep1.mp4': film, 'ep1.jpg': image('jpg', 40_000) };
     await world.put(first, bytes[first]);
     await world.idle();
     await world.put(second, bytes[second]);

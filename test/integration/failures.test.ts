@@ -18,7 +18,7 @@ test('an empty object', async () => {
   const world = await newStack();
   await world.put('empty.mp4', bytesOf(0));
   expect(await failure(world)).toMatchObject({
-    error: 'UnfitObject',
+    error: 'UnsupportedObject',
     cause: expect.stringContaining(`s3://${BUCKET}/empty.mp4: it is empty`),
   });
   expect((await world.head('empty.mp4')).Metadata).toEqual({});
@@ -53,7 +53,7 @@ test('a wrong VOD secret: told which settings to check, the secret not shown', a
   const world = await newStack({ env });
   await world.put('film.mp4', bytesOf(10));
   const { error, cause } = await failure(world);
-  expect(error).toBe('VodRefused');
+  expect(error).toBe('VodRejected');
   expect(cause).toMatch(/VOD_SECRET_KEY/);
   expect(cause).not.toMatch(/wrong-key|right-key/);
   expect((await world.head('film.mp4')).Metadata).toEqual({});
@@ -70,7 +70,7 @@ test('a wrong S3 secret', async () => {
   const world = await newStack({ env });
   await world.trigger({ bucket: BUCKET, key: 'film.mp4' });
   const { error, cause } = await failure(world);
-  expect(error).toBe('StorageRefused');
+  expect(error).toBe('StorageRejected');
   expect(cause).toMatch(/film\.mp4.*AWS_SECRET_ACCESS_KEY/);
   expect(cause).not.toMatch(/wrong-secret/);
   await s3.close();

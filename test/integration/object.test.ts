@@ -173,7 +173,7 @@ test('in a versioned bucket the current version is written, and the one before s
   expect((await world.head('film.mp4')).Metadata?.['vod-file-id']).toBe(first?.fileId);
 });
 
-test('what is neither video nor picture is skipped, untouched', async () => {
+test('what is neither video nor image is skipped, untouched', async () => {
   const world = await newStack();
   await world.put('notes.txt', bytesOf(10), { ContentType: 'text/plain' });
   await world.put('folder/', bytesOf(0));

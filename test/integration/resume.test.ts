@@ -5,7 +5,7 @@ import { createInterface } from 'node:readline';
 import * as v from 'valibot';
 import { expect, test } from 'vitest';
 import { Sha1 } from '../../lib/schemas.ts';
-import { createVod } from '../../lib/vod/client.ts';
+import { createVodClient } from '../../lib/vod/client.ts';
 import { heldParts, startCommand } from '../support/command.ts';
 import { plentiful } from '../support/quota.ts';
 import { BUCKET, bytesOf, newFolder, newStack, sha1 } from '../support/stack.ts';
@@ -20,11 +20,11 @@ test('parts that VOD holds are not sent again, in the part size it goes on with'
   const declared = v.parse(Sha1, sha1(body));
   const settings = { endpoint: new URL(world.vodEndpoint), host: 'vod2.qcloud.com', region: 'gz' };
   const secrets = { secretId: 'local-id', secretKey: 'local-key' };
-  const vod = createVod({ ...settings, secrets }, plentiful());
+  const vod = createVodClient({ ...settings, secrets }, plentiful());
   const { signal } = new AbortController();
   const file = { sha1: declared, size: body.length, fileName: 'x', fileType: 'mp4', options: {} };
-  await vod.open(file, signal);
-  await vod.sendPart(declared, { offset: MIB, size: MIB }, body.subarray(MIB, 2 * MIB), signal);
+  await vod.initUpload(file, signal);
+  await vod.uploadPart(declared, { offset: MIB, size: MIB }, body.subarray(MIB, 2 * MIB), signal);
   vod.close();
 
   await world.put('film.mp4', body);

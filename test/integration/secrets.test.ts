@@ -109,18 +109,18 @@ const expired: Answer = (response, { method, headers }) => {
 
 test.each<[string, number, RegExp, (env: Record<string, string>) => Promise<Record<string, string>>]>([
   ['all is well', 0, /"outcome":"uploaded"/, async () => ({})],
-  ['the secret key of VOD is wrong', 1, /VodRefused/, async () => ({ VOD_SECRET_KEY: 'vod/wr0ng+4715' })],
+  ['the secret key of VOD is wrong', 1, /VodRejected/, async () => ({ VOD_SECRET_KEY: 'vod/wr0ng+4715' })],
   [
     'the secret key of S3 is wrong',
     1,
-    /StorageRefused/,
+    /StorageRejected/,
     async () => ({ AWS_SECRET_ACCESS_KEY: 'aws/wr0ng+4716' }),
   ],
-  ['VOD refuses', 1, /VodRefused/, async () => ({ VOD_ENDPOINT: (await scripted(telling)).endpoint })],
+  ['VOD refuses', 1, /VodRejected/, async () => ({ VOD_ENDPOINT: (await scripted(telling)).endpoint })],
   [
     'the token of S3 has expired',
     1,
-    /StorageRefused.*ExpiredToken/,
+    /StorageRejected.*ExpiredToken/,
     async () => ({ S3_ENDPOINT: (await scripted(expired)).endpoint }),
   ],
   ['S3 is down', 1, /S3_ENDPOINT/, async () => ({ S3_ENDPOINT: 'http://127.0.0.1:1' })],

@@ -103,7 +103,7 @@ test.each([
     detail: { bucket: { name: object.bucket }, object: { key: object.key, etag: 'e' } },
   });
   await world.idle();
-  expect(world.ended[1]).toMatchObject({ status: 'SUCCEEDED', output: { outcome: 'gone' } });
+  expect(world.ended[1]).toMatchObject({ status: 'SUCCEEDED', output: { outcome: 'deleted' } });
 });
 
 test.each([

@@ -98,7 +98,7 @@ test('an archived object gets its fileId as tags, and the outcome says why', asy
   // It cannot be read; the SHA-1 that S3 holds of it is enough, since VOD has these bytes.
   await world.put('archived.mp4', body, { StorageClass: 'GLACIER', ChecksumAlgorithm: 'SHA1' });
   const result = (await world.results()).find(({ key }) => key === 'archived.mp4');
-  expect(result).toMatchObject({ outcome: 'instant', why: expect.stringContaining('archived (GLACIER)') });
+  expect(result).toMatchObject({ outcome: 'instant', reason: expect.stringContaining('archived (GLACIER)') });
   expect(await tagsOf(world, 'archived.mp4')).toMatchObject({ 'vod-file-id': result?.fileId });
 });
 
@@ -108,7 +108,7 @@ test('no room for tags: told how many there are, nothing written', async () => {
   await world.put('film.mp4', bytesOf(10), { Tagging: new URLSearchParams(tags).toString() });
   await world.idle();
   expect(world.ended).toMatchObject([
-    { status: 'FAILED', error: 'UnfitObject', cause: expect.stringMatching(/12.*10/) },
+    { status: 'FAILED', error: 'UnsupportedObject', cause: expect.stringMatching(/12.*10/) },
   ]);
   expect(await tagsOf(world, 'film.mp4')).toEqual(tags);
 });

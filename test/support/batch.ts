@@ -1,7 +1,7 @@
 import { afterEach, expect } from 'vitest';
-import type { PartInput, PartOutput, Pin } from '../../lib/schemas.ts';
-import { batchOf, partsOf, rangeOf } from '../../lib/upload/plan.ts';
-import type { Vod } from '../../lib/vod/client.ts';
+import type { ObjectVersion, PartInput, PartOutput } from '../../lib/schemas.ts';
+import { decodeBatch, encodeBatch, partRange } from '../../lib/upload/plan.ts';
+import type { VodClient } from '../../lib/vod/client.ts';
 import { bytesOf } from './stack.ts';
 import { sha1 } from './values.ts';
 
@@ -12,14 +12,18 @@ export const bounds = { sha1: sha1(film), size: film.length, partSize: 100 };
 export const ALL: readonly number[] = Array.from({ length: 60 }, (_, part) => part);
 
 export const bytesIn = (parts: readonly number[]): number =>
-  parts.reduce((sum, part) => sum + rangeOf(part, bounds).size, 0);
+  parts.reduce((sum, part) => sum + partRange(part, bounds).size, 0);
 
-export const inputFor = (pin: Pin, parts: readonly number[], more: Partial<PartInput> = {}): PartInput => {
+export const inputFor = (
+  pin: ObjectVersion,
+  parts: readonly number[],
+  more: Partial<PartInput> = {},
+): PartInput => {
   const start = { execution: 'the name of it', sent: { parts: 0, bytes: 0 }, pin, upload: bounds };
-  return { ...start, batch: batchOf(parts), ...more };
+  return { ...start, batch: encodeBatch(parts), ...more };
 };
 
-export const left = ({ batch }: PartOutput): number[] => (batch ? partsOf(batch) : []);
+export const left = ({ batch }: PartOutput): number[] => (batch ? decodeBatch(batch) : []);
 
 /** A VOD that takes a part when `act` lets it. It expects the very bytes of its place, and the test fails otherwise. */
 export function useTaking() {
@@ -30,7 +34,7 @@ export function useTaking() {
     const taken: number[] = [];
     const begun: number[] = [];
     const flight = { now: 0, most: 0 };
-    const sendPart: Vod['sendPart'] = async (hash, { offset, size }, bytes, signal) => {
+    const uploadPart: VodClient['uploadPart'] = async (hash, { offset, size }, bytes, signal) => {
       const part = offset / bounds.partSize;
       begun.push(part);
       flight.most = Math.max(flight.most, ++flight.now);
@@ -43,6 +47,6 @@ export function useTaking() {
         flight.now--;
       }
     };
-    return { vod: { sendPart }, taken, begun, flight };
+    return { vod: { uploadPart }, taken, begun, flight };
   };
 }

@@ -1,20 +1,20 @@
 import { beforeEach } from 'vitest';
-import type { Pin, Request, Result, VideoCover } from '../../lib/schemas.ts';
-import { coverVideo, coverWith } from '../../lib/steps/cover.ts';
+import type { ObjectVersion, Result, UploadRequest, VideoCover } from '../../lib/schemas.ts';
+import { attachCoverToVideo, attachImage } from '../../lib/steps/cover.ts';
 import type { Services } from '../../lib/steps/services.ts';
-import type { Vod } from '../../lib/vod/client.ts';
+import type { VodClient } from '../../lib/vod/client.ts';
 import { useEnds } from './ends.ts';
 import { BUCKET } from './fake-store.ts';
 import { fileId, plenty } from './values.ts';
 import { hex, video } from './vod-client.ts';
 
-/** Pictures and the videos whose covers they are, over real S3 and VOD. */
+/** Images and the videos whose covers they are, over real S3 and VOD. */
 export function useCovers() {
   /** S3's clock, which keeps whole seconds, stands still some minutes ago: it is a test that makes a second pass. */
   let now = Date.now() - 600_000;
   const ends = useEnds({ now: () => new Date(now) });
   const { store } = ends;
-  const services = (vod: Partial<Vod> = {}): Services => ends.services(vod);
+  const services = (vod: Partial<VodClient> = {}): Services => ends.services(vod);
 
   let shows = 0;
   const nextShow = (): void => void shows++;
@@ -42,17 +42,17 @@ export function useCovers() {
       return id;
     },
 
-    /** As the execution of a picture's event does it. */
-    arrives: async (key: string, more: Partial<Request> = {}, with_ = services()): Promise<Result> => {
+    /** As the execution of an image's event does it. */
+    arrives: async (key: string, more: Partial<UploadRequest> = {}, with_ = services()): Promise<Result> => {
       const { pin } = await store.find(BUCKET, key);
-      return coverWith(jobOf(pin, more), with_, plenty());
+      return attachImage(jobOf(pin, more), with_, plenty());
     },
 
     /** As the execution of a video that VOD has does it. */
     finishes: (key: string, id: string, with_ = services(), bucket = BUCKET): Promise<VideoCover> =>
-      coverVideo({ bucket, key, fileId: fileId(id) }, with_, plenty()),
+      attachCoverToVideo({ bucket, key, fileId: fileId(id) }, with_, plenty()),
 
-    /** The SHA-1 of the picture that VOD shows for a file. */
+    /** The SHA-1 of the image that VOD shows for a file. */
     coverOf: (id: string): string | undefined => {
       const files = ends.files();
       const cover = files.find((file) => file.fileId === id)?.cover?.fileId;
@@ -64,18 +64,18 @@ export function useCovers() {
     /** Counts what is sent, and for whom. */
     counting: () => {
       const sent: string[] = [];
-      const { sendCover } = services().vod;
-      const counted: Vod['sendCover'] = (of, signal) => {
+      const { uploadSmallFile: sendCover } = services().vod;
+      const counted: VodClient['uploadSmallFile'] = (of, signal) => {
         sent.push(of.coverOf);
         return sendCover(of, signal);
       };
-      return { sent, services: services({ sendCover: counted }) };
+      return { sent, services: services({ uploadSmallFile: counted }) };
     },
   };
 }
 
-/** The job of a picture as it was found, before anything was sent. */
-export function jobOf(pin: Pin, more: Partial<Request> = {}) {
+/** The job of an image as it was found, before anything was sent. */
+export function jobOf(pin: ObjectVersion, more: Partial<UploadRequest> = {}) {
   const request = { bucket: pin.bucket, key: pin.key, ...more };
   return { request, round: 0, sent: { parts: 0, bytes: 0 }, pin };
 }

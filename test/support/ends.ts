@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll } from 'vitest';
 import type { Services } from '../../lib/steps/services.ts';
-import { createVod, type Vod } from '../../lib/vod/client.ts';
+import { createVodClient, type VodClient } from '../../lib/vod/client.ts';
 import { WRITE_BACK } from '../../lib/write-back/write-back.ts';
 import { type Vod as Service, startVod } from '../../local/vod/server.ts';
 import { useStore } from './fake-store.ts';
@@ -13,12 +13,12 @@ import { Client, HOST, SECRETS } from './vod-client.ts';
 /** Both ends of the journey for the tests of a file: S3 and VOD over HTTP, seen through the chain's own clients. */
 export function useEnds(s3: Parameters<typeof useStore>[0] = {}) {
   const store = useStore(s3);
-  let running: { dir: string; service: Service; vod: Vod; other: Client } | undefined;
+  let running: { dir: string; service: Service; vod: VodClient; other: Client } | undefined;
   beforeAll(async () => {
     const dir = await mkdtemp(join(tmpdir(), 'ends-'));
     const service = await startVod({ dir, port: 0, secrets: SECRETS, signedHost: HOST, quota: false });
     const endpoint = new URL('/v2/index.php', service.endpoint);
-    const vod = createVod({ endpoint, host: HOST, region: 'gz', secrets: SECRETS }, plentiful());
+    const vod = createVodClient({ endpoint, host: HOST, region: 'gz', secrets: SECRETS }, plentiful());
     running = { dir, service, vod, other: new Client(service.endpoint) };
   });
   afterAll(async () => {
@@ -40,7 +40,7 @@ export function useEnds(s3: Parameters<typeof useStore>[0] = {}) {
     },
     files: () => started().service.files(),
     /** What the steps work with; `vod` may behave in another way where a test says so. */
-    services: (vod: Partial<Vod> = {}): Services => ({
+    services: (vod: Partial<VodClient> = {}): Services => ({
       s3: store.client,
       vod: { ...started().vod, ...vod },
       defaults: {},

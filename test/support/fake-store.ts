@@ -11,7 +11,7 @@ import {
   UploadPartCommand,
 } from '@aws-sdk/client-s3';
 import { afterAll, beforeAll, vi } from 'vitest';
-import { createS3Client, find } from '../../lib/s3/head-object.ts';
+import { createS3Client, headObject } from '../../lib/s3/head-object.ts';
 import { CREDENTIALS, useS3 } from './local-s3.ts';
 
 export { BUCKET, VERSIONED } from './local-s3.ts';
@@ -89,7 +89,7 @@ export function useStore(options: Parameters<typeof useS3>[0] = {}) {
       const { Grants } = await s3.client.send(new GetObjectAclCommand(of));
       return { ...head, tags: TagSet, grants: Grants?.map((grant) => JSON.stringify(grant)).sort() };
     },
-    find: (bucket: string, key: string) => find(store.client, { bucket, key }, never),
+    find: (bucket: string, key: string) => headObject(store.client, { bucket, key }, never),
     send: s3,
   };
   return store;

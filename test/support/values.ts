@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import * as v from 'valibot';
 import type { Deadline } from '../../lib/deadline.ts';
-import { FileId, type Pin, Sha1, type StoredFile } from '../../lib/schemas.ts';
+import { FileId, type ObjectVersion, Sha1, type StoredFile } from '../../lib/schemas.ts';
 
 /** Values that many tests of lib need. */
 
@@ -14,7 +14,7 @@ export const sha1 = (bytes: Uint8Array | string): Sha1 => v.parse(Sha1, hex('sha
 
 export const fileId = (digits: string): FileId => v.parse(FileId, digits);
 
-export const pinOf = (size: number, more: Partial<Pin> = {}): Pin => ({
+export const pinOf = (size: number, more: Partial<ObjectVersion> = {}): ObjectVersion => ({
   bucket: 'b',
   key: 'clip.mp4',
   etag: 'e',
@@ -38,7 +38,7 @@ export function saysYes(
   let asked = 0;
   return {
     remaining: () => left,
-    allows: () => ++asked <= times,
+    hasTimeFor: () => ++asked <= times,
     limit: 60_000,
     signal,
     release: () => {},

@@ -1,6 +1,6 @@
 import type { ServerResponse } from 'node:http';
 import { onTestFinished } from 'vitest';
-import { createVod, type NewFile, type Vod, type VodSettings } from '../../lib/vod/client.ts';
+import { createVodClient, type NewFile, type VodClient, type VodSettings } from '../../lib/vod/client.ts';
 import { plentiful } from './quota.ts';
 import { type Answer, scripted } from './scripted-server.ts';
 import { sha1 } from './values.ts';
@@ -39,10 +39,10 @@ export async function against(...answers: [Answer, ...Answer[]]) {
   return { vod: connect(`${endpoint}/v2/index.php`), asked, arrived, endpoint };
 }
 
-export function connect(endpoint: string, more: Partial<VodSettings> = {}): Vod {
+export function connect(endpoint: string, more: Partial<VodSettings> = {}): VodClient {
   const secrets = { secretId: 'the-id', secretKey: KEY };
   const settings = { endpoint: new URL(endpoint), host: 'vod2.qcloud.com', region: 'gz', secrets, ...more };
-  const vod = createVod(settings, plentiful());
+  const vod = createVodClient(settings, plentiful());
   onTestFinished(() => vod.close());
   return vod;
 }

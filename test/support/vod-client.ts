@@ -156,19 +156,19 @@ export class Client {
     return fileId;
   }
 
-  cover(picture: Buffer, fileId: string, changes: Changes = {}, way: Way = {}): Promise<Answer> {
+  cover(image: Buffer, fileId: string, changes: Changes = {}, way: Way = {}): Promise<Answer> {
     const call = {
       fileName: 'cover',
-      fileSha: hex('sha1', picture),
-      fileSize: picture.length,
-      dataSize: picture.length,
+      fileSha: hex('sha1', image),
+      fileSize: image.length,
+      dataSize: image.length,
       fileType: 'jpg',
       'extra.usage': 1,
       'extra.fileId': fileId,
     };
     return this.call(
       { Action: 'SmallFileUpload', ...call, ...changes },
-      { method: 'POST', body: picture, ...way },
+      { method: 'POST', body: image, ...way },
     );
   }
 }

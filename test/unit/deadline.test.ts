@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { deadlineFrom, handOverTime, OutOfTime } from '../../lib/deadline.ts';
+import { DeadlineExceeded, deadlineFrom, shutdownReserveMs } from '../../lib/deadline.ts';
 
 beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());
@@ -18,7 +18,7 @@ test.each([
   [100_000, 10_000],
   [900_000, 10_000],
 ])('of %i ms, %i are kept back to hand over', (limit, reserve) => {
-  expect(handOverTime(limit)).toBe(reserve);
+  expect(shutdownReserveMs(limit)).toBe(reserve);
   const deadline = deadlineFrom(invocation(limit));
   expect([deadline.limit, deadline.remaining()]).toEqual([limit, limit - reserve]);
 });
@@ -33,9 +33,9 @@ test('what remains and what is allowed follow the clock', () => {
         let left = limit;
         const deadline = deadlineFrom(() => left);
         left -= passed;
-        const expected = Math.max(0, limit - passed - handOverTime(limit));
+        const expected = Math.max(0, limit - passed - shutdownReserveMs(limit));
         expect(deadline.remaining()).toBe(expected);
-        expect(deadline.allows(work)).toBe(expected > work);
+        expect(deadline.hasTimeFor(work)).toBe(expected > work);
         deadline.release();
       },
     ),
@@ -49,15 +49,15 @@ describe('the signal', () => {
     expect([signal.aborted, remaining()]).toEqual([false, 1]);
     vi.advanceTimersByTime(1);
     expect([signal.aborted, remaining()]).toEqual([true, 0]);
-    expect(signal.reason).toBeInstanceOf(OutOfTime);
+    expect(signal.reason).toBeInstanceOf(DeadlineExceeded);
     expect(signal.reason).toMatchObject({
-      name: 'OutOfTime',
+      name: 'DeadlineExceeded',
       message: 'the time limit of 30000 ms was over',
     });
   });
 
   test('aborts at once where there is no time for work at all', () => {
-    const { signal, allows } = deadlineFrom(() => 150);
+    const { signal, hasTimeFor: allows } = deadlineFrom(() => 150);
     expect(allows(0)).toBe(false);
     vi.advanceTimersByTime(1);
     expect(signal.aborted).toBe(true);
@@ -65,7 +65,7 @@ describe('the signal', () => {
 
   test('aborts when the invocation is ended from outside, with its reason', () => {
     const ended = new AbortController();
-    const { signal, remaining, allows } = deadlineFrom(invocation(30_000), ended.signal);
+    const { signal, remaining, hasTimeFor: allows } = deadlineFrom(invocation(30_000), ended.signal);
     expect([signal.aborted, allows(0)]).toEqual([false, true]);
     ended.abort(new Error('the engine stops'));
     expect([signal.aborted, remaining(), allows(0)]).toEqual([true, 0, false]);
@@ -80,7 +80,7 @@ describe('the signal', () => {
   test('with an outside end there is still the end of the time', () => {
     const { signal } = deadlineFrom(invocation(30_000), new AbortController().signal);
     vi.advanceTimersByTime(27_000);
-    expect(signal.reason).toBeInstanceOf(OutOfTime);
+    expect(signal.reason).toBeInstanceOf(DeadlineExceeded);
   });
 
   test('a deadline that is released aborts nothing any more and holds no timer', () => {

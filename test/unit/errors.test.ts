@@ -2,7 +2,7 @@ import { inspect } from 'node:util';
 import { describe, expect, test } from 'vitest';
 import * as errors from '../../lib/errors.ts';
 
-const { reasonOf, withoutRequest, ...classes } = errors;
+const { errorMessage: reasonOf, stripCanonicalRequest: withoutRequest, ...classes } = errors;
 
 test.each(Object.entries(classes))(
   '%s is an Error of that very name, which no minifier changes',

@@ -1,20 +1,20 @@
 import { expect, test } from 'vitest';
-import { type Progress, report, watchProgress } from '../../lib/progress.ts';
+import { type Progress, reportProgress, watchProgress } from '../../lib/progress.ts';
 import { pinOf } from '../support/values.ts';
 
 const part = (bytes: number): Progress => ({ stage: 'part', pin: pinOf(9), bytes });
 
 test('each watcher hears each step, in order, until it stops watching', () => {
   const heard: Record<'a' | 'b', Progress[]> = { a: [], b: [] };
-  report(part(0));
+  reportProgress(part(0));
   const stopA = watchProgress((step) => heard.a.push(step));
-  report(part(1));
+  reportProgress(part(1));
   const stopB = watchProgress((step) => heard.b.push(step));
-  report(part(2));
+  reportProgress(part(2));
   stopA();
-  report(part(3));
+  reportProgress(part(3));
   stopB();
-  report(part(4));
+  reportProgress(part(4));
   expect(heard).toEqual({ a: [part(1), part(2)], b: [part(2), part(3)] });
 });
 
@@ -24,7 +24,7 @@ test('to stop twice stops nobody else', () => {
   const stopSecond = watchProgress((step) => heard.push(step));
   stopFirst();
   stopFirst();
-  report(part(1));
+  reportProgress(part(1));
   stopSecond();
   expect(heard).toEqual([part(1)]);
 });

@@ -1,10 +1,10 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { InvalidInput } from '../../lib/errors.ts';
-import { FileId, FinishInput, InitInput, PartInput, Request, Sha1 } from '../../lib/schemas.ts';
+import { FileId, FinishInput, InitInput, PartInput, Sha1, UploadRequest } from '../../lib/schemas.ts';
 import { parse } from '../../lib/validate.ts';
 
-const read = (value: unknown) => parse(Request, value, 'the request');
+const read = (value: unknown) => parse(UploadRequest, value, 'the request');
 
 test('what fits comes out as the schema has it', () => {
   expect(read({ bucket: 'b', key: 'k', options: { tags: ['x'] } })).toEqual({

@@ -33,7 +33,7 @@ export async function putAcl(call: Call): Promise<Reply> {
   const grants = text === '' ? readGrants(headers) : readPolicy(text);
   const bucket = store.bucket(target.bucket);
   const object = findObject(bucket, target.key, queryValue(target.query, 'versionId'));
-  bucket.amend(target.key, object.versionId, { grants: [...grants] });
+  bucket.updateInPlace(target.key, object.versionId, { grants: [...grants] });
   return { status: 200, headers: versionHeader(bucket, object) };
 }
 

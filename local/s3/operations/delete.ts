@@ -59,10 +59,10 @@ function remove(
     if (!/^[\x21-\x7e]+$/.test(versionId))
       throw new S3Error('InvalidArgument', 'Invalid version id specified');
     const version = bucket.versions(key).find((candidate) => candidate.versionId === versionId);
-    if (version) bucket.drop(key, versionId);
+    if (version) bucket.deleteVersion(key, versionId);
     return { versionId, ...(version?.kind === 'delete marker' && { marker: versionId }) };
   }
-  if (bucket.record.versioning) return { marker: bucket.mark(key).versionId };
-  bucket.drop(key, 'null');
+  if (bucket.record.versioning) return { marker: bucket.addDeleteMarker(key).versionId };
+  bucket.deleteVersion(key, 'null');
   return {};
 }

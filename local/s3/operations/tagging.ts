@@ -29,13 +29,13 @@ export function getTagging(call: Call): Reply {
 export async function putTagging(call: Call): Promise<Reply> {
   const tags = [...checkTags(tagsOf(readXml(await receiveText(call), 'Tagging', tagging)))];
   const { bucket, object } = find(call);
-  bucket.amend(call.target.key, object.versionId, { tags });
+  bucket.updateInPlace(call.target.key, object.versionId, { tags });
   return { status: 200, headers: versionHeader(bucket, object) };
 }
 
 export function deleteTagging(call: Call): Reply {
   const { bucket, object } = find(call);
-  bucket.amend(call.target.key, object.versionId, { tags: [] });
+  bucket.updateInPlace(call.target.key, object.versionId, { tags: [] });
   return { status: 204, headers: versionHeader(bucket, object) };
 }
 

@@ -25,7 +25,7 @@ export class Blobs {
   }
 
   /** Writes a new blob, held by the caller until it is disposed of. Nothing stays behind when `bytes` throws. */
-  async write(bytes: AsyncIterable<Buffer>): Promise<Draft> {
+  async write(bytes: AsyncIterable<Buffer>): Promise<PendingBlob> {
     const blob = randomUUID();
     const file = createWriteStream(this.#path(blob), { flags: 'wx', highWaterMark: 4 * READ_AHEAD });
     this.#retain(blob);
@@ -123,7 +123,7 @@ export class Blobs {
 }
 
 /** A blob that nothing refers to yet. */
-export type Draft = Disposable & Readonly<{ pieces: readonly Piece[] }>;
+export type PendingBlob = Disposable & Readonly<{ pieces: readonly Piece[] }>;
 
 /** The pieces that hold `length` bytes from `first` on. */
 export function slice(pieces: readonly Piece[], first: number, length: number): Piece[] {

@@ -18,7 +18,7 @@ import { SortedNames } from './sorted-names.ts';
 export type NewObject = Omit<StoredObject, 'kind' | 'versionId' | 'modified' | 'sequencer'>;
 
 /** What a bucket needs of the store around it. */
-export type Surroundings = Readonly<{
+export type BucketContext = Readonly<{
   folders: Folders;
   blobs: Blobs;
   nextSequencer: () => string;
@@ -32,18 +32,18 @@ const OBJECTS = 'objects';
 export class Bucket {
   readonly names = new SortedNames();
   readonly #versions = new Map<string, readonly StoredVersion[]>();
-  readonly #around: Surroundings;
+  readonly #around: BucketContext;
   readonly #dir: string;
   #record: BucketRecord;
   #removed = false;
 
-  constructor(around: Surroundings, record: BucketRecord) {
+  constructor(around: BucketContext, record: BucketRecord) {
     this.#around = around;
     this.#record = record;
     this.#dir = join(around.folders.buckets, record.name);
   }
 
-  static create(around: Surroundings, record: BucketRecord): Bucket {
+  static create(around: BucketContext, record: BucketRecord): Bucket {
     const bucket = new Bucket(around, record);
     mkdirSync(join(bucket.#dir, OBJECTS), { recursive: true });
     bucket.update(record);
@@ -51,7 +51,7 @@ export class Bucket {
   }
 
   /** The bucket in that folder; undefined, and no folder any more, where a kill cut its creation or removal short. */
-  static load(around: Surroundings, name: string): Bucket | undefined {
+  static load(around: BucketContext, name: string): Bucket | undefined {
     const dir = join(around.folders.buckets, name);
     if (!existsSync(join(dir, RECORD))) {
       rmSync(dir, { recursive: true });
@@ -105,14 +105,14 @@ export class Bucket {
   }
 
   /** Hides `key` behind a delete marker. */
-  mark(key: string): StoredVersion {
+  addDeleteMarker(key: string): StoredVersion {
     const marker: StoredVersion = { kind: 'delete marker', ...this.#stamp() };
     this.#push(key, marker);
     return marker;
   }
 
   /** Removes one version for good. */
-  drop(key: string, versionId: string): void {
+  deleteVersion(key: string, versionId: string): void {
     this.#save(
       key,
       this.versions(key).filter((version) => version.versionId !== versionId),
@@ -120,7 +120,11 @@ export class Bucket {
   }
 
   /** Changes what S3 lets change in place: tags and grants. */
-  amend(key: string, versionId: string, change: Partial<Pick<StoredObject, 'tags' | 'grants'>>): void {
+  updateInPlace(
+    key: string,
+    versionId: string,
+    change: Partial<Pick<StoredObject, 'tags' | 'grants'>>,
+  ): void {
     const amended = this.versions(key).map((version) =>
       version.kind === 'object' && version.versionId === versionId ? { ...version, ...change } : version,
     );

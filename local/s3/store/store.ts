@@ -1,6 +1,6 @@
 import { S3Error } from '../wire/errors.ts';
 import { Blobs } from './blobs.ts';
-import { Bucket, checkBucketName, type Surroundings } from './bucket.ts';
+import { Bucket, type BucketContext, checkBucketName } from './bucket.ts';
 import { listNames, openFolders } from './disk.ts';
 import type { BucketRecord, StoredObject } from './record.ts';
 import { openSequence } from './sequence.ts';
@@ -15,7 +15,7 @@ import { Uploads } from './uploads.ts';
 export class Store {
   readonly blobs: Blobs;
   readonly uploads: Uploads;
-  readonly #around: Surroundings;
+  readonly #around: BucketContext;
   readonly #buckets = new Map<string, Bucket>();
 
   /** Opens the folder and removes what a kill left there. */

@@ -64,9 +64,10 @@ function readPolicy(base64: string): v.InferOutput<typeof policy> {
   try {
     return v.parse(policy, JSON.parse(Buffer.from(base64, 'base64').toString('utf8')));
   } catch (cause) {
-    const why = cause instanceof Error ? cause.message : String(cause);
-    throw new S3Error('InvalidPolicyDocument', `Invalid Policy: ${why}`, { cause });
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new S3Error('InvalidPolicyDocument', `Invalid Policy: ${reason}`, { cause });
   }
 }
 
-const refused = (why: string): S3Error => new S3Error('AccessDenied', `Invalid according to Policy: ${why}`);
+const refused = (reason: string): S3Error =>
+  new S3Error('AccessDenied', `Invalid according to Policy: ${reason}`);

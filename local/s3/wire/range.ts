@@ -1,11 +1,11 @@
 /** Bytes `first` to `last`, both included. */
-export type Range = Readonly<{ first: number; last: number }>;
+export type ByteRange = Readonly<{ first: number; last: number }>;
 
 /**
  * What a `Range` header asks of an object of `size` bytes. Several ranges, other units and what is not well formed are
  * ignored and the whole object is sent (RFC 9110, 14.2; S3 serves one range only).
  */
-export function readRange(header: string | undefined, size: number): Range | 'whole' | 'unsatisfiable' {
+export function readRange(header: string | undefined, size: number): ByteRange | 'whole' | 'unsatisfiable' {
   const match = /^bytes=(\d*)-(\d*)$/.exec(header?.trim() ?? '');
   const [, from = '', to = ''] = match ?? [];
   if (from === '' && to === '') return 'whole';

@@ -51,7 +51,7 @@ test('killed at any moment, a server leaves the old object or the new, never hal
   try {
     let acknowledged = 0;
     for (const rounds of [1, 7, 20]) {
-      const child = fork(join(import.meta.dirname, 'killable.ts'), [dir], { execArgv: [] });
+      const child = fork(join(import.meta.dirname, '../../support/killable-s3.ts'), [dir], { execArgv: [] });
       const [port]: number[] = await once(child, 'message');
       const client = connect(`http://127.0.0.1:${port}`);
       await client.send(new CreateBucketCommand({ Bucket: BUCKET }));

@@ -47,7 +47,7 @@ describe('quota', () => {
     expect(await client.part(file, 0)).toMatchObject({ code: 0 });
   });
 
-  test('10,000 parts within a minute, and nothing is said of pictures', () => {
+  test('10,000 parts within a minute, and nothing is said of images', () => {
     const quota = new Quota({ minuteMs: 60_000 });
     const waits = (action: string, calls: number) =>
       Array.from({ length: calls }, () => quota.take(action, 5));

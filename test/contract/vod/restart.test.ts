@@ -52,7 +52,7 @@ test('a complete upload can be finished right after a restart, with the options 
 test('a stored file and its cover keep their ids after a restart; their urls follow the port', async () => {
   const first = await service();
   const fileId = await first.client.upload(file);
-  await first.client.cover(Buffer.from('picture'), fileId);
+  await first.client.cover(Buffer.from('image'), fileId);
   const before = first.vod.files();
   await first.vod.close();
 
@@ -80,7 +80,7 @@ test('a torn last line of the journal is ignored, and the lines after it are not
 test.each([
   ['torn in its first line', (dir: string) => truncate(journal(dir), 20)],
   ['empty', (dir: string) => truncate(journal(dir), 0)],
-  ['gone', (dir: string) => rm(journal(dir))],
+  ['deleted', (dir: string) => rm(journal(dir))],
   ['alone, without the data', (dir: string) => rm(data(dir))],
 ])('a journal that is %s makes a new upload', async (_, spoil) => {
   const dir = await held([0, 1]);

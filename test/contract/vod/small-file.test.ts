@@ -5,7 +5,7 @@ import { type Changes, hex, video } from '../../support/vod-client.ts';
 import { service } from '../../support/vod-service.ts';
 
 const film = video(1000);
-const picture = randomBytes(3000);
+const image = randomBytes(3000);
 
 async function withVideo() {
   const started = await service();
@@ -13,18 +13,18 @@ async function withVideo() {
 }
 
 describe('SmallFileUpload', () => {
-  test('stores a picture and ties it to its video', async () => {
+  test('stores an image and ties it to its video', async () => {
     const { client, vod, dir, fileId: videoId } = await withVideo();
-    const { code, fileId = '', url = '' } = await client.cover(picture, videoId);
+    const { code, fileId = '', url = '' } = await client.cover(image, videoId);
     expect(code).toBe(0);
     expect(url).toBe(`${vod.endpoint}/files/${fileId}.jpg`);
-    expect(Buffer.from(await (await fetch(url)).arrayBuffer())).toEqual(picture);
+    expect(Buffer.from(await (await fetch(url)).arrayBuffer())).toEqual(image);
     expect(vod.files()).toMatchObject([
       { fileId: videoId, cover: { fileId, url } },
       {
         fileId,
         url,
-        sha1: hex('sha1', picture),
+        sha1: hex('sha1', image),
         size: 3000,
         fileName: 'cover',
         fileType: 'jpg',
@@ -35,46 +35,46 @@ describe('SmallFileUpload', () => {
     expect((await readdir(`${dir}/files`)).sort()).toEqual([`${videoId}.mp4`, `${fileId}.jpg`].sort());
   });
 
-  test('knows a picture again: 2, and it becomes the cover of that video too', async () => {
+  test('knows an image again: 2, and it becomes the cover of that video too', async () => {
     const { client, vod, fileId: first } = await withVideo();
     const second = await client.upload(video(2000));
-    const { fileId } = await client.cover(picture, first);
-    expect(await client.cover(picture, first)).toMatchObject({ code: 2, fileId });
-    expect(await client.cover(picture, second)).toMatchObject({ code: 2, fileId });
+    const { fileId } = await client.cover(image, first);
+    expect(await client.cover(image, first)).toMatchObject({ code: 2, fileId });
+    expect(await client.cover(image, second)).toMatchObject({ code: 2, fileId });
     expect(vod.files().flatMap(({ cover }) => cover?.fileId ?? [])).toEqual([fileId, fileId]);
     expect(vod.files()).toHaveLength(3);
   });
 
-  test('the same picture twice at once is stored once', async () => {
+  test('the same image twice at once is stored once', async () => {
     const { client, vod, fileId } = await withVideo();
-    const replies = await Promise.all([client.cover(picture, fileId), client.cover(picture, fileId)]);
+    const replies = await Promise.all([client.cover(image, fileId), client.cover(image, fileId)]);
     expect(replies.map(({ code }) => code).sort()).toEqual([0, 2]);
     expect(vod.files()).toHaveLength(2);
   });
 
   test('many at once, each keeps its own bytes', async () => {
     const { client, dir, fileId } = await withVideo();
-    const pictures = Array.from({ length: 24 }, () => randomBytes(400_000));
-    const replies = await Promise.all(pictures.map((bytes) => client.cover(bytes, fileId)));
-    for (const [at, bytes] of pictures.entries()) {
+    const images = Array.from({ length: 24 }, () => randomBytes(400_000));
+    const replies = await Promise.all(images.map((bytes) => client.cover(bytes, fileId)));
+    for (const [at, bytes] of images.entries()) {
       const stored = await readFile(`${dir}/files/${replies[at]?.fileId}.jpg`);
       expect(hex('sha1', stored)).toBe(hex('sha1', bytes));
     }
   });
 
-  test('another picture takes the place of the first', async () => {
+  test('another image takes the place of the first', async () => {
     const { client, vod, fileId: videoId } = await withVideo();
-    await client.cover(picture, videoId);
+    await client.cover(image, videoId);
     const { fileId } = await client.cover(randomBytes(10), videoId);
     expect(vod.files()[0]?.cover?.fileId).toBe(fileId);
   });
 
-  test('a picture is no video, even with the same bytes', async () => {
+  test('an image is no video, even with the same bytes', async () => {
     const { client, fileId } = await withVideo();
-    const { fileId: pictureId = '' } = await client.cover(film.bytes, fileId);
-    expect(pictureId).not.toBe(fileId);
+    const { fileId: imageId = '' } = await client.cover(film.bytes, fileId);
+    expect(imageId).not.toBe(fileId);
     expect(await client.init(film)).toMatchObject({ code: 2, fileId });
-    expect(await client.cover(picture, pictureId)).toMatchObject({ code: 5000, canRetry: 0 });
+    expect(await client.cover(image, imageId)).toMatchObject({ code: 5000, canRetry: 0 });
   });
 
   test.each([1, 1_048_575])('takes %i bytes', async (size) => {
@@ -84,7 +84,7 @@ describe('SmallFileUpload', () => {
 
   test.each(['jpg', 'jpeg', 'png', 'gif', 'webp', 'bmp'])('takes a %s', async (fileType) => {
     const { client, fileId, vod } = await withVideo();
-    const { code, url = '' } = await client.cover(picture, fileId, { fileType });
+    const { code, url = '' } = await client.cover(image, fileId, { fileType });
     expect(code).toBe(0);
     expect((await fetch(url, { method: 'HEAD' })).headers.get('content-type')).toMatch(/^image\//);
     expect(vod.files()).toMatchObject([{}, { fileType }]);
@@ -110,7 +110,7 @@ describe('SmallFileUpload', () => {
     [{ 'extra.fileId': '../1' }, /^extra\.fileId/],
   ])('refuses %j', async (changes, message) => {
     const { client, fileId, vod } = await withVideo();
-    expect(await client.cover(picture, fileId, changes)).toMatchObject({
+    expect(await client.cover(image, fileId, changes)).toMatchObject({
       status: 200,
       code: -10003,
       canRetry: 0,
@@ -120,18 +120,18 @@ describe('SmallFileUpload', () => {
   });
 
   test.each<[string, Buffer]>([
-    ['a byte too few', picture.subarray(1)],
-    ['a byte too many', Buffer.concat([picture, Buffer.alloc(1)])],
-    ['other bytes', Buffer.alloc(picture.length)],
+    ['a byte too few', image.subarray(1)],
+    ['a byte too many', Buffer.concat([image, Buffer.alloc(1)])],
+    ['other bytes', Buffer.alloc(image.length)],
   ])('refuses %s', async (_, body) => {
     const { client, fileId, vod } = await withVideo();
-    expect(await client.cover(picture, fileId, {}, { body })).toMatchObject({ code: -10006, canRetry: 1 });
+    expect(await client.cover(image, fileId, {}, { body })).toMatchObject({ code: -10006, canRetry: 1 });
     expect(vod.files()).toHaveLength(1);
   });
 
   test('refuses a video that is not stored', async () => {
     const { client } = await service();
-    expect(await client.cover(picture, '1234567890123456789')).toMatchObject({
+    expect(await client.cover(image, '1234567890123456789')).toMatchObject({
       status: 200,
       code: 5000,
       canRetry: 0,

@@ -46,7 +46,7 @@ const MIXED: Objects = {
   '2026/empty.mp4': { Body: Buffer.alloc(0) },
   '2026/folder/': { Body: Buffer.alloc(0) },
   '2026/notes.txt': {},
-  '2026/picture.jpg': {},
+  '2026/image.jpg': {},
   '2026/tagged.mp4': { Tagging: 'vod-file-id=123' },
   '2026/tagged otherwise.mp4': { Tagging: 'colour=red' },
   '2026/video by its type.bin': { ContentType: 'video/mp4' },
@@ -76,9 +76,9 @@ test('every video without a fileId, and nothing else; a dry run says which and s
   ]);
   expect(dry.out.slice(4).sort()).toEqual([
     '  skipped 1: a folder marker, not a file',
-    '  skipped 1: a picture, not a video',
+    '  skipped 1: an image, not a video',
     '  skipped 1: it is empty',
-    expect.stringMatching(/^ {2}skipped 1: neither a video nor a picture \(suffix \.txt/),
+    expect.stringMatching(/^ {2}skipped 1: neither a video nor an image \(suffix \.txt/),
   ]);
   expect(world.executions.count).toBe(0);
   expect(existsSync(join(data, 'backfill'))).toBe(false);

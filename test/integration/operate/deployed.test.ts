@@ -19,7 +19,7 @@ import {
 import { Uint8ArrayBlobAdapter } from '@smithy/core/serde';
 import { mockClient } from 'aws-sdk-client-mock';
 import { beforeEach, describe, expect, test } from 'vitest';
-import type { Where } from '../../../operate/args.ts';
+import type { StackTarget } from '../../../operate/args.ts';
 import { backfill } from '../../../operate/backfill.ts';
 import { invoke } from '../../../operate/invoke.ts';
 import { redrive } from '../../../operate/redrive.ts';
@@ -37,7 +37,7 @@ const s3 = mockClient(S3Client);
 const sfn = mockClient(SFNClient);
 const sqs = mockClient(SQSClient);
 
-const where: Where = { stack: 's3-vod-dev', region: 'eu-central-1' };
+const where: StackTarget = { stack: 's3-vod-dev', region: 'eu-central-1' };
 const signal = new AbortController().signal;
 const EVENTS = 'arn:aws:events:eu-central-1:123456789012';
 const OUTPUTS = {

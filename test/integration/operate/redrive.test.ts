@@ -1,9 +1,9 @@
 import { join } from 'node:path';
 import * as v from 'valibot';
 import { expect, test } from 'vitest';
-import { executionArn, nameAfter } from '../../../lib/trigger/executions.ts';
+import { executionArn, restartName } from '../../../lib/trigger/executions.ts';
 import { Executions } from '../../../local/aws/execution-store.ts';
-import { Journal } from '../../../local/json-store.ts';
+import { JsonStore } from '../../../local/json-store.ts';
 import { runCommand } from '../../support/operate.ts';
 import { BUCKET, bytesOf, newFolder, newStack } from '../../support/stack.ts';
 
@@ -14,17 +14,17 @@ const daysAgo = (days: number): number => Date.now() - days * DAY_MS;
 
 async function folderWith(letters: readonly unknown[], failed: Readonly<Record<string, [unknown, number]>>) {
   const data = await newFolder();
-  const deadLetters = new Journal(join(data, 'dead-letters'), v.any());
+  const deadLetters = new JsonStore(join(data, 'dead-letters'), v.any());
   for (const [at, body] of letters.entries()) {
     const messageId = `00000000000000${at}-letter`;
     deadLetters.put(messageId, { messageId, body: JSON.stringify(body), receives: 3 });
   }
-  const executions = new Journal(join(data, 'executions'), v.any());
+  const executions = new JsonStore(join(data, 'executions'), v.any());
   for (const [name, [input, stopDate]] of Object.entries(failed)) {
     const arn = executionArn(Executions.stateMachineArn, name);
     const times = { startDate: stopDate - 1000, stopDate };
-    const why = { error: 'VodRefused', cause: 'the account is in arrears' };
-    executions.put(name, { name, arn, status: 'FAILED', input, redriveCount: 0, ...times, ...why });
+    const reason = { error: 'VodRejected', cause: 'the account is in arrears' };
+    executions.put(name, { name, arn, status: 'FAILED', input, redriveCount: 0, ...times, ...reason });
   }
   return data;
 }
@@ -46,11 +46,11 @@ test('dead letters go back to the queue, failed executions go on, those too old 
 
   const dry = await runCommand(...args, '--dry-run');
   expect(dry).toMatchObject({ code: 0, err: [] });
-  const why = 'VodRefused: the account is in arrears';
+  const reason = 'VodRejected: the account is in arrears';
   expect(dry.out).toEqual([
     'dead letters: 2, would go back to the queue',
-    `would redrive  recent  s3://${BUCKET}/recent.mp4  ${why}`,
-    `would begin anew  old  s3://${BUCKET}/old.mp4  ${why}`,
+    `would redrive  recent  s3://${BUCKET}/recent.mp4  ${reason}`,
+    `would begin anew  old  s3://${BUCKET}/old.mp4  ${reason}`,
     expect.stringMatching(/: 2; would be redriven 1, begun anew 1; going on already 0, left alone 0$/),
   ]);
   expect([world.executions.count, world.queue.deadLetters().length]).toEqual([before, 2]);
@@ -60,15 +60,15 @@ test('dead letters go back to the queue, failed executions go on, those too old 
   expect(real.out).toEqual([
     'dead letters: 2, go back to the queue',
     expect.stringMatching(/^dead letters: 2 moved/),
-    `redriven  recent  s3://${BUCKET}/recent.mp4  ${why}`,
-    `begun anew  old  s3://${BUCKET}/old.mp4  ${why}`,
+    `redriven  recent  s3://${BUCKET}/recent.mp4  ${reason}`,
+    `begun anew  old  s3://${BUCKET}/old.mp4  ${reason}`,
     expect.stringMatching(/: 2; redriven 1, begun anew 1; going on already 0, left alone 0$/),
   ]);
   await world.idle();
   expect(world.queue.deadLetters().map(({ body }) => body)).toEqual(['{"nobody":"knows me"}']);
   expect(world.executions.count).toBe(before + 3); // the letter's, and two that go on
   expect(world.executions.get('recent')).toMatchObject({ status: 'SUCCEEDED', redriveCount: 1 });
-  const again = nameAfter(request('old.mp4'), 'old', new Date(old));
+  const again = restartName(request('old.mp4'), 'old', new Date(old));
   expect(world.executions.get(again)).toMatchObject({ status: 'SUCCEEDED', input: request('old.mp4') });
 
   const twice = await runCommand(...args);

@@ -1,11 +1,11 @@
-import { counter, type Fault, type Occasion } from '../../../local/fault-injection.ts';
+import { counter, type Fault, type ServiceCall } from '../../../local/fault-injection.ts';
 import type { Stack } from '../../../local/stack.ts';
 import type { Incident, Plan } from './plan.ts';
 import type { Writers } from './writers.ts';
 
 /** Makes happen what a plan says, when it says. */
 
-/** Pictures come when the first request of a call does. */
+/** Images come when the first request of a call does. */
 export type Arrival = Readonly<{ when: string; put: () => Promise<void> }>;
 
 /** Limit of an invocation that gets little time, milliseconds of the hurried clock. */
@@ -41,12 +41,12 @@ export class Chaos {
   }
 
   /** Deeds and blows happen before the request is looked at, which waits for them. */
-  readonly faults = async (occasion: Occasion): Promise<Fault | undefined> => {
-    const nth = this.#nth(occasion);
-    if (occasion.call === 'UploadPart') this.parts++;
-    if (nth === 0) for (const { when, put } of this.#arrivals) if (when === occasion.call) await put();
+  readonly faults = async (serviceCall: ServiceCall): Promise<Fault | undefined> => {
+    const nth = this.#nth(serviceCall);
+    if (serviceCall.call === 'UploadPart') this.parts++;
+    if (nth === 0) for (const { when, put } of this.#arrivals) if (when === serviceCall.call) await put();
     const here = this.#plan.incidents.filter(
-      ({ service, call }) => service === occasion.service && call === occasion.call,
+      ({ service, call }) => service === serviceCall.service && call === serviceCall.call,
     );
     let met: Fault | undefined;
     for (const incident of here) {

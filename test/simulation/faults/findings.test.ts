@@ -21,7 +21,7 @@ const MIB = 1024 * 1024;
 
 const plan = (incidents: readonly Incident[], more: Partial<Plan> = {}): Plan => ({
   objects: [{ size: 700, sameAsFirst: false, resumed: false }],
-  pictures: [],
+  images: [],
   versioned: false,
   writeBack: 'metadata',
   clockOff: false,

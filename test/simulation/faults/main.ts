@@ -1,5 +1,5 @@
 import { availableParallelism } from 'node:os';
-import { lastWords, none, readOptions, whole } from '../../../cli/args.ts';
+import { expectNone, formatError, parseInteger, readOptions } from '../../../cli/args.ts';
 import { everyFault } from './plan.ts';
 import { simulate } from './simulate.ts';
 
@@ -25,10 +25,12 @@ async function main(): Promise<number> {
     say(USAGE);
     return 0;
   }
-  none(positionals);
-  const runs = whole('--runs', values.runs, 1, LARGEST_SEED);
+  expectNone(positionals);
+  const runs = parseInteger('--runs', values.runs, 1, LARGEST_SEED);
   const seed =
-    values.seed === undefined ? Date.now() % LARGEST_SEED : whole('--seed', values.seed, 0, LARGEST_SEED);
+    values.seed === undefined
+      ? Date.now() % LARGEST_SEED
+      : parseInteger('--seed', values.seed, 0, LARGEST_SEED);
   const began = performance.now();
   const took = (): string => `${((performance.now() - began) / 1000).toFixed(0)} s`;
   say(`${runs} plans, --seed ${seed} makes them again; ${availableParallelism()} cores`);
@@ -56,7 +58,7 @@ main().then(
     process.exitCode = code;
   },
   (error: unknown) => {
-    process.stderr.write(`test:faults: ${lastWords(error)}\n`);
+    process.stderr.write(`test:faults: ${formatError(error)}\n`);
     process.exitCode = 1;
   },
 );

@@ -1,5 +1,11 @@
 import fc from 'fast-check';
-import { CALLS, type Fault, faultsOf, type Occasion, type Service } from '../../../local/fault-injection.ts';
+import {
+  CALLS,
+  type Fault,
+  faultsOf,
+  type Service,
+  type ServiceCall,
+} from '../../../local/fault-injection.ts';
 
 /** A small world, and all that shall go wrong in it: generated, and shrunk, by fast-check. */
 
@@ -10,7 +16,7 @@ export type ObjectPlan = Readonly<{ size: number; sameAsFirst: boolean; resumed:
  * `of`: the video (by number) whose name it has, or, where it is `named`, which its `vod-cover-of` names. `when`: before the videos,
  * with them, after all else, or when the first request of a call comes.
  */
-export type PicturePlan = Readonly<{ of: number; named: boolean; sameAsFirst: boolean; when: When }>;
+export type ImagePlan = Readonly<{ of: number; named: boolean; sameAsFirst: boolean; when: When }>;
 const WHILE = ['InitUpload', 'UploadPart', 'FinishUpload', 'CopyObject', 'ListObjectsV2'] as const;
 export type When = 'before' | 'with' | 'after' | (typeof WHILE)[number];
 
@@ -38,7 +44,7 @@ export type Delivery = 'once' | 'twice' | 'late';
 
 export type Plan = Readonly<{
   objects: readonly ObjectPlan[];
-  pictures: readonly PicturePlan[];
+  images: readonly ImagePlan[];
   versioned: boolean;
   writeBack: 'metadata' | 'tags';
   /** The services' clock is three hours ahead of the chain's. */
@@ -56,7 +62,7 @@ const size = weighted(
 );
 const rarely = weighted([4, fc.constant(false)], [1, fc.constant(true)]);
 const object: fc.Arbitrary<ObjectPlan> = fc.record({ size, sameAsFirst: rarely, resumed: rarely });
-const picture: fc.Arbitrary<PicturePlan> = fc.record({
+const image: fc.Arbitrary<ImagePlan> = fc.record({
   of: fc.nat(1),
   named: rarely,
   sameAsFirst: rarely,
@@ -67,7 +73,7 @@ const s3 = (calls: readonly string[]) => calls.map((call) => ({ service: 's3' as
 const vod = (calls: readonly string[]) => calls.map((call) => ({ service: 'vod' as const, call }));
 
 /** Most of what can go wrong does so in few calls, and early. */
-const call = weighted<Occasion>(
+const call = weighted<ServiceCall>(
   [4, fc.constantFrom(...vod(['InitUpload', 'UploadPart', 'FinishUpload']))],
   [4, fc.constantFrom(...s3(['HeadObject', 'GetObject', 'CopyObject', 'GetObjectAcl']))],
   [2, fc.constantFrom(...vod(['SmallFileUpload']), ...s3(['ListObjectsV2']))],
@@ -82,10 +88,10 @@ const times = weighted(
   [1, fc.constant(40)],
 );
 
-const incident: fc.Arbitrary<Incident> = fc.tuple(call, nth).chain(([occasion, at]) => {
-  const faults = fc.record({ fault: fc.constantFrom(...faultsOf(occasion)), times });
+const incident: fc.Arbitrary<Incident> = fc.tuple(call, nth).chain(([serviceCall, at]) => {
+  const faults = fc.record({ fault: fc.constantFrom(...faultsOf(serviceCall)), times });
   const deeds = fc.record({ deed: fc.constantFrom(...DEEDS), object: fc.nat(3) });
-  const moment = { ...occasion, nth: at };
+  const moment = { ...serviceCall, nth: at };
   return weighted<Incident>(
     [5, faults.map((what) => ({ ...moment, kind: 'fault', ...what }))],
     [3, deeds.map((what) => ({ ...moment, kind: 'deed', ...what }))],
@@ -98,10 +104,10 @@ export const plans: fc.Arbitrary<Plan> = fc.record({
     [3, fc.array(object, { minLength: 1, maxLength: 1 })],
     [1, fc.array(object, { minLength: 2, maxLength: 3 })],
   ),
-  pictures: weighted<readonly PicturePlan[]>(
-    [3, fc.constant<PicturePlan[]>([])],
-    [2, fc.array(picture, { minLength: 1, maxLength: 1 })],
-    [1, fc.array(picture, { minLength: 2, maxLength: 2 })],
+  images: weighted<readonly ImagePlan[]>(
+    [3, fc.constant<ImagePlan[]>([])],
+    [2, fc.array(image, { minLength: 1, maxLength: 1 })],
+    [1, fc.array(image, { minLength: 2, maxLength: 2 })],
   ),
   versioned: fc.boolean(),
   writeBack: weighted<Plan['writeBack']>([4, fc.constant('metadata')], [1, fc.constant('tags')]),
@@ -112,22 +118,22 @@ export const plans: fc.Arbitrary<Plan> = fc.record({
 
 /**
  * Each fault of each call of the chain by itself, on objects of one copy and, where it takes that, of a copy in parts; that of a
- * picture both when the video looks for it and when it looks for the video.
+ * image both when the video looks for it and when it looks for the video.
  */
-export const everyFault: readonly Plan[] = [...s3(CALLS.s3), ...vod(CALLS.vod)].flatMap((occasion) => {
-  const { call: name } = occasion;
+export const everyFault: readonly Plan[] = [...s3(CALLS.s3), ...vod(CALLS.vod)].flatMap((serviceCall) => {
+  const { call: name } = serviceCall;
   const isOfLarge = /Multipart|Copy$/.test(name);
   const whens: readonly When[] = name === 'SmallFileUpload' ? ['before', 'after'] : [];
-  const pictures = whens.map((when): PicturePlan[] => [{ of: 0, named: false, sameAsFirst: false, when }]);
-  return faultsOf(occasion).flatMap((fault) =>
-    (pictures.length > 0 ? pictures : [[]]).map(
+  const images = whens.map((when): ImagePlan[] => [{ of: 0, named: false, sameAsFirst: false, when }]);
+  return faultsOf(serviceCall).flatMap((fault) =>
+    (images.length > 0 ? images : [[]]).map(
       (beside): Plan => ({
         objects: [{ size: isOfLarge ? 5 * KIB * KIB + 1 : 600 * KIB, sameAsFirst: false, resumed: true }],
-        pictures: beside,
+        images: beside,
         versioned: false,
         writeBack: /Tagging/.test(name) ? 'tags' : 'metadata',
         clockOff: false,
-        incidents: [{ ...occasion, nth: 0, kind: 'fault', fault, times: 1 }],
+        incidents: [{ ...serviceCall, nth: 0, kind: 'fault', fault, times: 1 }],
         deliveries: [],
       }),
     ),

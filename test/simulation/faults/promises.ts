@@ -17,14 +17,14 @@ import { about, type Expected, sha1, type Writers } from './writers.ts';
 
 const OURS = new Set([
   ...['vod-file-id', 'vod-url', 'vod-sha1', 'vod-etag', 'vod-checksum', 'vod-uploaded-at'],
-  ...['vod-put-at', 'vod-covered', 'vod-cover-of'], // of a picture
+  ...['vod-put-at', 'vod-covered', 'vod-cover-of'], // of an image
 ]);
 
 /**
  * `lost`: something of the object is not as its last writer left it, or it has the cover of another. `id`, `cover`: it does not
- * carry the id of its bytes (yet), or does not have its picture as its cover. `keys`: the objects that this may be due to.
+ * carry the id of its bytes (yet), or does not have its image as its cover. `keys`: the objects that this may be due to.
  */
-export type Lack = Readonly<{ keys: readonly string[]; what: 'lost' | 'id' | 'cover'; why: string }>;
+export type Lack = Readonly<{ keys: readonly string[]; what: 'lost' | 'id' | 'cover'; reason: string }>;
 
 const Id = { fileId: v.string() };
 const Listed = v.object({
@@ -47,7 +47,7 @@ export function promisesOn(
   pairings: readonly Pairing[],
   races: Races,
 ) {
-  const pictures = new Set(pairings.map(({ picture }) => picture));
+  const images = new Set(pairings.map(({ image }) => image));
   const lacksOfCovers = coversOf(pairings, writers, races.times);
   /** SHA-1 of the file that VOD keeps under an id: of its bytes on disk. */
   const hashes = new Map<string, string>();
@@ -68,7 +68,7 @@ export function promisesOn(
     carried: Map<string, string>,
   ): Promise<Lack | undefined> {
     const at = { Bucket: bucket, Key: key };
-    const lost = (why: string): Lack => ({ keys: [key], what: 'lost', why });
+    const lost = (reason: string): Lack => ({ keys: [key], what: 'lost', reason });
     const reply = await s3.send(new GetObjectCommand(at)).catch((error: unknown) => {
       if (error instanceof NoSuchKey) return undefined;
       throw error;
@@ -89,12 +89,12 @@ export function promisesOn(
     if (inOrder(found) !== inOrder(wanted)) return lost(`expected ${inOrder(wanted)}, got ${inOrder(found)}`);
     const fileId = Metadata['vod-file-id'] ?? tags['vod-file-id'];
     if (fileId) carried.set(key, fileId);
-    if (pictures.has(key)) return undefined; // one that is nobody's cover carries none
-    if (!fileId) return { keys: [key], what: 'id', why: 'it carries no fileId' };
+    if (images.has(key)) return undefined; // one that is nobody's cover carries none
+    if (!fileId) return { keys: [key], what: 'id', reason: 'it carries no fileId' };
     const stored = storedAs(fileId);
     if (stored === sha1(body)) return undefined;
-    const why = `it carries ${fileId}, which is ${stored ?? 'nothing'}, and is ${sha1(body)}`;
-    return { keys: [key], what: 'id', why };
+    const reason = `it carries ${fileId}, which is ${stored ?? 'nothing'}, and is ${sha1(body)}`;
+    return { keys: [key], what: 'id', reason };
   }
 
   return {

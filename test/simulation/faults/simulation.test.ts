@@ -23,11 +23,11 @@ test('at 5 % of faults per request, no more than 1.2 times the bytes are sent', 
   let struck = 0;
   let parts = 0;
   const world = await newStack({
-    env: { QUOTA_CALLS: '1000000', QUOTA_PARTS: '1000000', QUOTA_MINUTE_MS: '100' },
+    env: { QUOTA_CALLS_PER_MINUTE: '1000000', QUOTA_PARTS_PER_MINUTE: '1000000', QUOTA_MINUTE_MS: '100' },
     quota: false,
-    faults: async (occasion) => {
-      if (occasion.call === 'UploadPart') parts++;
-      const fault = await faults(occasion);
+    faults: async (serviceCall) => {
+      if (serviceCall.call === 'UploadPart') parts++;
+      const fault = await faults(serviceCall);
       if (fault) struck++;
       return fault;
     },

@@ -1,6 +1,6 @@
 import { channel } from 'node:diagnostics_channel';
 import * as v from 'valibot';
-import { Request, Result } from '../../../lib/schemas.ts';
+import { Result, UploadRequest } from '../../../lib/schemas.ts';
 import type { Execution } from '../../../local/aws/execution-store.ts';
 import type { Stack } from '../../../local/stack.ts';
 
@@ -40,10 +40,10 @@ export function watchWork({ executions }: Stack) {
 const SAYS_NOTHING = new Set(['States.Runtime', 'Error', 'TypeError', 'RangeError', 'AbortError']);
 
 /** The key of the object that an execution is about. */
-export const keyOf = ({ input }: Execution): string => v.parse(Request, input).key;
+export const keyOf = ({ input }: Execution): string => v.parse(UploadRequest, input).key;
 
-/** Whether it failed for a picture: as its cause says, it listed, read, or sent one. */
-export const isOfPicture = ({ cause = '' }: Execution): boolean => /SmallFileUpload|LIST|\.jpe?g/.test(cause);
+/** Whether it failed for an image: as its cause says, it listed, read, or sent one. */
+export const isOfImage = ({ cause = '' }: Execution): boolean => /SmallFileUpload|LIST|\.jpe?g/.test(cause);
 
 /** The video's key, where its result says that its cover went wrong. */
 export function withErrorOfCover({ output }: Execution): string[] {

@@ -16,7 +16,7 @@ import type { Pairing } from './covers.ts';
 import { passTime, REAL, setPatience } from './hurry.ts';
 import type { Plan } from './plan.ts';
 import { leftOver, promisesOn, type Races, resources } from './promises.ts';
-import { isOfPicture, keyOf, told, watchWork, withErrorOfCover, withoutReason } from './watch.ts';
+import { isOfImage, keyOf, told, watchWork, withErrorOfCover, withoutReason } from './watch.ts';
 import { film, poster, sha1, Writers } from './writers.ts';
 
 /**
@@ -69,14 +69,14 @@ export async function openWorld(): Promise<World> {
     env: {
       VOD_SECRET_ID: SECRETS.secretId,
       VOD_SECRET_KEY: SECRETS.secretKey,
-      QUOTA_CALLS: '1000000',
-      QUOTA_PARTS: '1000000',
+      QUOTA_CALLS_PER_MINUTE: '1000000',
+      QUOTA_PARTS_PER_MINUTE: '1000000',
       QUOTA_MINUTE_MS: '100',
       COPY_LIMIT_BYTES: String(MAX_COPY_BYTES),
     },
     quota: false,
     timeLimitMs: LIMIT_MS,
-    faults: (occasion) => switches.faults?.(occasion),
+    faults: (serviceCall) => switches.faults?.(serviceCall),
     now: () => Date.now() + switches.ahead,
   });
   stack.begin();
@@ -105,22 +105,22 @@ async function live(
   await makeBucket(s3, bucket, plan.versioned);
   const videos = plan.objects.map((_, n) => `film-${n}.mp4`);
   const pairings = pairingsOf(plan);
-  const keys = [...videos, ...pairings.map(({ picture }) => picture)];
+  const keys = [...videos, ...pairings.map(({ image }) => image)];
   const films = plan.objects.map(({ size, sameAsFirst }, n) => {
     const like = sameAsFirst ? 0 : n;
     return film(plan.objects[like]?.size ?? size, `${bucket} ${like}`);
   });
   const words = new Map(
-    pairings.map(({ picture, video, named }) => [picture, named ? video : undefined] as const),
+    pairings.map(({ image, video, named }) => [image, named ? video : undefined] as const),
   );
   const writers = new Writers(s3, bucket, words, () => passTime(SECOND));
   const promises = promisesOn(s3, bucket, data, writers, pairings, racesOf(plan));
   const events = new Events(plan, stack);
-  const arrivals = plan.pictures.map(({ sameAsFirst, when }, n): Arrival => {
+  const arrivals = plan.images.map(({ sameAsFirst, when }, n): Arrival => {
     let done: Promise<void> | undefined;
     const body = poster(`${bucket} poster ${sameAsFirst ? 0 : n}`);
     const put = () => {
-      done ??= writers.put(pairings[n]?.picture ?? '', body);
+      done ??= writers.put(pairings[n]?.image ?? '', body);
       return done;
     };
     return { when, put };
@@ -133,8 +133,8 @@ async function live(
   const watch = watchWork(stack);
   const broken: string[] = [];
   const lacks = async (when: string, isTold: (key: string) => boolean): Promise<void> => {
-    for (const { keys: of, what, why } of await promises.lacks()) {
-      if (what === 'lost' || !of.some(isTold)) broken.push(`${of.join(', ')}, ${when}: ${why}`);
+    for (const { keys: of, what, reason } of await promises.lacks()) {
+      if (what === 'lost' || !of.some(isTold)) broken.push(`${of.join(', ')}, ${when}: ${reason}`);
     }
   };
   let versions = 0;
@@ -157,8 +157,8 @@ async function live(
     failed = watch.failed();
     broken.push(...failed.flatMap(withoutReason));
     for (const end of failed)
-      if (videos.includes(keyOf(end)) && isOfPicture(end)) broken.push(`for its picture failed ${told(end)}`);
-    // A person asks again for videos that tell of an error of their cover, for pictures that name a video that is another now, and
+      if (videos.includes(keyOf(end)) && isOfImage(end)) broken.push(`for its image failed ${told(end)}`);
+    // A person asks again for videos that tell of an error of their cover, for images that name a video that is another now, and
     // for what carries its fileId in tags and was tagged by others, who may have written back what they read before.
     const uncovered = watch.ended().flatMap(withErrorOfCover);
     const renamed = pairings.filter(
@@ -166,7 +166,7 @@ async function live(
     );
     const done = new Set(watch.ended().flatMap((end) => (end.status === 'SUCCEEDED' ? [keyOf(end)] : [])));
     const tagged = plan.writeBack === 'tags' ? [...writers.tagged].filter((key) => done.has(key)) : [];
-    const mentioned = [...uncovered, ...renamed.map(({ picture }) => picture), ...tagged];
+    const mentioned = [...uncovered, ...renamed.map(({ image }) => image), ...tagged];
     const asked = new Set(mentioned.filter((key) => writers.expected.get(key))); // not what was deleted since
     const named = new Set([...failed.map(keyOf), ...asked]);
     // Of a trigger that was killed too often: there a person finds the event, and sends it again.
@@ -179,7 +179,7 @@ async function live(
     await inTime(events.settle(), 'the run after the faults');
     const early = watch.failed().filter(({ error }) => error === 'VideoNotReady');
     for (const execution of early) executions.redrive(execution);
-    await inTime(events.settle(), 'the run of pictures whose videos are ready now');
+    await inTime(events.settle(), 'the run of images whose videos are ready now');
     const pointless = (end: Execution): boolean =>
       end.error === 'VideoNotReady' && !writers.expected.get(words.get(keyOf(end)) ?? '');
     broken.push(
@@ -211,7 +211,7 @@ async function live(
 /**
  * What others and the chain may write at the same moment without either knowing, since S3 has no condition on it: tags, where the
  * chain itself writes tags; and tags and metadata at the very end of a copy in parts, which is held to the ETag alone. And the
- * times at which two pictures were put, when clocks differ.
+ * times at which two images were put, when clocks differ.
  */
 function racesOf({ writeBack, objects, incidents, clockOff }: Plan): Races {
   const deeds = incidents.flatMap((incident) => (incident.kind === 'deed' ? [incident] : []));
@@ -224,12 +224,12 @@ function racesOf({ writeBack, objects, incidents, clockOff }: Plan): Races {
   };
 }
 
-/** A picture of a video's name has a suffix that no other has. */
-const pairingsOf = ({ objects, pictures }: Plan): Pairing[] =>
-  pictures.map(({ of, named }, n) => {
+/** An image of a video's name has a suffix that no other has. */
+const pairingsOf = ({ objects, images }: Plan): Pairing[] =>
+  images.map(({ of, named }, n) => {
     const name = `film-${of % objects.length}`;
     const suffix = n === 0 ? 'jpg' : 'jpeg';
-    return { picture: `${named ? `poster-${n}` : name}.${suffix}`, video: `${name}.mp4`, named };
+    return { image: `${named ? `poster-${n}` : name}.${suffix}`, video: `${name}.mp4`, named };
   });
 
 async function makeBucket(s3: S3Client, bucket: string, versioned: boolean): Promise<void> {

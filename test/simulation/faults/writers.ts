@@ -19,12 +19,12 @@ export type Expected = Readonly<{
   tags: Readonly<Record<string, string>>;
 }>;
 
-const isPicture = (key: string): boolean => !key.endsWith('.mp4');
+const isImage = (key: string): boolean => !key.endsWith('.mp4');
 
 /** Headers of every object. */
 export const about = (key: string) =>
   ({
-    ContentType: isPicture(key) ? 'image/jpeg' : 'video/mp4',
+    ContentType: isImage(key) ? 'image/jpeg' : 'video/mp4',
     CacheControl: 'max-age=60',
     ContentLanguage: 'de',
     StorageClass: 'STANDARD_IA',
@@ -69,7 +69,7 @@ export class Writers {
   #deeds = 0;
 
   /**
-   * @param words by picture: the `vod-cover-of` that it is always put with, if one. Where there are pictures all is put with a
+   * @param words by image: the `vod-cover-of` that it is always put with, if one. Where there are images all is put with a
    *   checksum, as S3 itself adds one: without it nobody can say of a copy in parts that it is the video it was
    * @param tick S3 keeps time in whole seconds: each deed is in a second of its own, before and after which others may write
    */
@@ -95,7 +95,7 @@ export class Writers {
       const is = this.expected.get(key);
       const size = is?.body.length ?? 600_000;
       const content = `${this.#bucket} ${key} ${this.#deeds}`;
-      const other = () => (isPicture(key) ? poster(content) : film(size > 1 ? size : 2, content));
+      const other = () => (isImage(key) ? poster(content) : film(size > 1 ? size : 2, content));
       if (deed === 'overwrite' || !is) return this.#put(key, other(), {});
       const at = { Bucket: this.#bucket, Key: key };
       if (deed === 'edit' || deed === 'delete') this.touched.add(key);

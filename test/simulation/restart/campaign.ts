@@ -7,9 +7,9 @@ import type { Readable } from 'node:stream';
 import { HeadObjectCommand, S3Client } from '@aws-sdk/client-s3';
 import fc from 'fast-check';
 import * as v from 'valibot';
-import { Request } from '../../../lib/schemas.ts';
+import { UploadRequest } from '../../../lib/schemas.ts';
 import { messagesOf } from '../../../lib/trigger/events.ts';
-import { Journal } from '../../../local/json-store.ts';
+import { JsonStore } from '../../../local/json-store.ts';
 import { LOCAL_S3_CREDENTIALS } from '../../../local/running-file.ts';
 import { startS3 } from '../../../local/s3/server.ts';
 import { namesIn, startCommand, uploadsOf } from '../../support/command.ts';
@@ -268,11 +268,11 @@ function expectedIn(
 async function announcedIn(data: string): Promise<Set<string>> {
   const keys = new Set<string>();
   if ((await namesIn(data)).length === 0) return keys;
-  for (const { body } of new Journal(join(data, 'queue'), v.object({ body: v.string() })).all()) {
-    for (const { read } of messagesOf(JSON.parse(body)))
+  for (const { body } of new JsonStore(join(data, 'queue'), v.object({ body: v.string() })).all()) {
+    for (const { parseObjects: read } of messagesOf(JSON.parse(body)))
       for (const { request } of read()) keys.add(request.key);
   }
-  for (const { input } of new Journal(join(data, 'executions'), v.object({ input: Request })).all())
+  for (const { input } of new JsonStore(join(data, 'executions'), v.object({ input: UploadRequest })).all())
     keys.add(input.key);
   return keys;
 }

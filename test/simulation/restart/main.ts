@@ -1,5 +1,5 @@
 import { randomInt } from 'node:crypto';
-import { lastWords, none, readOptions, whole } from '../../../cli/args.ts';
+import { expectNone, formatError, parseInteger, readOptions } from '../../../cli/args.ts';
 import { killAndRestart } from './campaign.ts';
 import { STAGES } from './stages.ts';
 
@@ -23,10 +23,12 @@ const print = (line: string): void => void process.stdout.write(`${line}\n`);
 async function main(): Promise<void> {
   const { values, positionals } = readOptions('npm run test:restart', process.argv.slice(2), OPTIONS);
   if (values.help) return print(USAGE);
-  none(positionals);
-  const kills = whole('--kills', values.kills, 1, 1_000_000);
+  expectNone(positionals);
+  const kills = parseInteger('--kills', values.kills, 1, 1_000_000);
   const seed =
-    values.seed === undefined ? randomInt(LARGEST_SEED) : whole('--seed', values.seed, 0, LARGEST_SEED);
+    values.seed === undefined
+      ? randomInt(LARGEST_SEED)
+      : parseInteger('--seed', values.seed, 0, LARGEST_SEED);
   print(`${kills} kills, seed ${seed}`);
   const tally = new Map<string, number>(STAGES.map((stage) => [stage, 0]));
   let count = 0;
@@ -39,6 +41,6 @@ async function main(): Promise<void> {
 }
 
 main().catch((error: unknown) => {
-  process.stderr.write(`test:restart: ${lastWords(error)}\n`);
+  process.stderr.write(`test:restart: ${formatError(error)}\n`);
   process.exitCode = 1;
 });

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { historyEvents } from '../../../bench/history.ts';
-import { runThrough } from '../../../bench/simulate-execution.ts';
+import { simulateExecution } from '../../../bench/simulate-execution.ts';
 
 const GiB = 1024 ** 3;
 
@@ -14,18 +14,23 @@ test('a task is five events, a map four and two for each item, all else two', ()
 
 test('the state machine that ships is run through: each part once, hand-overs where the time is over', async () => {
   const journey = { size: 10 * GiB, isMissing: () => true, partsPerSecond: 20, hashBytesPerSecond: 300e6 };
-  const course = await runThrough(journey);
+  const course = await simulateExecution(journey);
   expect(course).toMatchObject({ sentParts: 10_240, entered: { items: 40, Task: 42, Map: 1 } });
 
-  const slow = await runThrough({ ...journey, partsPerSecond: 0.1 });
+  const slow = await simulateExecution({ ...journey, partsPerSecond: 0.1 });
   expect(slow).toMatchObject({ sentParts: 10_240, entered: { items: 40, Task: 122 } });
 
-  const hashedTwice = await runThrough({ ...journey, hashBytesPerSecond: 10e6 });
+  const hashedTwice = await simulateExecution({ ...journey, hashBytesPerSecond: 10e6 });
   expect(hashedTwice.entered.Task).toBe(43);
 });
 
 test('what the service holds is not sent', async () => {
   const isMissing = (part: number) => part % 2 === 0;
-  const course = await runThrough({ size: GiB, isMissing, partsPerSecond: 20, hashBytesPerSecond: 300e6 });
+  const course = await simulateExecution({
+    size: GiB,
+    isMissing,
+    partsPerSecond: 20,
+    hashBytesPerSecond: 300e6,
+  });
   expect(course).toMatchObject({ sentParts: 512, entered: { items: 2 } });
 });

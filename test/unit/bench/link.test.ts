@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest';
-import { Pace } from '../../../local/network-simulator.ts';
+import { BandwidthLimit } from '../../../local/network-simulator.ts';
 
 test('a connection takes as long as its bytes, whatever pieces they come in', () => {
-  const pace = new Pace(1_000_000);
+  const pace = new BandwidthLimit(1_000_000);
   pace.begin(0);
   expect(pace.take(100_000, 0)).toBeCloseTo(100);
   expect(pace.take(50_000, 100)).toBeCloseTo(50);
@@ -10,7 +10,7 @@ test('a connection takes as long as its bytes, whatever pieces they come in', ()
 });
 
 test('a timer that is late is made good, a peer that is slow is not', () => {
-  const pace = new Pace(1_000_000);
+  const pace = new BandwidthLimit(1_000_000);
   pace.begin(0);
   pace.take(100_000, 0);
   expect(pace.take(100_000, 105)).toBeCloseTo(95);
@@ -18,7 +18,7 @@ test('a timer that is late is made good, a peer that is slow is not', () => {
 });
 
 test('idle time between two bodies is not saved up', () => {
-  const pace = new Pace(1_000_000);
+  const pace = new BandwidthLimit(1_000_000);
   pace.begin(0);
   pace.take(100_000, 0);
   pace.begin(5_000);

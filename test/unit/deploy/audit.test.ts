@@ -65,7 +65,7 @@ describe('the advisories', () => {
     ['', 'npm audit answered ""'],
     ['<html>', 'npm audit answered "<html>"'],
     ['{"auditReportVersion":3,"vulnerabilities":{}}', 'npm audit answered "{'],
-  ])('what is no answer is not taken for a good one: %s', (text, why) => {
-    expect(advisoriesIn(text)).toEqual({ unasked: expect.stringContaining(why) });
+  ])('what is no answer is not taken for a good one: %s', (text, reason) => {
+    expect(advisoriesIn(text)).toEqual({ unasked: expect.stringContaining(reason) });
   });
 });

@@ -3,9 +3,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import {
-  LARGEST_BUNDLE,
-  lookOver,
+  MAX_BUNDLE_BYTES,
   machineFaults,
+  runChecks,
   settingFaults,
   sizeFaults,
   templateFaults,
@@ -57,7 +57,7 @@ describe('the settings', () => {
   test('that the functions can read pass, whatever CloudFormation fills in', () => {
     const Init = step({
       QUOTA_TABLE: { Ref: 'QuotaTable' },
-      QUOTA_CALLS: '100',
+      QUOTA_CALLS_PER_MINUTE: '100',
       VOD_HOST: '',
       WRITE_BACK: 'tags',
     });
@@ -66,7 +66,7 @@ describe('the settings', () => {
 
   test.each([
     ['WRITE_BACK', 'nowhere'],
-    ['QUOTA_CALLS', '1'],
+    ['QUOTA_CALLS_PER_MINUTE', '1'],
     ['VOD_ENDPOINT', 'vod2.qcloud.com'],
     ['VOD_CLASS_ID', 'films'],
   ])('with %s=%s do not, and are told once', (name, value) => {
@@ -102,8 +102,8 @@ describe('the state machine', () => {
   test.each([
     [
       'a way to nowhere',
-      { StartAt: 'Init', States: { Init: { ...task, End: undefined, Next: 'Gone' } } },
-      /Gone/,
+      { StartAt: 'Init', States: { Init: { ...task, End: undefined, Next: 'Deleted' } } },
+      /Deleted/,
     ],
     ['a state of no kind', { StartAt: 'Init', States: { Init: { ...task, Type: 'Tsk' } } }, /Machine: /],
     [
@@ -179,15 +179,17 @@ describe('a policy', () => {
 
 test('bundles may be so large, and not a byte larger', () => {
   const of = (bytes: number) => sizeFaults([{ name: 'init', path: 'init.js', bytes }]);
-  expect(of(LARGEST_BUNDLE)).toEqual([]);
-  expect(of(LARGEST_BUNDLE + 1)).toEqual([expect.stringContaining(`init is ${LARGEST_BUNDLE + 1} bytes`)]);
+  expect(of(MAX_BUNDLE_BYTES)).toEqual([]);
+  expect(of(MAX_BUNDLE_BYTES + 1)).toEqual([
+    expect.stringContaining(`init is ${MAX_BUNDLE_BYTES + 1} bytes`),
+  ]);
 });
 
 test('a line for each gate, and the names of those that are shut', async () => {
   const template = named('Role', 'AWS::IAM::Role', {
     ManagedPolicyArns: ['arn:aws:iam::aws:policy/AdministratorAccess'],
   });
-  const { lines, shut } = lookOver({ templatePath: await written(template), template, bundles: [] });
+  const { lines, shut } = runChecks({ templatePath: await written(template), template, bundles: [] });
   expect(lines).toHaveLength(5);
   expect(shut).toEqual(expect.arrayContaining(['state machine', 'policies']));
   expect(lines).toContain('✔ bundles');

@@ -8,17 +8,17 @@ import { checkParameters } from '../../../deploy/params.ts';
 
 test.each([
   [[]],
-  [['--stage', 'prod', '--param', 'bucket=films', '--param=bucketIs=existing']],
+  [['--stage', 'prod', '--param', 'bucket=films', '--param=bucketMode=existing']],
   [['--param=nodeOptions=--enable-source-maps', '--verbose']],
 ])('%j: parameters that the stack has', (options) => {
   expect(() => checkParameters(options)).not.toThrow();
 });
 
 test.each([
-  [['--param=bukcet=films'], /--param bukcet: the stack has bucket, bucketIs, prefix/],
+  [['--param=bukcet=films'], /--param bukcet: the stack has bucket, bucketMode, prefix/],
   [['--param', 'memroy=2048'], /--param memroy: /],
   [['--param'], /--param : the stack has/],
-  [['--param=bucketIs=exisitng'], /--param bucketIs=exisitng: expected new or existing/],
+  [['--param=bucketMode=exisitng'], /--param bucketMode=exisitng: expected new or existing/],
 ])('%j: told apart', (options, message) => {
   expect(() => checkParameters(options)).toThrow(message);
 });

@@ -5,8 +5,9 @@ import { promisify } from 'node:util';
 import * as v from 'valibot';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { bundlesIn } from '../../../deploy/checks.ts';
-import { BUILD } from '../../../deploy/paths.ts';
+import { BUNDLE_DIR } from '../../../deploy/paths.ts';
 import { type Statement, statementsOf } from '../../../deploy/policies.ts';
+import { stateMachineJson } from '../../../deploy/state-machine.ts';
 import { type Resource, readTemplate, type Template } from '../../../deploy/template.ts';
 import { uploadSettings } from '../../../lib/config.ts';
 import { QUOTA_TABLE } from '../../../lib/quota/quota.ts';
@@ -48,9 +49,7 @@ describe('the functions', () => {
   test('are those that the state machine runs, and the trigger', () => {
     const functions = Object.keys(template.Resources).filter((name) => name.endsWith('LambdaFunction'));
     expect(functions.sort()).toEqual(FUNCTIONS.map((name) => `${name}LambdaFunction`).sort());
-    const placeholders = [...read('handlers/upload.asl.json').matchAll(/\$\{(\w+)FunctionArn\}/g)].map(
-      ([, name]) => name,
-    );
+    const placeholders = [...stateMachineJson().matchAll(/\$\{(\w+)FunctionArn\}/g)].map(([, name]) => name);
     expect([...new Set(placeholders)].sort()).toEqual([...STEPS].sort());
     expect(properties('UploadStateMachine').DefinitionSubstitutions).toEqual(
       Object.fromEntries(STEPS.map((name) => [`${name}FunctionArn`, arnOf(`${name}LambdaFunction`)])),
@@ -70,7 +69,7 @@ describe('the functions', () => {
 
   test('the steps have all the time there is, as the state machine grants it', () => {
     for (const name of STEPS) expect(lambda(name)).toMatchObject({ Timeout: 900 });
-    expect(read('handlers/upload.asl.json').match(/"TimeoutSeconds": (?!900)\d+/)).toBe(null);
+    expect(stateMachineJson().match(/"TimeoutSeconds": (?!900)\d+/)).toBe(null);
     expect(lambda('Trigger')).toMatchObject({ Timeout: 30 });
   });
 
@@ -109,10 +108,10 @@ describe('the functions', () => {
   });
 });
 
-test('the state machine is the file that is tested, to the letter; it is logged and traced', () => {
+test('deploys the state machine that the local engine runs, with logs and traces', () => {
   expect(properties('UploadStateMachine')).toMatchObject({
     StateMachineType: 'STANDARD',
-    DefinitionString: read('handlers/upload.asl.json'),
+    DefinitionString: stateMachineJson(),
     LoggingConfiguration: { Level: 'ERROR', IncludeExecutionData: true },
     TracingConfiguration: { Enabled: true },
   });
@@ -322,12 +321,12 @@ describe('the code: minified, each function for itself', () => {
   });
 
   test('what the gates weigh is all the functions', async () => {
-    const weighed = (await bundlesIn(BUILD)).map(({ name }) => name);
+    const weighed = (await bundlesIn(BUNDLE_DIR)).map(({ name }) => name);
     expect(weighed.sort()).toEqual(FUNCTIONS.map((title) => title.toLowerCase()).sort());
   });
 
   test('an object goes through it as through the sources', async () => {
-    const world = await newStack({ bundles: BUILD });
+    const world = await newStack({ bundles: BUNDLE_DIR });
     const body = bytesOf(3_000_000);
     await world.put('film.mp4', body);
     const [first, echo, ...more] = await world.results();
@@ -343,10 +342,10 @@ describe('the code: minified, each function for itself', () => {
   });
 
   test('its errors have the names that the state machine matches', async () => {
-    const world = await newStack({ bundles: BUILD });
+    const world = await newStack({ bundles: BUNDLE_DIR });
     await world.put('empty.mp4', bytesOf(0));
     await world.idle();
-    expect(world.ended).toMatchObject([{ status: 'FAILED', error: 'UnfitObject' }]);
+    expect(world.ended).toMatchObject([{ status: 'FAILED', error: 'UnsupportedObject' }]);
   });
 
   test('where nothing has been packaged yet, it says what to do', async () => {

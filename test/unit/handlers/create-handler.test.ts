@@ -3,13 +3,13 @@ import { S3ServiceException } from '@aws-sdk/client-s3';
 import { SFNServiceException } from '@aws-sdk/client-sfn';
 import * as v from 'valibot';
 import { expect, onTestFinished, test, vi } from 'vitest';
-import type { Invocation } from '../../../handlers/create-handler.ts';
-import { StorageRefused } from '../../../lib/errors.ts';
+import type { LambdaContext } from '../../../handlers/create-handler.ts';
+import { StorageRejected } from '../../../lib/errors.ts';
 import { jsonOutput } from '../../support/output.ts';
 
 /** The wrapping that every handler shares, as its log shows it. */
 
-const invocation = (awsRequestId: string): Invocation => ({
+const invocation = (awsRequestId: string): LambdaContext => ({
   callbackWaitsForEmptyEventLoop: false,
   functionName: 'f',
   functionVersion: '$LATEST',
@@ -30,7 +30,7 @@ async function freshStep() {
   vi.stubEnv('AWS_LAMBDA_INITIALIZATION_TYPE', 'on-demand'); // with provisioned concurrency none is cold
   onTestFinished(() => void vi.unstubAllEnvs());
   vi.resetModules();
-  const { step } = await import('../../../handlers/create-handler.ts');
+  const { createHandler: step } = await import('../../../handlers/create-handler.ts');
   return { step, output: jsonOutput() };
 }
 
@@ -94,7 +94,7 @@ test('of an error the log has its words and those of its causes, not what AWS wa
     () => ({}),
     async (_, { log }) => {
       log.error('one of several', { error: mismatch() });
-      throw new StorageRefused('GET s3://b/k: 400', { cause: expired });
+      throw new StorageRejected('GET s3://b/k: 400', { cause: expired });
     },
   );
   await expect(handler({}, invocation('1'))).rejects.toThrow('GET s3://b/k: 400');
@@ -102,9 +102,9 @@ test('of an error the log has its words and those of its causes, not what AWS wa
     { error: { name: 'InvalidSignatureException', message: 'It does not match.', $metadata } },
     {
       error: {
-        name: 'StorageRefused',
+        name: 'StorageRejected',
         message: 'GET s3://b/k: 400',
-        stack: expect.stringContaining('step.test.ts'),
+        stack: expect.stringContaining('create-handler.test.ts'),
         cause: { name: 'ExpiredToken', message: 'It has expired', $metadata: { requestId: '4711' } },
       },
     },
@@ -122,6 +122,6 @@ test("of an error of AWS's own Lambda gets the words, not what AWS was asked", a
   );
   const error: unknown = await handler({}, invocation('1')).catch((thrown) => thrown);
   expect(error).toMatchObject({ name: 'InvalidSignatureException', message: 'It does not match.' });
-  expect(inspect(error)).toContain('step.test.ts');
+  expect(inspect(error)).toContain('create-handler.test.ts');
   expect(inspect(error)).not.toContain('the-session-token');
 });

@@ -1,9 +1,9 @@
 import { S3Client } from '@aws-sdk/client-s3';
 import { expect, onTestFinished, test, vi } from 'vitest';
-import { METRICS, measured, NAMESPACE } from '../../../handlers/metrics.ts';
+import { METRICS, NAMESPACE, withMetrics } from '../../../handlers/metrics.ts';
 import { InvalidInput, QuotaExceeded } from '../../../lib/errors.ts';
-import { report, reportRetries } from '../../../lib/progress.ts';
-import { createS3Client, find } from '../../../lib/s3/head-object.ts';
+import { reportProgress, reportRetries } from '../../../lib/progress.ts';
+import { createS3Client, headObject } from '../../../lib/s3/head-object.ts';
 import { never } from '../../support/fake-store.ts';
 import { jsonOutput } from '../../support/output.ts';
 import { hurry, scripted } from '../../support/scripted-server.ts';
@@ -33,7 +33,7 @@ test('a line in the embedded metric format: names and units, service, stage, and
   onTestFinished(() => void vi.unstubAllEnvs());
   const output = jsonOutput();
   const answer = { next: 'done', outcome: 'uploaded' };
-  expect(await measured(invocation('finish', 'the id'), async () => answer)).toBe(answer);
+  expect(await withMetrics(invocation('finish', 'the id'), async () => answer)).toBe(answer);
   expect(output()).toEqual([
     {
       _aws: {
@@ -58,8 +58,8 @@ test('a line in the embedded metric format: names and units, service, stage, and
 
 test('not in Lambda: what the invocation answers, and nothing on standard output', async () => {
   const output = jsonOutput();
-  expect(await measured(invocation(), async () => 7)).toBe(7);
-  await expect(measured(invocation(), () => Promise.reject(new InvalidInput('x')))).rejects.toThrow('x');
+  expect(await withMetrics(invocation(), async () => 7)).toBe(7);
+  await expect(withMetrics(invocation(), () => Promise.reject(new InvalidInput('x')))).rejects.toThrow('x');
   expect(output()).toEqual([]);
 });
 
@@ -100,14 +100,14 @@ test('a failed invocation fails as ever, and is counted by its step; its error s
   const world = await newStack();
   await world.put('empty.mp4', bytesOf(0));
   await world.idle();
-  expect(world.ended).toMatchObject([{ status: 'FAILED', error: 'UnfitObject' }]);
+  expect(world.ended).toMatchObject([{ status: 'FAILED', error: 'UnsupportedObject' }]);
   expect(lines('init')).toMatchObject([
-    { Failures: 1, error: 'UnfitObject', StepSeconds: expect.any(Number) },
+    { Failures: 1, error: 'UnsupportedObject', StepSeconds: expect.any(Number) },
   ]);
   expect(lines('init')[0]).not.toHaveProperty('QuotaExceeded');
 
   const full = new QuotaExceeded('later');
-  await expect(measured(invocation('finish'), () => Promise.reject(full))).rejects.toBe(full);
+  await expect(withMetrics(invocation('finish'), () => Promise.reject(full))).rejects.toBe(full);
   expect(lines('finish')).toMatchObject([{ Failures: 1, QuotaExceeded: 1, error: 'QuotaExceeded' }]);
 });
 
@@ -131,7 +131,7 @@ test('requests to VOD and to S3 that were made again', async () => {
   vi.stubEnv('AWS_REGION', 'eu-central-1');
   const lines = inLambda();
   const { vod } = await against(http(500, 'oh'), http(503, 'oh'), says({ code: 0 }));
-  await measured(invocation('init', 'a'), () => vod.open(FILE, never));
+  await withMetrics(invocation('init', 'a'), () => vod.initUpload(FILE, never));
   const { endpoint } = await scripted(
     (response) => response.writeHead(503).end(),
     (response) => response.writeHead(200, { etag: '"e"', 'content-length': '7' }).end(),
@@ -140,9 +140,9 @@ test('requests to VOD and to S3 that were made again', async () => {
   const s3 = createS3Client({ endpoint });
   onTestFinished(() => s3.destroy());
   expect(s3).toBeInstanceOf(S3Client);
-  const look = () => find(s3, { bucket: 'b', key: 'k' }, never);
-  await measured(invocation('init', 'b'), look);
-  await expect(measured(invocation('init', 'c'), look)).rejects.toThrow('503');
+  const look = () => headObject(s3, { bucket: 'b', key: 'k' }, never);
+  await withMetrics(invocation('init', 'b'), look);
+  await expect(withMetrics(invocation('init', 'c'), look)).rejects.toThrow('503');
   expect(lines().map((line) => [line.function_request_id, line.VodRetries, line.StorageRetries])).toEqual([
     ['a', 2, undefined],
     ['b', undefined, 1],
@@ -153,14 +153,14 @@ test('requests to VOD and to S3 that were made again', async () => {
 test('what is told outside of an invocation, or after it, is nobody’s', async () => {
   const lines = inLambda();
   const tell = () => {
-    report({ stage: 'part', pin: pinOf(9), bytes: 9 });
-    report({ stage: 'parts', pin: pinOf(9), missing: 9 });
+    reportProgress({ stage: 'part', pin: pinOf(9), bytes: 9 });
+    reportProgress({ stage: 'parts', pin: pinOf(9), missing: 9 });
     reportRetries({ of: 'S3', count: 1 });
   };
   tell();
   const ended = Promise.withResolvers<void>();
   let late: Promise<void> = Promise.resolve();
-  await measured(invocation(), async () => {
+  await withMetrics(invocation(), async () => {
     tell();
     late = ended.promise.then(tell);
   });

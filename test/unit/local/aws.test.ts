@@ -14,7 +14,7 @@ import * as v from 'valibot';
 import { expect, test } from 'vitest';
 import { executionArn } from '../../../lib/trigger/executions.ts';
 import { Executions } from '../../../local/aws/execution-store.ts';
-import { Journal } from '../../../local/json-store.ts';
+import { JsonStore } from '../../../local/json-store.ts';
 import { findRunning } from '../../../local/running-file.ts';
 import { newFolder, newStack } from '../../support/stack.ts';
 
@@ -30,7 +30,7 @@ async function engineOn(data: string) {
 
 test('executions are listed by status, the latest begun first, page by page', async () => {
   const data = await newFolder();
-  const journal = new Journal(join(data, 'executions'), v.any());
+  const journal = new JsonStore(join(data, 'executions'), v.any());
   for (let at = 0; at < 7; at++) {
     const name = `e${at}`;
     const arn = executionArn(Executions.stateMachineArn, name);

@@ -7,26 +7,26 @@ import {
   CALLS,
   type Fault,
   faultsOf,
-  type Occasion,
+  injectFault,
+  type ServiceCall,
   scriptedFaults,
   seededFaults,
-  strike,
 } from '../../../local/fault-injection.ts';
 import { listen } from '../../../local/http-server.ts';
 import { bytesOf, newStack, sha1 } from '../../support/stack.ts';
 
 /** The fault switches of the local services: which requests meet what, and that each does what it says. */
 
-const occasions: Occasion[] = [
+const calls: ServiceCall[] = [
   ...CALLS.s3.map((call) => ({ service: 's3' as const, call })),
   ...CALLS.vod.map((call) => ({ service: 'vod' as const, call })),
 ];
-const occasion = fc.constantFrom(...occasions);
+const call = fc.constantFrom(...calls);
 
 test('a seed says which requests meet what, in whatever order the calls come', async () => {
   await fc.assert(
-    fc.asyncProperty(fc.nat(), fc.array(occasion, { maxLength: 60 }), async (seed, requests) => {
-      const met = (order: readonly Occasion[]) => {
+    fc.asyncProperty(fc.nat(), fc.array(call, { maxLength: 60 }), async (seed, requests) => {
+      const met = (order: readonly ServiceCall[]) => {
         const faults = seededFaults(0.5, seed);
         return Map.groupBy(
           order.map((request) => ({ call: request.call, fault: faults(request) })),
@@ -66,7 +66,7 @@ test('reset while it is ending, a connection is closed all the same', async () =
   const before = sockets();
   const server = createServer((request) => {
     request.socket.end();
-    void strike('refuse', request);
+    void injectFault('refuse', request);
   });
   const { port, close } = await listen(server, 0);
   const client = connect(port, '127.0.0.1').resume();
@@ -121,8 +121,8 @@ test.each<[string, Fault, string]>([
 });
 
 test.each<[string, Fault, string]>([
-  ['InitUpload', 'refused', 'VodRefused'],
-  ['FinishUpload', 'refused', 'VodRefused'],
+  ['InitUpload', 'refused', 'VodRejected'],
+  ['FinishUpload', 'refused', 'VodRejected'],
 ])('%s, %s: the execution says so', async (call, fault, error) => {
   expect(await under(call, fault)).toMatchObject({ error });
 });

@@ -54,5 +54,5 @@ test('a name that no record can have is none', async () => {
   const ask = await states();
   for (const name of ['片', '../n', 'a b', '', 'n'.repeat(81)])
     expect(await ask('AWSStepFunctions.StartExecution', starting({ name }))).toBe('400 InvalidName');
-  expect(await ask('AWSStepFunctions.StartExecution', starting({ name: '../..' }))).toBe('200 done');
+  expect(await ask('AWSStepFunctions.StartExecution', starting({ name: '..' }))).toBe('200 done');
 });

@@ -1,6 +1,6 @@
 import type { ServerResponse } from 'node:http';
 import { expect, onTestFinished, test, vi } from 'vitest';
-import { type Dynamo, dynamoAt, type UpdateItem } from '../../../lib/quota/dynamodb.ts';
+import { createDynamoClient, type Dynamo, type UpdateItem } from '../../../lib/quota/dynamodb.ts';
 import { useCredentials } from '../../support/fake-store.ts';
 import { type Answer, hurry, scripted } from '../../support/scripted-server.ts';
 import { failureOf } from '../../support/values.ts';
@@ -29,7 +29,7 @@ const refuses = (status: number, type: string): Answer =>
 
 async function dynamo(...answers: [Answer, ...Answer[]]): Promise<{ client: Dynamo; asked: unknown[] }> {
   const { endpoint, asked } = await scripted(...answers);
-  const client = dynamoAt('eu-central-1', endpoint);
+  const client = createDynamoClient('eu-central-1', endpoint);
   onTestFinished(() => client.close());
   return { client, asked };
 }
@@ -83,5 +83,5 @@ test.each([['{}'], ['no JSON'], ['{"Attributes":{"key":{"S":"a"}}}']])(
 );
 
 test('without a region nobody is asked', () => {
-  expect(() => dynamoAt(undefined, undefined)).toThrow('setting AWS_REGION is missing');
+  expect(() => createDynamoClient(undefined, undefined)).toThrow('setting AWS_REGION is missing');
 });

@@ -81,7 +81,7 @@ describe('with dynalite', () => {
 
   test('slowDown stops the other process too, for that action', async () => {
     const [one, other] = two({ longestWaitMs: 500 });
-    await one.slowDown('UploadPart');
+    await one.pause('UploadPart');
     expect(await failureOf(other.take('UploadPart', never))).toMatchObject({
       name: 'QuotaExceeded',
       message: expect.stringMatching(/^UploadPart: .* would be about \d{4} ms$/),
@@ -93,7 +93,7 @@ describe('with dynalite', () => {
     const minuteMs = 6_000;
     const [one, other] = two({ minuteMs });
     const start = Date.now();
-    await one.slowDown('UploadPart');
+    await one.pause('UploadPart');
     await other.take('UploadPart', never);
     expect(Date.now() - start).toBeGreaterThanOrEqual(4 * windowsOf(10_000, minuteMs).ms);
   });
@@ -127,7 +127,7 @@ describe('with dynalite', () => {
     ],
   ])('a table that is %s is an error that names it and the setting', async (table, message) => {
     const quota = make({ table, account: 'AKIDexample' });
-    for (const call of [() => quota.take('InitUpload', never), () => quota.slowDown('InitUpload')]) {
+    for (const call of [() => quota.take('InitUpload', never), () => quota.pause('InitUpload')]) {
       expect(await failureOf(call())).toMatchObject({
         name: 'InvalidSetting',
         message: expect.stringMatching(message),

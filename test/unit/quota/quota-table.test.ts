@@ -1,6 +1,6 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { afterEach, beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest';
-import { Refusal } from '../../../lib/aws/json-client.ts';
+import { AwsServiceError } from '../../../lib/aws/json-client.ts';
 import type { Dynamo, UpdateItem } from '../../../lib/quota/dynamodb.ts';
 import { createQuota, type Quota } from '../../../lib/quota/quota.ts';
 import { callers, mostInAMinute, never, passing, recorded } from '../../support/callers.ts';
@@ -8,8 +8,8 @@ import { failureOf } from '../../support/values.ts';
 
 /** The account's quota in a table that the test itself keeps: shared by many processes, or out of reach. */
 
-const refusal = (type: string, message: string): Refusal =>
-  new Refusal(type, message, { httpStatusCode: 400, requestId: undefined });
+const refusal = (type: string, message: string): AwsServiceError =>
+  new AwsServiceError(type, message, { httpStatusCode: 400, requestId: undefined });
 const unconditional = refusal('ConditionalCheckFailedException', 'The conditional request failed');
 
 /** Processes that share a table: what DynamoDB does with an update, with 3 to 9 ms on the way, by the clock of the test. */
@@ -197,8 +197,8 @@ describe('when the table cannot be asked', () => {
       Array.from({ length: 20 }, () => failureOf(quota.take('UploadPart', never))),
     );
     const slowDowns = [
-      await failureOf(quota.slowDown('UploadPart')),
-      await failureOf(quota.slowDown('UploadPart')),
+      await failureOf(quota.pause('UploadPart')),
+      await failureOf(quota.pause('UploadPart')),
     ];
     for (const failure of [...failures, ...slowDowns]) {
       expect(failure).toMatchObject({ name: 'QuotaExceeded', message: expect.stringMatching(message) });

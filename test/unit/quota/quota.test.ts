@@ -158,7 +158,7 @@ describe('in memory', () => {
     const quota = inMemory();
     const start = Date.now();
     await Promise.all(Array.from({ length: 30 }, () => quota.take('UploadPart', never)));
-    await Promise.all(Array.from({ length: 30 }, () => quota.slowDown('UploadPart')));
+    await Promise.all(Array.from({ length: 30 }, () => quota.pause('UploadPart')));
     const times: number[] = [];
     const waits = Array.from({ length: 20 }, recorded(quota, 'UploadPart', times));
     await quota.take('InitUpload', never);
@@ -170,7 +170,7 @@ describe('in memory', () => {
 
   test('SmallFileUpload has no limit and no pause', async () => {
     const quota = inMemory({ longestWaitMs: 0 });
-    await quota.slowDown('SmallFileUpload');
+    await quota.pause('SmallFileUpload');
     for (let n = 0; n < 1_000; n++) await quota.take('SmallFileUpload', never);
     expect(vi.getTimerCount()).toBe(0);
   });

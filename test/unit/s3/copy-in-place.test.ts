@@ -6,7 +6,7 @@ import {
   type PutObjectCommandInput,
 } from '@aws-sdk/client-s3';
 import { describe, expect, test } from 'vitest';
-import { MAX_COPY_BYTES, rewrite } from '../../../lib/s3/copy-in-place.ts';
+import { copyInPlace, MAX_COPY_BYTES } from '../../../lib/s3/copy-in-place.ts';
 import { readRange } from '../../../lib/s3/head-object.ts';
 import { BUCKET, never, RICH, useStore, VERSIONED } from '../../support/fake-store.ts';
 import { failureOf, MIB, sha1 } from '../../support/values.ts';
@@ -47,7 +47,7 @@ describe.each(WAYS)('a copy $way changes the metadata and nothing else', ({ way,
       await store.put(bucket, key, body, fields);
       const before = await store.all(bucket, key);
       const found = await store.find(bucket, key);
-      const held = await rewrite(store.client, found, METADATA, never, most);
+      const held = await copyInPlace(store.client, found, METADATA, never, most);
       expect(held.sha1).toBe(way === 'whole' ? sha1(body) : undefined);
       expect(await store.all(bucket, key)).toEqual({
         ...before,
@@ -78,7 +78,7 @@ describe.each(WAYS)('a copy $way changes the metadata and nothing else', ({ way,
     await store.client.send(new PutObjectAclCommand({ Bucket: BUCKET, Key, AccessControlPolicy }));
     const before = await store.all(BUCKET, Key);
     expect(before.grants).toHaveLength(5);
-    await rewrite(store.client, await store.find(BUCKET, Key), METADATA, never, most);
+    await copyInPlace(store.client, await store.find(BUCKET, Key), METADATA, never, most);
     expect((await store.all(BUCKET, Key)).grants).toEqual(before.grants);
   });
 
@@ -88,7 +88,7 @@ describe.each(WAYS)('a copy $way changes the metadata and nothing else', ({ way,
     const found = await store.find(BUCKET, Key);
     await store.put(BUCKET, Key, 'another film', RICH);
     const before = await store.all(BUCKET, Key);
-    expect(await failureOf(rewrite(store.client, found, METADATA, never, most))).toMatchObject({
+    expect(await failureOf(copyInPlace(store.client, found, METADATA, never, most))).toMatchObject({
       name: 'ObjectChanged',
       message: expect.stringContaining(`COPY s3://${BUCKET}/${Key} onto itself`),
     });
@@ -114,7 +114,7 @@ test.each(['0', '-1', 'Thu, 01 Dec 1994 16:00:00 GMT'])(
       { step: 'build' },
     );
     await store.client.send(put);
-    await rewrite(store.client, await store.find(BUCKET, Key), METADATA, never);
+    await copyInPlace(store.client, await store.find(BUCKET, Key), METADATA, never);
     expect((await store.head(BUCKET, Key)).ExpiresString).toBe(expires);
   },
 );

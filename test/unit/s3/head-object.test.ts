@@ -2,7 +2,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { DeleteObjectCommand } from '@aws-sdk/client-s3';
 import fc from 'fast-check';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { createS3Client, plainETag, readRange, wholeSha1 } from '../../../lib/s3/head-object.ts';
+import { createS3Client, fullObjectSha1, readRange, unquoteETag } from '../../../lib/s3/head-object.ts';
 import { BUCKET, never, useStore, VERSIONED } from '../../support/fake-store.ts';
 import { failureOf, hex } from '../../support/values.ts';
 
@@ -43,9 +43,9 @@ describe('finding', () => {
   });
 
   test.each([
-    ['no such key', BUCKET, 'ObjectGone'],
-    ['no such bucket', 'nowhere', 'ObjectGone'],
-  ])('%s: ObjectGone', async (_, bucket, name) => {
+    ['no such key', BUCKET, 'ObjectDeleted'],
+    ['no such bucket', 'nowhere', 'ObjectDeleted'],
+  ])('%s: ObjectDeleted', async (_, bucket, name) => {
     expect(await failureOf(store.find(bucket, 'none.mp4'))).toMatchObject({
       name,
       message: expect.stringContaining(`HEAD s3://${bucket}/none.mp4: 404`),
@@ -56,12 +56,12 @@ describe('finding', () => {
 test('only a checksum of the full object says something of the whole', () => {
   const sum = createHash('sha1').update(bytes);
   const ChecksumSHA1 = sum.digest('base64');
-  expect(wholeSha1({ ChecksumSHA1, ChecksumType: 'FULL_OBJECT' })).toBe(hex('sha1', bytes));
-  expect(wholeSha1({ ChecksumSHA1, ChecksumType: 'COMPOSITE' })).toBe(undefined);
-  expect(wholeSha1({ ChecksumSHA1, ChecksumType: undefined })).toBe(undefined);
-  expect(wholeSha1({ ChecksumSHA1: 'AAAA', ChecksumType: 'FULL_OBJECT' })).toBe(undefined);
-  expect(wholeSha1({ ChecksumType: 'FULL_OBJECT' })).toBe(undefined);
-  expect(wholeSha1(undefined)).toBe(undefined);
+  expect(fullObjectSha1({ ChecksumSHA1, ChecksumType: 'FULL_OBJECT' })).toBe(hex('sha1', bytes));
+  expect(fullObjectSha1({ ChecksumSHA1, ChecksumType: 'COMPOSITE' })).toBe(undefined);
+  expect(fullObjectSha1({ ChecksumSHA1, ChecksumType: undefined })).toBe(undefined);
+  expect(fullObjectSha1({ ChecksumSHA1: 'AAAA', ChecksumType: 'FULL_OBJECT' })).toBe(undefined);
+  expect(fullObjectSha1({ ChecksumType: 'FULL_OBJECT' })).toBe(undefined);
+  expect(fullObjectSha1(undefined)).toBe(undefined);
 });
 
 test.each([
@@ -71,7 +71,7 @@ test.each([
   ['"a"b"', 'a"b'],
   [undefined, ''],
 ])('the ETag %s is %s in an event', (etag, plain) => {
-  expect(plainETag(etag)).toBe(plain);
+  expect(unquoteETag(etag)).toBe(plain);
 });
 
 describe('reading a range', () => {
@@ -108,12 +108,12 @@ describe('reading a range', () => {
     });
   });
 
-  test('of an object that was deleted: ObjectGone', async () => {
+  test('of an object that was deleted: ObjectDeleted', async () => {
     await store.put(BUCKET, 'deleted.mp4', 'one');
     const { pin } = await store.find(BUCKET, 'deleted.mp4');
     await store.client.send(new DeleteObjectCommand({ Bucket: BUCKET, Key: 'deleted.mp4' }));
     expect((await failureOf(readRange(store.client, pin, { offset: 0, size: 3 }, never))).name).toBe(
-      'ObjectGone',
+      'ObjectDeleted',
     );
   });
 
@@ -124,11 +124,11 @@ describe('reading a range', () => {
     expect(String(await readRange(store.client, pin, { offset: 0, size: 3 }, never))).toBe('one');
   });
 
-  test('of an archived object: UnfitObject', async () => {
+  test('of an archived object: UnsupportedObject', async () => {
     await store.put(BUCKET, 'cold.mp4', 'one', { StorageClass: 'GLACIER' });
     const { pin } = await store.find(BUCKET, 'cold.mp4');
     expect(await failureOf(readRange(store.client, pin, { offset: 0, size: 3 }, never))).toMatchObject({
-      name: 'UnfitObject',
+      name: 'UnsupportedObject',
       message: expect.stringContaining('restore it'),
     });
   });
@@ -142,13 +142,13 @@ describe('reading a range', () => {
   });
 });
 
-test('with a secret key that is not the account’s: StorageRefused, which does not tell the key', async () => {
+test('with a secret key that is not the account’s: StorageRejected, which does not tell the key', async () => {
   const wrong = createS3Client({ endpoint: store.endpoint() });
   wrong.config.credentials = async () => ({ accessKeyId: 'AKIDLOCAL', secretAccessKey: 'not-the-key' });
   const { name, message } = await failureOf(
     readRange(wrong, { bucket: BUCKET, key: 'k', etag: 'e', size: 9 }, { offset: 0, size: 3 }, never),
   );
-  expect([name, message]).toEqual(['StorageRefused', expect.stringContaining('403')]);
+  expect([name, message]).toEqual(['StorageRejected', expect.stringContaining('403')]);
   expect(message).not.toContain('not-the-key');
   wrong.destroy();
 });

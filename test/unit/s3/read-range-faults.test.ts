@@ -1,6 +1,6 @@
 import type { S3Client } from '@aws-sdk/client-s3';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
-import { createS3Client, find, readRange } from '../../../lib/s3/head-object.ts';
+import { createS3Client, headObject, readRange } from '../../../lib/s3/head-object.ts';
 import { readTags } from '../../../lib/s3/tags.ts';
 import { never, useCredentials } from '../../support/fake-store.ts';
 import { type Answer, type Asked, hurry, scripted } from '../../support/scripted-server.ts';
@@ -140,7 +140,7 @@ describe('a small question', () => {
   test('that is never answered is given up', async () => {
     soon();
     const { client } = await against(() => {});
-    expect(await failureOf(find(client, pin, never))).toMatchObject({
+    expect(await failureOf(headObject(client, pin, never))).toMatchObject({
       name: 'StorageUnavailable',
       message: 'HEAD s3://b/clip.mp4: no answer within 10000 ms',
     });
@@ -159,7 +159,7 @@ describe('a small question', () => {
     const { client, arrived } = await against(() => {});
     const controller = new AbortController();
     const reason = new Error('time is over');
-    const asking = failureOf(find(client, pin, controller.signal));
+    const asking = failureOf(headObject(client, pin, controller.signal));
     await arrived;
     controller.abort(reason);
     expect(await asking).toBe(reason);
@@ -171,10 +171,10 @@ describe('a small question', () => {
     const { client, asked } = await against(refused, (response) =>
       response.writeHead(200, { etag: '"e"', 'content-length': '7' }).end(),
     );
-    expect((await find(client, pin, never)).pin.etag).toBe('e');
+    expect((await headObject(client, pin, never)).pin.etag).toBe('e');
     expect(asked).toHaveLength(2);
     const { client: stranger } = await against(refused);
-    expect((await failureOf(find(stranger, pin, never))).name).toBe('StorageRefused');
+    expect((await failureOf(headObject(stranger, pin, never))).name).toBe('StorageRejected');
   });
 });
 
@@ -220,13 +220,13 @@ test('a reply of another ETag is of another object, also where the store ignores
 describe('a refusal', () => {
   test.each([
     [412, 'PreconditionFailed', 'ObjectChanged'],
-    [404, 'NoSuchKey', 'ObjectGone'],
-    [404, 'NoSuchVersion', 'ObjectGone'],
-    [403, 'AccessDenied', 'StorageRefused'],
-    [403, 'InvalidObjectState', 'UnfitObject'],
-    [401, 'Unauthorized', 'StorageRefused'],
-    [400, 'AuthorizationHeaderMalformed', 'StorageRefused'],
-    [416, 'InvalidRange', 'StorageRefused'],
+    [404, 'NoSuchKey', 'ObjectDeleted'],
+    [404, 'NoSuchVersion', 'ObjectDeleted'],
+    [403, 'AccessDenied', 'StorageRejected'],
+    [403, 'InvalidObjectState', 'UnsupportedObject'],
+    [401, 'Unauthorized', 'StorageRejected'],
+    [400, 'AuthorizationHeaderMalformed', 'StorageRejected'],
+    [416, 'InvalidRange', 'StorageRejected'],
   ])('%i %s: %s, at the first word', async (status, code, name) => {
     hurry();
     const { read, asked } = await against(refusing(status, code));
@@ -254,7 +254,7 @@ describe('a refusal', () => {
   test('503 that does not pass: StorageUnavailable', async () => {
     hurry();
     const { read, client } = await against(refusing(503, 'SlowDown'));
-    for (const call of [() => read(), () => find(client, pin, never)]) {
+    for (const call of [() => read(), () => headObject(client, pin, never)]) {
       expect(await failureOf(call())).toMatchObject({
         name: 'StorageUnavailable',
         message: expect.stringContaining('503'),
@@ -266,7 +266,7 @@ describe('a refusal', () => {
 test('nobody there: StorageUnavailable, naming the setting', async () => {
   hurry();
   const client = createS3Client({ endpoint: 'http://127.0.0.1:1' });
-  expect(await failureOf(find(client, pin, never))).toMatchObject({
+  expect(await failureOf(headObject(client, pin, never))).toMatchObject({
     name: 'StorageUnavailable',
     message: expect.stringMatching(/^HEAD s3:\/\/b\/clip.mp4: .*ECONNREFUSED.*S3_ENDPOINT/),
   });

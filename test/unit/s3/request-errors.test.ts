@@ -1,7 +1,7 @@
 import { DeleteObjectCommand } from '@aws-sdk/client-s3';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
-import { OutOfTime } from '../../../lib/deadline.ts';
-import { createS3Client, find, readRange } from '../../../lib/s3/head-object.ts';
+import { DeadlineExceeded } from '../../../lib/deadline.ts';
+import { createS3Client, headObject, readRange } from '../../../lib/s3/head-object.ts';
 import { readTags, writeTags } from '../../../lib/s3/tags.ts';
 import { CREDENTIALS } from '../../support/credentials.ts';
 import { BUCKET, never, useStore, VERSIONED } from '../../support/fake-store.ts';
@@ -33,7 +33,7 @@ describe('a refusal says what to check', () => {
     const xml = `<?xml version="1.0"?><Error><Code>${code}</Code><Message>because</Message>${SECRETS}</Error>`;
     const { s3, asked } = await against((response) => response.writeHead(status).end(xml));
     const { name, message } = await failureOf(readRange(s3, pin, range, never));
-    expect(name).toBe('StorageRefused');
+    expect(name).toBe('StorageRejected');
     expect(message).toContain(hint);
     expect(message).not.toMatch(/AWS4-HMAC|5ec2e7|Signature=/);
     expect(message).not.toContain(CREDENTIALS.secretAccessKey);
@@ -48,7 +48,7 @@ describe('a refusal says what to check', () => {
       vi.stubEnv('AWS_SECRET_ACCESS_KEY', CREDENTIALS.secretAccessKey);
     });
     const { s3, asked } = await against((response) => response.end());
-    const { name, message } = await failureOf(find(s3, pin, never));
+    const { name, message } = await failureOf(headObject(s3, pin, never));
     expect(name).toBe('InvalidSetting');
     expect(message).toContain('set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY');
     expect(asked).toEqual([]);
@@ -65,14 +65,14 @@ test.each([301, 302, 307, 308])(
         .end(),
     );
     const calls = [
-      () => find(s3, pin, never),
+      () => headObject(s3, pin, never),
       () => readRange(s3, pin, range, never),
       () => readTags(s3, pin, never),
       () => writeTags(s3, pin, storedAs('x'), never),
     ];
     for (const call of calls) {
       expect(await failureOf(call())).toMatchObject({
-        name: 'StorageRefused',
+        name: 'StorageRejected',
         message: expect.stringMatching(/redirect.*not followed: check S3_ENDPOINT, AWS_REGION/),
       });
     }
@@ -83,7 +83,7 @@ test.each([301, 302, 307, 308])(
 test('a delete marker is no object', async () => {
   await store.put(VERSIONED, 'marked.mp4', 'one');
   await store.client.send(new DeleteObjectCommand({ Bucket: VERSIONED, Key: 'marked.mp4' }));
-  expect((await failureOf(store.find(VERSIONED, 'marked.mp4'))).name).toBe('ObjectGone');
+  expect((await failureOf(store.find(VERSIONED, 'marked.mp4'))).name).toBe('ObjectDeleted');
 });
 
 test('an ETag under KMS twice is no MD5 either', async () => {
@@ -92,7 +92,7 @@ test('an ETag under KMS twice is no MD5 either', async () => {
 });
 
 describe('a read that is called off', () => {
-  const reason = new OutOfTime('the time was over');
+  const reason = new DeadlineExceeded('the time was over');
   const headers = { etag: '"e"', 'content-range': 'bytes 100-599/1000', 'content-length': '500' };
 
   test.each<[string, Answer]>([

@@ -53,12 +53,12 @@ test('what an earlier file left goes', async () => {
   expect(await tags()).toEqual(rest);
 });
 
-test('ten tags are the most: UnfitObject, and they stay as they are', async () => {
+test('ten tags are the most: UnsupportedObject, and they stay as they are', async () => {
   const Tagging = Array.from({ length: 7 }, (_, n) => `t${n}=x`).join('&');
   const { pin, tags } = await put('full.mp4', BUCKET, { Tagging });
   const before = await tags();
   expect(await failureOf(writeTags(store.client, pin, FILE, never))).toMatchObject({
-    name: 'UnfitObject',
+    name: 'UnsupportedObject',
     message: expect.stringContaining(`tags of s3://${BUCKET}/full.mp4: there would be 11, S3 allows 10`),
   });
   expect(await tags()).toEqual(before);
@@ -105,7 +105,7 @@ describe('the write-back uses tags', () => {
       const { pin, tags } = await put(`${StorageClass}.mp4`, BUCKET, { StorageClass });
       expect(await writeBack(store.client, pin, FILE, never)).toEqual({
         to: 'tags',
-        why: `the fileId is in the object's tags: it is archived (${StorageClass})`,
+        reason: `the fileId is in the object's tags: it is archived (${StorageClass})`,
       });
       expect(await tags()).toEqual(tagged(pin.etag));
     },

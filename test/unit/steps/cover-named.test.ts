@@ -2,21 +2,21 @@ import { CopyObjectCommand } from '@aws-sdk/client-s3';
 import { describe, expect, test } from 'vitest';
 import { useCovers } from '../../support/covers.ts';
 import { BUCKET } from '../../support/fake-store.ts';
-import { picture } from '../../support/pictures.ts';
+import { image } from '../../support/images.ts';
 import { failureOf, fileId, sha1 } from '../../support/values.ts';
 
-/** Covers that somebody names: in the metadata of the picture, or by hand. */
+/** Covers that somebody names: in the metadata of the image, or by hand. */
 
 const { store, show, files, film, arrives, finishes, coverOf, metadataOf, counting } = useCovers();
 
 describe('vod-cover-of, where the names do not match', () => {
-  const put = (value: string, bytes = picture()) =>
+  const put = (value: string, bytes = image()) =>
     store.put(BUCKET, `${show()} poster.jpg`, bytes, { Metadata: { 'vod-cover-of': value } });
   const poster = () => `${show()} poster.jpg`;
 
   test('names a fileId', async () => {
     const id = await film();
-    const bytes = picture();
+    const bytes = image();
     await put(id, bytes);
     expect(await arrives(poster())).toMatchObject({ outcome: 'uploaded', coverOf: [id] });
     expect(coverOf(id)).toBe(sha1(bytes));
@@ -56,17 +56,17 @@ describe('vod-cover-of, where the names do not match', () => {
 
   test('adds to the videos of the name', async () => {
     const [id, other] = [await film(), await film(`${show()} b.mp4`)];
-    await store.put(BUCKET, `${show()}.jpg`, picture(), { Metadata: { 'vod-cover-of': other } });
+    await store.put(BUCKET, `${show()}.jpg`, image(), { Metadata: { 'vod-cover-of': other } });
     expect((await arrives(`${show()}.jpg`)).coverOf?.toSorted()).toEqual([id, other].toSorted());
     expect(await arrives(`${show()}.jpg`)).toMatchObject({ outcome: 'unchanged' });
   });
 
   test('that the chain wrote is no word on other bytes', async () => {
     const id = await film();
-    await store.put(BUCKET, `${show()}.jpg`, picture());
+    await store.put(BUCKET, `${show()}.jpg`, image());
     await arrives(`${show()}.jpg`);
     const Metadata = await metadataOf(`${show()}.jpg`);
-    await store.put(BUCKET, poster(), picture(), { Metadata });
+    await store.put(BUCKET, poster(), image(), { Metadata });
     const { sent, services } = counting();
     expect(await arrives(poster(), {}, services)).toMatchObject({ outcome: 'waiting' });
     expect(sent).toEqual([]);
@@ -101,7 +101,7 @@ describe('vod-cover-of, where the names do not match', () => {
   });
 
   test('names what is no video: InvalidInput', async () => {
-    await store.put(BUCKET, `${show()} b.jpg`, picture());
+    await store.put(BUCKET, `${show()} b.jpg`, image());
     await put(`${show()} b.jpg`);
     expect(await failureOf(arrives(poster()))).toMatchObject({
       name: 'InvalidInput',
@@ -109,18 +109,18 @@ describe('vod-cover-of, where the names do not match', () => {
     });
   });
 
-  test('that leads nowhere is no error of the video whose name the picture has', async () => {
+  test('that leads nowhere is no error of the video whose name the image has', async () => {
     const id = await film();
-    await store.put(BUCKET, `${show()}.jpg`, picture(), { Metadata: { 'vod-cover-of': 'none.mp4' } });
+    await store.put(BUCKET, `${show()}.jpg`, image(), { Metadata: { 'vod-cover-of': 'none.mp4' } });
     expect(await finishes(`${show()}.mp4`, id)).toMatchObject({ outcome: 'uploaded' });
     expect(await failureOf(arrives(`${show()}.jpg`))).toMatchObject({ name: 'VideoNotReady' });
   });
 });
 
 describe('by hand', () => {
-  test('any picture is sent as the cover of any file, again when asked again', async () => {
+  test('any image is sent as the cover of any file, again when asked again', async () => {
     const id = await film();
-    const [first, second] = [picture('webp'), picture('gif')];
+    const [first, second] = [image('webp'), image('gif')];
     await store.put(BUCKET, `${show()} a.webp`, first);
     await store.put(BUCKET, `${show()} b.gif`, second);
     for (const [key, bytes] of [
@@ -136,23 +136,23 @@ describe('by hand', () => {
     }
   });
 
-  test('the write-back ends its loop, and what the picture was the cover of stays on record', async () => {
+  test('the write-back ends its loop, and what the image was the cover of stays on record', async () => {
     const [id, other] = [await film(), await film(`${show()} b.mp4`)];
-    await store.put(BUCKET, `${show()}.jpg`, picture());
+    await store.put(BUCKET, `${show()}.jpg`, image());
     await arrives(`${show()}.jpg`);
     await arrives(`${show()}.jpg`, { fileId: fileId(other) });
     expect(await metadataOf(`${show()}.jpg`)).toMatchObject({
       'vod-covered': [id, other].toSorted().join(' '),
     });
     expect(await arrives(`${show()}.jpg`)).toMatchObject({ outcome: 'unchanged' });
-    await store.put(BUCKET, `${show()} alone.jpg`, picture());
+    await store.put(BUCKET, `${show()} alone.jpg`, image());
     await arrives(`${show()} alone.jpg`, { fileId: fileId(other) });
     expect(await arrives(`${show()} alone.jpg`)).toMatchObject({ outcome: 'unchanged', coverOf: [other] });
   });
 
-  test('force sends a picture to the videos of its name, whatever it carries', async () => {
+  test('force sends an image to the videos of its name, whatever it carries', async () => {
     const id = await film();
-    await store.put(BUCKET, `${show()}.jpg`, picture());
+    await store.put(BUCKET, `${show()}.jpg`, image());
     await arrives(`${show()}.jpg`);
     const { sent, services } = counting();
     expect(await arrives(`${show()}.jpg`, { force: true }, services)).toMatchObject({ outcome: 'uploaded' });
@@ -161,18 +161,18 @@ describe('by hand', () => {
 
   test('under the name that the request or the metadata gives', async () => {
     const id = await film();
-    await store.put(BUCKET, `${show()}.jpg`, picture(), { Metadata: { 'vod-file-name': 'a: b' } });
+    await store.put(BUCKET, `${show()}.jpg`, image(), { Metadata: { 'vod-file-name': 'a: b' } });
     await arrives(`${show()}.jpg`);
     expect(files().at(-1)).toMatchObject({ fileName: 'a_ b', fileType: 'jpg', coverOf: id });
-    await store.put(BUCKET, `${show()} c.jpg`, picture());
+    await store.put(BUCKET, `${show()} c.jpg`, image());
     await arrives(`${show()} c.jpg`, { fileId: fileId(id), options: { fileName: 'named' } });
     expect(files().at(-1)).toMatchObject({ fileName: 'named' });
   });
 
   test('an unknown fileId is refused by VOD', async () => {
-    await store.put(BUCKET, `${show()}.jpg`, picture());
+    await store.put(BUCKET, `${show()}.jpg`, image());
     expect(await failureOf(arrives(`${show()}.jpg`, { fileId: fileId('12345') }))).toMatchObject({
-      name: 'VodRefused',
+      name: 'VodRejected',
       message: expect.stringMatching(/SmallFileUpload ep1\.jpg.*12345.*5000/),
     });
     expect(await metadataOf(`${show()}.jpg`)).toEqual({});

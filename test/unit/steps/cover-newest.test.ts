@@ -2,13 +2,13 @@ import { CopyObjectCommand } from '@aws-sdk/client-s3';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { VodUnavailable } from '../../../lib/errors.ts';
-import { coverVideo, coverWith } from '../../../lib/steps/cover.ts';
+import { attachCoverToVideo, attachImage } from '../../../lib/steps/cover.ts';
 import { jobOf, useCovers } from '../../support/covers.ts';
 import { BUCKET } from '../../support/fake-store.ts';
-import { picture } from '../../support/pictures.ts';
+import { image } from '../../support/images.ts';
 import { failureOf, fileId, plenty, sha1 } from '../../support/values.ts';
 
-/** The newest of several pictures is the cover, also where a function is killed in between. */
+/** The newest of several images is the cover, also where a function is killed in between. */
 
 const {
   store,
@@ -24,12 +24,12 @@ const {
   counting,
 } = useCovers();
 
-describe('of several pictures', () => {
+describe('of several images', () => {
   test('the newest is the cover, whatever is written onto the others', async () => {
     const id = await film();
-    await store.put(BUCKET, `${show()}.jpg`, picture());
+    await store.put(BUCKET, `${show()}.jpg`, image());
     await arrives(`${show()}.jpg`);
-    const png = picture('png');
+    const png = image('png');
     nextSecond();
     await store.put(BUCKET, `${show()}.png`, png);
     nextSecond();
@@ -38,7 +38,7 @@ describe('of several pictures', () => {
     await arrives(`${show()}.jpg`, { fileId: fileId(other) });
     expect(await arrives(`${show()}.jpg`)).toMatchObject({
       outcome: 'skipped',
-      why: expect.stringContaining(`${show()}.png is newer`),
+      reason: expect.stringContaining(`${show()}.png is newer`),
     });
     expect(await arrives(`${show()}.png`)).toMatchObject({ outcome: 'uploaded', coverOf: [id] });
     expect(coverOf(id)).toBe(sha1(png));
@@ -49,21 +49,21 @@ describe('of several pictures', () => {
   test('put in the same second, the first by name is the cover', async () => {
     const id = await film();
     for (const kind of ['png', 'jpg', 'webp'] as const) {
-      await store.put(BUCKET, `${show()}.${kind}`, picture(kind));
+      await store.put(BUCKET, `${show()}.${kind}`, image(kind));
     }
     expect(await finishes(`${show()}.mp4`, id)).toMatchObject({ key: `${show()}.jpg` });
   });
 
   test('an older one put back with its metadata is the cover again', async () => {
     const id = await film();
-    const first = picture();
+    const first = image();
     await store.put(BUCKET, `${show()}.jpg`, first);
     await arrives(`${show()}.jpg`);
     const Metadata = {
       ...(await metadataOf(`${show()}.jpg`)),
       'vod-uploaded-at': '2020-01-02T03:04:05.678Z',
     };
-    await store.put(BUCKET, `${show()}.jpg`, picture());
+    await store.put(BUCKET, `${show()}.jpg`, image());
     await arrives(`${show()}.jpg`);
     await store.put(BUCKET, `${show()}.jpg`, first, { Metadata });
     const events = store.events.length;
@@ -75,7 +75,7 @@ describe('of several pictures', () => {
 
   test('a copy under another name is the cover of the other video', async () => {
     const [id, other] = [await film(), await film(`${show()} b.mp4`)];
-    await store.put(BUCKET, `${show()}.jpg`, picture());
+    await store.put(BUCKET, `${show()}.jpg`, image());
     await arrives(`${show()}.jpg`);
     const CopySource = encodeURI(`${BUCKET}/${show()}.jpg`);
     await store.client.send(new CopyObjectCommand({ Bucket: BUCKET, Key: `${show()} b.jpg`, CopySource }));
@@ -83,16 +83,16 @@ describe('of several pictures', () => {
     expect(coverOf(other)).toBe(coverOf(id));
   });
 
-  test('law: whatever overtakes what, the last to reach VOD is the newest, for pictures and videos alike', async () => {
+  test('law: whatever overtakes what, the last to reach VOD is the newest, for images and videos alike', async () => {
     const puts = fc.array(fc.constantFrom('jpg', 'png', 'video'), { minLength: 2, maxLength: 5 });
     await fc.assert(
       fc.asyncProperty(puts, fc.scheduler(), async (kinds, scheduler) => {
         nextShow();
         const id = await film();
-        const { sendCover } = services().vod;
+        const { uploadSmallFile: sendCover } = services().vod;
         // Before and after each send the others may go first.
         const slow = services({
-          sendCover: async (of, signal) => {
+          uploadSmallFile: async (of, signal) => {
             await scheduler.schedule(Promise.resolve());
             const file = await sendCover(of, signal);
             await scheduler.schedule(Promise.resolve());
@@ -107,7 +107,7 @@ describe('of several pictures', () => {
             continue;
           }
           nextSecond();
-          newest = picture(kind === 'png' ? 'png' : 'jpg', 50);
+          newest = image(kind === 'png' ? 'png' : 'jpg', 50);
           await store.put(BUCKET, `${show()}.${kind}`, newest);
           running.push(arrives(`${show()}.${kind}`, {}, slow));
         }
@@ -122,54 +122,56 @@ describe('of several pictures', () => {
   });
 });
 
-describe('killed between a send, that a newer picture overtook, and the next look: the repeat sends the newer one', () => {
+describe('killed between a send, that a newer image overtook, and the next look: the repeat sends the newer one', () => {
   /** What lies there is replaced, and that one brought, while the older is on its way; nobody hears of its arrival. */
   const overtaken = (key: string, bytes: Buffer) =>
     services({
-      sendCover: async (of, signal) => {
+      uploadSmallFile: async (of, signal) => {
         nextSecond();
         await store.put(BUCKET, key, bytes);
         expect(await arrives(key)).toMatchObject({ outcome: 'uploaded' });
-        await services().vod.sendCover(of, signal);
+        await services().vod.uploadSmallFile(of, signal);
         throw new VodUnavailable('killed');
       },
     });
 
   test.each([
-    ['a picture, overwritten', 'jpg', 'superseded'],
-    ['a picture, by one of another kind', 'png', 'skipped'],
+    ['an image, overwritten', 'jpg', 'superseded'],
+    ['an image, by one of another kind', 'png', 'skipped'],
   ] as const)('%s', async (_, suffix, outcome) => {
     const id = await film();
-    await store.put(BUCKET, `${show()}.jpg`, picture());
+    await store.put(BUCKET, `${show()}.jpg`, image());
     const { pin } = await store.find(BUCKET, `${show()}.jpg`);
     const job = jobOf(pin);
-    const newer = picture(suffix);
-    const killed = coverWith(job, overtaken(`${show()}.${suffix}`, newer), plenty());
+    const newer = image(suffix);
+    const killed = attachImage(job, overtaken(`${show()}.${suffix}`, newer), plenty());
     expect(await failureOf(killed)).toMatchObject({ message: 'killed' });
     expect(coverOf(id)).not.toBe(sha1(newer));
-    expect(await coverWith(job, services(), plenty(), true)).toMatchObject({ outcome });
+    expect(await attachImage(job, services(), plenty(), true)).toMatchObject({ outcome });
     expect(coverOf(id)).toBe(sha1(newer));
   });
 
   test('a video', async () => {
     const id = await film();
-    await store.put(BUCKET, `${show()}.jpg`, picture());
-    const newer = picture();
+    await store.put(BUCKET, `${show()}.jpg`, image());
+    const newer = image();
     const video = { bucket: BUCKET, key: `${show()}.mp4`, fileId: fileId(id) };
-    const killed = coverVideo(video, overtaken(`${show()}.jpg`, newer), plenty());
+    const killed = attachCoverToVideo(video, overtaken(`${show()}.jpg`, newer), plenty());
     expect(await failureOf(killed)).toMatchObject({ message: 'killed' });
     expect(coverOf(id)).not.toBe(sha1(newer));
-    expect(await coverVideo(video, services(), plenty(), true)).toMatchObject({ outcome: 'uploaded' });
+    expect(await attachCoverToVideo(video, services(), plenty(), true)).toMatchObject({
+      outcome: 'uploaded',
+    });
     expect(coverOf(id)).toBe(sha1(newer));
   });
 
-  test('a picture that is still the newest: sent once more, and uploaded', async () => {
+  test('an image that is still the newest: sent once more, and uploaded', async () => {
     const id = await film();
-    await store.put(BUCKET, `${show()}.jpg`, picture());
+    await store.put(BUCKET, `${show()}.jpg`, image());
     const { pin } = await store.find(BUCKET, `${show()}.jpg`);
     const job = jobOf(pin);
     const { sent, services } = counting();
-    expect(await coverWith(job, services, plenty(), true)).toMatchObject({
+    expect(await attachImage(job, services, plenty(), true)).toMatchObject({
       outcome: 'uploaded',
       coverOf: [id],
       sent: { parts: 1 },
@@ -177,10 +179,10 @@ describe('killed between a send, that a newer picture overtook, and the next loo
     expect(sent).toEqual([id]);
   });
 
-  test('a picture beside no video: nothing to send again', async () => {
-    await store.put(BUCKET, `${show()}.jpg`, picture());
+  test('an image beside no video: nothing to send again', async () => {
+    await store.put(BUCKET, `${show()}.jpg`, image());
     const { pin } = await store.find(BUCKET, `${show()}.jpg`);
     const job = jobOf(pin);
-    expect(await coverWith(job, services(), plenty(), true)).toMatchObject({ outcome: 'waiting' });
+    expect(await attachImage(job, services(), plenty(), true)).toMatchObject({ outcome: 'waiting' });
   });
 });

@@ -1,10 +1,10 @@
 import { describe, expect, test } from 'vitest';
 import { useCovers } from '../../support/covers.ts';
 import { BUCKET } from '../../support/fake-store.ts';
-import { KINDS, picture } from '../../support/pictures.ts';
+import { image, KINDS } from '../../support/images.ts';
 import { failureOf } from '../../support/values.ts';
 
-/** Pictures that VOD takes as a cover, and what is none. */
+/** Images that VOD takes as a cover, and what is none. */
 
 const { store, show, film, arrives, finishes, coverOf } = useCovers();
 
@@ -16,11 +16,11 @@ describe('what cannot be a cover', () => {
     [1_048_576, /too large.*1048576 bytes, at most 1048575/],
     [2_000_000, /too large.*2000000 bytes/],
   ])('%i bytes: unfit where a video wants it, skipped where none does', async (size, message) => {
-    await wrong(`${show()}.jpg`, size === 0 ? Buffer.alloc(0) : picture('jpg', size));
-    const why = expect.stringMatching(message);
-    expect(await arrives(`${show()}.jpg`)).toMatchObject({ outcome: 'skipped', why });
+    await wrong(`${show()}.jpg`, size === 0 ? Buffer.alloc(0) : image('jpg', size));
+    const reason = expect.stringMatching(message);
+    expect(await arrives(`${show()}.jpg`)).toMatchObject({ outcome: 'skipped', reason });
     const id = await film();
-    const unfit = { name: 'UnfitObject', message: why };
+    const unfit = { name: 'UnsupportedObject', message: reason };
     expect(await failureOf(arrives(`${show()}.jpg`))).toMatchObject(unfit);
     expect(await failureOf(finishes(`${show()}.mp4`, id))).toMatchObject(unfit);
     expect(coverOf(id)).toBeUndefined();
@@ -28,7 +28,7 @@ describe('what cannot be a cover', () => {
 
   test.each([12, 1_048_575])('%i bytes are a cover', async (size) => {
     const id = await film();
-    await wrong(`${show()}.jpg`, picture('jpg', size));
+    await wrong(`${show()}.jpg`, image('jpg', size));
     expect(await arrives(`${show()}.jpg`)).toMatchObject({ outcome: 'uploaded', size });
     expect(coverOf(id)).toBeDefined();
   });
@@ -36,12 +36,12 @@ describe('what cannot be a cover', () => {
   test.each([...KINDS, 'jpeg'])('bytes that are no %s', async (suffix) => {
     await film();
     const others = KINDS.filter((kind) => kind !== (suffix === 'jpeg' ? 'jpg' : suffix)).map((kind) =>
-      picture(kind),
+      image(kind),
     );
     for (const bytes of [...others, Buffer.from('<html>not found</html>'), Buffer.from('R')]) {
       await wrong(`${show()}.${suffix}`, bytes);
       expect(await failureOf(arrives(`${show()}.${suffix}`))).toMatchObject({
-        name: 'UnfitObject',
+        name: 'UnsupportedObject',
         message: expect.stringContaining(`expected the bytes of a ${suffix}, they begin with`),
       });
     }
@@ -49,7 +49,7 @@ describe('what cannot be a cover', () => {
 
   test.each([...KINDS])('bytes of a %s are one', async (kind) => {
     const id = await film();
-    await wrong(`${show()}.${kind}`, picture(kind));
+    await wrong(`${show()}.${kind}`, image(kind));
     expect(await arrives(`${show()}.${kind}`)).toMatchObject({ outcome: 'uploaded', coverOf: [id] });
   });
 });

@@ -1,23 +1,23 @@
 import { DeleteObjectCommand, PutObjectTaggingCommand } from '@aws-sdk/client-s3';
 import { describe, expect, test } from 'vitest';
-import { OutOfTime } from '../../../lib/deadline.ts';
+import { DeadlineExceeded } from '../../../lib/deadline.ts';
 import { VodUnavailable } from '../../../lib/errors.ts';
-import { coverVideo, coverWith } from '../../../lib/steps/cover.ts';
+import { attachCoverToVideo, attachImage } from '../../../lib/steps/cover.ts';
 import type { Services } from '../../../lib/steps/services.ts';
 import { WRITE_BACK } from '../../../lib/write-back/write-back.ts';
 import { jobOf, useCovers } from '../../support/covers.ts';
 import { BUCKET, VERSIONED } from '../../support/fake-store.ts';
-import { picture } from '../../support/pictures.ts';
+import { image } from '../../support/images.ts';
 import { failureOf, fileId, plenty, sha1 } from '../../support/values.ts';
 
-/** A picture that arrives, and a video that VOD has, become one: over real S3 and VOD. */
+/** An image that arrives, and a video that VOD has, become one: over real S3 and VOD. */
 
 const { store, services, show, film, arrives, finishes, coverOf, metadataOf, counting } = useCovers();
 
-describe('a picture that arrives', () => {
+describe('an image that arrives', () => {
   test('becomes the cover of its video, and says so', async () => {
     const id = await film();
-    const bytes = picture();
+    const bytes = image();
     await store.put(BUCKET, `${show()}.jpg`, bytes, {
       Metadata: { mine: 'kept' },
       ContentType: 'image/jpeg',
@@ -50,7 +50,7 @@ describe('a picture that arrives', () => {
 
   test('twice is unchanged the second time: nothing sent, nothing written', async () => {
     const id = await film();
-    await store.put(BUCKET, `${show()}.jpg`, picture());
+    await store.put(BUCKET, `${show()}.jpg`, image());
     const first = await arrives(`${show()}.jpg`);
     const events = store.events.length;
     const { sent, services } = counting();
@@ -81,11 +81,11 @@ describe('a picture that arrives', () => {
     ],
   ])('waits beside %s', async (_, prepare) => {
     await prepare();
-    await store.put(BUCKET, `${show()}.jpg`, picture());
+    await store.put(BUCKET, `${show()}.jpg`, image());
     const { sent, services } = counting();
     expect(await arrives(`${show()}.jpg`, {}, services)).toMatchObject({
       outcome: 'waiting',
-      why: expect.stringContaining('fetch'),
+      reason: expect.stringContaining('fetch'),
     });
     expect(sent).toEqual([]);
     expect(await metadataOf(`${show()}.jpg`)).toEqual({});
@@ -93,15 +93,15 @@ describe('a picture that arrives', () => {
 
   test.each(['mp4', 'MP4', 'flv', 'mov'])('finds its video by the name alone: .%s', async (suffix) => {
     const id = await film(`${show()}.${suffix}`);
-    await store.put(BUCKET, `${show()}.JPG`, picture());
+    await store.put(BUCKET, `${show()}.JPG`, image());
     expect(await arrives(`${show()}.JPG`)).toMatchObject({ outcome: 'uploaded', coverOf: [id] });
   });
 
   test('finds a video without a suffix', async () => {
     const id = await film(show());
-    await store.put(BUCKET, `${show()}.jpg`, picture());
+    await store.put(BUCKET, `${show()}.jpg`, image());
     expect(await arrives(`${show()}.jpg`)).toMatchObject({ outcome: 'uploaded', coverOf: [id] });
-    const bytes = picture();
+    const bytes = image();
     await store.put(BUCKET, `${show()}.jpg`, bytes);
     expect(await finishes(show(), id)).toMatchObject({ outcome: 'uploaded' });
     expect(coverOf(id)).toBe(sha1(bytes));
@@ -115,13 +115,13 @@ describe('a picture that arrives', () => {
     const TagSet = Object.entries(tags).map(([Key, Value]) => ({ Key, Value }));
     const Tagging = { TagSet };
     await store.client.send(new PutObjectTaggingCommand({ Bucket: BUCKET, Key: `${show()}.mp4`, Tagging }));
-    await store.put(BUCKET, `${show()}.jpg`, picture());
+    await store.put(BUCKET, `${show()}.jpg`, image());
     expect(await arrives(`${show()}.jpg`)).toMatchObject({ outcome: 'uploaded', coverOf: [id] });
   });
 
   test('is the cover of each of several videos of its name', async () => {
     const ids = [await film(`${show()}.mp4`), await film(`${show()}.flv`)];
-    const bytes = picture();
+    const bytes = image();
     await store.put(BUCKET, `${show()}.jpg`, bytes);
     const result = await arrives(`${show()}.jpg`);
     expect(result).toMatchObject({ outcome: 'uploaded', sent: { parts: 2, bytes: 6000 } });
@@ -136,13 +136,13 @@ describe('a picture that arrives', () => {
 
   test('that one video refuses still becomes the cover of the other; then only the first is asked again', async () => {
     const ids = [await film(`${show()}.mp4`), await film(`${show()}.flv`)];
-    await store.put(BUCKET, `${show()}.jpg`, picture());
+    await store.put(BUCKET, `${show()}.jpg`, image());
     const { sent, services: counted } = counting();
     const refusing = services({
-      sendCover: (of, signal) =>
+      uploadSmallFile: (of, signal) =>
         of.coverOf === ids[0]
           ? Promise.reject(new VodUnavailable('not now'))
-          : counted.vod.sendCover(of, signal),
+          : counted.vod.uploadSmallFile(of, signal),
     });
     expect(await failureOf(arrives(`${show()}.jpg`, {}, refusing))).toMatchObject({ message: 'not now' });
     expect(sent).toEqual([ids[1]]);
@@ -152,10 +152,10 @@ describe('a picture that arrives', () => {
 
   test('in a bucket with versions, overwritten since by a copy of the same bytes, goes on', async () => {
     const id = await film(`${show()}.mp4`, VERSIONED);
-    await store.put(VERSIONED, `${show()}.jpg`, picture());
+    await store.put(VERSIONED, `${show()}.jpg`, image());
     const { pin } = await store.find(VERSIONED, `${show()}.jpg`);
     await finishes(`${show()}.mp4`, id, services(), VERSIONED);
-    expect(await coverWith(jobOf(pin), services(), plenty())).toMatchObject({
+    expect(await attachImage(jobOf(pin), services(), plenty())).toMatchObject({
       outcome: 'unchanged',
       coverOf: [id],
     });
@@ -163,20 +163,20 @@ describe('a picture that arrives', () => {
 
   test('overwritten or deleted before it was looked at: superseded, gone', async () => {
     await film();
-    await store.put(BUCKET, `${show()}.jpg`, picture());
+    await store.put(BUCKET, `${show()}.jpg`, image());
     const { pin } = await store.find(BUCKET, `${show()}.jpg`);
     const job = jobOf(pin);
-    await store.put(BUCKET, `${show()}.jpg`, picture());
+    await store.put(BUCKET, `${show()}.jpg`, image());
     const { sent, services } = counting();
-    expect(await coverWith(job, services, plenty())).toMatchObject({ outcome: 'superseded' });
+    expect(await attachImage(job, services, plenty())).toMatchObject({ outcome: 'superseded' });
     await store.client.send(new DeleteObjectCommand({ Bucket: BUCKET, Key: `${show()}.jpg` }));
-    expect(await coverWith(job, services, plenty())).toMatchObject({ outcome: 'gone' });
+    expect(await attachImage(job, services, plenty())).toMatchObject({ outcome: 'deleted' });
     expect(sent).toEqual([]);
   });
 
   test('as tags, where the stack says so or it cannot be rewritten', async () => {
     const id = await film();
-    await store.put(BUCKET, `${show()}.jpg`, picture());
+    await store.put(BUCKET, `${show()}.jpg`, image());
     const { sent, services: counted } = counting();
     const tagging: Services = { ...counted, writeBack: { ...WRITE_BACK, mode: 'tags' } };
     const events = store.events.length;
@@ -192,8 +192,8 @@ describe('a picture that arrives', () => {
 });
 
 describe('a video that VOD has', () => {
-  test('gets the picture that is there, once', async () => {
-    const bytes = picture('png');
+  test('gets the image that is there, once', async () => {
+    const bytes = image('png');
     await store.put(BUCKET, `${show()}.png`, bytes);
     const id = await film();
     const first = await finishes(`${show()}.mp4`, id);
@@ -203,15 +203,15 @@ describe('a video that VOD has', () => {
     expect(await arrives(`${show()}.png`)).toMatchObject({ outcome: 'unchanged', coverOf: [id] });
   });
 
-  test('without a picture has no cover', async () => {
+  test('without an image has no cover', async () => {
     const id = await film();
     await store.put(BUCKET, `${show()}.txt`, 'x');
     expect(await finishes(`${show()}.mp4`, id)).toEqual({ outcome: 'none' });
   });
 
-  test('that is new gets the picture of the one before; the picture names it alone', async () => {
+  test('that is new gets the image of the one before; the image names it alone', async () => {
     await film();
-    await store.put(BUCKET, `${show()}.jpg`, picture());
+    await store.put(BUCKET, `${show()}.jpg`, image());
     await arrives(`${show()}.jpg`);
     const id = await film();
     expect(await finishes(`${show()}.mp4`, id)).toMatchObject({ outcome: 'uploaded' });
@@ -221,9 +221,11 @@ describe('a video that VOD has', () => {
 
   test('has an error of its cover told apart: the time was over', async () => {
     const id = await film();
-    await store.put(BUCKET, `${show()}.jpg`, picture());
-    const over = plenty(AbortSignal.abort(new OutOfTime('the time limit of 1 ms was over')));
+    await store.put(BUCKET, `${show()}.jpg`, image());
+    const over = plenty(AbortSignal.abort(new DeadlineExceeded('the time limit of 1 ms was over')));
     const where = { bucket: BUCKET, key: `${show()}.mp4`, fileId: fileId(id) };
-    expect(await failureOf(coverVideo(where, services(), over))).toMatchObject({ name: 'TimeLimitTooShort' });
+    expect(await failureOf(attachCoverToVideo(where, services(), over))).toMatchObject({
+      name: 'NoProgress',
+    });
   });
 });

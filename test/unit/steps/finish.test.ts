@@ -1,11 +1,11 @@
 import { DeleteObjectCommand, S3ServiceException } from '@aws-sdk/client-s3';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { OutOfTime } from '../../../lib/deadline.ts';
-import { UnfitObject, UploadLost, VodRefused, VodUnavailable } from '../../../lib/errors.ts';
+import { DeadlineExceeded } from '../../../lib/deadline.ts';
+import { UnsupportedObject, UploadNotFound, VodRejected, VodUnavailable } from '../../../lib/errors.ts';
 import { createS3Client } from '../../../lib/s3/head-object.ts';
-import type { FinishJob, FinishOutput, Pin, Sent, StoredFile } from '../../../lib/schemas.ts';
-import { closeUpload } from '../../../lib/steps/finish.ts';
-import type { Vod } from '../../../lib/vod/client.ts';
+import type { FinishJob, FinishOutput, ObjectVersion, SentTotals, StoredFile } from '../../../lib/schemas.ts';
+import { runFinish } from '../../../lib/steps/finish.ts';
+import type { VodClient } from '../../../lib/vod/client.ts';
 import { notAsked, useEnds } from '../../support/ends.ts';
 import { BUCKET, VERSIONED } from '../../support/fake-store.ts';
 import { failureOf, plenty, sha1, storedAs } from '../../support/values.ts';
@@ -14,9 +14,14 @@ import { type Video, video } from '../../support/vod-client.ts';
 const ends = useEnds();
 const { store } = ends;
 
-const sent = (parts: number, bytes: number): Sent => ({ parts, bytes });
-const pinned = async (key: string, bucket = BUCKET): Promise<Pin> => (await store.find(bucket, key)).pin;
-const jobFor = (pin: Pin, bytes: Uint8Array | string, more: Partial<FinishJob> = {}): FinishJob => ({
+const sent = (parts: number, bytes: number): SentTotals => ({ parts, bytes });
+const pinned = async (key: string, bucket = BUCKET): Promise<ObjectVersion> =>
+  (await store.find(bucket, key)).pin;
+const jobFor = (
+  pin: ObjectVersion,
+  bytes: Uint8Array | string,
+  more: Partial<FinishJob> = {},
+): FinishJob => ({
   request: { bucket: pin.bucket, key: pin.key },
   execution: 'the name of it',
   round: 0,
@@ -25,8 +30,8 @@ const jobFor = (pin: Pin, bytes: Uint8Array | string, more: Partial<FinishJob> =
   sha1: sha1(bytes),
   ...more,
 });
-const close = (job: FinishJob, vod: Partial<Vod> = {}, redrives = 0): Promise<FinishOutput> =>
-  closeUpload({ job, redrives }, ends.services(vod), plenty());
+const close = (job: FinishJob, vod: Partial<VodClient> = {}, redrives = 0): Promise<FinishOutput> =>
+  runFinish({ job, redrives }, ends.services(vod), plenty());
 
 /** An object, and its upload as far as all parts but those of `missing`. */
 async function sentAll(key: string, missing: readonly number[] = [], bucket = BUCKET) {
@@ -74,7 +79,7 @@ describe('what became of the object', () => {
     await store.put(BUCKET, 'outcome.mp4', 'film', { Metadata });
     const before = store.events.length;
     const finish = more.file ? notAsked : async (): Promise<StoredFile> => FILE;
-    const result = await close(jobFor(await pinned('outcome.mp4'), 'film', more), { finish });
+    const result = await close(jobFor(await pinned('outcome.mp4'), 'film', more), { finishUpload: finish });
     expect(result).toMatchObject({ next: 'done', outcome, ...FILE });
     expect((await store.find(BUCKET, 'outcome.mp4')).metadata).toMatchObject(carrying);
     const isWritten = Metadata['vod-file-id'] !== FILE.fileId;
@@ -108,8 +113,10 @@ describe('an upload that is not whole goes back to Init', () => {
 
   test('when a run of parts gave it up: VOD is not even asked', async () => {
     await store.put(BUCKET, 'given-up.mp4', 'film');
-    const parts = [sent(1, 4), { ...sent(2, 8), lost: 'UploadLost' }];
-    const again = await close(jobFor(await pinned('given-up.mp4'), 'film', { parts }), { finish: notAsked });
+    const parts = [sent(1, 4), { ...sent(2, 8), restartReason: 'UploadNotFound' }];
+    const again = await close(jobFor(await pinned('given-up.mp4'), 'film', { parts }), {
+      finishUpload: notAsked,
+    });
     expect(again).toMatchObject({ next: 'init', round: 1, sent: sent(3, 12) });
     expect('lost' in again.sent).toBe(false);
   });
@@ -117,7 +124,7 @@ describe('an upload that is not whole goes back to Init', () => {
   test('five rounds in all, and five more with each redrive; then it says what was last missing', async () => {
     await store.put(BUCKET, 'hopeless.mp4', 'film');
     const lacks = async () => {
-      throw new UploadLost('1 of 3 parts are missing');
+      throw new UploadNotFound('1 of 3 parts are missing');
     };
     let job = jobFor(await pinned('hopeless.mp4'), 'film');
     const rounds: number[][] = [];
@@ -126,7 +133,7 @@ describe('an upload that is not whole goes back to Init', () => {
       const failure = await failureOf(
         (async () => {
           for (;;) {
-            const next = await close(job, { finish: lacks }, redrives);
+            const next = await close(job, { finishUpload: lacks }, redrives);
             if (next.next !== 'init') throw new TypeError(`it ended as ${next.outcome}`);
             job = { ...job, round: next.round };
             begun.push(next.round);
@@ -159,10 +166,10 @@ describe('an object that is another by the time its upload is whole', () => {
         return FILE;
       };
       const job = jobFor(await pinned('over.mp4', bucket), 'film', { parts: [sent(1, 4)] });
-      expect(await close(job, { finish })).toMatchObject({
+      expect(await close(job, { finishUpload: finish })).toMatchObject({
         next: 'done',
         outcome: 'superseded',
-        why: expect.stringContaining('overwritten'),
+        reason: expect.stringContaining('overwritten'),
         sent: sent(1, 4),
       });
       expect(await store.find(bucket, 'over.mp4')).toMatchObject({
@@ -176,8 +183,8 @@ describe('an object that is another by the time its upload is whole', () => {
     await store.put(bucket, 'deleted.mp4', 'film');
     const job = jobFor(await pinned('deleted.mp4', bucket), 'film', { file: FILE });
     await remove('deleted.mp4', bucket);
-    expect(await close(job)).toMatchObject({ next: 'done', outcome: 'gone', sent: sent(0, 0) });
-    expect(await failureOf(store.find(bucket, 'deleted.mp4'))).toMatchObject({ name: 'ObjectGone' });
+    expect(await close(job)).toMatchObject({ next: 'done', outcome: 'deleted', sent: sent(0, 0) });
+    expect(await failureOf(store.find(bucket, 'deleted.mp4'))).toMatchObject({ name: 'ObjectDeleted' });
   });
 
   /** S3 refuses so many copies as if the object had changed, which it has not. */
@@ -192,7 +199,7 @@ describe('an object that is another by the time its upload is whole', () => {
       throw new S3ServiceException({ name, message: name, $fault: 'client', $metadata });
     });
     const job = jobFor(await pinned('flickers.mp4'), 'film', { file: FILE });
-    const result = await closeUpload({ job, redrives: 0 }, { ...ends.services(), s3 }, plenty());
+    const result = await runFinish({ job, redrives: 0 }, { ...ends.services(), s3 }, plenty());
     return { result, copies };
   }
 
@@ -221,33 +228,33 @@ describe('an upload that is closed once more, since the reply to the first was l
     await put(bucket, key, film);
     const finish = async (): Promise<StoredFile> => storedAs(film);
     const job = jobFor(await pinned(key, bucket), film, { parts: [sent(1, 4)] });
-    const first = await close(job, { finish });
+    const first = await close(job, { finishUpload: finish });
     const events = store.events.length;
     expect(first).toMatchObject({ outcome: 'uploaded' });
-    expect(await close(job, { finish })).toEqual(first);
+    expect(await close(job, { finishUpload: finish })).toEqual(first);
     expect(store.events.length).toBe(events);
   });
 });
 
 describe('a failure is the failure of the step', () => {
   test.each([
-    new VodRefused('the account may not'),
+    new VodRejected('the account may not'),
     new VodUnavailable('not now'),
-    new UnfitObject('no room'),
+    new UnsupportedObject('no room'),
   ])('$name', async (error) => {
     await store.put(BUCKET, 'fails.mp4', 'film');
     const finish = () => Promise.reject(error);
     const job = jobFor(await pinned('fails.mp4'), 'film', { parts: [sent(1, 4)] });
-    await expect(close(job, { finish })).rejects.toBe(error);
+    await expect(close(job, { finishUpload: finish })).rejects.toBe(error);
     expect((await store.find(BUCKET, 'fails.mp4')).metadata).toEqual({});
   });
 
-  test('the time was over: TimeLimitTooShort, naming the object', async () => {
+  test('the time was over: NoProgress, naming the object', async () => {
     await store.put(BUCKET, 'late.mp4', 'film');
     const job = jobFor(await pinned('late.mp4'), 'film', { file: storedAs('film') });
-    const over = plenty(AbortSignal.abort(new OutOfTime('the time limit of 1 ms was over')));
-    const { name, message } = await failureOf(closeUpload({ job, redrives: 0 }, ends.services(), over));
-    expect(name).toBe('TimeLimitTooShort');
+    const over = plenty(AbortSignal.abort(new DeadlineExceeded('the time limit of 1 ms was over')));
+    const { name, message } = await failureOf(runFinish({ job, redrives: 0 }, ends.services(), over));
+    expect(name).toBe('NoProgress');
     expect(message).toContain(`s3://${BUCKET}/late.mp4: the time limit of 1 ms was over`);
   });
 });

@@ -1,13 +1,13 @@
 import * as v from 'valibot';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { type Deadline, OutOfTime } from '../../../lib/deadline.ts';
-import { QuotaExceeded, VodRefused, VodUnavailable } from '../../../lib/errors.ts';
+import { type Deadline, DeadlineExceeded } from '../../../lib/deadline.ts';
+import { QuotaExceeded, VodRejected, VodUnavailable } from '../../../lib/errors.ts';
 import { createS3Client } from '../../../lib/s3/head-object.ts';
 import { InitInput, type InitOutput } from '../../../lib/schemas.ts';
-import { openUpload } from '../../../lib/steps/init.ts';
+import { runInit } from '../../../lib/steps/init.ts';
 import type { Services } from '../../../lib/steps/services.ts';
 import { READ_BYTES } from '../../../lib/upload/buffer-pool.ts';
-import { createVod } from '../../../lib/vod/client.ts';
+import { createVodClient } from '../../../lib/vod/client.ts';
 import { notAsked, useEnds } from '../../support/ends.ts';
 import { BUCKET } from '../../support/fake-store.ts';
 import { plentiful } from '../../support/quota.ts';
@@ -26,7 +26,7 @@ const jobFor = (key: string): InitInput => ({
   sent: { parts: 0, bytes: 0 },
 });
 const open = (job: InitInput, services: Services, deadline: Deadline = plenty()): Promise<InitOutput> =>
-  openUpload(job, services, deadline);
+  runInit(job, services, deadline);
 /** As the state machine hands an answer on: through JSON and the door of the next invocation. */
 const handedOn = (output: InitOutput): InitInput => v.parse(InitInput, JSON.parse(JSON.stringify(output)));
 
@@ -65,7 +65,7 @@ test('a checkpoint of an object that is another by now is worth nothing', async 
   const first = await open(jobFor('changing.mp4'), ends.services(), saysYes(0, { left: 0 }));
   expect(first.next).toBe('hash');
   await store.put(BUCKET, 'changing.mp4', 'another');
-  const { ranges, services } = counting(ends.services({ open: notAsked }));
+  const { ranges, services } = counting(ends.services({ initUpload: notAsked }));
   expect(await open(handedOn(first), services)).toMatchObject({ outcome: 'superseded' });
   expect(ranges).toEqual([]);
 });
@@ -74,12 +74,15 @@ describe('a hash that was computed is not lost when VOD cannot be asked', () => 
   test.each([
     new VodUnavailable('not now'),
     new QuotaExceeded('not so fast'),
-    new OutOfTime('the time was over'),
+    new DeadlineExceeded('the time was over'),
   ])('$name: it is handed over, and the next invocation reads nothing', async (error) => {
     const body = bytesOf(1000);
     await store.put(BUCKET, 'handed.mp4', body);
     const { pin } = await store.find(BUCKET, 'handed.mp4');
-    const output = await open(jobFor('handed.mp4'), ends.services({ open: () => Promise.reject(error) }));
+    const output = await open(
+      jobFor('handed.mp4'),
+      ends.services({ initUpload: () => Promise.reject(error) }),
+    );
     expect(output).toEqual({ ...jobFor('handed.mp4'), next: 'hash', pin, sha1: sha1(body) });
 
     const { ranges, services } = counting(ends.services());
@@ -90,15 +93,15 @@ describe('a hash that was computed is not lost when VOD cannot be asked', () => 
   test('but then the fault is that of the step, to be repeated by the state machine with its waits', async () => {
     await store.put(BUCKET, 'handed.mp4', 'film');
     const error = new VodUnavailable('not now');
-    const services = ends.services({ open: () => Promise.reject(error) });
+    const services = ends.services({ initUpload: () => Promise.reject(error) });
     const job = { ...jobFor('handed.mp4'), sha1: sha1('film') };
     await expect(open(job, services)).rejects.toBe(error);
   });
 
   test('a refusal would only come again', async () => {
     await store.put(BUCKET, 'refused.mp4', 'film');
-    const error = new VodRefused('the account may not');
-    const services = ends.services({ open: () => Promise.reject(error) });
+    const error = new VodRejected('the account may not');
+    const services = ends.services({ initUpload: () => Promise.reject(error) });
     await expect(open(jobFor('refused.mp4'), services)).rejects.toBe(error);
   });
 
@@ -106,19 +109,19 @@ describe('a hash that was computed is not lost when VOD cannot be asked', () => 
     await store.put(BUCKET, 'down.mp4', 'film');
     const controller = new AbortController();
     const { endpoint } = await scripted((response) => {
-      response.writeHead(503).end('busy', () => controller.abort(new OutOfTime('the time was over')));
+      response.writeHead(503).end('busy', () => controller.abort(new DeadlineExceeded('the time was over')));
     });
     const settings = { endpoint: new URL('/v2/index.php', endpoint), host: HOST, region: 'gz' };
-    const vod = createVod({ ...settings, secrets: SECRETS }, plentiful());
+    const vod = createVodClient({ ...settings, secrets: SECRETS }, plentiful());
     onTestFinished(() => vod.close());
     const output = await open(jobFor('down.mp4'), ends.services(vod), plenty(controller.signal));
     expect(output).toMatchObject({ next: 'hash', sha1: sha1('film') });
   });
 });
 
-test('the time was over before S3 answered: TimeLimitTooShort, naming the object', async () => {
-  const over = plenty(AbortSignal.abort(new OutOfTime('the time limit of 1 ms was over')));
+test('the time was over before S3 answered: NoProgress, naming the object', async () => {
+  const over = plenty(AbortSignal.abort(new DeadlineExceeded('the time limit of 1 ms was over')));
   const { name, message } = await failureOf(open(jobFor('any.mp4'), ends.services(), over));
-  expect(name).toBe('TimeLimitTooShort');
+  expect(name).toBe('NoProgress');
   expect(message).toContain(`s3://${BUCKET}/any.mp4: the time limit of 1 ms was over`);
 });

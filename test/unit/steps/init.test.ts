@@ -3,10 +3,10 @@ import fc from 'fast-check';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { type Progress, watchProgress } from '../../../lib/progress.ts';
 import { createS3Client } from '../../../lib/s3/head-object.ts';
-import type { InitInput, InitOutput, Request } from '../../../lib/schemas.ts';
-import { openUpload } from '../../../lib/steps/init.ts';
-import { partCount, partsOf } from '../../../lib/upload/plan.ts';
-import type { NewFile, Vod } from '../../../lib/vod/client.ts';
+import type { InitInput, InitOutput, UploadRequest } from '../../../lib/schemas.ts';
+import { runInit } from '../../../lib/steps/init.ts';
+import { decodeBatch, partCount } from '../../../lib/upload/plan.ts';
+import type { NewFile, VodClient } from '../../../lib/vod/client.ts';
 import { notAsked, useEnds } from '../../support/ends.ts';
 import { BUCKET, VERSIONED } from '../../support/fake-store.ts';
 import { scripted } from '../../support/scripted-server.ts';
@@ -22,19 +22,22 @@ const FILE = storedAs('film');
 const carrying = { 'vod-file-id': FILE.fileId, 'vod-url': FILE.url, 'vod-sha1': FILE.sha1 };
 const NOTHING = { parts: 0, bytes: 0 };
 
-const jobFor = (key: string, more: Partial<Request> = {}, job: Partial<InitInput> = {}): InitInput => ({
+const jobFor = (key: string, more: Partial<UploadRequest> = {}, job: Partial<InitInput> = {}): InitInput => ({
   request: { bucket: BUCKET, key, ...more },
   round: 0,
   sent: NOTHING,
   ...job,
 });
-const open = (job: InitInput, vod: Partial<Vod> = {}, services = ends.services(vod)): Promise<InitOutput> =>
-  openUpload(job, services, plenty());
+const open = (
+  job: InitInput,
+  vod: Partial<VodClient> = {},
+  services = ends.services(vod),
+): Promise<InitOutput> => runInit(job, services, plenty());
 const pinned = async (key: string, bucket = BUCKET) => (await store.find(bucket, key)).pin;
 const remove = (Key: string) => store.client.send(new DeleteObjectCommand({ Bucket: BUCKET, Key }));
 
 /** What is asked of S3 through these services. */
-function watched(vod: Partial<Vod>) {
+function watched(vod: Partial<VodClient>) {
   const s3 = createS3Client({ endpoint: store.endpoint() });
   onTestFinished(() => s3.destroy());
   const commands: string[] = [];
@@ -61,10 +64,10 @@ describe('superseded', () => {
     const old = await pinned('over.mp4', VERSIONED);
     await store.put(VERSIONED, 'over.mp4', 'now');
     const asked = job({ old, now: await pinned('over.mp4', VERSIONED) });
-    expect(await open(asked, { open: notAsked })).toMatchObject({
+    expect(await open(asked, { initUpload: notAsked })).toMatchObject({
       next: 'done',
       outcome: 'superseded',
-      why: expect.stringContaining('overwritten'),
+      reason: expect.stringContaining('overwritten'),
       sent: NOTHING,
     });
   });
@@ -82,7 +85,7 @@ describe('superseded', () => {
 
   test('overwritten while it was being hashed', async () => {
     await store.put(BUCKET, 'racing.mp4', 'film');
-    const { services } = watched({ open: notAsked });
+    const { services } = watched({ initUpload: notAsked });
     services.s3.middlewareStack.add((next, { commandName }) => async (args) => {
       if (commandName === 'GetObjectCommand') await store.put(BUCKET, 'racing.mp4', 'another');
       return next(args);
@@ -97,7 +100,7 @@ describe('an object that is not there', () => {
     const pin = await pinned('was.mp4');
     await remove('was.mp4');
     for (const job of [jobFor('was.mp4', { etag: pin.etag }), jobFor('was.mp4', {}, { pin })]) {
-      expect(await open(job, { open: notAsked })).toMatchObject({ next: 'done', outcome: 'gone' });
+      expect(await open(job, { initUpload: notAsked })).toMatchObject({ next: 'done', outcome: 'deleted' });
     }
   });
 
@@ -114,17 +117,17 @@ describe('an object that is not there', () => {
 test.each([
   ['notes.txt', 'suffix .txt'],
   ['folder/', 'a folder marker'],
-])('%s is skipped, unread, saying why', async (key, why) => {
+])('%s is skipped, unread, saying why', async (key, reason) => {
   await store.put(BUCKET, key, 'x');
-  const { commands, services } = watched({ open: notAsked });
+  const { commands, services } = watched({ initUpload: notAsked });
   const result = await open(jobFor(key), {}, services);
-  expect(result).toMatchObject({ next: 'done', outcome: 'skipped', why: expect.stringContaining(why) });
+  expect(result).toMatchObject({ next: 'done', outcome: 'skipped', reason: expect.stringContaining(reason) });
   expect(commands).toEqual(['HeadObjectCommand']);
 });
 
-test('a picture goes to Cover, unread, with what was asked', async () => {
+test('an image goes to Cover, unread, with what was asked', async () => {
   await store.put(BUCKET, 'cover.jpg', '');
-  const { commands, services } = watched({ open: notAsked });
+  const { commands, services } = watched({ initUpload: notAsked });
   const asked = jobFor('cover.jpg', { fileId: FILE.fileId });
   expect(await open(asked, {}, services)).toEqual({
     ...asked,
@@ -136,15 +139,15 @@ test('a picture goes to Cover, unread, with what was asked', async () => {
 
 test.each(['film.mp4', 'notes.txt'])('a fileId is no word for %s', async (key) => {
   await store.put(BUCKET, key, 'x');
-  const failure = failureOf(open(jobFor(key, { fileId: FILE.fileId }), { open: notAsked }));
+  const failure = failureOf(open(jobFor(key, { fileId: FILE.fileId }), { initUpload: notAsked }));
   expect(await failure).toMatchObject({ name: 'InvalidInput', message: expect.stringContaining(key) });
 });
 
 test('an empty object is unfit, by name', async () => {
   await store.put(BUCKET, 'empty.mp4', '');
-  const { name, message } = await failureOf(open(jobFor('empty.mp4'), { open: notAsked }));
+  const { name, message } = await failureOf(open(jobFor('empty.mp4'), { initUpload: notAsked }));
   expect([name, message]).toEqual([
-    'UnfitObject',
+    'UnsupportedObject',
     expect.stringMatching(`^s3://${BUCKET}/empty.mp4: .*empty`),
   ]);
 });
@@ -155,7 +158,7 @@ describe('unchanged, without a read', () => {
     ['its ETag', { Metadata: { ...carrying, 'vod-etag': hex('md5', 'film') } }],
   ])('where S3 vouches for it by %s', async (_name, more) => {
     await store.put(BUCKET, 'known.mp4', 'film', more);
-    const { commands, services } = watched({ open: notAsked });
+    const { commands, services } = watched({ initUpload: notAsked });
     expect(await open(jobFor('known.mp4'), {}, services)).toEqual({
       next: 'done',
       bucket: BUCKET,
@@ -214,8 +217,8 @@ test('what VOD is told of it: the later of defaults, metadata, and request', asy
     Metadata: { 'vod-class-id': '2', 'vod-tags': 'x, y', 'vod-file-name': 'named' },
   });
   const asked: NewFile[] = [];
-  const vod: Partial<Vod> = {
-    open: async (file) => {
+  const vod: Partial<VodClient> = {
+    initUpload: async (file) => {
       asked.push(file);
       return { state: 'stored', file: FILE };
     },
@@ -252,7 +255,7 @@ describe('the plan', () => {
         const { upload } = output;
         expect([upload.partSize, partCount(upload)]).toEqual([HALF_MIB, parts]);
         const missing = [...film.parts.keys()].filter((part) => !held.includes(part));
-        expect(upload.batches.flatMap(partsOf)).toEqual(missing);
+        expect(upload.batches.flatMap(decodeBatch)).toEqual(missing);
       }),
       { numRuns: 12 },
     );
@@ -268,7 +271,7 @@ test('an object larger than the plan holds ends before a byte of it is read, nam
   const s3 = createS3Client({ endpoint: huge.endpoint });
   onTestFinished(() => s3.destroy());
   expect(await failureOf(open(jobFor('huge.mp4'), {}, { ...ends.services({}), s3 }))).toMatchObject({
-    name: 'UnfitObject',
+    name: 'UnsupportedObject',
     message: expect.stringMatching(/huge\.mp4.*6597069766656 bytes.*5497558138880/),
   });
   expect(huge.asked.map(({ method }) => method)).toEqual(['HEAD']);

@@ -1,10 +1,10 @@
 import { beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest';
-import { OutOfTime } from '../../../lib/deadline.ts';
+import { DeadlineExceeded } from '../../../lib/deadline.ts';
 import { PartRejected, VodUnavailable } from '../../../lib/errors.ts';
 import { createS3Client } from '../../../lib/s3/head-object.ts';
-import type { PartInput, PartOutput, Pin } from '../../../lib/schemas.ts';
-import { sendBatch } from '../../../lib/steps/part.ts';
-import type { Vod } from '../../../lib/vod/client.ts';
+import type { ObjectVersion, PartInput, PartOutput } from '../../../lib/schemas.ts';
+import { runPart } from '../../../lib/steps/part.ts';
+import type { VodClient } from '../../../lib/vod/client.ts';
 import { ALL, film, inputFor, left, useTaking } from '../../support/batch.ts';
 import { notAsked, useEnds } from '../../support/ends.ts';
 import { BUCKET } from '../../support/fake-store.ts';
@@ -16,14 +16,14 @@ import { failureOf, pinOf, plenty, saysYes } from '../../support/values.ts';
 const ends = useEnds();
 const taking = useTaking();
 
-let pin: Pin;
+let pin: ObjectVersion;
 beforeAll(async () => {
   await ends.store.put(BUCKET, 'film.mp4', film);
   ({ pin } = await ends.store.find(BUCKET, 'film.mp4'));
 });
 
-const send = (input: PartInput, vod: Partial<Vod>, deadline = plenty()): Promise<PartOutput> =>
-  sendBatch(input, ends.services(vod), deadline);
+const send = (input: PartInput, vod: Partial<VodClient>, deadline = plenty()): Promise<PartOutput> =>
+  runPart(input, ends.services(vod), deadline);
 
 /** An S3 that gives the range it is asked for, as `spoil` makes it. */
 async function sendFrom(spoil: (answer: { first: number; bytes: Buffer }) => Buffer | undefined) {
@@ -40,20 +40,20 @@ async function sendFrom(spoil: (answer: { first: number; bytes: Buffer }) => Buf
   const from = pinOf(film.length);
   return {
     ranges: () => asked.map(({ headers }) => headers.range),
-    send: (parts: readonly number[], vod: Partial<Vod>) =>
-      sendBatch(inputFor(from, parts), { ...ends.services(vod), s3 }, plenty()),
+    send: (parts: readonly number[], vod: Partial<VodClient>) =>
+      runPart(inputFor(from, parts), { ...ends.services(vod), s3 }, plenty()),
   };
 }
 
 describe('time', () => {
-  const reason = new OutOfTime('the time limit of 60000 ms was over');
+  const reason = new DeadlineExceeded('the time limit of 60000 ms was over');
 
   test.each([
     ['is over before the first part', saysYes(0)],
     ['is over before the first read', plenty(AbortSignal.abort(reason))],
-  ])('that %s: TimeLimitTooShort, naming the object and the limit', async (_, deadline) => {
-    const { name, message } = await failureOf(send(inputFor(pin, ALL), { sendPart: notAsked }, deadline));
-    expect(name).toBe('TimeLimitTooShort');
+  ])('that %s: NoProgress, naming the object and the limit', async (_, deadline) => {
+    const { name, message } = await failureOf(send(inputFor(pin, ALL), { uploadPart: notAsked }, deadline));
+    expect(name).toBe('NoProgress');
     expect(message).toContain(`s3://${BUCKET}/film.mp4`);
     expect(message).toContain('60000 ms');
   });
@@ -67,7 +67,7 @@ describe('time', () => {
 
   test('that must do for as long as the slowest part took so far', async () => {
     const asked: number[] = [];
-    const deadline = { ...plenty(), allows: (ms: number) => asked.push(ms) > 0 };
+    const deadline = { ...plenty(), hasTimeFor: (ms: number) => asked.push(ms) > 0 };
     let clock = 1_000;
     const now = vi.spyOn(performance, 'now').mockImplementation(() => clock);
     onTestFinished(() => now.mockRestore());
@@ -95,14 +95,14 @@ describe('time', () => {
     expect(flight.now).toBe(0);
   });
 
-  test('that ends before any part arrived: TimeLimitTooShort', async () => {
+  test('that ends before any part arrived: NoProgress', async () => {
     const controller = new AbortController();
     const { vod } = taking(async () => {
       controller.abort(reason);
       throw reason;
     });
     const failure = await failureOf(send(inputFor(pin, ALL), vod, plenty(controller.signal)));
-    expect(failure.name).toBe('TimeLimitTooShort');
+    expect(failure.name).toBe('NoProgress');
   });
 });
 

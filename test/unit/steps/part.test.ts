@@ -2,10 +2,10 @@ import { setImmediate as turn } from 'node:timers/promises';
 import { DeleteObjectCommand } from '@aws-sdk/client-s3';
 import fc from 'fast-check';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { UploadLost, VodUnavailable } from '../../../lib/errors.ts';
-import type { PartInput, PartOutput, Pin } from '../../../lib/schemas.ts';
-import { sendBatch } from '../../../lib/steps/part.ts';
-import type { Vod } from '../../../lib/vod/client.ts';
+import { UploadNotFound, VodUnavailable } from '../../../lib/errors.ts';
+import type { ObjectVersion, PartInput, PartOutput } from '../../../lib/schemas.ts';
+import { runPart } from '../../../lib/steps/part.ts';
+import type { VodClient } from '../../../lib/vod/client.ts';
 import { ALL, bytesIn, film, inputFor, left, useTaking } from '../../support/batch.ts';
 import { notAsked, useEnds } from '../../support/ends.ts';
 import { BUCKET } from '../../support/fake-store.ts';
@@ -17,14 +17,14 @@ const { store } = ends;
 
 const taking = useTaking();
 
-let pin: Pin;
+let pin: ObjectVersion;
 beforeAll(async () => {
   await store.put(BUCKET, 'film.mp4', film);
   ({ pin } = await store.find(BUCKET, 'film.mp4'));
 });
 
-const send = (input: PartInput, vod: Partial<Vod>, deadline = plenty()): Promise<PartOutput> =>
-  sendBatch(input, ends.services(vod), deadline);
+const send = (input: PartInput, vod: Partial<VodClient>, deadline = plenty()): Promise<PartOutput> =>
+  runPart(input, ends.services(vod), deadline);
 
 test('what VOD lacked it then has', async () => {
   const big = video(3_000_000);
@@ -117,24 +117,24 @@ describe('progress or error', () => {
 describe('an upload that cannot go on', () => {
   test('which VOD has lost: the parts sent before are counted, none is handed on', async () => {
     const { vod } = taking(async (part) => {
-      if (part === 1) throw new UploadLost('UploadPart: code -10005');
+      if (part === 1) throw new UploadNotFound('UploadPart: code -10005');
     });
     const output = await send(inputFor(pin, [0, 1]), vod);
-    expect(output.sent).toEqual({ parts: 1, bytes: 100, lost: 'UploadLost' });
+    expect(output.sent).toEqual({ parts: 1, bytes: 100, restartReason: 'UploadNotFound' });
     expect('batch' in output).toBe(false);
     const alone = await send(inputFor(pin, [1]), vod);
-    expect(alone.sent).toEqual({ parts: 0, bytes: 0, lost: 'UploadLost' });
+    expect(alone.sent).toEqual({ parts: 0, bytes: 0, restartReason: 'UploadNotFound' });
   });
 
   test('whose object was overwritten, or deleted', async () => {
     await store.put(BUCKET, 'short-lived.mp4', film);
     const stale = inputFor((await store.find(BUCKET, 'short-lived.mp4')).pin, ALL);
     await store.put(BUCKET, 'short-lived.mp4', 'other bytes');
-    const overwritten = await send(stale, { sendPart: notAsked });
-    expect(overwritten.sent).toEqual({ parts: 0, bytes: 0, lost: 'ObjectChanged' });
+    const overwritten = await send(stale, { uploadPart: notAsked });
+    expect(overwritten.sent).toEqual({ parts: 0, bytes: 0, restartReason: 'ObjectChanged' });
     await store.client.send(new DeleteObjectCommand({ Bucket: BUCKET, Key: 'short-lived.mp4' }));
-    const deleted = await send(stale, { sendPart: notAsked });
-    expect(deleted.sent).toEqual({ parts: 0, bytes: 0, lost: 'ObjectGone' });
+    const deleted = await send(stale, { uploadPart: notAsked });
+    expect(deleted.sent).toEqual({ parts: 0, bytes: 0, restartReason: 'ObjectDeleted' });
     expect([left(overwritten), left(deleted)]).toEqual([[], []]);
   });
 });

@@ -1,7 +1,7 @@
 import { expect, onTestFinished, test } from 'vitest';
 import { createS3Client } from '../../../lib/s3/head-object.ts';
 import type { UploadBounds } from '../../../lib/schemas.ts';
-import { sendBatch } from '../../../lib/steps/part.ts';
+import { runPart } from '../../../lib/steps/part.ts';
 import { partCount, planBatches } from '../../../lib/upload/plan.ts';
 import { WRITE_BACK } from '../../../lib/write-back/write-back.ts';
 import { useCredentials } from '../../support/fake-store.ts';
@@ -32,8 +32,8 @@ test.each([8, 1024])(
 
     const [batch = { first: 0, count: 1 }] = batches;
     const input = { execution: 'x'.repeat(80), pin, upload: bounds, batch, sent: { parts: 0, bytes: 0 } };
-    const { sent } = await sendBatch(input, services, plenty());
-    expect(sent.lost).toBe('ObjectChanged');
+    const { sent } = await runPart(input, services, plenty());
+    expect(sent.restartReason).toBe('ObjectChanged');
     const request = { bucket: pin.bucket, key, etag: pin.etag, versionId: pin.versionId };
     const job = {
       request,

@@ -3,12 +3,13 @@ import fc from 'fast-check';
 import * as v from 'valibot';
 import { describe, expect, test } from 'vitest';
 import { InvalidInput } from '../../../lib/errors.ts';
-import { Request } from '../../../lib/schemas.ts';
-import { type Announcement, messagesOf } from '../../../lib/trigger/events.ts';
+import { UploadRequest } from '../../../lib/schemas.ts';
+import { messagesOf, type ObjectCreated } from '../../../lib/trigger/events.ts';
 
 const EVENTS = new URL('../../support/events/', import.meta.url);
 const event = (name: string): unknown => JSON.parse(readFileSync(new URL(`${name}.json`, EVENTS), 'utf8'));
-const readAll = (value: unknown): Announcement[] => messagesOf(value).flatMap(({ read }) => read());
+const readAll = (value: unknown): ObjectCreated[] =>
+  messagesOf(value).flatMap(({ parseObjects: read }) => read());
 
 const CLIP = {
   bucket: 'films',
@@ -19,7 +20,7 @@ const CLIP = {
 const byS3 = { ...CLIP, sequencer: '0055AED6DCD90281E5' };
 const byEventBridge = { ...CLIP, sequencer: '00617F08299329D189' };
 const multipart = { etag: '9b2cf535f27731c974343645a3985328-6' };
-const once = (request: object, occasion = ''): object[] => [{ request, occasion }];
+const once = (request: object, dedupeKey = ''): object[] => [{ request, dedupeKey }];
 
 /** By the name of the file in `test/events`. */
 const EXPECTED: Readonly<Record<string, object[]>> = {
@@ -126,10 +127,10 @@ test('each message of a queue is read, and fails, alone', () => {
   const id = '059f36b4-87a3-44ab-83d2-66197571000';
   expect(messages.map(({ messageId }) => messageId)).toEqual([1, 2, 3, 4].map((n) => `${id}${n}`));
   const [first, second, third, fourth] = messages;
-  expect(first?.read()).toEqual(once(byS3));
-  expect(() => second?.read()).toThrow(`message ${id}2: expected JSON, got "not JSON"`);
-  expect(third?.read()).toEqual(once(byEventBridge));
-  expect(() => fourth?.read()).toThrow(`message ${id}4 (S3 notification): Records.0.eventVersion`);
+  expect(first?.parseObjects()).toEqual(once(byS3));
+  expect(() => second?.parseObjects()).toThrow(`message ${id}2: expected JSON, got "not JSON"`);
+  expect(third?.parseObjects()).toEqual(once(byEventBridge));
+  expect(() => fourth?.parseObjects()).toThrow(`message ${id}4 (S3 notification): Records.0.eventVersion`);
 });
 
 test('what does not come through a queue is one message without an id', () => {
@@ -199,8 +200,8 @@ describe('a refused message of a queue is named', () => {
     ],
   ])('%s', (_, body) => {
     const [message] = messagesOf({ Records: [{ eventSource: 'aws:sqs', messageId: 'm-17', body }] });
-    expect(() => message?.read()).toThrow(InvalidInput);
-    expect(() => message?.read()).toThrow(/message m-17/);
+    expect(() => message?.parseObjects()).toThrow(InvalidInput);
+    expect(() => message?.parseObjects()).toThrow(/message m-17/);
   });
 });
 
@@ -276,9 +277,9 @@ describe('whatever comes', () => {
     fc.assert(
       fc.property(fc.oneof(anything, anything.map(inQueue)), (value) => {
         try {
-          for (const { request, occasion } of readAll(value)) {
-            expect(v.parse(Request, request)).toEqual(request);
-            expect(typeof occasion).toBe('string');
+          for (const { request, dedupeKey } of readAll(value)) {
+            expect(v.parse(UploadRequest, request)).toEqual(request);
+            expect(typeof dedupeKey).toBe('string');
           }
         } catch (error) {
           expect(error).toBeInstanceOf(InvalidInput);

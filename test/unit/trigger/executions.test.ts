@@ -10,13 +10,19 @@ import {
 import { mockClient } from 'aws-sdk-client-mock';
 import fc from 'fast-check';
 import { beforeEach, describe, expect, test } from 'vitest';
-import type { Request } from '../../../lib/schemas.ts';
+import type { UploadRequest } from '../../../lib/schemas.ts';
 import { executionArn, executionName, startExecution } from '../../../lib/trigger/executions.ts';
 
 const MACHINE = 'arn:aws:states:eu-central-1:123456789012:stateMachine:upload';
-const REQUEST: Request = { bucket: 'films', key: 'a/My clip.mp4', etag: 'e1', sequencer: '0A', size: 5 };
+const REQUEST: UploadRequest = {
+  bucket: 'films',
+  key: 'a/My clip.mp4',
+  etag: 'e1',
+  sequencer: '0A',
+  size: 5,
+};
 
-const anyRequest: fc.Arbitrary<Request> = fc.record(
+const anyRequest: fc.Arbitrary<UploadRequest> = fc.record(
   {
     bucket: fc.string({ minLength: 1 }),
     key: fc.string({ unit: 'binary', minLength: 1, maxLength: 200 }),
@@ -30,8 +36,8 @@ const anyRequest: fc.Arbitrary<Request> = fc.record(
 describe('the name', () => {
   test('is allowed for any key, and as long as it may be at most', () => {
     fc.assert(
-      fc.property(anyRequest, fc.string({ unit: 'binary' }), (request, occasion) => {
-        expect(executionName(request, occasion)).toMatch(/^[A-Za-z0-9._-]{32,80}$/);
+      fc.property(anyRequest, fc.string({ unit: 'binary' }), (request, dedupeKey) => {
+        expect(executionName(request, dedupeKey)).toMatch(/^[A-Za-z0-9._-]{32,80}$/);
       }),
       { numRuns: 500 },
     );
@@ -48,9 +54,9 @@ describe('the name', () => {
 
   test('is the same for the same state, heard of twice', () => {
     fc.assert(
-      fc.property(anyRequest, fc.string(), (request, occasion) => {
-        const again = Object.fromEntries(Object.entries(request).reverse()) as Request;
-        expect(executionName({ ...again, size: 7 }, occasion)).toBe(executionName(request, occasion));
+      fc.property(anyRequest, fc.string(), (request, dedupeKey) => {
+        const again = Object.fromEntries(Object.entries(request).reverse()) as UploadRequest;
+        expect(executionName({ ...again, size: 7 }, dedupeKey)).toBe(executionName(request, dedupeKey));
       }),
     );
   });
@@ -66,7 +72,7 @@ describe('the name', () => {
   });
 
   test('is another for another occasion', () => {
-    const names = ['', 'replay', 'manual'].map((occasion) => executionName(REQUEST, occasion));
+    const names = ['', 'replay', 'manual'].map((dedupeKey) => executionName(REQUEST, dedupeKey));
     expect(new Set(names).size).toBe(3);
   });
 
@@ -74,7 +80,7 @@ describe('the name', () => {
     fc.assert(
       fc.property(fc.string({ minLength: 2 }), fc.nat(), (text, at) => {
         const cut = 1 + (at % (text.length - 1));
-        const split: Request = {
+        const split: UploadRequest = {
           bucket: 'b',
           key: 'k',
           etag: text.slice(0, cut),

@@ -2,10 +2,10 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import {
   cleanFileName,
+  detectImageType,
   MAX_FILE_NAME_BYTES,
-  mediaOf,
-  pictureKindOf,
-  stemOf,
+  mediaTypeOf,
+  withoutExtension,
 } from '../../../lib/upload/media-type.ts';
 
 const NONE = undefined;
@@ -37,32 +37,32 @@ describe('what an object is', () => {
     ['.mp4', NONE, '.mp4', 'mp4'],
     ['dir/.hidden.mp4', NONE, '.hidden', 'mp4'],
   ])('%s of type %s is a video', (key, type, fileName, fileType) => {
-    expect(mediaOf(key, type)).toEqual({ kind: 'video', fileName, fileType });
+    expect(mediaTypeOf(key, type)).toEqual({ kind: 'video', fileName, fileType });
   });
 
   test.each([
     ['cover.jpg', NONE, 'cover', 'jpg'],
     ['cover.PNG', 'video/mp4', 'cover', 'png'],
     ['a/cover.webp', 'image/webp', 'cover', 'webp'],
-  ])('%s of type %s is a picture', (key, type, fileName, fileType) => {
-    expect(mediaOf(key, type)).toEqual({ kind: 'picture', fileName, fileType });
+  ])('%s of type %s is an image', (key, type, fileName, fileType) => {
+    expect(mediaTypeOf(key, type)).toEqual({ kind: 'image', fileName, fileType });
   });
 
   test.each([
     ['folder/', 'application/x-directory', 'a folder marker, not a file'],
     ['', NONE, 'a folder marker, not a file'],
-    ['notes.txt', NONE, 'neither a video nor a picture (suffix .txt)'],
-    ['notes.txt', 'text/plain; charset=utf-8', 'neither a video nor a picture (suffix .txt, text/plain)'],
+    ['notes.txt', NONE, 'neither a video nor an image (suffix .txt)'],
+    ['notes.txt', 'text/plain; charset=utf-8', 'neither a video nor an image (suffix .txt, text/plain)'],
     [
       'archive.zip',
       'application/octet-stream',
-      'neither a video nor a picture (suffix .zip, application/octet-stream)',
+      'neither a video nor an image (suffix .zip, application/octet-stream)',
     ],
-    ['notes', 'text/plain', 'neither a video nor a picture (no suffix, text/plain)'],
-    ['cover', 'image/jpeg', 'neither a video nor a picture (no suffix, image/jpeg)'],
-    ['odd.constructor', NONE, 'neither a video nor a picture (suffix .constructor)'],
-  ])('%s of type %s is neither: %s', (key, type, why) => {
-    expect(mediaOf(key, type)).toEqual({ kind: 'other', why });
+    ['notes', 'text/plain', 'neither a video nor an image (no suffix, text/plain)'],
+    ['cover', 'image/jpeg', 'neither a video nor an image (no suffix, image/jpeg)'],
+    ['odd.constructor', NONE, 'neither a video nor an image (suffix .constructor)'],
+  ])('%s of type %s is neither: %s', (key, type, reason) => {
+    expect(mediaTypeOf(key, type)).toEqual({ kind: 'other', reason });
   });
 
   test('a type fits the service: a few letters and digits, whatever the key and the content type', () => {
@@ -72,7 +72,7 @@ describe('what an object is', () => {
     );
     fc.assert(
       fc.property(fc.string({ unit: 'binary' }), anyType, (key, type) => {
-        const media = mediaOf(key, type);
+        const media = mediaTypeOf(key, type);
         if (media.kind !== 'other') expect(media.fileType).toMatch(/^[a-z0-9]{2,5}$/);
       }),
     );
@@ -170,7 +170,7 @@ test.each([
   ['shows/..mp4', 'shows/.'],
   ['shows/', 'shows/'],
 ])('the stem of %s is %s', (key, stem) => {
-  expect(stemOf(key)).toBe(stem);
+  expect(withoutExtension(key)).toBe(stem);
 });
 
 test.each([
@@ -187,5 +187,5 @@ test.each([
   ['3c737667', undefined],
   ['', undefined],
 ])('bytes that begin with %s are %s', (hex, kind) => {
-  expect(pictureKindOf(Buffer.from(hex, 'hex'))).toBe(kind);
+  expect(detectImageType(Buffer.from(hex, 'hex'))).toBe(kind);
 });

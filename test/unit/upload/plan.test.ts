@@ -4,7 +4,8 @@ import { describe, expect, test } from 'vitest';
 import { InvalidInput } from '../../../lib/errors.ts';
 import type { UploadBounds } from '../../../lib/schemas.ts';
 import {
-  batchOf,
+  decodeBatch,
+  encodeBatch,
   groupForReading,
   type HeldPart,
   MAX_BATCHES,
@@ -12,9 +13,8 @@ import {
   MIN_BATCH_PARTS,
   missingParts,
   partCount,
-  partsOf,
+  partRange,
   planBatches,
-  rangeOf,
   ranges,
 } from '../../../lib/upload/plan.ts';
 import { MIB, sha1 } from '../../support/values.ts';
@@ -50,7 +50,7 @@ const anyHeld = anyBounds.chain((bounds) => {
     held: fc.uniqueArray(part, { maxLength: 300 }),
     odd: fc.array(
       fc.oneof(
-        part.map((n) => entry(n * partSize, rangeOf(n, bounds).size + 1)),
+        part.map((n) => entry(n * partSize, partRange(n, bounds).size + 1)),
         part.map((n) => entry(n * partSize, 0)),
         part.map((n) => entry(n * partSize + 0.5, partSize)),
         part.map((n) => entry(n * partSize + 1, partSize - 1)),
@@ -65,7 +65,7 @@ const anyHeld = anyBounds.chain((bounds) => {
 test('the parts cover the object exactly once, in order', () => {
   fc.assert(
     fc.property(anyBounds, (bounds) => {
-      const cover = Array.from({ length: partCount(bounds) }, (_, part) => rangeOf(part, bounds));
+      const cover = Array.from({ length: partCount(bounds) }, (_, part) => partRange(part, bounds));
       expect(cover).toEqual([...ranges(0, bounds.size, bounds.partSize)]);
       expect(cover.reduce((end, { offset, size }) => (offset === end ? end + size : Number.NaN), 0)).toBe(
         bounds.size,
@@ -94,8 +94,8 @@ test('missing is what is not held; an entry that is no part of the plan is sent 
       const list = [
         ...odd,
         ...held.map((part) => ({
-          offset: rangeOf(part, bounds).offset,
-          dataSize: rangeOf(part, bounds).size,
+          offset: partRange(part, bounds).offset,
+          dataSize: partRange(part, bounds).size,
         })),
       ];
       const all = Array.from({ length: partCount(bounds) }, (_, part) => part);
@@ -108,13 +108,13 @@ describe('batches', () => {
   test('hold exactly the missing parts, ascending, at most 400 and about the same work each', () => {
     fc.assert(
       fc.property(fc.oneof(anyParts(), anyParts(200_000), fc.constant([])), (missing) => {
-        const { batches, more } = planBatches(missing);
-        const planned = batches.flatMap(partsOf);
+        const { batches, hasMore } = planBatches(missing);
+        const planned = batches.flatMap(decodeBatch);
         expect(planned).toEqual(missing.slice(0, planned.length));
-        expect(planned.length < missing.length).toBe(more === true);
+        expect(planned.length < missing.length).toBe(hasMore === true);
         expect(JSON.stringify(batches).length).toBeLessThanOrEqual(MAX_PLAN_BYTES + 2);
         expect(batches.length).toBeLessThanOrEqual(MAX_BATCHES);
-        const work = batches.map((batch) => partsOf(batch).length);
+        const work = batches.map((batch) => decodeBatch(batch).length);
         expect(new Set(work.slice(0, -1)).size).toBeLessThanOrEqual(1);
         expect(Math.max(0, ...work)).toBeLessThanOrEqual(
           Math.max(MIN_BATCH_PARTS, Math.ceil(missing.length / MAX_BATCHES)),
@@ -126,15 +126,15 @@ describe('batches', () => {
   test('any ascending set of parts goes into a batch and comes out of it', () => {
     fc.assert(
       fc.property(anyParts(1_000_000), (parts) => {
-        expect(partsOf(batchOf(parts))).toEqual(parts);
+        expect(decodeBatch(encodeBatch(parts))).toEqual(parts);
       }),
     );
   });
 
   test('a stretch that is all missing needs no more than its bounds', () => {
-    expect(batchOf([7, 8, 9])).toEqual({ first: 7, count: 3 });
-    expect(Object.keys(batchOf([7, 9]))).toEqual(['first', 'count', 'missing']);
-    expect(() => batchOf([])).toThrow(RangeError);
+    expect(encodeBatch([7, 8, 9])).toEqual({ first: 7, count: 3 });
+    expect(Object.keys(encodeBatch([7, 9]))).toEqual(['first', 'count', 'missing']);
+    expect(() => encodeBatch([])).toThrow(RangeError);
   });
 
   const STATE_LIMIT = 256 * 1024;
@@ -148,13 +148,13 @@ describe('batches', () => {
     const missing = Array.from({ length: partCount(TERABYTE) }, (_, part) => part).filter(
       () => random() < share,
     );
-    const { batches, more } = planBatches(missing);
-    expect(more).toBe(undefined);
+    const { batches, hasMore } = planBatches(missing);
+    expect(hasMore).toBe(undefined);
     expect(JSON.stringify(batches).length / STATE_LIMIT).toBeLessThanOrEqual(most);
     expect(batches.length).toBeLessThanOrEqual(MAX_BATCHES);
     // Bytes compare in no time where `toEqual` takes a second.
     const packed = (parts: number[]) => Buffer.from(Uint32Array.from(parts).buffer);
-    expect(packed(batches.flatMap(partsOf)).equals(packed(missing))).toBe(true);
+    expect(packed(batches.flatMap(decodeBatch)).equals(packed(missing))).toBe(true);
   });
 });
 
@@ -162,11 +162,11 @@ test('holes too many for one state are planned in rounds that come to an end', (
   const random = seeded(7);
   let left = Array.from({ length: 5_000_000 }, (_, part) => part).filter(() => random() < 0.5);
   let rounds = 0;
-  for (let more: true | undefined = true; more; rounds++) {
+  for (let hasMore: true | undefined = true; hasMore; rounds++) {
     const plan = planBatches(left);
     expect(JSON.stringify(plan.batches).length).toBeLessThanOrEqual(MAX_PLAN_BYTES + 2);
-    left = left.slice(plan.batches.reduce((sum, batch) => sum + partsOf(batch).length, 0));
-    more = plan.more;
+    left = left.slice(plan.batches.reduce((sum, batch) => sum + decodeBatch(batch).length, 0));
+    hasMore = plan.hasMore;
   }
   expect(left).toEqual([]);
   expect(rounds).toBeLessThan(20);
@@ -178,7 +178,7 @@ describe('a list of missing parts that is damaged', () => {
     fc.base64String({ minLength: 1, maxLength: 400 }),
     fc.uint8Array({ maxLength: 2000 }).map((bytes) => deflateRawSync(bytes).toString('base64')),
     fc.tuple(anyParts(), fc.nat(), fc.string({ minLength: 1, maxLength: 1 })).map(([parts, at, char]) => {
-      const text = batchOf([...parts, (parts.at(-1) ?? 0) + 2]).missing ?? '';
+      const text = encodeBatch([...parts, (parts.at(-1) ?? 0) + 2]).missing ?? '';
       return text.slice(0, at % text.length) + char + text.slice((at % text.length) + 1);
     }),
   );
@@ -186,7 +186,7 @@ describe('a list of missing parts that is damaged', () => {
   test('is refused, or read as parts of its own stretch', () => {
     fc.assert(
       fc.property(fc.nat(1000), fc.integer({ min: 1, max: 3000 }), anyText, (first, count, missing) => {
-        const read = () => partsOf({ first, count, missing });
+        const read = () => decodeBatch({ first, count, missing });
         let parts: number[] = [];
         try {
           parts = read();
@@ -211,16 +211,16 @@ describe('a list of missing parts that is damaged', () => {
     ['a number that never ends', Buffer.alloc(1000, 0x80)],
   ])('%s: refused at once, in little memory', (_, runs) => {
     const missing = deflateRawSync(runs).toString('base64');
-    expect(() => partsOf({ first: 3, count: 100, missing })).toThrow(InvalidInput);
+    expect(() => decodeBatch({ first: 3, count: 100, missing })).toThrow(InvalidInput);
   });
 });
 
 test('a batch of more parts than any has is refused before its list fills the memory', () => {
   const held = Buffer.concat([Buffer.from([0xff, 0xff, 0xff, 0x7f])]); // one run of 2 ** 28 - 1 missing parts
   const missing = deflateRawSync(held).toString('base64');
-  expect(() => partsOf({ first: 0, count: Number.MAX_SAFE_INTEGER })).toThrow(InvalidInput);
-  expect(() => partsOf({ first: 0, count: 2 ** 30 })).toThrow(InvalidInput);
-  expect(() => partsOf({ first: 0, count: 2 ** 28 - 1, missing })).toThrow(InvalidInput);
+  expect(() => decodeBatch({ first: 0, count: Number.MAX_SAFE_INTEGER })).toThrow(InvalidInput);
+  expect(() => decodeBatch({ first: 0, count: 2 ** 30 })).toThrow(InvalidInput);
+  expect(() => decodeBatch({ first: 0, count: 2 ** 28 - 1, missing })).toThrow(InvalidInput);
 });
 
 test('reads cover exactly the parts; each is consecutive and at most the read size', () => {

@@ -1,10 +1,10 @@
 import fc from 'fast-check';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { type Deadline, OutOfTime } from '../../../lib/deadline.ts';
+import { type Deadline, DeadlineExceeded } from '../../../lib/deadline.ts';
 import { ObjectChanged, StorageUnavailable } from '../../../lib/errors.ts';
 import { type Progress, watchProgress } from '../../../lib/progress.ts';
-import type { HashCheckpoint, Pin } from '../../../lib/schemas.ts';
-import { type HashPass, type RangeReader, sha1Of } from '../../../lib/upload/sha1.ts';
+import type { HashCheckpoint, ObjectVersion } from '../../../lib/schemas.ts';
+import { type HashResult, hashObject, type RangeReader } from '../../../lib/upload/sha1.ts';
 import { pinOf, plenty, saysYes, sha1 } from '../../support/values.ts';
 
 const READING = { bytes: 100, ahead: 3 };
@@ -30,7 +30,7 @@ async function inTurns(
     const deadline = deadlines[turn] ?? plenty();
     // As the state machine does, through JSON.
     const from = JSON.parse(JSON.stringify(checkpoints.at(-1) ?? null)) ?? undefined;
-    const pass = await sha1Of(pinOf(content.length), readerOf(content), deadline, from, reading);
+    const pass = await hashObject(pinOf(content.length), readerOf(content), deadline, from, reading);
     if ('sha1' in pass) return { sha1: pass.sha1, checkpoints };
     checkpoints.push(pass.checkpoint);
   }
@@ -52,7 +52,7 @@ test('a hash that was interrupted anywhere, any number of times, is the one that
 });
 
 test('an object of no bytes has a hash too', async () => {
-  expect(await sha1Of(pinOf(0), readerOf(Buffer.alloc(0)), plenty())).toEqual({ sha1: sha1('') });
+  expect(await hashObject(pinOf(0), readerOf(Buffer.alloc(0)), plenty())).toEqual({ sha1: sha1('') });
 });
 
 describe('the checkpoint', () => {
@@ -70,22 +70,28 @@ describe('the checkpoint', () => {
   });
 
   test('no byte before it is read again', async () => {
-    const pass = await sha1Of(pin, readerOf(bytes), stoppingAfter(4), undefined, READING);
+    const pass = await hashObject(pin, readerOf(bytes), stoppingAfter(4), undefined, READING);
     const offsets: number[] = [];
     const read: RangeReader = (range, signal) => {
       offsets.push(range.offset);
       return readerOf(bytes)(range, signal);
     };
-    expect(await sha1Of(pin, read, plenty(), checkpointOf(pass), READING)).toEqual({ sha1: sha1(bytes) });
+    expect(await hashObject(pin, read, plenty(), checkpointOf(pass), READING)).toEqual({ sha1: sha1(bytes) });
     expect(offsets).toEqual([400, 500, 600, 700, 800, 900, 1000]);
   });
 
   test('starts over where the engine cannot be interrupted: the guess that the time would do was wrong', async () => {
-    const pass = await sha1Of(pin, readerOf(bytes), stoppingAfter(4, 60_000), undefined, READING);
+    const pass = await hashObject(pin, readerOf(bytes), stoppingAfter(4, 60_000), undefined, READING);
     expect(pass).toEqual({ checkpoint: { offset: 0, state: '' } });
-    const next = await sha1Of(pin, readerOf(bytes), stoppingAfter(4, 60_000), checkpointOf(pass), READING);
+    const next = await hashObject(
+      pin,
+      readerOf(bytes),
+      stoppingAfter(4, 60_000),
+      checkpointOf(pass),
+      READING,
+    );
     expect(checkpointOf(next)).toMatchObject({ offset: 400, state: expect.stringMatching(/^.{128}$/) });
-    expect(await sha1Of(pin, readerOf(bytes), plenty(), checkpointOf(next), READING)).toEqual({
+    expect(await hashObject(pin, readerOf(bytes), plenty(), checkpointOf(next), READING)).toEqual({
       sha1: sha1(bytes),
     });
   });
@@ -95,7 +101,7 @@ describe('the checkpoint', () => {
     ['cut short', Buffer.alloc(20).toString('base64')],
     ['that is no base64', 'ß'],
   ])('with a state %s: the pass starts over', async (_, state) => {
-    expect(await sha1Of(pin, readerOf(bytes), plenty(), { offset: 500, state }, READING)).toEqual({
+    expect(await hashObject(pin, readerOf(bytes), plenty(), { offset: 500, state }, READING)).toEqual({
       sha1: sha1(bytes),
     });
   });
@@ -107,7 +113,7 @@ describe('the end of the time', () => {
     const controller = new AbortController();
     const read: RangeReader = async ({ offset, size }, signal) => {
       if (offset >= range * READING.bytes) {
-        controller.abort(new OutOfTime('time is over'));
+        controller.abort(new DeadlineExceeded('time is over'));
         signal.throwIfAborted();
       }
       return content.subarray(offset, offset + size);
@@ -117,10 +123,10 @@ describe('the end of the time', () => {
 
   test('in the middle of a read: what was hashed before it is handed over', async () => {
     const { read, deadline } = endingAt(5, bytes);
-    const pass = await sha1Of(pin, read, deadline(), undefined, { ...READING, ahead: 1 });
+    const pass = await hashObject(pin, read, deadline(), undefined, { ...READING, ahead: 1 });
     const { offset } = checkpointOf(pass);
     expect([300, 400, 500]).toContain(offset);
-    expect(await sha1Of(pin, readerOf(bytes), plenty(), checkpointOf(pass), READING)).toEqual({
+    expect(await hashObject(pin, readerOf(bytes), plenty(), checkpointOf(pass), READING)).toEqual({
       sha1: sha1(bytes),
     });
   });
@@ -129,14 +135,16 @@ describe('the end of the time', () => {
     'before anything was read (%i ms seemed left): nothing to hand over',
     async (left) => {
       const { read, deadline } = endingAt(0, bytes);
-      await expect(sha1Of(pin, read, deadline(left), undefined, READING)).rejects.toThrow(OutOfTime);
+      await expect(hashObject(pin, read, deadline(left), undefined, READING)).rejects.toThrow(
+        DeadlineExceeded,
+      );
     },
   );
 
   test('before anything more was read than the checkpoint: an error, or it would go on so for ever', async () => {
-    const from = checkpointOf(await sha1Of(pin, readerOf(bytes), stoppingAfter(4), undefined, READING));
+    const from = checkpointOf(await hashObject(pin, readerOf(bytes), stoppingAfter(4), undefined, READING));
     const { read, deadline } = endingAt(0, bytes);
-    await expect(sha1Of(pin, read, deadline(), from, READING)).rejects.toThrow(OutOfTime);
+    await expect(hashObject(pin, read, deadline(), from, READING)).rejects.toThrow(DeadlineExceeded);
   });
 });
 
@@ -151,9 +159,9 @@ describe('a read that fails', () => {
   const left = saysYes(Number.POSITIVE_INFINITY, { left: 0 });
 
   test('for a passing fault: what was hashed before it is handed over', async () => {
-    const pass = await sha1Of(pin, failingAt(500, noS3), left, undefined, READING);
+    const pass = await hashObject(pin, failingAt(500, noS3), left, undefined, READING);
     expect(checkpointOf(pass).offset).toBe(500);
-    expect(await sha1Of(pin, readerOf(bytes), plenty(), checkpointOf(pass), READING)).toEqual({
+    expect(await hashObject(pin, readerOf(bytes), plenty(), checkpointOf(pass), READING)).toEqual({
       sha1: sha1(bytes),
     });
   });
@@ -162,22 +170,22 @@ describe('a read that fails', () => {
     ['before anything was hashed', 0, noS3],
     ['for a fault that will not pass', 500, new ObjectChanged('other bytes')],
   ])('%s fails the pass', async (_, offset, error) => {
-    await expect(sha1Of(pin, failingAt(offset, error), left, undefined, READING)).rejects.toBe(error);
+    await expect(hashObject(pin, failingAt(offset, error), left, undefined, READING)).rejects.toBe(error);
   });
 });
 
 test('progress is told range by range, from where this invocation began', async () => {
   const seen: Progress[] = [];
   onTestFinished(watchProgress((step) => seen.push(step)));
-  const from = checkpointOf(await sha1Of(pin, readerOf(bytes), stoppingAfter(9), undefined, READING));
+  const from = checkpointOf(await hashObject(pin, readerOf(bytes), stoppingAfter(9), undefined, READING));
   seen.length = 0;
-  await sha1Of(pin, readerOf(bytes), plenty(), from, READING);
+  await hashObject(pin, readerOf(bytes), plenty(), from, READING);
   expect(seen).toEqual(
-    [900, 1000, 1050].map((done) => ({ stage: 'hash', pin: pin satisfies Pin, from: 900, done })),
+    [900, 1000, 1050].map((done) => ({ stage: 'hash', pin: pin satisfies ObjectVersion, from: 900, done })),
   );
 });
 
-function checkpointOf(pass: HashPass): HashCheckpoint {
+function checkpointOf(pass: HashResult): HashCheckpoint {
   if ('checkpoint' in pass) return pass.checkpoint;
   throw new Error(`expected a checkpoint, got the hash ${pass.sha1}`);
 }

@@ -132,9 +132,9 @@ describe('metadata', () => {
     ['vod-transcode', 'yes', 'expected 0, 1, true, or false, got "yes"'],
     ['vod-screenshot', '2', 'expected 0, 1, true, or false, got "2"'],
     ['vod-watermark', 'constructor', 'expected 0, 1, true, or false, got "constructor"'],
-  ])('%s: %s is refused, naming object and entry', (name, value, why) => {
+  ])('%s: %s is refused, naming object and entry', (name, value, reason) => {
     expect(() => read({ [name]: value })).toThrow(InvalidInput);
-    expect(() => read({ [name]: value })).toThrow(`s3://b/clip.mp4: metadata entry ${name}: ${why}`);
+    expect(() => read({ [name]: value })).toThrow(`s3://b/clip.mp4: metadata entry ${name}: ${reason}`);
   });
 
   test('a long value is not repeated in full', () => {

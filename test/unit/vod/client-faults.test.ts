@@ -1,14 +1,14 @@
 import { inspect } from 'node:util';
 import { describe, expect, test, vi } from 'vitest';
-import type { Vod } from '../../../lib/vod/client.ts';
+import type { VodClient } from '../../../lib/vod/client.ts';
 import { never } from '../../support/fake-store.ts';
 import { type Answer, hurry } from '../../support/scripted-server.ts';
 import { failureOf, fileId, sha1 } from '../../support/values.ts';
 import { against, connect, cut, FILE, http, KEY, reset, says, TOKEN } from '../../support/vod-account.ts';
 
 const BYTES = Buffer.from('the bytes of a part');
-const part = (vod: Vod, signal = never) =>
-  vod.sendPart(FILE.sha1, { offset: 0, size: BYTES.length }, BYTES, signal);
+const part = (vod: VodClient, signal = never) =>
+  vod.uploadPart(FILE.sha1, { offset: 0, size: BYTES.length }, BYTES, signal);
 const PART = `UploadPart part at 0, 19 bytes, of SHA-1 ${FILE.sha1}`;
 
 /** Tries of one call, the first and the repeats. */
@@ -79,21 +79,21 @@ describe('a passing fault', () => {
       await part(passing.vod);
       expect(passing.asked).toHaveLength(2);
       const { vod, asked } = await against(answer);
-      expect((await failureOf(part(vod))).name).toBe('UploadLost');
+      expect((await failureOf(part(vod))).name).toBe('UploadNotFound');
       expect(asked).toHaveLength(TRIES);
       // There is nothing before InitUpload to go back to.
-      expect((await failureOf(vod.open(FILE, never))).name).toBe('VodUnavailable');
+      expect((await failureOf(vod.initUpload(FILE, never))).name).toBe('VodUnavailable');
     },
   );
 
   test.each([-10004, -10005, 5100])('code %i of a cover: there is nothing to begin again', async (code) => {
     hurry();
     const { vod, asked } = await against(says({ code }));
-    const bytes = Buffer.from('a picture');
+    const bytes = Buffer.from('an image');
     const cover = { sha1: sha1(bytes), bytes, fileName: 'ep1', fileType: 'jpg', coverOf: fileId('12345') };
-    expect(await failureOf(vod.sendCover(cover, never))).toMatchObject({
+    expect(await failureOf(vod.uploadSmallFile(cover, never))).toMatchObject({
       name: 'VodUnavailable',
-      message: expect.stringContaining('SmallFileUpload ep1.jpg, 9 bytes, as the cover of 12345'),
+      message: expect.stringContaining('SmallFileUpload ep1.jpg, 8 bytes, as the cover of 12345'),
     });
     expect(asked).toHaveLength(TRIES);
   });
@@ -136,11 +136,11 @@ describe('a passing fault', () => {
 
 describe('a refusal', () => {
   test.each([-10001, -10002, -10003, 4000, 4100, 4300, 5000, -77])(
-    'code %i: VodRefused, not repeated',
+    'code %i: VodRejected, not repeated',
     async (code) => {
       const { vod, asked } = await against(says({ code, message: 'no', codeDesc: 'Never' }));
       expect(await failureOf(part(vod))).toMatchObject({
-        name: 'VodRefused',
+        name: 'VodRejected',
         message: expect.stringMatching(`^${PART}: code ${code} \\(no, Never\\)`),
       });
       expect(asked).toHaveLength(1);
@@ -149,19 +149,19 @@ describe('a refusal', () => {
 
   test.each([
     ['-10006: the bytes are to be read again', says({ code: -10006, canRetry: 1 }), 'PartRejected'],
-    ['-10004: the upload is to be opened again', says({ code: -10004 }), 'UploadLost'],
-    ['-10005: the upload is to be opened again', says({ code: -10005 }), 'UploadLost'],
-    ['a page that is not the service’s', http(404, '<h1>Not found</h1>'), 'VodRefused'],
+    ['-10004: the upload is to be opened again', says({ code: -10004 }), 'UploadNotFound'],
+    ['-10005: the upload is to be opened again', says({ code: -10005 }), 'UploadNotFound'],
+    ['a page that is not the service’s', http(404, '<h1>Not found</h1>'), 'VodRejected'],
   ])('%s, not repeated', async (_, answer, name) => {
     const { vod, asked } = await against(answer);
     expect((await failureOf(part(vod))).name).toBe(name);
     expect(asked).toHaveLength(1);
   });
 
-  test('5100 of Finish: UploadLost, since sending what it lacks mends it', async () => {
+  test('5100 of Finish: UploadNotFound, since sending what it lacks mends it', async () => {
     const { vod, asked } = await against(says({ code: 5100, message: '2 parts are missing' }));
-    expect(await failureOf(vod.finish(FILE.sha1, never))).toMatchObject({
-      name: 'UploadLost',
+    expect(await failureOf(vod.finishUpload(FILE.sha1, never))).toMatchObject({
+      name: 'UploadNotFound',
       message: `FinishUpload SHA-1 ${FILE.sha1}: code 5100 (2 parts are missing)`,
     });
     expect(asked).toHaveLength(1);
@@ -185,7 +185,7 @@ describe('a refusal', () => {
         http(status, '', { location: `${elsewhere.endpoint}/v2/index.php` }),
       );
       expect(await failureOf(part(vod))).toMatchObject({
-        name: 'VodRefused',
+        name: 'VodRejected',
         message: expect.stringMatching(/a redirect, which is not followed.*VOD_ENDPOINT/),
       });
       expect([asked.length, elsewhere.asked.length]).toEqual([1, 0]);
@@ -253,9 +253,9 @@ test('no error tells the secret key, the token, or a signature, whatever goes wr
       const { endpoint, asked } = await against(answer);
       const vod = connect(`${endpoint}/v2/index.php`, { secrets });
       const errors = await Promise.all([
-        failureOf(vod.open(FILE, never)),
+        failureOf(vod.initUpload(FILE, never)),
         failureOf(part(vod)),
-        failureOf(vod.finish(FILE.sha1, never)),
+        failureOf(vod.finishUpload(FILE.sha1, never)),
       ]);
       const signatures = asked.map(({ query }) => query.get('Signature') ?? '');
       const hidden = [KEY, TOKEN, ...signatures, ...signatures.map(encodeURIComponent)];

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { type Opened, PART_SIZE } from '../../../lib/vod/client.ts';
+import { type InitUploadResult, PART_SIZE } from '../../../lib/vod/client.ts';
 import { sign } from '../../../lib/vod/signature.ts';
 import { never } from '../../support/fake-store.ts';
 import type { Asked } from '../../support/scripted-server.ts';
@@ -19,7 +19,7 @@ describe('each call', () => {
 
   test('InitUpload: GET, the file and the largest part size', async () => {
     const { vod, asked } = await against(says({ code: 0 }));
-    expect(await vod.open(FILE, never)).toEqual({ state: 'open', partSize: PART_SIZE, held: [] });
+    expect(await vod.initUpload(FILE, never)).toEqual({ state: 'open', partSize: PART_SIZE, held: [] });
     expect(asked[0]).toMatchObject({ method: 'GET', path: '/v2/index.php', body: Buffer.alloc(0) });
     expect(asked[0]?.query.get('Action')).toBe('InitUpload');
     expect(ownOf(asked[0])).toEqual({ ...described, dataSize: '1048576' });
@@ -34,7 +34,7 @@ describe('each call', () => {
       screenshot: false,
       fileName: 'not this',
     };
-    await vod.open({ ...FILE, options }, never);
+    await vod.initUpload({ ...FILE, options }, never);
     expect(ownOf(asked[0])).toEqual({
       ...described,
       dataSize: '1048576',
@@ -49,7 +49,7 @@ describe('each call', () => {
 
   test('UploadPart: POST of exactly the bytes, with their MD5', async () => {
     const { vod, asked } = await against(says({ code: 0 }));
-    await vod.sendPart(FILE.sha1, { offset: 1_048_576, size: PART.length }, PART, never);
+    await vod.uploadPart(FILE.sha1, { offset: 1_048_576, size: PART.length }, PART, never);
     expect(asked[0]).toMatchObject({
       method: 'POST',
       body: PART,
@@ -68,7 +68,7 @@ describe('each call', () => {
     const { vod, asked } = await against((response) =>
       response.end('{"code":0,"fileId":52858909004613270240,"url":"http://u"}'),
     );
-    expect(await vod.finish(FILE.sha1, never)).toEqual({
+    expect(await vod.finishUpload(FILE.sha1, never)).toEqual({
       fileId: '52858909004613270240',
       url: 'http://u',
       sha1: FILE.sha1,
@@ -78,16 +78,20 @@ describe('each call', () => {
     expect(ownOf(asked[0])).toEqual({ fileSha: FILE.sha1 });
   });
 
-  test.each([0, 2])('SmallFileUpload: POST of the picture, for its video (code %i)', async (code) => {
+  test.each([0, 2])('SmallFileUpload: POST of the image, for its video (code %i)', async (code) => {
     const { vod, asked } = await against(says({ code, fileId: '8', url: 'http://u' }));
-    const picture = {
+    const image = {
       sha1: sha1(PART),
       bytes: PART,
       fileName: 'cover',
       fileType: 'jpg',
       coverOf: fileId('77'),
     };
-    expect(await vod.sendCover(picture, never)).toEqual({ fileId: '8', url: 'http://u', sha1: sha1(PART) });
+    expect(await vod.uploadSmallFile(image, never)).toEqual({
+      fileId: '8',
+      url: 'http://u',
+      sha1: sha1(PART),
+    });
     expect(asked[0]).toMatchObject({ method: 'POST', body: PART });
     expect(ownOf(asked[0])).toEqual({
       fileName: 'cover',
@@ -108,8 +112,8 @@ describe('every call', () => {
     async (path) => {
       const { endpoint, asked } = await against(says({ code: 0 }));
       const vod = connect(endpoint + path, { host: 'vod.example.com', region: 'sh' });
-      await vod.open(FILE, never);
-      await vod.sendPart(FILE.sha1, { offset: 0, size: 1 }, Buffer.from('x'), never);
+      await vod.initUpload(FILE, never);
+      await vod.uploadPart(FILE.sha1, { offset: 0, size: 1 }, Buffer.from('x'), never);
       for (const call of asked) {
         const { Signature, ...params } = paramsOf(call);
         expect(Signature).toBe(sign(KEY, call.method, 'vod.example.com', path, params));
@@ -125,7 +129,7 @@ describe('every call', () => {
   test('carries the token of temporary credentials, signed like the rest', async () => {
     const { endpoint, asked } = await against(says({ code: 0 }));
     const secrets = { secretId: 'the-id', secretKey: KEY, token: TOKEN };
-    await connect(`${endpoint}/v2/index.php`, { secrets }).open(FILE, never);
+    await connect(`${endpoint}/v2/index.php`, { secrets }).initUpload(FILE, never);
     const [call] = asked.map(paramsOf);
     const { Signature, ...params } = call ?? {};
     expect(params.Token).toBe(TOKEN);
@@ -134,15 +138,15 @@ describe('every call', () => {
 
   test('has a nonce of its own, also side by side', async () => {
     const { vod, asked } = await against(says({ code: 0 }));
-    await Promise.all(Array.from({ length: 50 }, () => vod.open(FILE, never)));
+    await Promise.all(Array.from({ length: 50 }, () => vod.initUpload(FILE, never)));
     expect(new Set(asked.map(({ query }) => query.get('Nonce'))).size).toBe(50);
   });
 });
 
 describe('an upload that was begun before goes on', () => {
   const half = 524_288;
-  const open = async (fields: object): Promise<Opened> =>
-    (await against(says({ code: 1, ...fields }))).vod.open(FILE, never);
+  const open = async (fields: object): Promise<InitUploadResult> =>
+    (await against(says({ code: 1, ...fields }))).vod.initUpload(FILE, never);
   const held = (dataSize: number, ...parts: number[]) =>
     parts.map((part) => ({ offset: part * dataSize, dataSize }));
   const last = { offset: 5_767_168, dataSize: 232_832 };
@@ -169,11 +173,11 @@ describe('an upload that was begun before goes on', () => {
   });
 
   test.each([0, 1, 524_287, 1_048_577, 5_999_999])(
-    'not in parts of %i bytes: VodRefused, naming the number',
+    'not in parts of %i bytes: VodRejected, naming the number',
     async (dataSize) => {
       for (const fields of [{ dataSize }, { listParts: [{ offset: 0, dataSize }] }]) {
         expect(await failureOf(open(fields))).toMatchObject({
-          name: 'VodRefused',
+          name: 'VodRejected',
           message: expect.stringMatching(
             new RegExp(
               `^InitUpload 电影 \\(1\\)\\.mp4: expected a part size .* 524288 to 1048576 .* ${dataSize}$`,
@@ -186,7 +190,7 @@ describe('an upload that was begun before goes on', () => {
 
   test('or is stored already: code 2', async () => {
     const { vod, asked } = await against(says({ code: 2, fileId: '9'.repeat(20), url: '' }));
-    expect(await vod.open(FILE, never)).toEqual({
+    expect(await vod.initUpload(FILE, never)).toEqual({
       state: 'stored',
       file: { fileId: '9'.repeat(20), url: '', sha1: FILE.sha1 },
     });

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { readListing } from '../../../lib/vod/part-list.ts';
+import { readPartList } from '../../../lib/vod/part-list.ts';
 
 async function* pieces(text: string, cuts: readonly number[]): AsyncGenerator<Uint8Array> {
   const bytes = Buffer.from(text);
@@ -9,7 +9,7 @@ async function* pieces(text: string, cuts: readonly number[]): AsyncGenerator<Ui
 }
 
 const read = async (text: string, cuts: readonly number[] = []) => {
-  const { text: around, parts } = await readListing(pieces(text, cuts));
+  const { text: around, parts } = await readPartList(pieces(text, cuts));
   return { around, parts: [...parts] };
 };
 
@@ -67,7 +67,7 @@ test('a million parts take little more than their numbers', async () => {
     }
     yield Buffer.from(']}');
   }
-  const { text, parts } = await readListing(listing());
+  const { text, parts } = await readPartList(listing());
   expect([text, parts.length]).toEqual(['{"code":1,"listParts":[]}', 1_000_000]);
 });
 
@@ -79,6 +79,8 @@ test.each(['"listParts"', '"listParts":[{"offset":'])(
       const space = Buffer.from(' ');
       for (let n = 0; n < 2 ** 20; n++) yield space; // searched anew at each, they took hours
     }
-    await expect(readListing(byteByByte()).then(({ text }) => JSON.parse(text))).rejects.toThrow(SyntaxError);
+    await expect(readPartList(byteByByte()).then(({ text }) => JSON.parse(text))).rejects.toThrow(
+      SyntaxError,
+    );
   },
 );

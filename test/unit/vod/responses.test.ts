@@ -2,23 +2,23 @@ import fc from 'fast-check';
 import * as v from 'valibot';
 import { describe, expect, test } from 'vitest';
 import {
-  FinishReply,
-  describe as inWords,
-  OpenReply,
-  PartReply,
-  type Reply,
-  readReply,
-  verdictOn,
+  errorActionFor,
+  FinishUploadResponse,
+  InitUploadResponse,
+  describeError as inWords,
+  parseResponse,
+  UploadPartResponse,
+  type VodReply,
 } from '../../../lib/vod/responses.ts';
 
-const reply = (code: number, canRetry = 0): Reply => ({ code, canRetry, message: '', codeDesc: '' });
+const reply = (code: number, canRetry = 0): VodReply => ({ code, canRetry, message: '', codeDesc: '' });
 
-function read(text: string): Reply {
-  const result = readReply(text);
+function read(text: string): VodReply {
+  const result = parseResponse(text);
   if ('reply' in result) return result.reply;
   throw new Error(result.fault);
 }
-const open = (fields: object) => v.parse(OpenReply, read(JSON.stringify(fields)));
+const open = (fields: object) => v.parse(InitUploadResponse, read(JSON.stringify(fields)));
 
 describe('the verdict', () => {
   test.each([
@@ -37,13 +37,13 @@ describe('the verdict', () => {
     [6100, 'repeat'],
     [6200, 'repeat'],
   ])('on code %i is %s, whatever canRetry says', (code, verdict) => {
-    expect([verdictOn(reply(code)), verdictOn(reply(code, 1))]).toEqual([verdict, verdict]);
+    expect([errorActionFor(reply(code)), errorActionFor(reply(code, 1))]).toEqual([verdict, verdict]);
   });
 
   test.each([-10004, -10005, 5100])(
     'on code %i of the upload: as canRetry says, else begin again',
     (code) => {
-      expect([verdictOn(reply(code, 1)), verdictOn(reply(code))]).toEqual(['repeat', 'lost']);
+      expect([errorActionFor(reply(code, 1)), errorActionFor(reply(code))]).toEqual(['repeat', 'lost']);
     },
   );
 
@@ -56,11 +56,11 @@ describe('the verdict', () => {
           fc.integer({ min: 7000 }),
         ),
         (code) => {
-          expect([verdictOn(reply(code, 1)), verdictOn(reply(code)), verdictOn(reply(code, 2))]).toEqual([
-            'repeat',
-            'stop',
-            'stop',
-          ]);
+          expect([
+            errorActionFor(reply(code, 1)),
+            errorActionFor(reply(code)),
+            errorActionFor(reply(code, 2)),
+          ]).toEqual(['repeat', 'stop', 'stop']);
         },
       ),
     );
@@ -82,9 +82,9 @@ describe('reading', () => {
   test('a fileId that is a number keeps all its digits', () => {
     fc.assert(
       fc.property(fc.bigInt({ min: 0n, max: 10n ** 40n - 1n }), (fileId) => {
-        const finished = v.parse(FinishReply, read(`{"code":0,"fileId":${fileId},"url":"u"}`));
+        const finished = v.parse(FinishUploadResponse, read(`{"code":0,"fileId":${fileId},"url":"u"}`));
         expect(finished.fileId).toBe(String(fileId));
-        expect(v.parse(FinishReply, read(`{"code":0,"fileId":"${fileId}"}`))).toEqual({
+        expect(v.parse(FinishUploadResponse, read(`{"code":0,"fileId":"${fileId}"}`))).toEqual({
           code: 0,
           fileId: String(fileId),
           url: '',
@@ -94,8 +94,8 @@ describe('reading', () => {
   });
 
   test.each(['-1', '1.5', '1e20', 'true', '"x"', 'null', '[1]'])('a fileId of %s is none', (fileId) => {
-    const result = readReply(`{"code":0,"fileId":${fileId}}`);
-    expect('reply' in result && v.is(FinishReply, result.reply)).toBe(false);
+    const result = parseResponse(`{"code":0,"fileId":${fileId}}`);
+    expect('reply' in result && v.is(FinishUploadResponse, result.reply)).toBe(false);
   });
 
   test('text that speaks of a fileId is left as it is', () => {
@@ -119,17 +119,17 @@ describe('reading', () => {
     ['a code between codes', '{"code":0.5}', 'expected a reply, got "{\\"code\\":0.5}": code'],
     ['far too deep', '['.repeat(100_000), 'expected JSON, got "['],
   ])('%s is no reply', (_, text, fault) => {
-    expect(readReply(text)).toEqual({ fault: expect.stringContaining(fault) });
-    expect(JSON.stringify(readReply(text)).length).toBeLessThan(400);
+    expect(parseResponse(text)).toEqual({ fault: expect.stringContaining(fault) });
+    expect(JSON.stringify(parseResponse(text)).length).toBeLessThan(400);
   });
 
   test.each(['__proto__', 'constructor', 'toString', 'hasOwnProperty'])(
     'a field named %s is just a field',
     (name) => {
       const got = read(`{"code":-1,"${name}":{"code":0,"canRetry":1}}`);
-      expect([got.code, got.canRetry, verdictOn(got)]).toEqual([-1, 0, 'stop']);
+      expect([got.code, got.canRetry, errorActionFor(got)]).toEqual([-1, 0, 'stop']);
       expect('canRetry' in {}).toBe(false);
-      expect(readReply(`{"${name}":{"code":0}}`)).toEqual({
+      expect(parseResponse(`{"${name}":{"code":0}}`)).toEqual({
         fault: expect.stringContaining('expected a reply'),
       });
     },
@@ -144,7 +144,7 @@ describe('reading', () => {
       .map((fields) => JSON.stringify(fields));
     fc.assert(
       fc.property(fc.oneof(fc.string({ unit: 'binary' }), fc.json(), nearly), (text) => {
-        const result = readReply(text);
+        const result = parseResponse(text);
         if ('reply' in result) expect(Number.isInteger(result.reply.code)).toBe(true);
         else expect(result.fault).toMatch(/^expected /);
       }),
@@ -185,12 +185,12 @@ describe('the reply to InitUpload', () => {
     ['a part size that is text', { code: 1, dataSize: '524288' }],
     ['a code that means something else', { code: 3 }],
   ])('%s is not such a reply', (_, fields) => {
-    expect(v.is(OpenReply, read(JSON.stringify(fields)))).toBe(false);
+    expect(v.is(InitUploadResponse, read(JSON.stringify(fields)))).toBe(false);
   });
 });
 
 test('a part is sent only where its reply says 0', () => {
-  expect([0, 1, 2, -10006, 4400].map((code) => v.is(PartReply, reply(code)))).toEqual([
+  expect([0, 1, 2, -10006, 4400].map((code) => v.is(UploadPartResponse, reply(code)))).toEqual([
     true,
     false,
     false,

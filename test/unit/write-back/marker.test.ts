@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import type { Found } from '../../../lib/s3/head-object.ts';
-import { vouchedFile } from '../../../lib/write-back/write-back.ts';
+import type { ObjectHead } from '../../../lib/s3/head-object.ts';
+import { verifiedFile } from '../../../lib/write-back/write-back.ts';
 import { pinOf, sha1, storedAs } from '../../support/values.ts';
 
 const FILE = storedAs('the bytes of a film');
@@ -13,7 +13,7 @@ describe('the file that an object is without reading it', () => {
     'vod-etag': 'e',
   };
   const other = sha1('other');
-  const found = (more: Partial<Found>): Found => ({
+  const found = (more: Partial<ObjectHead>): ObjectHead => ({
     pin: pinOf(19),
     metadata,
     contentType: undefined,
@@ -26,7 +26,7 @@ describe('the file that an object is without reading it', () => {
   const CRC = { algorithm: 'CRC32', value: 'AAAA' } as const;
   const notMine = { ...metadata, 'vod-etag': 'another' };
 
-  test.each<[string, Partial<Found>, boolean]>([
+  test.each<[string, Partial<ObjectHead>, boolean]>([
     ['S3’s SHA-1 is the one recorded', { sha1: FILE.sha1 }, true],
     ['S3’s SHA-1 is the one recorded, the ETag another', { sha1: FILE.sha1, metadata: notMine }, true],
     ['S3’s SHA-1 is another', { sha1: other }, false],
@@ -57,29 +57,31 @@ describe('the file that an object is without reading it', () => {
       false,
     ],
   ])('%s: %#', (_, more, vouched) => {
-    expect(vouchedFile(found(more))).toEqual(vouched ? FILE : undefined);
+    expect(verifiedFile(found(more))).toEqual(vouched ? FILE : undefined);
   });
 
   test.each(['vod-file-id', 'vod-sha1'])('metadata without %s names no file', (name) => {
     const { [name]: _, ...rest } = metadata as Record<string, string>;
-    expect(vouchedFile(found({ metadata: rest, sha1: FILE.sha1, etagIsMd5: true }))).toBe(undefined);
+    expect(verifiedFile(found({ metadata: rest, sha1: FILE.sha1, etagIsMd5: true }))).toBe(undefined);
   });
 
   test.each([
     ['vod-file-id', 'none'],
     ['vod-sha1', FILE.sha1.toUpperCase()],
   ])('nor does one whose %s is %s', (name, value) => {
-    expect(vouchedFile(found({ metadata: { ...metadata, [name]: value }, etagIsMd5: true }))).toBe(undefined);
+    expect(verifiedFile(found({ metadata: { ...metadata, [name]: value }, etagIsMd5: true }))).toBe(
+      undefined,
+    );
   });
 
   test('tags name it as well, where the metadata names none', () => {
-    expect(vouchedFile(found({ metadata: {}, etagIsMd5: true }), metadata)).toEqual(FILE);
-    expect(vouchedFile(found({ metadata: {}, etagIsMd5: true }), notMine)).toBe(undefined);
-    expect(vouchedFile(found({ metadata: notMine, etagIsMd5: true }), metadata)).toBe(undefined);
+    expect(verifiedFile(found({ metadata: {}, etagIsMd5: true }), metadata)).toEqual(FILE);
+    expect(verifiedFile(found({ metadata: {}, etagIsMd5: true }), notMine)).toBe(undefined);
+    expect(verifiedFile(found({ metadata: notMine, etagIsMd5: true }), metadata)).toBe(undefined);
   });
 
   test('a url is not needed', () => {
     const { 'vod-url': _, ...rest } = metadata;
-    expect(vouchedFile(found({ metadata: rest, etagIsMd5: true }))).toEqual({ ...FILE, url: '' });
+    expect(verifiedFile(found({ metadata: rest, etagIsMd5: true }))).toEqual({ ...FILE, url: '' });
   });
 });

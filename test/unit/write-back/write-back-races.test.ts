@@ -65,7 +65,7 @@ describe('metadata is at most 2,048 bytes', () => {
     };
     expect(await write(room)).toMatchObject({ name: 'no error' });
     const refused = await write(room + 1);
-    expect(refused.name).toBe('UnfitObject');
+    expect(refused.name).toBe('UnsupportedObject');
     expect(refused.message).toContain(`s3://${BUCKET}/full.mp4`);
     expect(refused.message).toContain('2049 bytes');
     expect((await store.find(BUCKET, 'full.mp4')).metadata).toEqual({ note: 'x'.repeat(room + 1) });

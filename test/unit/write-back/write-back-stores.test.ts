@@ -109,7 +109,7 @@ describe('against another kind of store', () => {
   test('one that does not show the ACL would lose it silently: refused, nothing is written', async () => {
     s3.on(GetObjectAclCommand).rejects(refusal('AccessDenied', 403));
     expect(await failureOf(write())).toMatchObject({
-      name: 'StorageRefused',
+      name: 'StorageRejected',
       message: expect.stringContaining('GET ACL of s3://b/clip.mp4'),
     });
     expect(copies()).toEqual([]);
@@ -126,7 +126,7 @@ describe('against another kind of store', () => {
     s3.on(PutObjectTaggingCommand).resolves({});
     expect(await write()).toMatchObject({
       to: 'tags',
-      why: expect.stringContaining('2 of its metadata entries'),
+      reason: expect.stringContaining('2 of its metadata entries'),
     });
     expect(copies()).toEqual([]);
   });

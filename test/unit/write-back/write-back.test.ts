@@ -1,7 +1,7 @@
 import { ListObjectVersionsCommand } from '@aws-sdk/client-s3';
 import { describe, expect, test } from 'vitest';
 import type { StoredFile } from '../../../lib/schemas.ts';
-import { carries, writeBack } from '../../../lib/write-back/write-back.ts';
+import { hasMarker, writeBack } from '../../../lib/write-back/write-back.ts';
 import { BUCKET, never, RICH, useStore, VERSIONED } from '../../support/fake-store.ts';
 import { failureOf, storedAs } from '../../support/values.ts';
 
@@ -58,7 +58,7 @@ describe('what the object carries already', () => {
     await store.put(bucket, 'twice.mp4', CLIP);
     await write(bucket, 'twice.mp4');
     const [before, events] = [await versionsOf(bucket, 'twice.mp4'), store.events.length];
-    expect(carries(await store.find(bucket, 'twice.mp4'), FILE)).toBe(true);
+    expect(hasMarker(await store.find(bucket, 'twice.mp4'), FILE)).toBe(true);
     expect(await write(bucket, 'twice.mp4')).toEqual({ to: 'nowhere' });
     expect([await versionsOf(bucket, 'twice.mp4'), store.events.length]).toEqual([before, events]);
   });
@@ -117,17 +117,17 @@ describe('nothing is written', () => {
     });
   });
 
-  test('when its metadata would be over 2 KB: UnfitObject, saying how much', async () => {
+  test('when its metadata would be over 2 KB: UnsupportedObject, saying how much', async () => {
     await store.put(BUCKET, 'full.mp4', CLIP, { Metadata: { note: 'x'.repeat(1900) } });
     const error = await untouched('full.mp4', () => write(BUCKET, 'full.mp4'));
     expect(error).toMatchObject({
-      name: 'UnfitObject',
+      name: 'UnsupportedObject',
       message: expect.stringMatching(/its metadata would be 21\d\d bytes, S3 allows 2048/),
     });
   });
 
-  test('when it is gone: ObjectGone', async () => {
+  test('when it is gone: ObjectDeleted', async () => {
     const pin = { bucket: BUCKET, key: 'never-was.mp4', etag: 'e', size: 1 };
-    expect((await failureOf(writeBack(store.client, pin, FILE, never))).name).toBe('ObjectGone');
+    expect((await failureOf(writeBack(store.client, pin, FILE, never))).name).toBe('ObjectDeleted');
   });
 });

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 
-/** What passes for a picture by its first bytes. */
+/** What passes for an image by its first bytes. */
 
 const BEGINNINGS = {
   jpg: Buffer.from('ffd8ffe000104a46494600', 'hex'),
@@ -12,6 +12,6 @@ const BEGINNINGS = {
 export type Kind = keyof typeof BEGINNINGS;
 export const KINDS: readonly Kind[] = ['jpg', 'png', 'gif', 'webp', 'bmp'];
 
-/** Another picture each time. */
-export const picture = (kind: Kind = 'jpg', size = 3000): Buffer =>
+/** Another image each time. */
+export const image = (kind: Kind = 'jpg', size = 3000): Buffer =>
   Buffer.concat([BEGINNINGS[kind], randomBytes(size)], size);

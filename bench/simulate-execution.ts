@@ -1,8 +1,7 @@
 import { StateMachine } from 'aws-local-stepfunctions';
 import { localStateMachineJson } from '../deploy/state-machine.ts';
-import { type Batch, FinishJob, InitInput, PartInput, type UploadBounds } from '../lib/schemas.ts';
+import { type Batch, FinishJob, InitInput, PartInput, parse, type UploadBounds } from '../lib/schemas.ts';
 import { decodeBatch, encodeBatch, missingParts, planBatches } from '../lib/upload/plan.ts';
-import { parse } from '../lib/validate.ts';
 import { type Entered, isKind } from './history.ts';
 
 /** The state machine that ships, run through for an object too large to be measured: the functions only say what they would. */

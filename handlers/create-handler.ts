@@ -5,7 +5,7 @@ import type { Context } from 'aws-lambda';
 import type { GenericSchema, InferOutput } from 'valibot';
 import { type Deadline, deadlineFrom } from '../lib/deadline.ts';
 import { stripCanonicalRequest } from '../lib/errors.ts';
-import { parse } from '../lib/validate.ts';
+import { parse } from '../lib/schemas.ts';
 import { withMetrics } from './metrics.ts';
 
 /** The wrapping that every handler shares: its event parsed, its time a budget, its log lines and metrics tied to its invocation. */

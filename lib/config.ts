@@ -2,9 +2,8 @@ import * as v from 'valibot';
 import { isPermanent, readParameter } from './aws/parameter-store.ts';
 import { errorMessage, InvalidInput, InvalidSetting, SettingUnavailable } from './errors.ts';
 import type { QuotaOptions } from './quota/quota.ts';
-import type { UploadOptions } from './schemas.ts';
+import { formatIssues, type UploadOptions } from './schemas.ts';
 import { optionsFromEnvironment } from './upload/upload-options.ts';
-import { formatIssues } from './validate.ts';
 import type { VodSettings } from './vod/client.ts';
 import { WRITE_BACK, type WriteBackSettings } from './write-back/write-back.ts';
 

@@ -1,7 +1,6 @@
 import * as v from 'valibot';
 import { InvalidInput } from '../errors.ts';
-import { BucketName, Key, ManualRequest, type UploadRequest } from '../schemas.ts';
-import { parse, truncate } from '../validate.ts';
+import { BucketName, Key, ManualRequest, parse, truncate, type UploadRequest } from '../schemas.ts';
 
 /** Every shape in which word of an object comes, read into requests. */
 

@@ -1,6 +1,6 @@
 import { InvalidInput } from '../errors.ts';
 import type { UploadOptions } from '../schemas.ts';
-import { truncate } from '../validate.ts';
+import { truncate } from '../schemas.ts';
 
 /** Names of the options in object metadata (`x-amz-meta-…`) and, upper-cased with `_`, in the functions' environment. */
 const METADATA_KEYS = {

@@ -4,9 +4,8 @@ import * as v from 'valibot';
 import { PartRejected, QuotaExceeded, UploadNotFound, VodRejected, VodUnavailable } from '../errors.ts';
 import { reportRetries } from '../progress.ts';
 import type { Quota } from '../quota/quota.ts';
-import { FileId, type Sha1, type StoredFile, type UploadOptions } from '../schemas.ts';
+import { FileId, formatIssues, type Sha1, type StoredFile, type UploadOptions } from '../schemas.ts';
 import type { ByteRange, HeldPart } from '../upload/plan.ts';
-import { formatIssues } from '../validate.ts';
 import type { PartList } from './part-list.ts';
 import {
   describeError,

@@ -1,5 +1,5 @@
 import * as v from 'valibot';
-import { formatIssues } from '../validate.ts';
+import { formatIssues } from '../schemas.ts';
 
 /** What the service answers, and what is to be done about it. Codes: vod2 protocol, "Errors". */
 

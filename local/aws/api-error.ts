@@ -1,5 +1,5 @@
 import * as v from 'valibot';
-import { formatIssues } from '../../lib/validate.ts';
+import { formatIssues } from '../../lib/schemas.ts';
 
 /** What a service answers with a 400: `type` is the name of the SDK's error. */
 export class ApiError extends Error {

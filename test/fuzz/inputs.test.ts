@@ -12,6 +12,7 @@ import {
   InitInput,
   ManualRequest,
   PartInput,
+  parse,
   UploadOptions,
   UploadRequest,
 } from '../../lib/schemas.ts';
@@ -24,7 +25,6 @@ import {
   optionsFromEnvironment,
   optionsFromMetadata,
 } from '../../lib/upload/upload-options.ts';
-import { parse } from '../../lib/validate.ts';
 import { readArguments } from '../../local/cli/args.ts';
 import { admitted, always, DOOR_MS, SECRET } from './invariants.ts';
 import { json, mutated, nasty, spoilt } from './values.ts';

@@ -1,8 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { InvalidInput } from '../../lib/errors.ts';
-import { FileId, FinishInput, InitInput, PartInput, Sha1, UploadRequest } from '../../lib/schemas.ts';
-import { parse } from '../../lib/validate.ts';
+import { FileId, FinishInput, InitInput, PartInput, parse, Sha1, UploadRequest } from '../../lib/schemas.ts';
 
 const read = (value: unknown) => parse(UploadRequest, value, 'the request');
 

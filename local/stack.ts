@@ -1,6 +1,8 @@
 import { join } from 'node:path';
 import type { S3Client } from '@aws-sdk/client-s3';
 import * as v from 'valibot';
+import { lock } from '../cli/data-lock.ts';
+import { LOCAL_S3_CREDENTIALS, LOCAL_STACK, writeRunningFile } from '../cli/running-file.ts';
 import { type Environment, uploadSettings, vodSecrets } from '../lib/config.ts';
 import { createS3Client } from '../lib/s3/head-object.ts';
 import { releaseServices } from '../lib/steps/services.ts';
@@ -15,10 +17,8 @@ import { type Services as EngineServices, startEngine } from './aws/server.ts';
 import { DEAD_LETTERS_ARN, QUEUE_ARN, queueOperations, queueUrl } from './aws/sqs.ts';
 import { createMachine } from './aws/state-machine.ts';
 import { statesOperations } from './aws/step-functions.ts';
-import { lock } from './data-lock.ts';
 import { bypassFaults, type Faults } from './fault-injection.ts';
 import { loadBundle } from './load-bundle.ts';
-import { LOCAL_S3_CREDENTIALS, LOCAL_STACK, writeRunningFile } from './running-file.ts';
 import { startS3 } from './s3/server.ts';
 import { startVod } from './vod/server.ts';
 

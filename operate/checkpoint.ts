@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import * as v from 'valibot';
-import { JsonStore } from '../local/json-store.ts';
+import { JsonStore } from '../cli/json-store.ts';
 
 /** How far a backfill came, on disk: all keys up to `after` were looked at, and those wanted were started. */
 

@@ -1,5 +1,5 @@
 import { CloudFormationClient, DescribeStacksCommand } from '@aws-sdk/client-cloudformation';
-import { findRunning, LOCAL_S3_CREDENTIALS, LOCAL_STACK } from '../local/running-file.ts';
+import { findRunning, LOCAL_S3_CREDENTIALS, LOCAL_STACK } from '../cli/running-file.ts';
 import type { StackTarget } from './args.ts';
 import { sendAws } from './request.ts';
 

@@ -115,7 +115,7 @@ test('nothing deployed knows the local run', () => {
 });
 
 test('the operators’ commands know the chain’s rooms, and of the local run what is common to command lines', () => {
-  const allowed = /^(operate|lib|cli)\/|^local\/(json-store|running-file)\.ts$/;
+  const allowed = /^(operate|lib|cli)\//;
   for (const path of sources('operate')) {
     expect(
       ours(path)

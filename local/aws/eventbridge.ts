@@ -1,8 +1,8 @@
 import { join } from 'node:path';
 import * as v from 'valibot';
+import { JsonStore } from '../../cli/json-store.ts';
 import type { UploadRequest } from '../../lib/schemas.ts';
 import { messagesOf } from '../../lib/trigger/events.ts';
-import { JsonStore } from '../json-store.ts';
 import { ApiError, type Operations, read } from './api-error.ts';
 import type { Archive } from './event-archive.ts';
 import type { Queue } from './queue.ts';

@@ -1,7 +1,7 @@
 import { EventEmitter } from 'node:events';
 import * as v from 'valibot';
+import { JsonStore } from '../../cli/json-store.ts';
 import { executionArn } from '../../lib/trigger/executions.ts';
-import { JsonStore } from '../json-store.ts';
 import type { StateMachineRunner } from './state-machine.ts';
 
 /** Executions and how they stand, on disk: what was running when the process ended goes on at the next start. */

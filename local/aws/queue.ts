@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { EventEmitter } from 'node:events';
 import { join } from 'node:path';
 import * as v from 'valibot';
-import { JsonStore } from '../json-store.ts';
+import { JsonStore } from '../../cli/json-store.ts';
 
 /** The queue before the trigger, on disk: a message is gone only when the trigger has taken it, or given up on it. */
 

@@ -1,11 +1,11 @@
 import { connect } from 'node:net';
 import * as v from 'valibot';
 import { failedJson, failureLine } from '../../cli/errors.ts';
+import { LOCAL_S3_CREDENTIALS } from '../../cli/running-file.ts';
 import type { Terminal } from '../../cli/terminal.ts';
 import { errorMessage } from '../../lib/errors.ts';
 import { Result, UploadRequest } from '../../lib/schemas.ts';
 import type { Execution } from '../aws/execution-store.ts';
-import { LOCAL_S3_CREDENTIALS } from '../running-file.ts';
 import type { Stack } from '../stack.ts';
 import { ensureBucket, localFile, uploadFile } from '../upload-file.ts';
 import type { Arguments, Item } from './args.ts';

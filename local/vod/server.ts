@@ -1,6 +1,6 @@
 import { createServer } from 'node:http';
+import { lock } from '../../cli/data-lock.ts';
 import type { Secrets } from '../../lib/vod/signature.ts';
-import { lock } from '../data-lock.ts';
 import type { Faults } from '../fault-injection.ts';
 import { type Listening, listen } from '../http-server.ts';
 import { createLink, type Link } from '../network-simulator.ts';

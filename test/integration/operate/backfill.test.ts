@@ -9,7 +9,7 @@ import {
   S3Client,
 } from '@aws-sdk/client-s3';
 import { expect, test } from 'vitest';
-import { LOCAL_S3_CREDENTIALS } from '../../../local/running-file.ts';
+import { LOCAL_S3_CREDENTIALS } from '../../../cli/running-file.ts';
 import { startS3 } from '../../../local/s3/server.ts';
 import { backfill } from '../../../operate/backfill.ts';
 import { keptScreen, runCommand, spawnCommand } from '../../support/operate.ts';

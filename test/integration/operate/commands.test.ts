@@ -1,8 +1,8 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
+import { findRunning } from '../../../cli/running-file.ts';
 import { Archive } from '../../../local/aws/event-archive.ts';
-import { findRunning } from '../../../local/running-file.ts';
 import { BACKFILL_USAGE } from '../../../operate/args.ts';
 import { runCommand, spawnCommand } from '../../support/operate.ts';
 import { outcomeOf } from '../../support/outcome.ts';

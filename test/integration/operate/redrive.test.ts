@@ -1,9 +1,9 @@
 import { join } from 'node:path';
 import * as v from 'valibot';
 import { expect, test } from 'vitest';
+import { JsonStore } from '../../../cli/json-store.ts';
 import { executionArn, restartName } from '../../../lib/trigger/executions.ts';
 import { Executions } from '../../../local/aws/execution-store.ts';
-import { JsonStore } from '../../../local/json-store.ts';
 import { runCommand } from '../../support/operate.ts';
 import { BUCKET, bytesOf, newFolder, newStack } from '../../support/stack.ts';
 

@@ -12,10 +12,10 @@ import {
 import { GetQueueAttributesCommand, ListMessageMoveTasksCommand, SQSClient } from '@aws-sdk/client-sqs';
 import * as v from 'valibot';
 import { expect, test } from 'vitest';
+import { JsonStore } from '../../../cli/json-store.ts';
+import { findRunning } from '../../../cli/running-file.ts';
 import { executionArn } from '../../../lib/trigger/executions.ts';
 import { Executions } from '../../../local/aws/execution-store.ts';
-import { JsonStore } from '../../../local/json-store.ts';
-import { findRunning } from '../../../local/running-file.ts';
 import { newFolder, newStack } from '../../support/stack.ts';
 
 /** The engine's AWS calls, made with AWS's own SDK: what is refused, and what only few would see. */

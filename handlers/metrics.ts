@@ -18,7 +18,7 @@ const SERVICE = 's3-vod';
 
 const { Count, Bytes, Seconds } = MetricUnit;
 
-/** Every metric and its unit. docs/observability.md tells what each counts, `deploy/observability.yml` shows them. */
+/** Every metric and its unit. docs/reference/metrics.md tells what each counts, `deploy/observability.yml` shows them. */
 export const METRICS = {
   Uploaded: Count,
   Instant: Count,

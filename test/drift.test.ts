@@ -229,7 +229,7 @@ const { Resources: watching } = v.parse(Observability, parseYaml(read('deploy/ob
 const board = watching.Dashboard.Properties.DashboardBody['Fn::Sub'];
 const named = (text: string): string[] => [...text.matchAll(/`([A-Za-z]+)`/g)].map(([, name = '']) => name);
 
-test('the metrics that are written are those that the dashboard shows and docs/observability.md explains', () => {
+test('the metrics that are written are those that the dashboard shows and docs/reference/metrics.md explains', () => {
   const lines = v.parse(Dashboard, JSON.parse(board)).widgets.flatMap(({ properties }) => properties.metrics);
   const shown = lines
     .flat()
@@ -242,7 +242,7 @@ test('the metrics that are written are those that the dashboard shows and docs/o
     });
   expect([...new Set(shown)].sort()).toEqual(Object.keys(METRICS).sort());
 
-  const explained = read('docs/observability.md')
+  const explained = read('docs/reference/metrics.md')
     .split('\n')
     .map((line) => /^\| (.+?) \| (Count|Bytes|Seconds) \|/.exec(line) ?? [])
     .flatMap(([, names = '', unit]) => named(names).map((name) => [name, unit]));
@@ -258,13 +258,13 @@ test('what is watched of AWS is there, and each alarm is shown and explained', (
   const alarms = Object.keys(watching).filter((name) => name.endsWith('Alarm'));
   expect(alarms.length).toBeGreaterThan(3);
   for (const name of alarms) {
-    expect(named(read('docs/observability.md'))).toContain(name);
+    expect(named(read('docs/reference/metrics.md'))).toContain(name);
     expect(board).toContain(`\${${name}.Arn}`);
   }
 });
 
 test('the tests that the threat model names are there', () => {
-  const rows = read('docs/threat-model.md').split('\n');
+  const rows = read('docs/explanation/threat-model.md').split('\n');
   const shown = rows.flatMap((row) => [...(row.split(' | ')[2] ?? '').matchAll(/`([a-z0-9/-]+)`/g)]);
   expect(shown.length).toBeGreaterThan(10);
   const tests = sources('test');
@@ -277,7 +277,7 @@ test('each option of the operators’ commands stands in its usage and in their 
   expect(options.length).toBeGreaterThan(15);
   for (const name of options) {
     expect(text).toContain(`  --${name}`);
-    if (name !== 'help') expect(read('docs/operations.md')).toContain(`\`--${name}`);
+    if (name !== 'help') expect(read('docs/operate.md')).toContain(`\`--${name}`);
   }
 });
 
@@ -289,12 +289,12 @@ test('each command of the operators stands in package.json and in their page', (
   expect(commands.length).toBe(4);
   for (const name of commands) {
     expect(scripts[name]).toBe(`node operate/main.ts ${name}`);
-    expect(read('docs/operations.md')).toContain(`npm run ${name}`);
+    expect(read('docs/operate.md')).toContain(`npm run ${name}`);
   }
 });
 
 test('what each error means to an operator stands in their page', () => {
-  const page = read('docs/operations.md');
+  const page = read('docs/operate.md');
   for (const { name } of thrown) expect(page).toContain(`\`${name}\``);
 });
 

@@ -2,7 +2,7 @@ import { setFlagsFromString } from 'node:v8';
 
 /**
  * Each chunk that comes from a socket is a young object with 64 KiB outside of the heap. V8 is made for programs with few of
- * those. Measured in docs/performance.md; set by the code since `NODE_OPTIONS` may not carry these flags. V8 reads them anew
+ * those. Measured in docs/explanation/performance.md; set by the code since `NODE_OPTIONS` may not carry these flags. V8 reads them anew
  * at each collection.
  *
  * Not before bytes come: what Node loads of its own modules after this it compiles anew, since its code cache is for other

@@ -3,7 +3,7 @@ import { hurryAll } from './hurry.ts';
 import type { Deed, Incident, Plan } from './plan.ts';
 import { openWorld, type World } from './world.ts';
 
-/** What the simulation has found, each as the least plan that broke a promise. docs/reliability.md tells of them. */
+/** What the simulation has found, each as the least plan that broke a promise. docs/explanation/reliability.md tells of them. */
 
 let world: World | undefined;
 let restore = (): void => {};

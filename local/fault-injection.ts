@@ -13,20 +13,20 @@ import type { S3Client } from '@aws-sdk/client-s3';
  * stops in the middle, the connection stays. `drip`: the body comes in small pieces. And three statuses, nothing done.
  */
 const OF_THE_WIRE = [
-  'refuse',
+  'early-reset',
   'reset',
-  'lost',
-  'cut',
-  'silence',
-  'stall',
-  'drip',
+  'lost-response',
+  'truncated-body',
+  'no-response',
+  'stalled-body',
+  'slow-body',
   '500',
   '503',
   '429',
 ] as const;
 
 /** Said by VOD in place of doing it; `refused` and `passing` are codes below 0, `canRetry` 0 and 1. */
-const SAID_BY_VOD = ['refused', 'passing', '4400', '4500', '6000', 'not JSON', 'cut JSON'] as const;
+const SAID_BY_VOD = ['rejected', 'retryable', '4400', '4500', '6000', 'not-json', 'truncated-json'] as const;
 
 /**
  * Of one call. `vanished`: the upload is forgotten before it. `forgotten`: the part is, after a reply that says it is held. `holes`:
@@ -34,12 +34,12 @@ const SAID_BY_VOD = ['refused', 'passing', '4400', '4500', '6000', 'not JSON', '
  * `error in 200`: an S3 copy that fails after its status was sent.
  */
 const OF_A_CALL = {
-  InitUpload: ['holes', 'no dataSize', 'vanished'],
-  UploadPart: ['forgotten', 'vanished'],
-  FinishUpload: ['unseen', 'vanished'],
-  CopyObject: ['error in 200'],
-  UploadPartCopy: ['error in 200'],
-  CompleteMultipartUpload: ['error in 200'],
+  InitUpload: ['parts-unlisted', 'no-data-size', 'upload-lost'],
+  UploadPart: ['part-lost', 'upload-lost'],
+  FinishUpload: ['parts-not-visible', 'upload-lost'],
+  CopyObject: ['error-in-200'],
+  UploadPartCopy: ['error-in-200'],
+  CompleteMultipartUpload: ['error-in-200'],
 } as const;
 
 export type Fault =
@@ -134,14 +134,14 @@ export const faultAt = async (
 /** Faults of the wire that come before any work. Answers whether that is the end of the request. */
 export async function injectFault(fault: Fault, request: IncomingMessage): Promise<boolean> {
   switch (fault) {
-    case 'refuse':
+    case 'early-reset':
       reset(request.socket);
       return true;
     case 'reset':
       await finishedReading(request);
       reset(request.socket);
       return true;
-    case 'silence':
+    case 'no-response':
       request.resume(); // it is the client that gives up
       return true;
     default:
@@ -158,18 +158,18 @@ const DRIP = { pieces: 16, ms: 5 } as const;
 
 /** Where the body of a reply goes that meets a fault of the wire; else straight to where it was to go. */
 export function corruptResponse(fault: Fault | undefined, response: ServerResponse, out: Writable): Writable {
-  if (fault !== 'lost' && fault !== 'cut' && fault !== 'stall' && fault !== 'drip') return out;
+  if (fault !== 'lost-response' && fault !== 'truncated-body' && fault !== 'stalled-body' && fault !== 'slow-body') return out;
   const spoil = new Writable({
     write(chunk: Buffer, _, done) {
-      if (fault === 'drip') return void drip(chunk, out).then(() => done(), done);
+      if (fault === 'slow-body') return void drip(chunk, out).then(() => done(), done);
       // The status and the headers go out with the first bytes of the body.
-      const half = fault === 'lost' ? undefined : chunk.subarray(0, chunk.length >> 1);
+      const half = fault === 'lost-response' ? undefined : chunk.subarray(0, chunk.length >> 1);
       if (!half) reset(response.socket);
-      else out.write(half, () => fault === 'cut' && response.socket?.destroy());
+      else out.write(half, () => fault === 'truncated-body' && response.socket?.destroy());
     },
     final(done) {
-      if (fault === 'drip') return void out.end(done);
-      if (fault !== 'stall') reset(response.socket); // there was no body to cut
+      if (fault === 'slow-body') return void out.end(done);
+      if (fault !== 'stalled-body') reset(response.socket); // there was no body to cut
     },
   });
   // Nobody waits for a reply that cannot come to its end.

@@ -100,7 +100,7 @@ async function answer(
     const call = readCall(request, response, id, store, link, options);
     const { operation, signed } = findOperation(call);
     const payload = signed ? authenticate(call, options.credentials, call.now()) : 'UNSIGNED-PAYLOAD';
-    if (fault === 'error in 200') return { ...describeError(FAULTS['500']?.(), request, id), status: 200 };
+    if (fault === 'error-in-200') return { ...describeError(FAULTS['500']?.(), request, id), status: 200 };
     return await operation({ ...call, payload });
   } catch (error) {
     return describeError(error, request, id);

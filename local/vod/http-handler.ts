@@ -86,12 +86,12 @@ export class HttpHandler {
     const spoken = faultResponse(fault);
     if (spoken) return () => this.#write(response, spoken.status, spoken.text);
     if (action === 'InitUpload' || action === 'FinishUpload') await this.#readNeedless(request, action);
-    if (fault === 'vanished') await this.#calls.forgetUpload(params);
+    if (fault === 'upload-lost') await this.#calls.forgetUpload(params);
     const reply = await this.#calls.answer(action, params, (most) => {
       checkDeclared(request);
       return receive(this.#link.incoming(request), most);
     });
-    if (fault === 'forgotten') await this.#calls.forgetPart(params);
+    if (fault === 'part-lost') await this.#calls.forgetPart(params);
     return () => this.#send(response, 200, reply, { fault });
   }
 

@@ -71,7 +71,7 @@ export class Chaos {
 /** A silent service costs real time: it is silent to two tries, and no more. */
 function timesOf(incident: Incident): number {
   if (incident.kind !== 'fault') return 1;
-  return incident.fault === 'silence' || incident.fault === 'stall'
+  return incident.fault === 'no-response' || incident.fault === 'stalled-body'
     ? Math.min(incident.times, 2)
     : incident.times;
 }

@@ -37,7 +37,7 @@ const deed = (at: ReturnType<typeof s3>, what: Deed): Incident => ({
   deed: what,
   object: 0,
 });
-const lost = (call: string): Incident => ({ ...s3(call), kind: 'fault', fault: 'lost', times: 1 });
+const lost = (call: string): Incident => ({ ...s3(call), kind: 'fault', fault: 'lost-response', times: 1 });
 
 test.each<[string, Plan]>([
   ['put again with other metadata just before the copy', plan([deed(s3('CopyObject'), 'again')])],

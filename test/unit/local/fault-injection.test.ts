@@ -48,17 +48,17 @@ test('as many requests as the rate says, of a call only what can happen to it, t
     expect(faultsOf({ service: 'vod', call: 'UploadPart' })).toEqual(expect.arrayContaining(struck));
   }
   expect(seededFaults(1, 7)({ service: 's3', call: 'PutObject' })).toBeUndefined();
-  expect(faultsOf({ service: 's3', call: 'HeadObject' })).not.toContain('forgotten');
+  expect(faultsOf({ service: 's3', call: 'HeadObject' })).not.toContain('part-lost');
 });
 
 test('a script names the requests of a call by their number', () => {
-  const faults = scriptedFaults([{ call: 'GetObject', nth: 1, times: 2, fault: 'cut' }]);
+  const faults = scriptedFaults([{ call: 'GetObject', nth: 1, times: 2, fault: 'truncated-body' }]);
   const met = Array.from({ length: 4 }, () => [
     faults({ service: 's3', call: 'HeadObject' }),
     faults({ service: 's3', call: 'GetObject' }),
   ]);
   expect(met.map(([head]) => head)).toEqual([undefined, undefined, undefined, undefined]);
-  expect(met.map(([, get]) => get)).toEqual([undefined, 'cut', 'cut', undefined]);
+  expect(met.map(([, get]) => get)).toEqual([undefined, 'truncated-body', 'truncated-body', undefined]);
 });
 
 test('reset while it is ending, a connection is closed all the same', async () => {
@@ -66,7 +66,7 @@ test('reset while it is ending, a connection is closed all the same', async () =
   const before = sockets();
   const server = createServer((request) => {
     request.socket.end();
-    void injectFault('refuse', request);
+    void injectFault('early-reset', request);
   });
   const { port, close } = await listen(server, 0);
   const client = connect(port, '127.0.0.1').resume();
@@ -103,26 +103,26 @@ async function under(call: string, fault: Fault) {
 const ALL = 'Init part part part Finish';
 
 test.each<[string, Fault, string]>([
-  ['UploadPart', 'forgotten', 'Init part part part Finish Init part Finish'],
-  ['UploadPart', 'lost', 'Init part part part part Finish'],
-  ['UploadPart', 'cut', 'Init part part part part Finish'],
-  ['InitUpload', 'lost', 'Init Init part part part Finish'],
-  ['InitUpload', 'cut JSON', 'Init Init part part part Finish'],
-  ['InitUpload', 'holes', ALL],
-  ['FinishUpload', 'lost', 'Init part part part Finish Finish'],
-  ['FinishUpload', 'unseen', 'Init part part part Finish Init Finish'],
-  ['FinishUpload', 'vanished', 'Init part part part Finish Init part part part Finish'],
-  ['GetObject', 'cut', ALL],
-  ['GetObject', 'drip', ALL],
-  ['CopyObject', 'error in 200', ALL],
+  ['UploadPart', 'part-lost', 'Init part part part Finish Init part Finish'],
+  ['UploadPart', 'lost-response', 'Init part part part part Finish'],
+  ['UploadPart', 'truncated-body', 'Init part part part part Finish'],
+  ['InitUpload', 'lost-response', 'Init Init part part part Finish'],
+  ['InitUpload', 'truncated-json', 'Init Init part part part Finish'],
+  ['InitUpload', 'parts-unlisted', ALL],
+  ['FinishUpload', 'lost-response', 'Init part part part Finish Finish'],
+  ['FinishUpload', 'parts-not-visible', 'Init part part part Finish Init Finish'],
+  ['FinishUpload', 'upload-lost', 'Init part part part Finish Init part part part Finish'],
+  ['GetObject', 'truncated-body', ALL],
+  ['GetObject', 'slow-body', ALL],
+  ['CopyObject', 'error-in-200', ALL],
   ['CopyObject', '503', ALL],
 ])('%s, %s: brought over by %s', async (call, fault, seen) => {
   expect(await under(call, fault)).toEqual({ seen, error: undefined });
 });
 
 test.each<[string, Fault, string]>([
-  ['InitUpload', 'refused', 'VodRejected'],
-  ['FinishUpload', 'refused', 'VodRejected'],
+  ['InitUpload', 'rejected', 'VodRejected'],
+  ['FinishUpload', 'rejected', 'VodRejected'],
 ])('%s, %s: the execution says so', async (call, fault, error) => {
   expect(await under(call, fault)).toMatchObject({ error });
 });

@@ -1,80 +1,95 @@
 import * as v from 'valibot';
 import { isPermanent, readParameter } from './aws/parameter-store.ts';
 import { errorMessage, InvalidInput, InvalidSetting, SettingUnavailable } from './errors.ts';
-import type { QuotaOptions } from './quota/quota.ts';
 import { formatIssues, type UploadOptions } from './schemas.ts';
 import { optionsFromEnvironment } from './upload/upload-options.ts';
-import type { VodSettings } from './vod/client.ts';
-import { WRITE_BACK, type WriteBackSettings } from './write-back/write-back.ts';
 
-/** The settings of the functions, from their environment. README, "Settings", lists them. */
+/** The settings of the functions, read from their environment. The README lists them under "Settings". */
 
 export type Environment = Readonly<Record<string, string | undefined>>;
+
+/** The account's API key. `token` comes with temporary credentials and travels as the parameter `Token`. */
+export type VodSecrets = Readonly<{ secretId: string; secretKey: string; token?: string | undefined }>;
+
+export type VodSettings = Readonly<{
+  /** The address of the requests: `https://vod2.qcloud.com/v2/index.php`. */
+  endpoint: URL;
+  /** The host name in the signature, which does not depend on the address. */
+  host: string;
+  region: string;
+  secrets: VodSecrets;
+}>;
+
+/** How the `fileId` is stored: `metadata` copies the object onto itself; `tags` does not change the object. */
+export type WriteBackSettings = Readonly<{
+  mode: 'metadata' | 'tags';
+  /** Larger objects are copied in parts. */
+  maxCopyBytes: number;
+}>;
+
+export type QuotaSettings = Readonly<{
+  /** The DynamoDB table that all processes share. Without a table, the process counts its calls in memory. */
+  table: string | undefined;
+  /** The region of the table. */
+  region: string | undefined;
+  /** Replaces the endpoint of the region. */
+  endpoint: string | undefined;
+  /** Limit of `InitUpload`, and separately of `FinishUpload`. */
+  callsPerMinute: number;
+  /** Limit of `UploadPart`. */
+  partsPerMinute: number;
+  /** The length of a minute. Tests shorten it. */
+  minuteMs: number;
+}>;
 
 export type UploadSettings = Readonly<{
   s3Endpoint: string | undefined;
   vod: Omit<VodSettings, 'secrets'>;
   defaults: UploadOptions;
   writeBack: WriteBackSettings;
-  quota: Omit<QuotaOptions, 'account'>;
+  quota: QuotaSettings;
 }>;
+
+/** The largest object that one `CopyObject` accepts: https://docs.aws.amazon.com/AmazonS3/latest/API/API_CopyObject.html */
+export const MAX_COPY_BYTES = 5 * 1024 ** 3;
+
+/** The smallest part of a multipart copy, except for the last part. */
+const MIN_COPY_PART_BYTES = 5 * 1024 ** 2;
+
+export const DEFAULT_WRITE_BACK: WriteBackSettings = { mode: 'metadata', maxCopyBytes: MAX_COPY_BYTES };
 
 const HttpUrl = v.pipe(
   v.string(),
   v.check((text) => /^https?:$/.test(URL.parse(text)?.protocol ?? ''), 'Expected an http or https address'),
 );
-
-/** Not a name that a resolver may send elsewhere, but for `localhost`. A URL has all spellings of an address in one form. */
-const LOOPBACK = /^(localhost|127(\.\d+){3}|\[::1\])$/;
-
-/**
- * What is sent to a far end without TLS can be read and changed on the way: the video, a session token, the `fileId`. The
- * keys themselves are never sent.
- */
-function requireHttps(setting: 'S3_ENDPOINT' | 'VOD_ENDPOINT', address: URL, allowed: string): void {
-  const { protocol, hostname, host, username, password } = address;
-  if (username || password) {
-    throw new InvalidSetting(`setting ${setting}: expected an address without a user and a password in it`);
-  }
-  if (protocol === 'https:' || LOOPBACK.test(hostname) || allowed === 'true') return;
-  throw new InvalidSetting(
-    `setting ${setting}: expected an https address, got http://${host}: where nobody else can listen on the way to it, set ` +
-      `${setting.replace('ENDPOINT', 'ALLOW_HTTP')}=true`,
-  );
-}
-
-/** Parts of a copy are at least this large, but for the last. */
-const MIN_COPY_LIMIT_BYTES = 5 * 1024 ** 2;
+const AllowHttp = v.optional(v.picklist(['true', 'false']), 'false');
 
 const integerBetween = (least: number, most: number) =>
   v.pipe(v.string(), v.digits(), v.transform(Number), v.minValue(least), v.maxValue(most));
 
 const UploadEnvironment = v.object({
   S3_ENDPOINT: v.optional(HttpUrl),
-  S3_ALLOW_HTTP: v.optional(v.picklist(['true', 'false']), 'false'),
+  S3_ALLOW_HTTP: AllowHttp,
   VOD_ENDPOINT: v.optional(HttpUrl, 'https://vod2.qcloud.com/v2/index.php'),
-  VOD_ALLOW_HTTP: v.optional(v.picklist(['true', 'false']), 'false'),
+  VOD_ALLOW_HTTP: AllowHttp,
   VOD_HOST: v.optional(v.pipe(v.string(), v.regex(/^[a-z0-9.-]+$/i)), 'vod2.qcloud.com'),
-  WRITE_BACK: v.optional(v.picklist(['metadata', 'tags']), WRITE_BACK.mode),
-  COPY_LIMIT_BYTES: v.optional(
-    integerBetween(MIN_COPY_LIMIT_BYTES, WRITE_BACK.maxCopyBytes),
-    String(WRITE_BACK.maxCopyBytes),
-  ),
+  VOD_REGION: v.optional(v.pipe(v.string(), v.regex(/^[a-z0-9-]+$/i)), 'gz'),
+  WRITE_BACK: v.optional(v.picklist(['metadata', 'tags']), DEFAULT_WRITE_BACK.mode),
+  COPY_LIMIT_BYTES: v.optional(integerBetween(MIN_COPY_PART_BYTES, MAX_COPY_BYTES), String(MAX_COPY_BYTES)),
   QUOTA_TABLE: v.optional(v.pipe(v.string(), v.regex(/^[A-Za-z0-9_.-]{3,255}$/))),
   AWS_REGION: v.optional(v.string()),
   AWS_ENDPOINT_URL_DYNAMODB: v.optional(HttpUrl),
   QUOTA_CALLS_PER_MINUTE: v.optional(integerBetween(100, 1_000_000), '100'),
   QUOTA_PARTS_PER_MINUTE: v.optional(integerBetween(100, 1_000_000), '10000'),
   QUOTA_MINUTE_MS: v.optional(integerBetween(100, 60_000), '60000'),
-  VOD_REGION: v.optional(v.pipe(v.string(), v.regex(/^[a-z0-9-]+$/i)), 'gz'),
 });
 
-/** @throws {InvalidSetting} naming the variable */
+/** @throws {InvalidSetting} with the name of the variable */
 export function uploadSettings(env: Environment): UploadSettings {
   const set = parseEnv(UploadEnvironment, env);
   const endpoint = new URL(set.VOD_ENDPOINT);
-  requireHttps('VOD_ENDPOINT', endpoint, set.VOD_ALLOW_HTTP);
-  if (set.S3_ENDPOINT) requireHttps('S3_ENDPOINT', new URL(set.S3_ENDPOINT), set.S3_ALLOW_HTTP);
+  requireHttps('VOD', endpoint, set.VOD_ALLOW_HTTP === 'true');
+  if (set.S3_ENDPOINT) requireHttps('S3', new URL(set.S3_ENDPOINT), set.S3_ALLOW_HTTP === 'true');
   if (endpoint.pathname === '/') endpoint.pathname = '/v2/index.php';
   return {
     s3Endpoint: set.S3_ENDPOINT,
@@ -92,6 +107,27 @@ export function uploadSettings(env: Environment): UploadSettings {
   };
 }
 
+/** `localhost` is the only name: DNS can resolve any other one elsewhere. A parsed URL has one spelling per address. */
+const LOOPBACK = /^(localhost|127(\.\d+){3}|\[::1\])$/;
+
+const isPrivate = (address: URL | null): boolean =>
+  address?.protocol === 'https:' || LOOPBACK.test(address?.hostname ?? '');
+
+/**
+ * Without TLS, others can read and change the video, the session token, and the `fileId` on the network. The secret keys
+ * are never part of a request.
+ */
+function requireHttps(service: 'S3' | 'VOD', address: URL, isHttpAllowed: boolean): void {
+  const setting = `setting ${service}_ENDPOINT`;
+  if (address.username || address.password)
+    throw new InvalidSetting(`${setting}: expected an address without a user name and a password.`);
+  if (isHttpAllowed || isPrivate(address)) return;
+  throw new InvalidSetting(
+    `${setting}: expected an https address, got http://${address.host}. ` +
+      `If no one else can read that network, set ${service}_ALLOW_HTTP=true.`,
+  );
+}
+
 function defaultOptions(env: Environment): UploadOptions {
   try {
     return optionsFromEnvironment(env);
@@ -100,76 +136,66 @@ function defaultOptions(env: Environment): UploadOptions {
   }
 }
 
-/** Of which stage of the deployment this is: a dimension of all metrics. */
-export const stageOf = (env: Environment): string => env.STAGE || 'dev';
-
 const SECRETS = ['VOD_SECRET_ID', 'VOD_SECRET_KEY', 'VOD_TOKEN'] as const;
 
 /**
- * What VOD calls are signed with: from the parameter store (SecureString) by the names in `VOD_SECRET_ID_PARAMETER` and
- * `VOD_SECRET_KEY_PARAMETER` (and `VOD_TOKEN_PARAMETER`), or, away from the cloud, from the same without `_PARAMETER`.
- * @throws {InvalidSetting} {SettingUnavailable} naming the variable or the parameter, never its value
+ * The secrets that sign VOD calls. `VOD_SECRET_ID_PARAMETER`, `VOD_SECRET_KEY_PARAMETER`, and `VOD_TOKEN_PARAMETER` name
+ * SecureString parameters of Parameter Store. Outside AWS, the same variables without `_PARAMETER` hold the values.
+ * @throws {InvalidSetting} {SettingUnavailable} with the name of the variable or the parameter, never its value
  */
-export async function vodSecrets(env: Environment): Promise<VodSettings['secrets']> {
-  const [secretId, secretKey, token] = await Promise.all(SECRETS.map((name) => secret(env, name)));
-  if (!secretId) throw missingSetting('VOD_SECRET_ID');
-  if (!secretKey) throw missingSetting('VOD_SECRET_KEY');
+export async function vodSecrets(env: Environment): Promise<VodSecrets> {
+  const [secretId, secretKey, token] = await Promise.all(SECRETS.map((name) => readSecret(env, name)));
+  if (!secretId) throw missingSecret('VOD_SECRET_ID');
+  if (!secretKey) throw missingSecret('VOD_SECRET_KEY');
   return { secretId, secretKey, ...(token && { token }) };
 }
-
-const isSecureUrl = (text: string): boolean => {
-  const url = URL.parse(text);
-  return url?.protocol === 'https:' || LOOPBACK.test(url?.hostname ?? '');
-};
 
 const StoreEnvironment = v.object({
   AWS_REGION: v.optional(v.string()),
   AWS_ENDPOINT_URL_SSM: v.optional(
-    v.pipe(HttpUrl, v.check(isSecureUrl, 'Expected an https address: what it answers are secrets')),
+    v.pipe(
+      HttpUrl,
+      v.check(
+        (text) => isPrivate(URL.parse(text)),
+        'Expected an https address, because the responses are secrets',
+      ),
+    ),
   ),
 });
 
-async function secret(env: Environment, name: (typeof SECRETS)[number]): Promise<string | undefined> {
+async function readSecret(env: Environment, name: (typeof SECRETS)[number]): Promise<string | undefined> {
   const parameter = env[`${name}_PARAMETER`];
   if (!parameter) return env[name];
   const { AWS_REGION: region, AWS_ENDPOINT_URL_SSM: endpoint } = parseEnv(StoreEnvironment, env);
   if (!region)
-    throw new InvalidSetting(`setting AWS_REGION is missing: ${name}_PARAMETER names a parameter there`);
+    throw new InvalidSetting(
+      `setting AWS_REGION: expected the region of parameter ${parameter}, got nothing. Set it.`,
+    );
   try {
     return await readParameter(parameter, { region, endpoint });
-  } catch (error) {
-    throw parameterError(name, parameter, error);
+  } catch (cause) {
+    const message = `parameter ${parameter} (setting ${name}_PARAMETER): the read failed: ${errorMessage(cause)}.`;
+    throw isPermanent(cause)
+      ? new InvalidSetting(`${message} Check its name and the function's policy.`, { cause })
+      : new SettingUnavailable(message, { cause });
   }
 }
 
-function parameterError(
-  name: string,
-  parameter: string,
-  cause: unknown,
-): InvalidSetting | SettingUnavailable {
-  const what = `parameter ${parameter} (setting ${name}_PARAMETER) cannot be read: ${errorMessage(cause)}`;
-  return isPermanent(cause)
-    ? new InvalidSetting(`${what}: check its name and the function's policy`, { cause })
-    : new SettingUnavailable(what, { cause });
-}
-
-const missingSetting = (name: string): InvalidSetting =>
+const missingSecret = (name: string): InvalidSetting =>
   new InvalidSetting(
-    `setting ${name} is missing: set it, or ${name}_PARAMETER to the name of a parameter that holds it`,
+    `setting ${name}: expected a value, got nothing. Set it, or set ${name}_PARAMETER to the name of a parameter that holds it.`,
   );
 
 const TriggerEnvironment = v.object({ STATE_MACHINE_ARN: v.pipe(v.string(), v.startsWith('arn:')) });
 
-/** @throws {InvalidSetting} naming the variable */
+/** @throws {InvalidSetting} with the name of the variable */
 export const triggerSettings = (env: Environment): { stateMachineArn: string } => ({
   stateMachineArn: parseEnv(TriggerEnvironment, env).STATE_MACHINE_ARN,
 });
 
+/** An empty variable counts as not set. */
 function parseEnv<const S extends v.GenericSchema>(schema: S, env: Environment): v.InferOutput<S> {
-  // A variable that is set to nothing counts as not set.
-  const set = Object.fromEntries(
-    Object.entries(env).filter(([, value]) => value !== undefined && value !== ''),
-  );
+  const set = Object.fromEntries(Object.entries(env).filter(([, value]) => value));
   const result = v.safeParse(schema, set);
   if (result.success) return result.output;
   throw new InvalidSetting(`setting ${formatIssues(result.issues)}`);

@@ -19,7 +19,7 @@ export const FileId = v.pipe(
 /** VOD's name of a file: decimal digits, always a string since it does not fit a double. */
 export type FileId = v.InferOutput<typeof FileId>;
 
-const NonEmptyString = v.pipe(v.string(), v.nonEmpty());
+export const NonEmptyString = v.pipe(v.string(), v.nonEmpty());
 /** S3 names objects in UTF-8, where half of a surrogate pair has no place. */
 const WellFormedString = v.pipe(
   NonEmptyString,
@@ -27,8 +27,8 @@ const WellFormedString = v.pipe(
 );
 export const BucketName = v.pipe(WellFormedString, v.regex(/^[^/]*$/, 'Expected a bucket, without a slash'));
 export const Key = WellFormedString;
-const NonNegativeInt = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
-const PositiveInt = v.pipe(v.number(), v.safeInteger(), v.minValue(1));
+export const NonNegativeInt = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
+export const PositiveInt = v.pipe(v.number(), v.safeInteger(), v.minValue(1));
 
 /** What may be set for one object; see `lib/upload/upload-options.ts` for where it comes from. */
 export const UploadOptions = v.strictObject({

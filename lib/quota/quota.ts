@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import RateLimiterDynamo from 'rate-limiter-flexible/lib/RateLimiterDynamo.js';
 import RateLimiterMemory from 'rate-limiter-flexible/lib/RateLimiterMemory.js';
+import type { QuotaSettings } from '../config.ts';
 import { errorMessage, InvalidSetting, QuotaExceeded } from '../errors.ts';
 import { createDynamoClient, type Dynamo } from './dynamodb.ts';
 import { WINDOWS, type WindowCounter, WindowedRateLimiter, windowsOf } from './rate-limiter.ts';
@@ -29,24 +30,13 @@ export type Quota = Readonly<{
   close(): void;
 }>;
 
-export type QuotaOptions = Readonly<{
-  /** Name of the table. Without it the quota is this object's own. */
-  table?: string | undefined;
-  /** Where the table is. */
-  region?: string | undefined;
-  /** In place of the region's own. */
-  endpoint?: string | undefined;
-  /** Whose quota it is. Only its hash is written down. */
-  account: string;
-  /** Of InitUpload, and as many of FinishUpload; 100 unless VOD has granted more. */
-  callsPerMinute?: number;
-  /** Of UploadPart; 10,000 unless VOD has granted more. */
-  partsPerMinute?: number;
-  /** A shorter minute, for a service that counts one too. */
-  minuteMs?: number;
-  longestWaitMs?: number;
-  dynamo?: Dynamo;
-}>;
+export type QuotaOptions = Partial<QuotaSettings> &
+  Readonly<{
+    /** Whose quota it is. Only its hash is written down. */
+    account: string;
+    longestWaitMs?: number;
+    dynamo?: Dynamo;
+  }>;
 
 /** The table, as CloudFormation and `CreateTable` put it. The names are rate-limiter-flexible's. */
 export const QUOTA_TABLE = {

@@ -14,6 +14,7 @@ import {
 import { HttpRequest } from '@smithy/core/protocols';
 import type { MiddlewareStack } from '@smithy/types';
 import pMap from 'p-map';
+import { MAX_COPY_BYTES } from '../config.ts';
 import { ObjectChanged, StorageRejected } from '../errors.ts';
 import type { ObjectVersion, Sha1 } from '../schemas.ts';
 import { type ByteRange, ranges } from '../upload/plan.ts';
@@ -26,9 +27,6 @@ import { readTags } from './tags.ts';
  * ends are conditional, so that another writer's newer object is never overwritten.
  * https://docs.aws.amazon.com/AmazonS3/latest/API/API_CopyObject.html
  */
-
-/** The largest object that one `CopyObject` takes. */
-export const MAX_COPY_BYTES = 5 * 1024 ** 3;
 
 /** Parts of a larger object's copy: S3 copies one at some 100 MB/s, so they go side by side. At most 10,000, of 5 GiB at most. */
 const COPY_PART_BYTES = 1024 ** 3;

@@ -21,7 +21,7 @@ import type {
 } from '../schemas.ts';
 import { parseFileIds } from '../write-back/cover-marker.ts';
 import { fileFromRecord, writeBack } from '../write-back/write-back.ts';
-import { finalResult, resultFromError, SUPERSEDED_REASON, toTimeLimitError } from './result.ts';
+import { finalResult, resultFromError, SUPERSEDED_REASON, toNoProgressError } from './result.ts';
 import type { Services } from './services.ts';
 
 /**
@@ -83,7 +83,7 @@ export async function attachCoverToVideo(
     const outcome = sent.parts > 0 ? 'uploaded' : 'unchanged';
     return { outcome, key: found.pin.key, ...file, ...(reason !== undefined && { reason }) };
   } catch (error) {
-    throw toTimeLimitError(error, video);
+    throw toNoProgressError(error, video);
   }
 }
 

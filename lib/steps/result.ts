@@ -29,11 +29,11 @@ export function resultFromError(error: unknown, job: JobState): Result {
       cause: error,
     });
   }
-  throw toTimeLimitError(error, job.request);
+  throw toNoProgressError(error, job.request);
 }
 
 /** The time that was over, as an error of the step; any other error is itself. */
-export function toTimeLimitError(error: unknown, { bucket, key }: { bucket: string; key: string }): unknown {
+export function toNoProgressError(error: unknown, { bucket, key }: { bucket: string; key: string }): unknown {
   if (!(error instanceof DeadlineExceeded)) return error;
   return new NoProgress(
     `s3://${bucket}/${key}: ${error.message} before S3 or VOD answered: give the function more time, or redrive if they ` +

@@ -1,11 +1,10 @@
 import type { S3Client } from '@aws-sdk/client-s3';
 import { cacheByKey } from '../aws/cached-resource.ts';
-import { type Environment, uploadSettings, vodSecrets } from '../config.ts';
+import { type Environment, uploadSettings, vodSecrets, type WriteBackSettings } from '../config.ts';
 import { createQuota, type Quota } from '../quota/quota.ts';
 import { createS3Client } from '../s3/head-object.ts';
 import type { UploadOptions } from '../schemas.ts';
 import { createVodClient, type VodClient } from '../vod/client.ts';
-import type { WriteBackSettings } from '../write-back/write-back.ts';
 
 /**
  * What the steps work with, as the environment sets it. One set serves all invocations of a function, for its kept-alive

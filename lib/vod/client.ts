@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import pRetry from 'p-retry';
 import * as v from 'valibot';
+import type { VodSettings } from '../config.ts';
 import { PartRejected, QuotaExceeded, UploadNotFound, VodRejected, VodUnavailable } from '../errors.ts';
 import { reportRetries } from '../progress.ts';
 import type { Quota } from '../quota/quota.ts';
@@ -18,9 +19,7 @@ import {
   type VodReply,
 } from './responses.ts';
 import type { Params } from './signature.ts';
-import { createTransport, type VodCall, type VodSettings } from './transport.ts';
-
-export type { VodSettings } from './transport.ts';
+import { createTransport, type VodCall } from './transport.ts';
 
 /** The four calls. Fields, limits and codes: the vod2 upload protocol (`vod2.qcloud.com`). */
 

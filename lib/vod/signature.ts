@@ -3,9 +3,6 @@ import { createHmac } from 'node:crypto';
 /** Values of a call's query string before URL-encoding, without `Signature`. */
 export type Params = Readonly<Record<string, string>>;
 
-/** What the account signs with. `token` comes with temporary credentials and travels as the parameter `Token`. */
-export type Secrets = Readonly<{ secretId: string; secretKey: string; token?: string | undefined }>;
-
 const ALGORITHMS = { HmacSHA1: 'sha1', HmacSHA256: 'sha256' } as const;
 
 /** The text that is signed: `METHOD` + host + path + `?` + the raw (not URL-encoded) pairs in byte order of their keys. */

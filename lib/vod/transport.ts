@@ -3,21 +3,13 @@ import type { Readable } from 'node:stream';
 import { HttpRequest, type HttpResponse } from '@smithy/core/protocols';
 import { NodeHttpHandler } from '@smithy/node-http-handler';
 import * as v from 'valibot';
+import type { VodSecrets, VodSettings } from '../config.ts';
 import { errorMessage, VodRejected, VodUnavailable } from '../errors.ts';
 import { type PartList, readPartList } from './part-list.ts';
 import { parseResponse, type VodReply } from './responses.ts';
-import { type Params, type Secrets, signedQuery } from './signature.ts';
+import { type Params, signedQuery } from './signature.ts';
 
 /** One signed request and its reply: the only sender of HTTP to the service. */
-
-export type VodSettings = Readonly<{
-  /** Where requests go: `https://vod2.qcloud.com/v2/index.php`. */
-  endpoint: URL;
-  /** The host that is signed, whatever address the request is sent to. */
-  host: string;
-  region: string;
-  secrets: Secrets;
-}>;
 
 /** Longest wait for a whole call, in milliseconds. Finish makes the service put the file together. */
 const TIMEOUT_MS = {
@@ -95,7 +87,7 @@ async function send(
 }
 
 /** For words from outside: a proxy's page, or the service, may repeat the address that was asked, and what it was signed with. */
-function createRedactor({ secretKey, token = '' }: Secrets, query: string): (text: string) => string {
+function createRedactor({ secretKey, token = '' }: VodSecrets, query: string): (text: string) => string {
   const signature = new URLSearchParams(query).get('Signature') ?? '';
   const secrets = [secretKey, token, signature].filter((secret) => secret !== '');
   const forms = secrets.flatMap((secret) => [secret, encodeURIComponent(secret)]);

@@ -1,22 +1,14 @@
 import type { S3Client } from '@aws-sdk/client-s3';
 import * as v from 'valibot';
+import { DEFAULT_WRITE_BACK, type WriteBackSettings } from '../config.ts';
 import { ContentMismatch, ObjectChanged, UnsupportedObject } from '../errors.ts';
-import { copyInPlace, MAX_COPY_BYTES } from '../s3/copy-in-place.ts';
+import { copyInPlace } from '../s3/copy-in-place.ts';
 import { headObject, type ObjectHead } from '../s3/head-object.ts';
 import { type Tags, writeTags } from '../s3/tags.ts';
 import { FileId, type ObjectVersion, StoredFile } from '../schemas.ts';
 import { coverMetadata, stripCoverMetadata } from './cover-marker.ts';
 
 /** The `fileId` written onto its object, and nothing else changed. */
-
-/** Where the `fileId` goes: `metadata` rewrites the object in place; `tags` leaves it as it is. */
-export type WriteBackSettings = Readonly<{
-  mode: 'metadata' | 'tags';
-  /** Larger objects are copied in parts, bytes. */
-  maxCopyBytes: number;
-}>;
-
-export const WRITE_BACK: WriteBackSettings = { mode: 'metadata', maxCopyBytes: MAX_COPY_BYTES };
 
 /** What is written: a file; of an image also the files whose cover it is. */
 export type MarkedFile = StoredFile & Readonly<{ coverOf?: readonly FileId[] }>;
@@ -104,7 +96,7 @@ export async function writeBack(
   pin: ObjectVersion,
   file: MarkedFile,
   signal: AbortSignal,
-  { mode, maxCopyBytes }: WriteBackSettings = WRITE_BACK,
+  { mode, maxCopyBytes }: WriteBackSettings = DEFAULT_WRITE_BACK,
 ): Promise<WriteBackResult> {
   const found = await headObject(s3, pin, signal); // as it is now: somebody may have edited it since
   const at = `write-back to s3://${pin.bucket}/${pin.key}`;

@@ -1,4 +1,5 @@
-import type { Params, Secrets } from '../../lib/vod/signature.ts';
+import type { VodSecrets } from '../../lib/config.ts';
+import type { Params } from '../../lib/vod/signature.ts';
 import { type Action, checkCommon } from './checks.ts';
 import { CLOCK_TOLERANCE_MS, Nonces } from './nonces.ts';
 import { readQuery } from './query.ts';
@@ -16,7 +17,7 @@ const METHODS: Readonly<Record<Action, readonly string[]>> = {
 };
 
 type Keys = Readonly<{
-  secrets: Secrets;
+  secrets: VodSecrets;
   signedHost: string;
   quota: QuotaOptions | false;
   now: () => number;

@@ -1,6 +1,6 @@
 import { createServer } from 'node:http';
 import { lock } from '../../cli/data-lock.ts';
-import type { Secrets } from '../../lib/vod/signature.ts';
+import type { VodSecrets } from '../../lib/config.ts';
 import type { Faults } from '../fault-injection.ts';
 import { type Listening, listen } from '../http-server.ts';
 import { createLink, type Link } from '../network-simulator.ts';
@@ -16,7 +16,7 @@ export type VodOptions = Readonly<{
   dir: string;
   /** 0: any free one. */
   port: number;
-  secrets: Secrets;
+  secrets: VodSecrets;
   /** The host that clients sign for; the Host header may be anything. */
   signedHost: string;
   link?: Link;

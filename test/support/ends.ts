@@ -2,9 +2,9 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll } from 'vitest';
+import { DEFAULT_WRITE_BACK } from '../../lib/config.ts';
 import type { Services } from '../../lib/steps/services.ts';
 import { createVodClient, type VodClient } from '../../lib/vod/client.ts';
-import { WRITE_BACK } from '../../lib/write-back/write-back.ts';
 import { type Vod as Service, startVod } from '../../local/vod/server.ts';
 import { useStore } from './fake-store.ts';
 import { plentiful } from './quota.ts';
@@ -44,7 +44,7 @@ export function useEnds(s3: Parameters<typeof useStore>[0] = {}) {
       s3: store.client,
       vod: { ...started().vod, ...vod },
       defaults: {},
-      writeBack: WRITE_BACK,
+      writeBack: DEFAULT_WRITE_BACK,
     }),
   };
 }

@@ -1,6 +1,7 @@
 import type { ServerResponse } from 'node:http';
 import { onTestFinished } from 'vitest';
-import { createVodClient, type NewFile, type VodClient, type VodSettings } from '../../lib/vod/client.ts';
+import type { VodSettings } from '../../lib/config.ts';
+import { createVodClient, type NewFile, type VodClient } from '../../lib/vod/client.ts';
 import { plentiful } from './quota.ts';
 import { type Answer, scripted } from './scripted-server.ts';
 import { sha1 } from './values.ts';

@@ -115,7 +115,7 @@ describe.each(['S3', 'VOD'])('the way to %s', (end) => {
 
   test.each(['http', 'https'])('a password in an address (%s) is refused, and not repeated', (scheme) => {
     const tried = set(`${scheme}://someone:pa55word@127.0.0.1:9000`);
-    expect(tried).toThrow(`setting ${end}_ENDPOINT: expected an address without a user and a password`);
+    expect(tried).toThrow(`setting ${end}_ENDPOINT: expected an address without a user name and a password`);
     expect(tried).not.toThrow('pa55word');
   });
 });
@@ -216,7 +216,9 @@ describe('the secrets', () => {
     const error = await failureOf(vodSecrets(withStore({ VOD_SECRET_KEY_PARAMETER: name })));
     expect(error).toMatchObject({
       name: 'SettingUnavailable',
-      message: expect.stringContaining(`${name} (setting VOD_SECRET_KEY_PARAMETER) cannot be read: ${type}`),
+      message: expect.stringContaining(
+        `${name} (setting VOD_SECRET_KEY_PARAMETER): the read failed: ${type}`,
+      ),
     });
     expect(store.asked().filter((asked) => asked === name)).toHaveLength(3);
   });
@@ -244,7 +246,7 @@ describe('the secrets', () => {
     const settings = { AWS_ENDPOINT_URL_SSM: endpoint, VOD_SECRET_KEY_PARAMETER: `/silent/${which}` };
     expect(await failureOf(vodSecrets(withStore(settings)))).toMatchObject({
       name: 'SettingUnavailable',
-      message: expect.stringMatching(/cannot be read: .*time/i),
+      message: expect.stringMatching(/the read failed: .*time/i),
     });
   });
 
@@ -263,7 +265,7 @@ describe('the secrets', () => {
     const error = await failureOf(vodSecrets({ ...SECRETS, VOD_SECRET_ID_PARAMETER: '/anywhere' }));
     expect(error).toMatchObject({
       name: 'InvalidSetting',
-      message: expect.stringContaining('setting AWS_REGION is missing'),
+      message: expect.stringContaining('setting AWS_REGION: expected the region of parameter'),
     });
   });
 
@@ -300,7 +302,9 @@ describe('the secrets', () => {
           vodSecrets({ ...SECRETS, VOD_TOKEN: 'token-4713', [name]: value }),
         );
         expect(kind).toBe('InvalidSetting');
-        expect(message).toContain(`setting ${name} is missing: set it, or ${name}_PARAMETER`);
+        expect(message).toContain(
+          `setting ${name}: expected a value, got nothing. Set it, or set ${name}_PARAMETER`,
+        );
         expect(message).not.toMatch(/471\d/);
       }
     },
@@ -315,7 +319,7 @@ describe('the secrets', () => {
     const error = await failureOf(vodSecrets(env));
     expect(error.name).toBe('InvalidSetting');
     expect(error.message).toContain(
-      'parameter /unread/key (setting VOD_SECRET_KEY_PARAMETER) cannot be read: ParameterNotFound',
+      'parameter /unread/key (setting VOD_SECRET_KEY_PARAMETER): the read failed: ParameterNotFound',
     );
     expect(inspect(error, { depth: 9 })).not.toMatch(/471\d/);
   });

@@ -6,7 +6,8 @@ import {
   type PutObjectCommandInput,
 } from '@aws-sdk/client-s3';
 import { describe, expect, test } from 'vitest';
-import { copyInPlace, MAX_COPY_BYTES } from '../../../lib/s3/copy-in-place.ts';
+import { MAX_COPY_BYTES } from '../../../lib/config.ts';
+import { copyInPlace } from '../../../lib/s3/copy-in-place.ts';
 import { readRange } from '../../../lib/s3/head-object.ts';
 import { BUCKET, never, RICH, useStore, VERSIONED } from '../../support/fake-store.ts';
 import { failureOf, MIB, sha1 } from '../../support/values.ts';

@@ -1,8 +1,9 @@
 import { GetObjectTaggingCommand } from '@aws-sdk/client-s3';
 import { describe, expect, onTestFinished, test } from 'vitest';
+import { DEFAULT_WRITE_BACK } from '../../../lib/config.ts';
 import { createS3Client } from '../../../lib/s3/head-object.ts';
 import { readTags, writeTags } from '../../../lib/s3/tags.ts';
-import { WRITE_BACK, writeBack } from '../../../lib/write-back/write-back.ts';
+import { writeBack } from '../../../lib/write-back/write-back.ts';
 import { BUCKET, never, useStore, VERSIONED } from '../../support/fake-store.ts';
 import { failureOf, storedAs } from '../../support/values.ts';
 
@@ -92,7 +93,7 @@ test('another object by now, which carries its own id already: it keeps it', asy
 describe('the write-back uses tags', () => {
   test('where that is set: no rewrite, no new version', async () => {
     const { pin, tags } = await put('mode.mp4', VERSIONED);
-    const settings = { ...WRITE_BACK, mode: 'tags' as const };
+    const settings = { ...DEFAULT_WRITE_BACK, mode: 'tags' as const };
     expect(await writeBack(store.client, pin, FILE, never, settings)).toEqual({ to: 'tags' });
     expect(await writeBack(store.client, pin, FILE, never, settings)).toEqual({ to: 'nowhere' });
     expect(await tags()).toEqual(tagged(pin.etag));

@@ -1,10 +1,10 @@
 import { DeleteObjectCommand, PutObjectTaggingCommand } from '@aws-sdk/client-s3';
 import { describe, expect, test } from 'vitest';
+import { DEFAULT_WRITE_BACK } from '../../../lib/config.ts';
 import { DeadlineExceeded } from '../../../lib/deadline.ts';
 import { VodUnavailable } from '../../../lib/errors.ts';
 import { attachCoverToVideo, attachImage } from '../../../lib/steps/cover.ts';
 import type { Services } from '../../../lib/steps/services.ts';
-import { WRITE_BACK } from '../../../lib/write-back/write-back.ts';
 import { jobOf, useCovers } from '../../support/covers.ts';
 import { BUCKET, VERSIONED } from '../../support/fake-store.ts';
 import { image } from '../../support/images.ts';
@@ -178,7 +178,7 @@ describe('an image that arrives', () => {
     const id = await film();
     await store.put(BUCKET, `${show()}.jpg`, image());
     const { sent, services: counted } = counting();
-    const tagging: Services = { ...counted, writeBack: { ...WRITE_BACK, mode: 'tags' } };
+    const tagging: Services = { ...counted, writeBack: { ...DEFAULT_WRITE_BACK, mode: 'tags' } };
     const events = store.events.length;
     expect(await arrives(`${show()}.jpg`, {}, tagging)).toMatchObject({ outcome: 'uploaded' });
     expect(await arrives(`${show()}.jpg`, {}, tagging)).toMatchObject({

@@ -1,9 +1,9 @@
 import { expect, onTestFinished, test } from 'vitest';
+import { DEFAULT_WRITE_BACK } from '../../../lib/config.ts';
 import { createS3Client } from '../../../lib/s3/head-object.ts';
 import type { UploadBounds } from '../../../lib/schemas.ts';
 import { runPart } from '../../../lib/steps/part.ts';
 import { partCount, planBatches } from '../../../lib/upload/plan.ts';
-import { WRITE_BACK } from '../../../lib/write-back/write-back.ts';
 import { useCredentials } from '../../support/fake-store.ts';
 import { scripted } from '../../support/scripted-server.ts';
 import { MIB, pinOf, plenty, sha1 } from '../../support/values.ts';
@@ -22,7 +22,7 @@ test.each([8, 1024])(
     const { endpoint } = await scripted((response) => response.writeHead(412).end());
     const s3 = createS3Client({ endpoint });
     onTestFinished(() => s3.destroy());
-    const services = { s3, vod: connect('http://127.0.0.1:1/'), defaults: {}, writeBack: WRITE_BACK };
+    const services = { s3, vod: connect('http://127.0.0.1:1/'), defaults: {}, writeBack: DEFAULT_WRITE_BACK };
     const bounds: UploadBounds = { sha1: sha1(''), size: 2 ** 40, partSize: MIB };
     const pin = pinOf(bounds.size, { key, versionId: 'v'.repeat(32), etag: 'e'.repeat(32) });
     const missing = Array.from({ length: partCount(bounds) }, (_, part) => part).filter(

@@ -12,7 +12,7 @@ import {
   UploadPartCopyCommand,
 } from '@aws-sdk/client-s3';
 import { watchProgress } from '../lib/progress.ts';
-import { createS3Client } from '../lib/s3/head-object.ts';
+import { createS3Client } from '../lib/s3/client.ts';
 import { createLambda } from '../local/aws/lambda.ts';
 import { sendLogsToStandardError } from '../local/logs.ts';
 import type { Link } from '../local/network-simulator.ts';

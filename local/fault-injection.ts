@@ -158,7 +158,13 @@ const DRIP = { pieces: 16, ms: 5 } as const;
 
 /** Where the body of a reply goes that meets a fault of the wire; else straight to where it was to go. */
 export function corruptResponse(fault: Fault | undefined, response: ServerResponse, out: Writable): Writable {
-  if (fault !== 'lost-response' && fault !== 'truncated-body' && fault !== 'stalled-body' && fault !== 'slow-body') return out;
+  if (
+    fault !== 'lost-response' &&
+    fault !== 'truncated-body' &&
+    fault !== 'stalled-body' &&
+    fault !== 'slow-body'
+  )
+    return out;
   const spoil = new Writable({
     write(chunk: Buffer, _, done) {
       if (fault === 'slow-body') return void drip(chunk, out).then(() => done(), done);

@@ -4,7 +4,7 @@ import * as v from 'valibot';
 import { lock } from '../cli/data-lock.ts';
 import { LOCAL_S3_CREDENTIALS, LOCAL_STACK, writeRunningFile } from '../cli/running-file.ts';
 import { type Environment, uploadSettings, vodSecrets } from '../lib/config.ts';
-import { createS3Client } from '../lib/s3/head-object.ts';
+import { createS3Client } from '../lib/s3/client.ts';
 import { releaseServices } from '../lib/steps/services.ts';
 import { releaseStepFunctionsClient } from '../lib/trigger/executions.ts';
 import { ApiError } from './aws/api-error.ts';

@@ -4,7 +4,7 @@ import type { S3Client } from '@aws-sdk/client-s3';
 import type { SFNClient } from '@aws-sdk/client-sfn';
 import { pMapIterable } from 'p-map';
 import { bar, printable } from '../cli/format.ts';
-import { createS3Client } from '../lib/s3/head-object.ts';
+import { createS3Client } from '../lib/s3/client.ts';
 import type { UploadRequest } from '../lib/schemas.ts';
 import { startExecution } from '../lib/trigger/executions.ts';
 import type { Backfill } from './args.ts';

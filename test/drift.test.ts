@@ -154,12 +154,15 @@ test('each outside system has one adapter', () => {
     [
       'covers/read-image',
       'covers/related-objects',
+      's3/client',
       's3/copy-in-place',
       's3/head-object',
+      's3/read-range',
       's3/request',
       's3/tags',
       'steps/services',
       'write-back/write-back',
+      'write-back/write-tags',
     ].map((name) => `lib/${name}.ts`),
   );
   expect(users(deployed, '@aws-sdk/client-sfn')).toEqual(['lib/trigger/executions.ts']);
@@ -169,7 +172,7 @@ test('each outside system has one adapter', () => {
   expect(users(deployed, '@aws-lambda-powertools/metrics')).toEqual(['handlers/metrics.ts']);
   expect(users(deployed, '@smithy/node-http-handler')).toEqual([
     'lib/aws/json-client.ts',
-    'lib/s3/head-object.ts',
+    'lib/s3/client.ts',
     'lib/vod/transport.ts',
   ]);
 });

@@ -7,7 +7,7 @@ import type { FileId } from '../schemas.ts';
 import { mediaTypeOf, withoutExtension } from '../upload/media-type.ts';
 import { decodeMetadata } from '../upload/upload-options.ts';
 import { parseFileIds, userCoverOf } from '../write-back/cover-marker.ts';
-import { originalPutTime, trustedFileId } from '../write-back/write-back.ts';
+import { originalPutTime, trustedFileId } from '../write-back/marker.ts';
 
 /** Which videos and images belong together: by their names (`shows/ep1.mp4`, `shows/ep1.jpg`), or by a user's word. */
 

@@ -14,7 +14,6 @@ import {
 import { HttpRequest } from '@smithy/core/protocols';
 import type { MiddlewareStack } from '@smithy/types';
 import pMap from 'p-map';
-import { MAX_COPY_BYTES } from '../config.ts';
 import { ObjectChanged, StorageRejected } from '../errors.ts';
 import type { ObjectVersion, Sha1 } from '../schemas.ts';
 import { type ByteRange, ranges } from '../upload/plan.ts';
@@ -50,7 +49,7 @@ export async function copyInPlace(
   from: ObjectHead,
   metadata: Metadata,
   signal: AbortSignal,
-  maxCopyBytes = MAX_COPY_BYTES,
+  maxCopyBytes: number,
 ): Promise<CopyResult> {
   const fields = { ...preservedFields(from, metadata), ...(await readGrants(s3, from.pin, signal)) };
   return from.pin.size <= maxCopyBytes

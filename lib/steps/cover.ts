@@ -20,7 +20,8 @@ import type {
   VideoCover,
 } from '../schemas.ts';
 import { parseFileIds } from '../write-back/cover-marker.ts';
-import { fileFromRecord, writeBack } from '../write-back/write-back.ts';
+import { fileFromRecord } from '../write-back/marker.ts';
+import { writeBack } from '../write-back/write-back.ts';
 import { finalResult, resultFromError, SUPERSEDED_REASON, toNoProgressError } from './result.ts';
 import type { Services } from './services.ts';
 

@@ -1,7 +1,8 @@
 import { type Deadline, DeadlineExceeded } from '../deadline.ts';
 import { InvalidInput, QuotaExceeded, UnsupportedObject, VodUnavailable } from '../errors.ts';
 import { reportProgress } from '../progress.ts';
-import { headObject, type ObjectHead, readRange } from '../s3/head-object.ts';
+import { headObject, type ObjectHead } from '../s3/head-object.ts';
+import { readRange } from '../s3/read-range.ts';
 import { readTagsIfAny } from '../s3/tags.ts';
 import type {
   InitInput,
@@ -16,7 +17,7 @@ import { cleanFileName, type Media, mediaTypeOf } from '../upload/media-type.ts'
 import { missingParts, partRange, planBatches } from '../upload/plan.ts';
 import { hashObject } from '../upload/sha1.ts';
 import { mergeOptions, optionsFromMetadata } from '../upload/upload-options.ts';
-import { isOwnCopyOf, verifiedFile } from '../write-back/write-back.ts';
+import { isOwnCopyOf, verifiedFile } from '../write-back/marker.ts';
 import { finalResult, resultFromError, SUPERSEDED_REASON } from './result.ts';
 import type { Services } from './services.ts';
 

@@ -2,7 +2,7 @@ import type { S3Client } from '@aws-sdk/client-s3';
 import { cacheByKey } from '../aws/cached-resource.ts';
 import { type Environment, uploadSettings, vodSecrets, type WriteBackSettings } from '../config.ts';
 import { createQuota, type Quota } from '../quota/quota.ts';
-import { createS3Client } from '../s3/head-object.ts';
+import { createS3Client } from '../s3/client.ts';
 import type { UploadOptions } from '../schemas.ts';
 import { createVodClient, type VodClient } from '../vod/client.ts';
 

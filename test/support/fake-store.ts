@@ -11,7 +11,8 @@ import {
   UploadPartCommand,
 } from '@aws-sdk/client-s3';
 import { afterAll, beforeAll, vi } from 'vitest';
-import { createS3Client, headObject } from '../../lib/s3/head-object.ts';
+import { createS3Client } from '../../lib/s3/client.ts';
+import { headObject } from '../../lib/s3/head-object.ts';
 import { CREDENTIALS, useS3 } from './local-s3.ts';
 
 export { BUCKET, VERSIONED } from './local-s3.ts';

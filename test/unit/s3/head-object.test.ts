@@ -2,7 +2,9 @@ import { createHash, randomBytes } from 'node:crypto';
 import { DeleteObjectCommand } from '@aws-sdk/client-s3';
 import fc from 'fast-check';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { createS3Client, fullObjectSha1, readRange, unquoteETag } from '../../../lib/s3/head-object.ts';
+import { createS3Client } from '../../../lib/s3/client.ts';
+import { fullObjectSha1, unquoteETag } from '../../../lib/s3/head-object.ts';
+import { readRange } from '../../../lib/s3/read-range.ts';
 import { BUCKET, never, useStore, VERSIONED } from '../../support/fake-store.ts';
 import { failureOf, hex } from '../../support/values.ts';
 

@@ -1,8 +1,11 @@
 import { DeleteObjectCommand } from '@aws-sdk/client-s3';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { DeadlineExceeded } from '../../../lib/deadline.ts';
-import { createS3Client, headObject, readRange } from '../../../lib/s3/head-object.ts';
-import { readTags, writeTags } from '../../../lib/s3/tags.ts';
+import { createS3Client } from '../../../lib/s3/client.ts';
+import { headObject } from '../../../lib/s3/head-object.ts';
+import { readRange } from '../../../lib/s3/read-range.ts';
+import { readTags } from '../../../lib/s3/tags.ts';
+import { writeTags } from '../../../lib/write-back/write-tags.ts';
 import { CREDENTIALS } from '../../support/credentials.ts';
 import { BUCKET, never, useStore, VERSIONED } from '../../support/fake-store.ts';
 import { type Answer, scripted } from '../../support/scripted-server.ts';

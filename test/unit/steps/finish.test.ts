@@ -2,7 +2,7 @@ import { DeleteObjectCommand, S3ServiceException } from '@aws-sdk/client-s3';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { DeadlineExceeded } from '../../../lib/deadline.ts';
 import { UnsupportedObject, UploadNotFound, VodRejected, VodUnavailable } from '../../../lib/errors.ts';
-import { createS3Client } from '../../../lib/s3/head-object.ts';
+import { createS3Client } from '../../../lib/s3/client.ts';
 import type { FinishJob, FinishOutput, ObjectVersion, SentTotals, StoredFile } from '../../../lib/schemas.ts';
 import { runFinish } from '../../../lib/steps/finish.ts';
 import type { VodClient } from '../../../lib/vod/client.ts';

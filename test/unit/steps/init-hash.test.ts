@@ -2,7 +2,7 @@ import * as v from 'valibot';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { type Deadline, DeadlineExceeded } from '../../../lib/deadline.ts';
 import { QuotaExceeded, VodRejected, VodUnavailable } from '../../../lib/errors.ts';
-import { createS3Client } from '../../../lib/s3/head-object.ts';
+import { createS3Client } from '../../../lib/s3/client.ts';
 import { InitInput, type InitOutput } from '../../../lib/schemas.ts';
 import { runInit } from '../../../lib/steps/init.ts';
 import type { Services } from '../../../lib/steps/services.ts';

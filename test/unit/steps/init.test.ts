@@ -2,7 +2,7 @@ import { DeleteObjectCommand } from '@aws-sdk/client-s3';
 import fc from 'fast-check';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { type Progress, watchProgress } from '../../../lib/progress.ts';
-import { createS3Client } from '../../../lib/s3/head-object.ts';
+import { createS3Client } from '../../../lib/s3/client.ts';
 import type { InitInput, InitOutput, UploadRequest } from '../../../lib/schemas.ts';
 import { runInit } from '../../../lib/steps/init.ts';
 import { decodeBatch, partCount } from '../../../lib/upload/plan.ts';

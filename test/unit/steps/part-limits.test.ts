@@ -1,7 +1,7 @@
 import { beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest';
 import { DeadlineExceeded } from '../../../lib/deadline.ts';
 import { PartRejected, VodUnavailable } from '../../../lib/errors.ts';
-import { createS3Client } from '../../../lib/s3/head-object.ts';
+import { createS3Client } from '../../../lib/s3/client.ts';
 import type { ObjectVersion, PartInput, PartOutput } from '../../../lib/schemas.ts';
 import { runPart } from '../../../lib/steps/part.ts';
 import type { VodClient } from '../../../lib/vod/client.ts';

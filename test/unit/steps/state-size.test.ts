@@ -1,6 +1,6 @@
 import { expect, onTestFinished, test } from 'vitest';
 import { DEFAULT_WRITE_BACK } from '../../../lib/config.ts';
-import { createS3Client } from '../../../lib/s3/head-object.ts';
+import { createS3Client } from '../../../lib/s3/client.ts';
 import type { UploadBounds } from '../../../lib/schemas.ts';
 import { runPart } from '../../../lib/steps/part.ts';
 import { partCount, planBatches } from '../../../lib/upload/plan.ts';

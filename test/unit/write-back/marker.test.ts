@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type { ObjectHead } from '../../../lib/s3/head-object.ts';
-import { verifiedFile } from '../../../lib/write-back/write-back.ts';
+import { verifiedFile } from '../../../lib/write-back/marker.ts';
 import { pinOf, sha1, storedAs } from '../../support/values.ts';
 
 const FILE = storedAs('the bytes of a film');

@@ -1,6 +1,6 @@
 import { GetObjectAclCommand } from '@aws-sdk/client-s3';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { createS3Client } from '../../../lib/s3/head-object.ts';
+import { createS3Client } from '../../../lib/s3/client.ts';
 import { writeBack } from '../../../lib/write-back/write-back.ts';
 import { BUCKET, never, useStore } from '../../support/fake-store.ts';
 import { failureOf, sha1, storedAs } from '../../support/values.ts';

@@ -14,7 +14,7 @@ import {
 import { mockClient } from 'aws-sdk-client-mock';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { ContentMismatch } from '../../../lib/errors.ts';
-import { createS3Client } from '../../../lib/s3/head-object.ts';
+import { createS3Client } from '../../../lib/s3/client.ts';
 import { writeBack } from '../../../lib/write-back/write-back.ts';
 import { never, useCredentials } from '../../support/fake-store.ts';
 import { failureOf, pinOf, sha1, storedAs } from '../../support/values.ts';

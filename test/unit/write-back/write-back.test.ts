@@ -1,7 +1,8 @@
 import { ListObjectVersionsCommand } from '@aws-sdk/client-s3';
 import { describe, expect, test } from 'vitest';
 import type { StoredFile } from '../../../lib/schemas.ts';
-import { hasMarker, writeBack } from '../../../lib/write-back/write-back.ts';
+import { hasMarker } from '../../../lib/write-back/marker.ts';
+import { writeBack } from '../../../lib/write-back/write-back.ts';
 import { BUCKET, never, RICH, useStore, VERSIONED } from '../../support/fake-store.ts';
 import { failureOf, storedAs } from '../../support/values.ts';
 

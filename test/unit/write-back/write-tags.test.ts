@@ -1,9 +1,10 @@
 import { GetObjectTaggingCommand } from '@aws-sdk/client-s3';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { DEFAULT_WRITE_BACK } from '../../../lib/config.ts';
-import { createS3Client } from '../../../lib/s3/head-object.ts';
-import { readTags, writeTags } from '../../../lib/s3/tags.ts';
+import { createS3Client } from '../../../lib/s3/client.ts';
+import { readTags } from '../../../lib/s3/tags.ts';
 import { writeBack } from '../../../lib/write-back/write-back.ts';
+import { writeTags } from '../../../lib/write-back/write-tags.ts';
 import { BUCKET, never, useStore, VERSIONED } from '../../support/fake-store.ts';
 import { failureOf, storedAs } from '../../support/values.ts';
 

@@ -1,6 +1,8 @@
 import type { S3Client } from '@aws-sdk/client-s3';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
-import { createS3Client, headObject, readRange } from '../../../lib/s3/head-object.ts';
+import { createS3Client } from '../../../lib/s3/client.ts';
+import { headObject } from '../../../lib/s3/head-object.ts';
+import { readRange } from '../../../lib/s3/read-range.ts';
 import { readTags } from '../../../lib/s3/tags.ts';
 import { never, useCredentials } from '../../support/fake-store.ts';
 import { type Answer, type Asked, hurry, scripted } from '../../support/scripted-server.ts';

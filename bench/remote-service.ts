@@ -1,10 +1,14 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { profileFlags } from './flags.ts';
-import type { FromService, ServiceOptions, Tally, ToService } from './service.ts';
+import type { FromService, ServiceOptions, ServiceTally, ToService } from './service.ts';
 
 /** A service at the far end of a modelled network, as the process that measures sees it. */
-export type RemoteService = Readonly<{ endpoint: string; tally(): Promise<Tally>; close(): Promise<void> }>;
+export type RemoteService = Readonly<{
+  endpoint: string;
+  tally(): Promise<ServiceTally>;
+  close(): Promise<void>;
+}>;
 
 export async function startRemoteService(
   options: ServiceOptions,
@@ -15,7 +19,7 @@ export async function startRemoteService(
   });
   const send = (message: ToService): void => void child.send(message);
   const ready = Promise.withResolvers<string>();
-  let tallied = Promise.withResolvers<Tally>();
+  let tallied = Promise.withResolvers<ServiceTally>();
   child.on('message', (message: FromService) => {
     if ('ready' in message) ready.resolve(message.ready);
     else if ('tally' in message) tallied.resolve(message.tally);

@@ -85,7 +85,7 @@ function describe(m: Measured): string {
   return [
     `${(m.bytes / MiB).toFixed(0)} MiB in ${seconds(m.ms)}`,
     `S3: ${counts(m.s3?.requests).join(', ') || '-'}`,
-    `VOD: ${counts(m.vod?.requests).join(', ') || '-'}${m.vod?.refusedForQuota ? `, ${m.vod.refusedForQuota} x 4400` : ''}`,
+    `VOD: ${counts(m.vod?.requests).join(', ') || '-'}${m.vod?.quotaErrors ? `, ${m.vod.quotaErrors} x 4400` : ''}`,
     `invocations: ${runs.join(', ') || '-'}`,
     `transitions: ${m.transitions || '-'}`,
     `peak RSS ${(m.peakRss / MiB).toFixed(0)} MiB`,

@@ -15,7 +15,7 @@ import { watchProgress } from '../lib/progress.ts';
 import { createS3Client } from '../lib/s3/client.ts';
 import { createLambda } from '../local/aws/lambda.ts';
 import { sendLogsToStandardError } from '../local/logs.ts';
-import type { Link } from '../local/network-simulator.ts';
+import type { NetworkLimits } from '../local/network-simulator.ts';
 import { startStack } from '../local/stack.ts';
 import { sendInBarriers } from './baseline-uploader.ts';
 import { LOCAL_S3, LOCAL_VOD, VOD_HOST } from './credentials.ts';
@@ -43,11 +43,11 @@ const LIMIT_MS = 900_000;
 /** What a job finds out beside what is said of every process. */
 type Found = Pick<Measured, 'bytes' | 'ms'> & Partial<Measured>;
 
-const s3At = (link: Link = {}, onEvent?: (event: unknown) => void): Promise<RemoteService> =>
-  startRemoteService({ kind: 's3', dir: join(dir, 's3'), link }, onEvent);
+const s3At = (network: NetworkLimits = {}, onEvent?: (event: unknown) => void): Promise<RemoteService> =>
+  startRemoteService({ kind: 's3', dir: join(dir, 's3'), network }, onEvent);
 
 let services = 0;
-const vodAt = (options: { link?: Link; quota?: { minuteMs: number; parts?: number } | false }) =>
+const vodAt = (options: { network?: NetworkLimits; quota?: { minuteMs: number; parts?: number } | false }) =>
   startRemoteService({ kind: 'vod', dir: join(dir, `vod-${process.pid}-${services++}`), ...options });
 
 async function timed<T>(work: () => Promise<T>): Promise<{ ms: number; result: T }> {
@@ -91,8 +91,8 @@ async function put({ key, from, stretches }: Extract<Job, { job: 'put' }>): Prom
   return { bytes: stretches.reduce((sum, size) => sum + size, 0), ms: 0, event };
 }
 
-async function hash({ key, link }: Extract<Job, { job: 'hash' }>): Promise<Found> {
-  const [s3, vod] = await Promise.all([s3At(link), vodAt({ quota: false })]);
+async function hash({ key, network }: Extract<Job, { job: 'hash' }>): Promise<Found> {
+  const [s3, vod] = await Promise.all([s3At(network), vodAt({ quota: false })]);
   Object.assign(process.env, { S3_ENDPOINT: s3.endpoint, VOD_ENDPOINT: vod.endpoint });
   const { handler } = await import('../handlers/init.ts');
   const lambda = createLambda(LIMIT_MS);
@@ -107,8 +107,8 @@ async function hash({ key, link }: Extract<Job, { job: 'hash' }>): Promise<Found
   return { bytes, ms, invocations: { init: { count: 1, ms } }, ...(await end(s3, vod)) };
 }
 
-async function stream({ key, link }: Extract<Job, { job: 'stream' }>): Promise<Found> {
-  const server = await s3At(link);
+async function stream({ key, network }: Extract<Job, { job: 'stream' }>): Promise<Found> {
+  const server = await s3At(network);
   const s3 = createS3Client({ endpoint: server.endpoint });
   const { ms, result } = await timed(async () => {
     const { Body, ContentLength } = await s3.send(new GetObjectCommand({ Bucket: BUCKET, Key: key }));
@@ -145,7 +145,7 @@ async function upload(job: Extract<Job, { job: 'upload' }>): Promise<Found> {
   const stages = watchStages();
   const { ms } = await timed(async () => {
     stack.queue.send(job.event);
-    stack.begin();
+    stack.start();
     await stack.idle();
   });
   const tallies = await end(s3, vod);
@@ -185,8 +185,8 @@ function watchStages() {
   return () => ({ hashing: span(hashing), sending: span(sending) });
 }
 
-async function barrier({ size, link }: Extract<Job, { job: 'barrier' }>): Promise<Found> {
-  const vod = await vodAt({ link, quota: false });
+async function barrier({ size, network }: Extract<Job, { job: 'barrier' }>): Promise<Found> {
+  const vod = await vodAt({ network, quota: false });
   const bytes = randomFillSync(Buffer.allocUnsafe(size));
   const { ms } = await timed(() => sendInBarriers(new URL(`${vod.endpoint}/v2/index.php`), bytes));
   const { vod: tally } = await end(undefined, vod);

@@ -22,8 +22,8 @@ const GiB = 1024 ** 3;
 const ROUNDS = 3;
 
 /** One S3 connection, as measured from a Lambda function in the same region. */
-const S3_LINK = { bytesPerSecond: 85_000_000, latencyMs: 30 };
-const VOD_LINK = { latencyMs: 100 };
+const S3_NETWORK = { bytesPerSecond: 85_000_000, latencyMs: 30 };
+const VOD_NETWORK = { latencyMs: 100 };
 
 type Rate = Readonly<{ bytes: number; ms: number }>;
 const rate = ({ bytes, ms }: Rate): number => (bytes / ms) * 1000;
@@ -76,10 +76,10 @@ export const SCENARIOS: readonly Scenario[] = [
     reach: { atLeast: 0.9 },
     async run(lab) {
       const { key } = await lab.object(GiB);
-      const link = {};
+      const network = {};
       return compare(
-        () => lab.measure({ job: 'hash', key, link }),
-        () => lab.measure({ job: 'stream', key, link }),
+        () => lab.measure({ job: 'hash', key, network }),
+        () => lab.measure({ job: 'stream', key, network }),
         (measured) => measured,
       );
     },
@@ -92,8 +92,8 @@ export const SCENARIOS: readonly Scenario[] = [
     async run(lab) {
       const [{ key }, small] = [await lab.object(GiB), await lab.object(GiB / 4)];
       return compare(
-        () => lab.measure({ job: 'hash', key, link: S3_LINK }),
-        () => lab.measure({ job: 'stream', key: small.key, link: S3_LINK }),
+        () => lab.measure({ job: 'hash', key, network: S3_NETWORK }),
+        () => lab.measure({ job: 'stream', key: small.key, network: S3_NETWORK }),
         (measured) => measured,
       );
     },
@@ -105,8 +105,8 @@ export const SCENARIOS: readonly Scenario[] = [
     reach: { atLeast: 7 },
     async run(lab) {
       const finding = await compare(
-        () => upload(lab, GiB / 2, {}, { link: VOD_LINK }),
-        () => lab.measure({ job: 'barrier', size: 64 * MiB, link: VOD_LINK }),
+        () => upload(lab, GiB / 2, {}, { network: VOD_NETWORK }),
+        () => lab.measure({ job: 'barrier', size: 64 * MiB, network: VOD_NETWORK }),
         sendingOf,
       );
       return {
@@ -122,13 +122,13 @@ export const SCENARIOS: readonly Scenario[] = [
     reach: { atLeast: 0.95 },
     async run(lab) {
       const quota = { minuteMs: 6_000, parts: 1_000 };
-      const measured = await upload(lab, 4 * GiB, {}, { link: VOD_LINK, quota });
+      const measured = await upload(lab, 4 * GiB, {}, { network: VOD_NETWORK, quota });
       return {
         value: rate(sendingOf(measured)),
         unit: 'B/s',
         reference: (quota.parts * MiB * 1000) / quota.minuteMs,
         besides: {
-          'no 4400': measured.vod?.refusedForQuota === 0,
+          'no 4400': measured.vod?.quotaErrors === 0,
           'uploaded and written back': allWell(measured),
         },
         measured: [measured],
@@ -201,7 +201,7 @@ export const SCENARIOS: readonly Scenario[] = [
     reference: '-',
     reach: { atMost: 0.002 },
     async run(lab) {
-      const measured = await upload(lab, GiB, S3_LINK, { link: VOD_LINK });
+      const measured = await upload(lab, GiB, S3_NETWORK, { network: VOD_NETWORK });
       const cost = costOf(measured);
       return {
         value: total(cost),
@@ -241,7 +241,7 @@ const TERABYTE: SimulatedObject = {
   size: 1e12,
   isMissing: () => true,
   partsPerSecond: 10_000 / 60 / 8,
-  hashBytesPerSecond: 4 * S3_LINK.bytesPerSecond,
+  hashBytesPerSecond: 4 * S3_NETWORK.bytesPerSecond,
 };
 
 /** The same parts in every run: a multiplicative generator (Lehmer), seeded. */

@@ -1,6 +1,6 @@
 import { subscribe } from 'node:diagnostics_channel';
 import type { IncomingMessage } from 'node:http';
-import type { Link } from '../local/network-simulator.ts';
+import type { NetworkLimits } from '../local/network-simulator.ts';
 import { startS3 } from '../local/s3/server.ts';
 import { startVod } from '../local/vod/server.ts';
 import { LOCAL_S3, LOCAL_VOD, VOD_HOST } from './credentials.ts';
@@ -10,18 +10,18 @@ import { LOCAL_S3, LOCAL_VOD, VOD_HOST } from './credentials.ts';
 export type ServiceOptions = Readonly<{
   kind: 's3' | 'vod';
   dir: string;
-  link?: Link;
+  network?: NetworkLimits;
   quota?: Readonly<{ minuteMs: number; parts?: number }> | false;
 }>;
 
-/** What the service did; `refusedForQuota` counts code 4400. */
-export type Tally = Readonly<{ requests: Record<string, number>; refusedForQuota: number; cpuMs: number }>;
+/** What the service did; `quotaErrors` counts code 4400. */
+export type ServiceTally = Readonly<{ requests: Record<string, number>; quotaErrors: number; cpuMs: number }>;
 
-export type FromService = { ready: string } | { event: unknown; id: number } | { tally: Tally };
+export type FromService = { ready: string } | { event: unknown; id: number } | { tally: ServiceTally };
 export type ToService = { taken: number } | 'tally';
 
 const requests: Record<string, number> = {};
-let refusedForQuota = 0;
+let quotaErrors = 0;
 /** Loading is not what is measured. */
 let before = process.cpuUsage();
 const waiting = new Map<number, () => void>();
@@ -46,26 +46,26 @@ function announce(event: unknown): Promise<void> {
   return promise;
 }
 
-async function start({ kind, dir, link = {}, quota = false }: ServiceOptions): Promise<void> {
+async function start({ kind, dir, network = {}, quota = false }: ServiceOptions): Promise<void> {
   const service =
     kind === 's3'
-      ? await startS3({ dir, port: 0, link, credentials: LOCAL_S3, onObjectCreated: announce })
+      ? await startS3({ dir, port: 0, network, credentials: LOCAL_S3, onObjectCreated: announce })
       : await startVod({
           dir,
           port: 0,
-          link,
+          network,
           quota,
           discard: true,
           secrets: LOCAL_VOD,
           signedHost: VOD_HOST,
           onReply: (code) => {
-            if (code === 4400) refusedForQuota++;
+            if (code === 4400) quotaErrors++;
           },
         });
   process.on('message', (message: ToService) => {
     if (message !== 'tally') return waiting.get(message.taken)?.();
     const { user, system } = process.cpuUsage(before);
-    tell({ tally: { requests, refusedForQuota, cpuMs: (user + system) / 1000 } });
+    tell({ tally: { requests, quotaErrors, cpuMs: (user + system) / 1000 } });
   });
   // The process that measures is done.
   process.on('disconnect', () => void service.close().then(() => process.exit(0)));

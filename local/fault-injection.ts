@@ -48,7 +48,7 @@ export type Fault =
   | (typeof OF_A_CALL)[keyof typeof OF_A_CALL][number];
 
 /** Calls of the chain, by service. What a person's own client does besides (`PutObject`, …) meets no random faults. */
-export const CALLS = {
+export const PIPELINE_CALLS = {
   s3: [
     'HeadObject',
     'ListObjectsV2',
@@ -65,28 +65,28 @@ export const CALLS = {
   vod: ['InitUpload', 'UploadPart', 'FinishUpload', 'SmallFileUpload'],
 } as const;
 
-export type Service = keyof typeof CALLS;
+export type FaultyService = keyof typeof PIPELINE_CALLS;
 
 /** A request at the door of a service. */
-export type ServiceCall = Readonly<{ service: Service; call: string }>;
+export type ServiceCall = Readonly<{ service: FaultyService; call: string }>;
 
 /** Decides for each request, as it comes, what goes wrong with it. The request waits for the decision. */
-export type Faults = (serviceCall: ServiceCall) => Fault | undefined | Promise<Fault | undefined>;
+export type FaultSelector = (serviceCall: ServiceCall) => Fault | undefined | Promise<Fault | undefined>;
 
 /** What can go wrong with a call. */
-export function faultsOf({ service, call }: ServiceCall): readonly Fault[] {
-  if (!CALLS[service].some((name) => name === call)) return [];
+export function listFaults({ service, call }: ServiceCall): readonly Fault[] {
+  if (!PIPELINE_CALLS[service].some((name) => name === call)) return [];
   const special = Object.entries(OF_A_CALL).find(([name]) => name === call)?.[1] ?? [];
   return [...OF_THE_WIRE, ...(service === 'vod' ? SAID_BY_VOD : []), ...special];
 }
 
 /** Each request of the chain meets a fault with this probability; the n-th request of a call always the same one. */
-export function seededFaults(rate: number, seed: number): Faults {
-  const nth = counter();
+export function createSeededFaults(rate: number, seed: number): FaultSelector {
+  const nth = createCallCounter();
   return (serviceCall) => {
     const text = `${seed} ${serviceCall.service} ${serviceCall.call} ${nth(serviceCall)}`;
     const dice = createHash('sha256').update(text).digest();
-    const kinds = faultsOf(serviceCall);
+    const kinds = listFaults(serviceCall);
     return dice.readUInt32BE(0) / 2 ** 32 < rate ? kinds[dice.readUInt32BE(4) % kinds.length] : undefined;
   };
 }
@@ -94,8 +94,8 @@ export function seededFaults(rate: number, seed: number): Faults {
 /** The requests `nth` (from 0) to `nth + times - 1` of a call meet this fault. */
 export type FaultRule = Readonly<{ call: string; nth: number; times?: number; fault: Fault }>;
 
-export function scriptedFaults(script: readonly FaultRule[]): Faults {
-  const nth = counter();
+export function createScriptedFaults(script: readonly FaultRule[]): FaultSelector {
+  const nth = createCallCounter();
   return (serviceCall) => {
     const now = nth(serviceCall);
     return script.find(
@@ -105,7 +105,7 @@ export function scriptedFaults(script: readonly FaultRule[]): Faults {
 }
 
 /** Counts the requests of each call, from 0. */
-export function counter(): (serviceCall: ServiceCall) => number {
+export function createCallCounter(): (serviceCall: ServiceCall) => number {
   const counts = new Map<string, number>();
   return ({ service, call }) => {
     const name = `${service} ${call}`;
@@ -124,8 +124,8 @@ export function bypassFaults(client: S3Client): S3Client {
   return client;
 }
 
-export const faultAt = async (
-  faults: Faults | undefined,
+export const selectFault = async (
+  faults: FaultSelector | undefined,
   request: IncomingMessage,
   serviceCall: () => ServiceCall,
 ): Promise<Fault | undefined> =>

@@ -3,13 +3,13 @@ import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tuneGarbageCollector } from '../lib/upload/gc-tuning.ts';
 
-export type Listening = Readonly<{ port: number; endpoint: string; close: () => Promise<void> }>;
+export type ListeningServer = Readonly<{ port: number; endpoint: string; close: () => Promise<void> }>;
 
 /**
  * Starts a local service on loopback, on `port` (0: any free one).
  * `close` stops accepting, ends idle and busy connections alike, and settles when all are gone.
  */
-export async function listen(server: Server, port: number): Promise<Listening> {
+export async function listen(server: Server, port: number): Promise<ListeningServer> {
   server.once('connection', tuneGarbageCollector);
   server.listen(port, '127.0.0.1');
   await once(server, 'listening');

@@ -4,7 +4,7 @@ import { finished, Writable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 
 /** The network that a local service pretends to be at the far end of, so that a measurement on loopback means something. */
-export type Link = Readonly<{
+export type NetworkLimits = Readonly<{
   /** Of each connection, for bodies in both directions. */
   bytesPerSecond?: number | undefined;
   /** Added to every request before it is answered. */
@@ -36,7 +36,7 @@ export class BandwidthLimit {
 }
 
 /** Nothing is limited unless it is said: then a body is passed on as it is. */
-export function createLink({ bytesPerSecond, latencyMs = 0 }: Link = {}) {
+export function createNetworkSimulator({ bytesPerSecond, latencyMs = 0 }: NetworkLimits = {}) {
   const paces = new WeakMap<Socket, BandwidthLimit>();
 
   function paceOf(socket: Socket, bytes: number): BandwidthLimit {
@@ -85,4 +85,4 @@ export function createLink({ bytesPerSecond, latencyMs = 0 }: Link = {}) {
   };
 }
 
-export type LinkEnd = ReturnType<typeof createLink>;
+export type NetworkSimulator = ReturnType<typeof createNetworkSimulator>;

@@ -8,16 +8,16 @@ import { createS3Client } from '../lib/s3/client.ts';
 import { releaseServices } from '../lib/steps/services.ts';
 import { releaseStepFunctionsClient } from '../lib/trigger/executions.ts';
 import { ApiError } from './aws/api-error.ts';
-import { Archive } from './aws/event-archive.ts';
-import { ARCHIVE_ARN, EVENT_BUS_ARN, RULE_ARN, replayOperations } from './aws/eventbridge.ts';
-import { Executions } from './aws/execution-store.ts';
+import { EventArchive } from './aws/event-archive.ts';
+import { ARCHIVE_ARN, EVENT_BUS_ARN, eventBridgeOperations, RULE_ARN } from './aws/eventbridge.ts';
+import { ExecutionStore } from './aws/execution-store.ts';
 import { createLambda, type Lambda } from './aws/lambda.ts';
 import { Queue } from './aws/queue.ts';
-import { type Services as EngineServices, startEngine } from './aws/server.ts';
-import { DEAD_LETTERS_ARN, QUEUE_ARN, queueOperations, queueUrl } from './aws/sqs.ts';
-import { createMachine } from './aws/state-machine.ts';
-import { statesOperations } from './aws/step-functions.ts';
-import { bypassFaults, type Faults } from './fault-injection.ts';
+import { type AwsServices as EngineServices, startAwsServer } from './aws/server.ts';
+import { DEAD_LETTER_QUEUE_ARN, QUEUE_ARN, queueUrl, sqsOperations } from './aws/sqs.ts';
+import { createStateMachineRunner } from './aws/state-machine.ts';
+import { stepFunctionsOperations } from './aws/step-functions.ts';
+import { bypassFaults, type FaultSelector } from './fault-injection.ts';
 import { loadBundle } from './load-bundle.ts';
 import { startS3 } from './s3/server.ts';
 import { startVod } from './vod/server.ts';
@@ -34,11 +34,11 @@ export type StackOptions = Readonly<{
   /** Of each handler's invocation; Lambda's own limit is 900,000. */
   timeLimitMs?: number;
   /** Folder of the functions' code as it is deployed, which then runs in place of the sources. */
-  bundles?: string | undefined;
+  bundleDir?: string | undefined;
   /** A VOD minute made shorter, or no quota at all, for tests. */
   quota?: Readonly<{ minuteMs: number }> | false;
   /** What goes wrong in the local S3 and VOD. */
-  faults?: Faults | undefined;
+  faults?: FaultSelector | undefined;
   /** The clock of the local S3 and VOD, where it is not this machine's. */
   now?: () => number;
 }>;
@@ -48,16 +48,16 @@ export type Stack = Readonly<{
   s3Endpoint: string;
   vodEndpoint: string;
   /** Where the local VOD service keeps what it has accepted. */
-  vodFiles: string | undefined;
+  vodFilesDir: string | undefined;
   lambda: Lambda;
   /** Whether objects announce themselves: the local S3 does, another store is not set up to. */
-  announces: boolean;
-  executions: Executions;
+  emitsEvents: boolean;
+  executions: ExecutionStore;
   queue: Queue;
   /** Invokes the trigger, as a console would. */
-  trigger(event: unknown): Promise<unknown>;
+  invokeTrigger(event: unknown): Promise<unknown>;
   /** Goes on with what was not finished, and begins to take what arrives. */
-  begin(): void;
+  start(): void;
   /** Settles when nothing is left to do. */
   idle(): Promise<void>;
   close(): Promise<void>;
@@ -76,23 +76,23 @@ export async function startStack(options: StackOptions): Promise<Stack> {
   try {
     closers.push(await lock(data));
     const lambda = createLambda(timeLimitMs);
-    const archive = new Archive(join(data, 'archive'));
+    const archive = new EventArchive(join(data, 'archive'));
     const env = await startServices(options, closers, (event) => {
-      archive.keep(event);
+      archive.append(event);
       queue.send(event);
     });
     // What the functions find in their environment, as the deployment would set it.
     closers.push(setEnvironment(env));
-    const { trigger, ...steps } = await loadHandlers(options.bundles);
-    const executions = new Executions(join(data, 'executions'), createMachine(lambda, steps));
+    const { trigger, ...steps } = await loadHandlers(options.bundleDir);
+    const executions = new ExecutionStore(join(data, 'executions'), createStateMachineRunner(lambda, steps));
     const invokeTrigger = (event: unknown) => lambda.invoke('trigger', trigger, event);
     const queue = new Queue(data, async (batch) => failuresOf(await invokeTrigger(batch)));
     const targets = {
-      AWSStepFunctions: statesOperations(executions),
-      AmazonSQS: queueOperations(queue),
-      AWSEvents: replayOperations(data, archive, queue),
+      AWSStepFunctions: stepFunctionsOperations(executions),
+      AmazonSQS: sqsOperations(queue),
+      AWSEvents: eventBridgeOperations(data, archive, queue),
     };
-    const engine = await startEngine({
+    const engine = await startAwsServer({
       targets,
       invoke: async (name, event) => {
         if (name === 'trigger') return invokeTrigger(event);
@@ -101,7 +101,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
       stack: described(options.bucket),
     });
     closers.push(() => engine.close());
-    const { stateMachineArn: STATE_MACHINE_ARN } = Executions;
+    const { stateMachineArn: STATE_MACHINE_ARN } = ExecutionStore;
     closers.push(setEnvironment({ AWS_ENDPOINT_URL_SFN: engine.endpoint, STATE_MACHINE_ARN }));
     const s3 = bypassFaults(createS3Client({ endpoint: env.S3_ENDPOINT }));
     closers.push(
@@ -117,12 +117,12 @@ export async function startStack(options: StackOptions): Promise<Stack> {
       lambda,
       s3Endpoint: env.S3_ENDPOINT,
       vodEndpoint: env.VOD_ENDPOINT,
-      vodFiles: isLocal.vod ? join(data, 'vod', 'files') : undefined,
-      announces: isLocal.s3,
+      vodFilesDir: isLocal.vod ? join(data, 'vod', 'files') : undefined,
+      emitsEvents: isLocal.s3,
       executions,
       queue,
-      trigger: invokeTrigger,
-      begin: () => {
+      invokeTrigger: invokeTrigger,
+      start: () => {
         executions.resume();
         queue.start();
       },
@@ -147,11 +147,11 @@ const described = (bucket = 'videos'): EngineServices['stack'] => ({
   outputs: (endpoint) => ({
     BucketName: bucket,
     TriggerFunctionName: 'trigger',
-    StateMachineArn: Executions.stateMachineArn,
+    StateMachineArn: ExecutionStore.stateMachineArn,
     QueueUrl: queueUrl(endpoint, QUEUE_ARN),
     QueueArn: QUEUE_ARN,
-    DeadLetterQueueUrl: queueUrl(endpoint, DEAD_LETTERS_ARN),
-    DeadLetterQueueArn: DEAD_LETTERS_ARN,
+    DeadLetterQueueUrl: queueUrl(endpoint, DEAD_LETTER_QUEUE_ARN),
+    DeadLetterQueueArn: DEAD_LETTER_QUEUE_ARN,
     ArchiveArn: ARCHIVE_ARN,
     EventBusArn: EVENT_BUS_ARN,
     RuleArn: RULE_ARN,
@@ -254,7 +254,7 @@ async function loadHandlers(bundles: string | undefined) {
   };
 }
 
-const stopWork = (lambda: Lambda, executions: Executions, queue: Queue) => async (): Promise<void> => {
+const stopWork = (lambda: Lambda, executions: ExecutionStore, queue: Queue) => async (): Promise<void> => {
   await Promise.all([queue.close(), executions.close(), lambda.close()]);
 };
 

@@ -17,7 +17,7 @@ const MAX_PARTS = 10_000; // https://docs.aws.amazon.com/AmazonS3/latest/usergui
 export type LocalFile = Readonly<{ path: string; key: string; size: number }>;
 
 /** @throws {InvalidInput} where there is no such file */
-export async function localFile(path: string): Promise<LocalFile> {
+export async function readFileInfo(path: string): Promise<LocalFile> {
   const stats = await stat(path).catch((cause: unknown) => {
     const gone = cause instanceof Error && 'code' in cause && cause.code === 'ENOENT';
     throw new InvalidInput(`${path}: ${gone ? 'there is no such file' : errorMessage(cause)}`, { cause });

@@ -16,7 +16,7 @@ export type Operation = (body: unknown) => unknown;
 export type Operations = Readonly<Record<string, Operation>>;
 
 /** @throws {ApiError} naming each field that is wrong */
-export function read<const S extends v.GenericSchema>(schema: S, body: unknown): v.InferOutput<S> {
+export function parseBody<const S extends v.GenericSchema>(schema: S, body: unknown): v.InferOutput<S> {
   const result = v.safeParse(schema, body);
   if (result.success) return result.output;
   throw new ApiError('ValidationException', formatIssues(result.issues));

@@ -17,7 +17,7 @@ const Line = v.pipe(
 
 export type ArchivedEvent = Readonly<{ time: number; event: unknown }>;
 
-export class Archive {
+export class EventArchive {
   readonly #newer: string;
   readonly #older: string;
   readonly #maxBytes: number;
@@ -35,7 +35,7 @@ export class Archive {
   }
 
   /** On disk when it returns. */
-  keep(event: unknown): void {
+  append(event: unknown): void {
     if (this.#bytes >= this.#maxBytes) {
       renameSync(this.#newer, this.#older);
       this.#bytes = this.#begin();
@@ -46,7 +46,7 @@ export class Archive {
   }
 
   /** Milliseconds; every event since then is there. */
-  get since(): number {
+  get startTime(): number {
     return this.#lines()[0]?.time ?? Date.now();
   }
 

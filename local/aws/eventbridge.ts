@@ -3,8 +3,8 @@ import * as v from 'valibot';
 import { JsonStore } from '../../cli/json-store.ts';
 import type { UploadRequest } from '../../lib/schemas.ts';
 import { messagesOf } from '../../lib/trigger/events.ts';
-import { ApiError, type Operations, read } from './api-error.ts';
-import type { Archive } from './event-archive.ts';
+import { ApiError, type Operations, parseBody } from './api-error.ts';
+import type { EventArchive } from './event-archive.ts';
 import type { Queue } from './queue.ts';
 
 /**
@@ -41,11 +41,11 @@ const Replay = v.object({
   ReplayEndTime: v.number(),
 });
 
-export function replayOperations(dir: string, archive: Archive, queue: Queue): Operations {
+export function eventBridgeOperations(dir: string, archive: EventArchive, queue: Queue): Operations {
   const replays = new JsonStore(join(dir, 'replays'), Replay);
   return {
     DescribeArchive(body) {
-      const { ArchiveName } = read(NamedArchive, body);
+      const { ArchiveName } = parseBody(NamedArchive, body);
       if (!ARCHIVE_ARN.endsWith(`/${ArchiveName}`)) {
         throw new ApiError('ResourceNotFoundException', `Archive ${ArchiveName} does not exist.`);
       }
@@ -55,12 +55,12 @@ export function replayOperations(dir: string, archive: Archive, queue: Queue): O
         State: 'ENABLED',
         RetentionDays: 0,
         EventCount: archive.all().length,
-        CreationTime: archive.since / 1000,
+        CreationTime: archive.startTime / 1000,
       };
     },
 
     StartReplay(body) {
-      const { ReplayName: name, EventStartTime, EventEndTime } = read(Start, body);
+      const { ReplayName: name, EventStartTime, EventEndTime } = parseBody(Start, body);
       if (replays.get(name))
         throw new ApiError('ResourceAlreadyExistsException', `Replay ${name} already exists.`);
       if (EventStartTime >= EventEndTime) {
@@ -84,7 +84,7 @@ export function replayOperations(dir: string, archive: Archive, queue: Queue): O
     },
 
     DescribeReplay(body) {
-      const { ReplayName: name } = read(Named, body);
+      const { ReplayName: name } = parseBody(Named, body);
       const replay = v.is(ReplayName, name) ? replays.get(name) : undefined;
       if (!replay) throw new ApiError('ResourceNotFoundException', `Replay ${name} does not exist.`);
       const { ReplayName: _, ...times } = replay;

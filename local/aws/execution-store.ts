@@ -22,9 +22,9 @@ export type Execution = v.InferOutput<typeof Execution>;
 
 type Events = { started: [Execution]; ended: [Execution] };
 
-export class Executions extends EventEmitter<Events> {
+export class ExecutionStore extends EventEmitter<Events> {
   static readonly stateMachineArn = 'arn:aws:states:us-east-1:000000000000:stateMachine:upload';
-  readonly #journal: JsonStore<typeof Execution>;
+  readonly #records: JsonStore<typeof Execution>;
   readonly #machine: StateMachineRunner;
   readonly #running = new Map<string, { execution: Execution; settled: Promise<void> }>();
   #stopped = false;
@@ -34,16 +34,16 @@ export class Executions extends EventEmitter<Events> {
   constructor(dir: string, machine: StateMachineRunner) {
     super();
     this.setMaxListeners(0);
-    this.#journal = new JsonStore(dir, Execution);
+    this.#records = new JsonStore(dir, Execution);
     this.#machine = machine;
   }
 
   get(name: string): Execution | undefined {
-    return this.#journal.get(name);
+    return this.#records.get(name);
   }
 
   all(): Execution[] {
-    return this.#journal.all();
+    return this.#records.all();
   }
 
   running(): Execution[] {
@@ -52,13 +52,13 @@ export class Executions extends EventEmitter<Events> {
 
   /** Starts what was running when the process ended, from the beginning: Init asks the service what it holds. */
   resume(): Execution[] {
-    const unfinished = this.#journal.all().filter(({ status }) => status === 'RUNNING');
+    const unfinished = this.#records.all().filter(({ status }) => status === 'RUNNING');
     for (const execution of unfinished) this.#run(execution);
     return unfinished;
   }
 
   start(name: string, input: unknown): Execution {
-    const arn = executionArn(Executions.stateMachineArn, name);
+    const arn = executionArn(ExecutionStore.stateMachineArn, name);
     return this.#run({ name, arn, status: 'RUNNING', input, startDate: Date.now(), redriveCount: 0 });
   }
 
@@ -86,7 +86,7 @@ export class Executions extends EventEmitter<Events> {
 
   #run(execution: Execution): Execution {
     this.count++;
-    this.#journal.put(execution.name, execution);
+    this.#records.put(execution.name, execution);
     const settled = this.#settle(execution).finally(() => this.#running.delete(execution.name));
     this.#running.set(execution.name, { execution, settled });
     this.emit('started', execution);
@@ -100,7 +100,7 @@ export class Executions extends EventEmitter<Events> {
     );
     if (this.#stopped) return;
     const record = { ...execution, ...ended, stopDate: Date.now() };
-    this.#journal.put(record.name, record);
+    this.#records.put(record.name, record);
     this.emit('ended', record);
   }
 }

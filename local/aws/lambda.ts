@@ -25,7 +25,7 @@ export type Lambda = Readonly<{
   close(): Promise<void>;
 }> & {
   /** Of the invocations that begin from now on, milliseconds. */
-  limitMs: number;
+  timeLimitMs: number;
 };
 
 export function createLambda(initialLimitMs: number): Lambda {
@@ -44,7 +44,7 @@ export function createLambda(initialLimitMs: number): Lambda {
   async function run(name: string, handler: Handler, event: unknown): Promise<unknown> {
     stop.signal.throwIfAborted();
     const input = payload(name, event);
-    const { limitMs } = lambda;
+    const { timeLimitMs: limitMs } = lambda;
     const began = performance.now();
     const ended = new AbortController();
     const context = {
@@ -88,7 +88,7 @@ export function createLambda(initialLimitMs: number): Lambda {
 
   const lambda: Lambda = {
     invoke,
-    limitMs: initialLimitMs,
+    timeLimitMs: initialLimitMs,
     kill: () => {
       for (const end of ends) end(new ProcessGone('the process exited before it completed the request'));
     },

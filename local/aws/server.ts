@@ -1,11 +1,11 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import { type Listening, listen } from '../http-server.ts';
+import { type ListeningServer, listen } from '../http-server.ts';
 import { document, type XmlValue } from '../s3/wire/xml.ts';
 import { ApiError, type Operations } from './api-error.ts';
 
 /** The AWS calls that the trigger and the operators' commands make, answered as AWS does: with its SDK they run here as there. */
 
-export type Services = Readonly<{
+export type AwsServices = Readonly<{
   /** By the service's name in `x-amz-target`: AWS JSON. */
   targets: Readonly<Record<string, Operations>>;
   /** Invokes a function by its name. @throws what the function throws */
@@ -14,19 +14,23 @@ export type Services = Readonly<{
   stack: Readonly<{ name: string; outputs(endpoint: string): Readonly<Record<string, string>> }>;
 }>;
 
-export async function startEngine(services: Services, port = 0): Promise<Listening> {
+export async function startAwsServer(services: AwsServices, port = 0): Promise<ListeningServer> {
   const server = createServer((request, response) => void serve(request, response, services));
   return listen(server, port);
 }
 
 type Reply = Readonly<{ status: number; type?: string; headers?: Record<string, string>; body: string }>;
 
-async function serve(request: IncomingMessage, response: ServerResponse, services: Services): Promise<void> {
+async function serve(
+  request: IncomingMessage,
+  response: ServerResponse,
+  services: AwsServices,
+): Promise<void> {
   const { status, headers, body, type = 'application/json' } = await answer(request, services);
   response.writeHead(status, { 'content-type': type, ...headers }).end(body);
 }
 
-async function answer(request: IncomingMessage, services: Services): Promise<Reply> {
+async function answer(request: IncomingMessage, services: AwsServices): Promise<Reply> {
   const target = request.headers['x-amz-target'];
   const [, functionName] = INVOCATIONS.exec(request.url ?? '') ?? [];
   try {
@@ -65,7 +69,7 @@ async function bodyOf(request: IncomingMessage): Promise<string> {
   return Buffer.concat(chunks).toString();
 }
 
-async function called({ targets }: Services, target: string, body: string): Promise<string> {
+async function called({ targets }: AwsServices, target: string, body: string): Promise<string> {
   const [service = '', name = ''] = target.split('.');
   const operation = own(own(targets, service) ?? {}, name);
   if (!operation) throw new ApiError('UnknownOperationException', `${target} is not served here`);
@@ -78,7 +82,7 @@ const own = <T>(record: Readonly<Record<string, T>>, name: string): T | undefine
 /** https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html */
 const INVOCATIONS = /^\/2015-03-31\/functions\/([^/]+)\/invocations/;
 
-async function invoked({ invoke }: Services, name: string, body: string): Promise<Reply> {
+async function invoked({ invoke }: AwsServices, name: string, body: string): Promise<Reply> {
   try {
     return { status: 200, body: JSON.stringify((await invoke(name, parsed(body))) ?? null) };
   } catch (error) {
@@ -90,7 +94,7 @@ async function invoked({ invoke }: Services, name: string, body: string): Promis
 }
 
 /** https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_DescribeStacks.html */
-function describeStacks({ stack }: Services, query: URLSearchParams, endpoint: string): Reply {
+function describeStacks({ stack }: AwsServices, query: URLSearchParams, endpoint: string): Reply {
   const action = query.get('Action');
   const name = query.get('StackName');
   if (action !== 'DescribeStacks') return failure('InvalidAction', `${action} is not served here`);

@@ -1,5 +1,5 @@
 import * as v from 'valibot';
-import { ApiError, type Operations, read } from './api-error.ts';
+import { ApiError, type Operations, parseBody } from './api-error.ts';
 import type { Queue } from './queue.ts';
 
 /**
@@ -8,7 +8,7 @@ import type { Queue } from './queue.ts';
  */
 
 export const QUEUE_ARN = 'arn:aws:sqs:us-east-1:000000000000:queue';
-export const DEAD_LETTERS_ARN = 'arn:aws:sqs:us-east-1:000000000000:dead-letters';
+export const DEAD_LETTER_QUEUE_ARN = 'arn:aws:sqs:us-east-1:000000000000:dead-letters';
 
 export const queueUrl = (endpoint: string, arn: string): string =>
   `${endpoint}/000000000000/${arn.slice(arn.lastIndexOf(':') + 1)}`;
@@ -22,11 +22,11 @@ const Moves = v.object({ SourceArn: v.string() });
 
 type Task = Readonly<{ moved: number; started: number }>;
 
-export function queueOperations(queue: Queue): Operations {
+export function sqsOperations(queue: Queue): Operations {
   const tasks: Task[] = [];
   return {
     GetQueueAttributes(body) {
-      const { QueueUrl } = read(Attributes, body);
+      const { QueueUrl } = parseBody(Attributes, body);
       const count = { queue: () => queue.waiting, 'dead-letters': () => queue.deadLetters().length };
       const name = QueueUrl.slice(QueueUrl.lastIndexOf('/') + 1);
       if (name !== 'queue' && name !== 'dead-letters') {
@@ -36,17 +36,17 @@ export function queueOperations(queue: Queue): Operations {
     },
 
     StartMessageMoveTask(body) {
-      const { SourceArn } = read(Move, body);
+      const { SourceArn } = parseBody(Move, body);
       checkSource(SourceArn);
       tasks.unshift({ moved: queue.redrive(), started: Date.now() });
       return { TaskHandle: String(tasks.length) };
     },
 
     ListMessageMoveTasks(body) {
-      checkSource(read(Moves, body).SourceArn);
+      checkSource(parseBody(Moves, body).SourceArn);
       const results = tasks.slice(0, 10).map(({ moved, started }) => ({
         Status: 'COMPLETED',
-        SourceArn: DEAD_LETTERS_ARN,
+        SourceArn: DEAD_LETTER_QUEUE_ARN,
         DestinationArn: QUEUE_ARN,
         ApproximateNumberOfMessagesMoved: moved,
         ApproximateNumberOfMessagesToMove: moved,
@@ -58,6 +58,6 @@ export function queueOperations(queue: Queue): Operations {
 }
 
 function checkSource(arn: string): void {
-  if (arn === DEAD_LETTERS_ARN) return;
+  if (arn === DEAD_LETTER_QUEUE_ARN) return;
   throw new ApiError('ResourceNotFoundException', `${arn} is not the queue of dead letters`);
 }

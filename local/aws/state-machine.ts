@@ -8,11 +8,16 @@ import type { Handler, Lambda } from './lambda.ts';
 export type Handlers = Readonly<{ init: Handler; part: Handler; finish: Handler; cover: Handler }>;
 
 /** What an execution is called and how often it was redriven; the states see it as `$$.Execution`. */
-export type Identity = Readonly<{ arn: string; name: string; redriveCount: number; startDate: number }>;
+export type ExecutionIdentity = Readonly<{
+  arn: string;
+  name: string;
+  redriveCount: number;
+  startDate: number;
+}>;
 
 export type StateMachineRunner = Readonly<{
   /** @throws the error that failed the execution: its `name` is the state machine's error, its `message` the cause */
-  run(input: unknown, identity: Identity): Promise<unknown>;
+  run(input: unknown, identity: ExecutionIdentity): Promise<unknown>;
   /** Ends what is running, without waiting for it. */
   abort(): void;
 }>;
@@ -29,7 +34,7 @@ let isValid = false;
 
 type Json = Parameters<StateMachine['run']>[0];
 
-export function createMachine(lambda: Lambda, handlers: Handlers): StateMachineRunner {
+export function createStateMachineRunner(lambda: Lambda, handlers: Handlers): StateMachineRunner {
   // Each invocation has its own limit. The time that a task waits here for its turn does not count.
   const text = localStateMachineJson().replace(/"TimeoutSeconds": \d+/g, '"TimeoutSeconds": 86400');
   const machine = new StateMachine(JSON.parse(text), { validationOptions: { noValidate: isValid } });

@@ -1,6 +1,6 @@
 import * as v from 'valibot';
-import { ApiError, type Operations, read } from './api-error.ts';
-import { type Execution, Executions } from './execution-store.ts';
+import { ApiError, type Operations, parseBody } from './api-error.ts';
+import { type Execution, ExecutionStore } from './execution-store.ts';
 
 /**
  * The calls of Step Functions that the trigger and the operators make.
@@ -28,9 +28,9 @@ const NAME = /^[A-Za-z0-9._-]{1,80}$/;
 /** https://docs.aws.amazon.com/step-functions/latest/dg/redrive-executions.html */
 const REDRIVABLE_MS = 14 * 24 * 60 * 60 * 1000;
 
-export const statesOperations = (executions: Executions): Operations => ({
+export const stepFunctionsOperations = (executions: ExecutionStore): Operations => ({
   StartExecution(body) {
-    const { stateMachineArn, name, input } = read(Start, body);
+    const { stateMachineArn, name, input } = parseBody(Start, body);
     checkMachine(stateMachineArn);
     if (!NAME.test(name)) throw new ApiError('InvalidName', `Invalid Name: '${name}'`);
     const parsed = parseInput(input);
@@ -56,7 +56,7 @@ export const statesOperations = (executions: Executions): Operations => ({
   },
 
   ListExecutions(body) {
-    const { stateMachineArn, statusFilter, maxResults, nextToken } = read(List, body);
+    const { stateMachineArn, statusFilter, maxResults, nextToken } = parseBody(List, body);
     checkMachine(stateMachineArn);
     const all = executions
       .all()
@@ -84,7 +84,7 @@ const started = ({ arn, startDate }: Execution) => ({ executionArn: arn, startDa
 
 const listed = ({ arn, name, status, startDate, stopDate, redriveCount }: Execution) => ({
   executionArn: arn,
-  stateMachineArn: Executions.stateMachineArn,
+  stateMachineArn: ExecutionStore.stateMachineArn,
   name,
   status,
   startDate: startDate / 1000,
@@ -99,12 +99,12 @@ function whyNotRedrivable({ status, stopDate }: Execution): string | undefined {
 }
 
 function checkMachine(arn: string): void {
-  if (arn === Executions.stateMachineArn) return;
+  if (arn === ExecutionStore.stateMachineArn) return;
   throw new ApiError('StateMachineDoesNotExist', `State Machine Does Not Exist: '${arn}'`);
 }
 
-function find(executions: Executions, body: unknown): Execution {
-  const { executionArn } = read(Named, body);
+function find(executions: ExecutionStore, body: unknown): Execution {
+  const { executionArn } = parseBody(Named, body);
   const name = executionArn.slice(executionArn.lastIndexOf(':') + 1);
   const execution = NAME.test(name) ? executions.get(name) : undefined;
   if (execution?.arn !== executionArn) {

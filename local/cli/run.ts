@@ -7,7 +7,7 @@ import { errorMessage } from '../../lib/errors.ts';
 import { Result, UploadRequest } from '../../lib/schemas.ts';
 import type { Execution } from '../aws/execution-store.ts';
 import type { Stack } from '../stack.ts';
-import { ensureBucket, localFile, uploadFile } from '../upload-file.ts';
+import { ensureBucket, readFileInfo, uploadFile } from '../upload-file.ts';
 import type { Arguments, Item } from './args.ts';
 import { jsonLine, resultLines, watchingLines } from './results.ts';
 
@@ -38,15 +38,15 @@ export class Run {
     const { items, bucket } = this.#given;
     await checkReachable('S3_ENDPOINT', this.#stack.s3Endpoint);
     await checkReachable('VOD_ENDPOINT', this.#stack.vodEndpoint);
-    if (this.#stack.announces) await ensureBucket(this.#stack.s3, bucket, signal);
-    this.#stack.begin();
+    if (this.#stack.emitsEvents) await ensureBucket(this.#stack.s3, bucket, signal);
+    this.#stack.start();
     if (items.length === 0) {
       const { s3Endpoint: endpoint, vodEndpoint } = this.#stack;
       for (const line of watchingLines({
         endpoint,
         vodEndpoint,
         bucket,
-        credentials: this.#stack.announces ? LOCAL_S3_CREDENTIALS : undefined,
+        credentials: this.#stack.emitsEvents ? LOCAL_S3_CREDENTIALS : undefined,
       })) {
         this.#terminal.say(line);
       }
@@ -74,11 +74,11 @@ export class Run {
   /** The object to ask for, or nothing where its own event brings it. */
   async #dropped(path: string, signal: AbortSignal): Promise<{ bucket: string; key: string } | undefined> {
     const { bucket } = this.#given;
-    const file = await localFile(path);
+    const file = await readFileInfo(path);
     const object = { bucket, key: file.key };
     this.#terminal.note(object, `dropping it into bucket ${bucket}`);
     const put = await uploadFile(this.#stack.s3, bucket, file, signal);
-    return put && this.#stack.announces ? undefined : object;
+    return put && this.#stack.emitsEvents ? undefined : object;
   }
 
   /** As a person would from a console; an execution that an earlier run left unfinished is the answer already. */
@@ -88,7 +88,7 @@ export class Run {
       return bucket === object.bucket && key === object.key;
     });
     if (resumed) this.#asked.add(resumed.name);
-    else await this.#stack.trigger(object);
+    else await this.#stack.invokeTrigger(object);
   }
 
   #ended(execution: Execution): void {
@@ -116,7 +116,7 @@ export class Run {
     if (isEcho && !this.#asked.has(execution.name)) return;
     const seconds = this.#since(execution);
     if (this.#given.json) process.stdout.write(`${jsonLine(result, seconds)}\n`);
-    const [headline, ...lines] = await resultLines(this.#stack.s3, result, seconds, this.#stack.vodFiles);
+    const [headline, ...lines] = await resultLines(this.#stack.s3, result, seconds, this.#stack.vodFilesDir);
     this.#terminal.say([headline, ...stages, ...lines].join('\n'));
   }
 

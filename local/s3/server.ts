@@ -1,8 +1,14 @@
 import { randomBytes } from 'node:crypto';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import { corruptResponse, type Fault, type Faults, faultAt, injectFault } from '../fault-injection.ts';
-import { type Listening, listen } from '../http-server.ts';
-import { createLink, type Link, type LinkEnd } from '../network-simulator.ts';
+import {
+  corruptResponse,
+  type Fault,
+  type FaultSelector,
+  injectFault,
+  selectFault,
+} from '../fault-injection.ts';
+import { type ListeningServer, listen } from '../http-server.ts';
+import { createNetworkSimulator, type NetworkLimits, type NetworkSimulator } from '../network-simulator.ts';
 import type { Call, Reply } from './call.ts';
 import { describeCreation, type S3Notification } from './notification.ts';
 import { apiName, findOperation } from './route.ts';
@@ -23,16 +29,16 @@ export type S3Options = {
   /** Awaited before the client gets its reply, so that the listener can journal the event first. */
   onObjectCreated?: (event: S3Notification) => Promise<void>;
   now?: () => Date;
-  link?: Link;
-  faults?: Faults | undefined;
+  network?: NetworkLimits;
+  faults?: FaultSelector | undefined;
 };
 
 const IDLE_MS = 10 * 60 * 1000;
 
 /** A small, strict S3 on loopback. What it does not know it refuses with 501 rather than guess. */
-export async function startS3(options: S3Options): Promise<Listening> {
+export async function startS3(options: S3Options): Promise<ListeningServer> {
   const store = new Store(options.dir, options.now ?? (() => new Date()));
-  const link = createLink(options.link);
+  const link = createNetworkSimulator(options.network);
   const underway = new Set<Promise<void>>();
   const handle = (request: IncomingMessage, response: ServerResponse): void => {
     const served = serve(request, response, store, link, options).finally(() => underway.delete(served));
@@ -67,11 +73,11 @@ async function serve(
   request: IncomingMessage,
   response: ServerResponse,
   store: Store,
-  link: LinkEnd,
+  link: NetworkSimulator,
   options: S3Options,
 ): Promise<void> {
   const id = randomBytes(8).toString('hex').toUpperCase();
-  const fault = await faultAt(options.faults, request, () => ({ service: 's3', call: apiName(request) }));
+  const fault = await selectFault(options.faults, request, () => ({ service: 's3', call: apiName(request) }));
   if (fault && (await injectFault(fault, request))) return;
   const reply = await answer(request, response, id, store, link, options, fault);
   try {
@@ -90,7 +96,7 @@ async function answer(
   response: ServerResponse,
   id: string,
   store: Store,
-  link: LinkEnd,
+  link: NetworkSimulator,
   options: S3Options,
   fault: Fault | undefined,
 ): Promise<Reply> {
@@ -119,7 +125,7 @@ function readCall(
   response: ServerResponse,
   id: string,
   store: Store,
-  link: LinkEnd,
+  link: NetworkSimulator,
   { now = () => new Date(), credentials, onObjectCreated }: S3Options,
 ): Call {
   const target: Target = readTarget(request.url ?? '');
@@ -162,7 +168,7 @@ async function send(
   id: string,
   request: IncomingMessage,
   response: ServerResponse,
-  link: LinkEnd,
+  link: NetworkSimulator,
   fault: Fault | undefined,
 ): Promise<void> {
   using body = reply.body;

@@ -1,8 +1,14 @@
 import { createReadStream } from 'node:fs';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { pipeline } from 'node:stream/promises';
-import { corruptResponse, type Fault, type Faults, faultAt, injectFault } from '../fault-injection.ts';
-import type { LinkEnd } from '../network-simulator.ts';
+import {
+  corruptResponse,
+  type Fault,
+  type FaultSelector,
+  injectFault,
+  selectFault,
+} from '../fault-injection.ts';
+import type { NetworkSimulator } from '../network-simulator.ts';
 import type { Actions } from './actions.ts';
 import { receive } from './body.ts';
 import { faultResponse, writeResponse } from './fault-responses.ts';
@@ -32,17 +38,17 @@ export class HttpHandler {
   readonly #door: RequestGuard;
   readonly #calls: Actions;
   readonly #library: FileStore;
-  readonly #link: LinkEnd;
+  readonly #link: NetworkSimulator;
   readonly #onReply: (code: number) => void;
-  readonly #faults: Faults | undefined;
+  readonly #faults: FaultSelector | undefined;
 
   constructor(
     door: RequestGuard,
     calls: Actions,
     library: FileStore,
-    link: LinkEnd,
+    link: NetworkSimulator,
     onReply: (code: number) => void,
-    faults?: Faults,
+    faults?: FaultSelector,
   ) {
     this.#door = door;
     this.#calls = calls;
@@ -55,7 +61,10 @@ export class HttpHandler {
   /** Never throws: what goes wrong becomes a reply, or nothing where the client is gone. */
   async give(request: IncomingMessage, response: ServerResponse): Promise<void> {
     try {
-      const fault = await faultAt(this.#faults, request, () => ({ service: 'vod', call: actionOf(request) }));
+      const fault = await selectFault(this.#faults, request, () => ({
+        service: 'vod',
+        call: actionOf(request),
+      }));
       if (fault && (await injectFault(fault, request))) return;
       const send = await this.#prepare(request, response, fault).catch((error) =>
         this.#refusing(error, request, response),

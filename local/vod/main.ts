@@ -26,7 +26,7 @@ const OPTIONS = {
   help: { type: 'boolean', default: false },
 } as const;
 
-type Given = Pick<VodOptions, 'port' | 'dir' | 'link' | 'quota'>;
+type Given = Pick<VodOptions, 'port' | 'dir' | 'network' | 'quota'>;
 
 function readArguments(argv: readonly string[]): Given | 'help' {
   const { values, positionals } = readOptions('npm run vod', argv, OPTIONS);
@@ -37,7 +37,7 @@ function readArguments(argv: readonly string[]): Given | 'help' {
   return {
     port: parseInteger('--port', port, 0, 65_535),
     dir: data,
-    link: { latencyMs: parseInteger('--latency', latency, 0, 600_000) },
+    network: { latencyMs: parseInteger('--latency', latency, 0, 600_000) },
     ...(noQuota && { quota: false }),
   };
 }

@@ -1,9 +1,9 @@
 import { createServer } from 'node:http';
 import { lock } from '../../cli/data-lock.ts';
 import type { VodSecrets } from '../../lib/config.ts';
-import type { Faults } from '../fault-injection.ts';
-import { type Listening, listen } from '../http-server.ts';
-import { createLink, type Link } from '../network-simulator.ts';
+import type { FaultSelector } from '../fault-injection.ts';
+import { type ListeningServer, listen } from '../http-server.ts';
+import { createNetworkSimulator, type NetworkLimits } from '../network-simulator.ts';
 import { Actions } from './actions.ts';
 import { FileStore, type StoredFile } from './file-store.ts';
 import { HttpHandler } from './http-handler.ts';
@@ -19,8 +19,8 @@ export type VodOptions = Readonly<{
   secrets: VodSecrets;
   /** The host that clients sign for; the Host header may be anything. */
   signedHost: string;
-  link?: Link;
-  faults?: Faults | undefined;
+  network?: NetworkLimits;
+  faults?: FaultSelector | undefined;
   /** A minute may be made shorter for tests; the calls within it stay as many, but for `parts`. */
   quota?: QuotaOptions | false;
   /**
@@ -34,7 +34,7 @@ export type VodOptions = Readonly<{
 }>;
 
 export type { StoredFile } from './file-store.ts';
-export type Vod = Listening & Readonly<{ files(): readonly StoredFile[] }>;
+export type Vod = ListeningServer & Readonly<{ files(): readonly StoredFile[] }>;
 
 /** Long enough that a keep-alive client is not hung up on just as it sends its next request. */
 const IDLE_CONNECTION_MS = 65_000;
@@ -70,7 +70,7 @@ export async function startVod(options: VodOptions): Promise<Vod> {
         door,
         new Actions(library, uploads, now),
         library,
-        createLink(options.link),
+        createNetworkSimulator(options.network),
         onReply,
         options.faults,
       ),

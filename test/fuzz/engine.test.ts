@@ -3,9 +3,9 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import * as v from 'valibot';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { Executions } from '../../local/aws/execution-store.ts';
-import type { Listening } from '../../local/http-server.ts';
-import { startStates } from '../support/states.ts';
+import { ExecutionStore } from '../../local/aws/execution-store.ts';
+import type { ListeningServer } from '../../local/http-server.ts';
+import { startStepFunctions } from '../support/step-functions.ts';
 import { always, DOOR_MS } from './invariants.ts';
 import { jsonText, mutated, nasty, spoilt } from './values.ts';
 import { bytesOf, cuts, exchange, onLine, readAnswer, spoiltBytes, useFolder } from './wire.ts';
@@ -13,23 +13,23 @@ import { bytesOf, cuts, exchange, onLine, readAnswer, spoiltBytes, useFolder } f
 /** The calls of Step Functions that the local engine knows, by whatever request; see `law.ts`. */
 
 const folder = useFolder();
-let executions: Executions;
-let states: Listening;
+let executions: ExecutionStore;
+let states: ListeningServer;
 
 beforeAll(async () => {
   // Executions that end at once: what is tried here is the door before them.
-  executions = new Executions(join(folder.data, 'executions'), {
+  executions = new ExecutionStore(join(folder.data, 'executions'), {
     run: async (input) => input,
     abort: () => {},
   });
-  states = await startStates(executions);
+  states = await startStepFunctions(executions);
 });
 afterAll(async () => {
   await states.close();
   await executions.close();
 });
 
-const { stateMachineArn } = Executions;
+const { stateMachineArn } = ExecutionStore;
 const executionArn = 'arn:aws:states:us-east-1:000000000000:execution:upload:known';
 const GOOD = [
   { stateMachineArn, name: 'known', input: '{"bucket":"b","key":"k"}' },

@@ -7,7 +7,7 @@ import { missingParts } from '../../lib/upload/plan.ts';
 import { createVodClient, type VodClient } from '../../lib/vod/client.ts';
 import { readPartList } from '../../lib/vod/part-list.ts';
 import { parseResponse } from '../../lib/vod/responses.ts';
-import { type Listening, listen } from '../../local/http-server.ts';
+import { type ListeningServer, listen } from '../../local/http-server.ts';
 import { admitted, always, DOOR_MS, SECRET } from './invariants.ts';
 import { jsonText, mutated, nasty, spoilt } from './values.ts';
 
@@ -87,7 +87,7 @@ const shas = v.pipe(
   Sha1,
 );
 let replyTo: readonly Reply[] = [];
-let service: Listening;
+let service: ListeningServer;
 
 beforeAll(async () => {
   const server = createServer((request, response) => {

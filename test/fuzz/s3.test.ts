@@ -2,7 +2,7 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import type { Listening } from '../../local/http-server.ts';
+import type { ListeningServer } from '../../local/http-server.ts';
 import { startS3 } from '../../local/s3/server.ts';
 import { encode } from '../../local/s3/wire/target.ts';
 import { CREDENTIALS } from '../support/credentials.ts';
@@ -27,7 +27,7 @@ import {
 
 const folder = useFolder();
 const credentials = { ...CREDENTIALS, secretAccessKey: SECRET };
-let s3: Listening;
+let s3: ListeningServer;
 
 beforeAll(async () => {
   s3 = await startS3({ dir: folder.data, port: 0, credentials, onObjectCreated: async () => {} });

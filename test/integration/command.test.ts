@@ -9,13 +9,13 @@ import { listen } from '../../local/http-server.ts';
 import { startVod } from '../../local/vod/server.ts';
 import { startCommand } from '../support/command.ts';
 import { image } from '../support/images.ts';
-import { outcomeOf } from '../support/outcome.ts';
+import { collectResult } from '../support/process-result.ts';
 import { bytesOf, newFolder, sha1 } from '../support/stack.ts';
 
 /** `npm start`, as a person and as a program see it. */
 
 async function run(args: readonly string[], env: Record<string, string> = {}) {
-  const { code, out, err } = await outcomeOf(startCommand(args, { env }));
+  const { code, out, err } = await collectResult(startCommand(args, { env }));
   const lines = out.split('\n').filter((line) => line !== '');
   return { code, out: lines.map((line) => JSON.parse(line)), err };
 }

@@ -90,7 +90,7 @@ test('a new image alone changes the cover; a new video gets the image that is th
   const { 'vod-file-id': id } = await metadataOf(world, 'ep1.mp4');
   expect(await metadataOf(world, 'ep1.jpg')).toMatchObject({ 'vod-cover-of': id });
   world.ended.length = 0;
-  for (const key of ['ep1.jpg', 'ep1.mp4']) await world.trigger({ bucket: BUCKET, key });
+  for (const key of ['ep1.jpg', 'ep1.mp4']) await world.invokeTrigger({ bucket: BUCKET, key });
   expect(await world.results()).toMatchObject([
     { outcome: 'unchanged' },
     { outcome: 'unchanged', cover: { outcome: 'unchanged' } },
@@ -127,21 +127,23 @@ test('by hand: an image as the cover of any file; nothing but an image', async (
   await world.put('art/any.png', png);
   const film = (await world.results()).find(({ outcome }) => outcome === 'uploaded');
   world.ended.length = 0;
-  await world.trigger({ bucket: BUCKET, key: 'art/any.png', fileId: film?.fileId });
+  await world.invokeTrigger({ bucket: BUCKET, key: 'art/any.png', fileId: film?.fileId });
   expect(await world.results()).toMatchObject([
     { key: 'art/any.png', outcome: 'uploaded', coverOf: [film?.fileId] },
     { key: 'art/any.png', outcome: 'unchanged' },
   ]);
   expect(Object.values(await shown(world))).toEqual([sha1(png)]);
   world.ended.length = 0;
-  await world.trigger({ bucket: BUCKET, key: 'ep1.mp4', fileId: film?.fileId });
-  await world.trigger({ bucket: BUCKET, key: 'art/any.png', fileId: '12345' });
+  await world.invokeTrigger({ bucket: BUCKET, key: 'ep1.mp4', fileId: film?.fileId });
+  await world.invokeTrigger({ bucket: BUCKET, key: 'art/any.png', fileId: '12345' });
   await world.idle();
   expect(world.ended.map(({ error, cause }) => `${error} ${cause}`).toSorted()).toEqual([
     expect.stringMatching(/^InvalidInput .*ep1\.mp4.*no image.*fileId/),
     expect.stringMatching(/^VodRejected .*12345/),
   ]);
-  await expect(world.trigger({ bucket: BUCKET, key: 'art/any.png', fileId: 'x' })).rejects.toThrow(/fileId/);
+  await expect(world.invokeTrigger({ bucket: BUCKET, key: 'art/any.png', fileId: 'x' })).rejects.toThrow(
+    /fileId/,
+  );
 });
 
 test('an image that cannot be a cover fails alone; the video carries its fileId, and says what is wrong', async () => {
@@ -222,7 +224,7 @@ test('a cover that VOD does not take in time: tried again and again, then told; 
 
   door.open = true;
   world.ended.length = 0;
-  await world.trigger({ bucket: BUCKET, key: 'ep1.mp4' });
+  await world.invokeTrigger({ bucket: BUCKET, key: 'ep1.mp4' });
   expect((await world.results())[0]).toMatchObject({ outcome: 'unchanged', cover: { outcome: 'uploaded' } });
   expect(files()).toMatchObject([{ fileId: film?.fileId, cover: {} }, { coverOf: film?.fileId }]);
 });

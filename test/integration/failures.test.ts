@@ -26,7 +26,7 @@ test('an empty object', async () => {
 
 test('an object that somebody asks for and that is not there', async () => {
   const world = await newStack();
-  await world.trigger({ bucket: BUCKET, key: 'nothing.mp4' });
+  await world.invokeTrigger({ bucket: BUCKET, key: 'nothing.mp4' });
   expect(await failure(world)).toMatchObject({
     error: 'ObjectNotFound',
     cause: expect.stringContaining(`s3://${BUCKET}/nothing.mp4`),
@@ -68,7 +68,7 @@ test('a wrong S3 secret', async () => {
   });
   const env = { S3_ENDPOINT: s3.endpoint, AWS_ACCESS_KEY_ID: 'key', AWS_SECRET_ACCESS_KEY: 'wrong-secret' };
   const world = await newStack({ env });
-  await world.trigger({ bucket: BUCKET, key: 'film.mp4' });
+  await world.invokeTrigger({ bucket: BUCKET, key: 'film.mp4' });
   const { error, cause } = await failure(world);
   expect(error).toBe('StorageRejected');
   expect(cause).toMatch(/film\.mp4.*AWS_SECRET_ACCESS_KEY/);

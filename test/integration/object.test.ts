@@ -95,7 +95,7 @@ test('options typed into a console win over metadata', async () => {
   const world = await newStack({ env });
   await world.s3.send(new CreateBucketCommand({ Bucket: BUCKET }));
   await world.put('film.mp4', bytesOf(10), { Metadata: { 'vod-class-id': '1', 'vod-tags': 'x' } });
-  await world.trigger({ bucket: BUCKET, key: 'film.mp4', options: { classId: 5, screenshot: true } });
+  await world.invokeTrigger({ bucket: BUCKET, key: 'film.mp4', options: { classId: 5, screenshot: true } });
   await world.idle();
   expect(await world.index()).toMatchObject([{ classId: 5, tags: ['x'], isScreenshot: 1, isTranscode: 0 }]);
   await world.close();

@@ -6,7 +6,7 @@ import { expect, onTestFinished, test } from 'vitest';
 import { startS3 } from '../../local/s3/server.ts';
 import { startVod } from '../../local/vod/server.ts';
 import { startCommand } from '../support/command.ts';
-import { outcomeOf } from '../support/outcome.ts';
+import { collectResult } from '../support/process-result.ts';
 import { type Answer, scripted } from '../support/scripted-server.ts';
 import { bytesOf, newFolder } from '../support/stack.ts';
 
@@ -72,7 +72,7 @@ async function world() {
 
 function npmStart(data: string, env: Record<string, string>) {
   const args = ['--json', '--verbose', '--data', join(data, 'ours'), 's3://videos/film.mp4'];
-  return outcomeOf(startCommand(args, { env }));
+  return collectResult(startCommand(args, { env }));
 }
 
 /** Everything in a folder that holds a trace, file names included. */

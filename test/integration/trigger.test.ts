@@ -57,8 +57,8 @@ test('a person asks with bucket and key, as often as he likes', async () => {
   const world = await newStack();
   await world.put('film.mp4', bytesOf(1000));
   await world.idle();
-  await world.trigger({ bucket: BUCKET, key: 'film.mp4' });
-  await world.trigger({ bucket: BUCKET, key: 'film.mp4', options: { classId: 3 } });
+  await world.invokeTrigger({ bucket: BUCKET, key: 'film.mp4' });
+  await world.invokeTrigger({ bucket: BUCKET, key: 'film.mp4', options: { classId: 3 } });
   const results = await world.results();
   expect(results.map(({ outcome }) => outcome)).toEqual(['uploaded', 'unchanged', 'unchanged', 'unchanged']);
 });
@@ -74,9 +74,9 @@ test('a person who insists has VOD asked, whatever the object carries', async ()
     AWS_SECRET_ACCESS_KEY: 'local-secret',
   };
   const other = await newStack({ env });
-  await other.trigger({ bucket: BUCKET, key: 'film.mp4' });
+  await other.invokeTrigger({ bucket: BUCKET, key: 'film.mp4' });
   await other.idle();
-  await other.trigger({ bucket: BUCKET, key: 'film.mp4', force: true });
+  await other.invokeTrigger({ bucket: BUCKET, key: 'film.mp4', force: true });
   const results = (await other.results()).slice(0, 2); // the write-back's own event may come to either
   expect(results.map(({ outcome }) => outcome)).toEqual(['unchanged', 'uploaded']);
   expect(results[0]?.fileId).toBe(first?.fileId);
@@ -88,7 +88,7 @@ test.each([
   { bucket: 'no-such-bucket', key: 'film.mp4' },
 ])('what is not there, $bucket/$key: a person hears of a failure, an event finds it gone', async (object) => {
   const world = await newStack();
-  await world.trigger(object);
+  await world.invokeTrigger(object);
   await world.idle();
   expect(world.ended).toMatchObject([
     {
@@ -114,7 +114,7 @@ test.each([
   [null, /expected an S3 notification/],
 ])('a person who types %j is told what is wrong', async (event, message) => {
   const world = await newStack();
-  await expect(world.trigger(event)).rejects.toMatchObject({ name: 'InvalidInput', message });
+  await expect(world.invokeTrigger(event)).rejects.toMatchObject({ name: 'InvalidInput', message });
   expect(world.executions.count).toBe(0);
 });
 

@@ -74,7 +74,7 @@ test('mode tags: no rewrite, no new version, and a look at it again finds it unc
   const body = bytesOf(1000);
   await world.put('film.mp4', body, { Tagging: 'mine=kept' });
   await world.idle();
-  await world.trigger({ bucket: BUCKET, key: 'film.mp4' });
+  await world.invokeTrigger({ bucket: BUCKET, key: 'film.mp4' });
   const [first, again, ...more] = await world.results();
   expect(first).toMatchObject({ outcome: 'uploaded' });
   expect(again).toMatchObject({ outcome: 'unchanged', fileId: first?.fileId });

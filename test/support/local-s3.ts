@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { CreateBucketCommand, PutBucketVersioningCommand, S3Client } from '@aws-sdk/client-s3';
 import { afterAll, beforeAll } from 'vitest';
-import type { Listening } from '../../local/http-server.ts';
+import type { ListeningServer } from '../../local/http-server.ts';
 import { type S3Notification, type S3Options, startS3 } from '../../local/s3/server.ts';
 import { CREDENTIALS } from './credentials.ts';
 
@@ -15,7 +15,7 @@ export const VERSIONED = 'versioned-bucket';
 export function useS3(options: Partial<S3Options> = {}) {
   const events: S3Notification[] = [];
   let dir = '';
-  let listening: Listening | undefined;
+  let listening: ListeningServer | undefined;
   let client: S3Client | undefined;
 
   const start = async (): Promise<void> => {

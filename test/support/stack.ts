@@ -47,8 +47,8 @@ export async function newStack({
   onTestFinished(() => stack.close());
   const ended: Execution[] = [];
   stack.executions.on('ended', (execution) => ended.push(execution));
-  if (stack.announces && !bucketIsThere) await stack.s3.send(new CreateBucketCommand({ Bucket: BUCKET }));
-  stack.begin();
+  if (stack.emitsEvents && !bucketIsThere) await stack.s3.send(new CreateBucketCommand({ Bucket: BUCKET }));
+  stack.start();
   return {
     ...stack,
     data,

@@ -294,7 +294,7 @@ describe('robustness', () => {
   });
 
   test('latency is added to a reply', async () => {
-    const { client } = await service({ link: { latencyMs: 60 } });
+    const { client } = await service({ network: { latencyMs: 60 } });
     const began = performance.now();
     expect(await client.init(file)).toMatchObject({ code: 0 });
     expect(performance.now() - began).toBeGreaterThan(55);

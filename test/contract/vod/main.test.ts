@@ -5,7 +5,7 @@ import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { listen } from '../../../local/http-server.ts';
-import { outcomeOf } from '../../support/outcome.ts';
+import { collectResult } from '../../support/process-result.ts';
 import { hex, MIB, SECRETS, video } from '../../support/vod-client.ts';
 import { clientOf, folder } from '../../support/vod-service.ts';
 
@@ -21,7 +21,7 @@ function start(args: string[], env: Record<string, string> = KEYS) {
 }
 
 /** What a command that ends by itself says. */
-const outcome = (...args: string[]) => outcomeOf(start(args));
+const outcome = (...args: string[]) => collectResult(start(args));
 
 async function running(dir: string, env?: Record<string, string>) {
   const child = start(['--port', '0', '--data', dir, '--no-quota'], env);

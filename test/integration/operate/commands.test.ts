@@ -2,10 +2,10 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { findRunning } from '../../../cli/running-file.ts';
-import { Archive } from '../../../local/aws/event-archive.ts';
+import { EventArchive } from '../../../local/aws/event-archive.ts';
 import { BACKFILL_USAGE } from '../../../operate/args.ts';
 import { runCommand, spawnCommand } from '../../support/operate.ts';
-import { outcomeOf } from '../../support/outcome.ts';
+import { collectResult } from '../../support/process-result.ts';
 import { BUCKET, bytesOf, newFolder, newStack } from '../../support/stack.ts';
 
 /** The commands with a local stack that runs. */
@@ -74,7 +74,7 @@ test('replay: every object of that time is looked at again, once for each name',
 
 test('a replay of a time in which nothing came', async () => {
   const world = await newStack();
-  const began = new Date(new Archive(join(world.data, 'archive')).since).toISOString();
+  const began = new Date(new EventArchive(join(world.data, 'archive')).startTime).toISOString();
   const { code, out } = await runCommand('replay', '--from', began, '--local', '--data', world.data);
   expect({ code, last: out.at(-1) }).toEqual({
     code: 0,
@@ -103,7 +103,7 @@ test('a stack that stops is no longer found', async () => {
 });
 
 test('as a process: help, a command that is none, and the streams and exit codes of both', async () => {
-  const run = (...args: string[]) => outcomeOf(spawnCommand(args));
+  const run = (...args: string[]) => collectResult(spawnCommand(args));
   const [help, none] = await Promise.all([run('backfill', '--help'), run('backfil')]);
   expect(help).toEqual({ code: 0, out: `${BACKFILL_USAGE}\n`, err: '' });
   expect(none).toEqual({
@@ -126,7 +126,7 @@ test('as a process: an environment with other keys, a profile, and other address
     S3_ENDPOINT: 'http://127.0.0.1:1',
   };
   const args = ['backfill', `s3://${BUCKET}/`, '--local', '--data', world.data];
-  expect(await outcomeOf(spawnCommand(args, others))).toEqual({
+  expect(await collectResult(spawnCommand(args, others))).toEqual({
     ...{ code: 0, err: '' },
     out: '0 objects: started 0, carried 0, skipped 0, refused 0\n',
   });

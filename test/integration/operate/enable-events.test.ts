@@ -12,7 +12,7 @@ import fc from 'fast-check';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { startS3 } from '../../../local/s3/server.ts';
 import { enableEvents } from '../../../operate/enable-events.ts';
-import { outcomeOf } from '../../support/outcome.ts';
+import { collectResult } from '../../support/process-result.ts';
 import { newFolder } from '../../support/stack.ts';
 
 /** The local S3 keeps no notification configuration, so a mock does: one that replaces it as a whole, as S3 does. */
@@ -83,7 +83,7 @@ describe('the command', () => {
       env: { PATH: process.env.PATH, AWS_EC2_METADATA_DISABLED: 'true', HOME: '/nowhere', ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
-    return outcomeOf(child);
+    return collectResult(child);
   };
   const oneLine = (err: string) => expect(err.trim().split('\n')).toHaveLength(1);
 

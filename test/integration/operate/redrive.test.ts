@@ -3,7 +3,7 @@ import * as v from 'valibot';
 import { expect, test } from 'vitest';
 import { JsonStore } from '../../../cli/json-store.ts';
 import { executionArn, restartName } from '../../../lib/trigger/executions.ts';
-import { Executions } from '../../../local/aws/execution-store.ts';
+import { ExecutionStore } from '../../../local/aws/execution-store.ts';
 import { runCommand } from '../../support/operate.ts';
 import { BUCKET, bytesOf, newFolder, newStack } from '../../support/stack.ts';
 
@@ -21,7 +21,7 @@ async function folderWith(letters: readonly unknown[], failed: Readonly<Record<s
   }
   const executions = new JsonStore(join(data, 'executions'), v.any());
   for (const [name, [input, stopDate]] of Object.entries(failed)) {
-    const arn = executionArn(Executions.stateMachineArn, name);
+    const arn = executionArn(ExecutionStore.stateMachineArn, name);
     const times = { startDate: stopDate - 1000, stopDate };
     const reason = { error: 'VodRejected', cause: 'the account is in arrears' };
     executions.put(name, { name, arn, status: 'FAILED', input, redriveCount: 0, ...times, ...reason });

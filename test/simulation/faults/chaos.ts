@@ -1,4 +1,4 @@
-import { counter, type Fault, type ServiceCall } from '../../../local/fault-injection.ts';
+import { createCallCounter, type Fault, type ServiceCall } from '../../../local/fault-injection.ts';
 import type { Stack } from '../../../local/stack.ts';
 import type { Incident, Plan } from './plan.ts';
 import type { Writers } from './writers.ts';
@@ -22,7 +22,7 @@ export class Chaos {
   readonly #events: Events;
   readonly #keys: readonly string[];
   readonly #arrivals: readonly Arrival[];
-  readonly #nth = counter();
+  readonly #nth = createCallCounter();
 
   constructor(
     plan: Plan,
@@ -63,7 +63,7 @@ export class Chaos {
       const key = this.#keys[incident.object % this.#keys.length] ?? '';
       await this.#writers.do(incident.deed, key);
     } else if (incident.blow === 'kill') this.#stack.lambda.kill();
-    else if (incident.blow === 'hurry') this.#stack.lambda.limitMs = SHORT_LIMIT_MS;
+    else if (incident.blow === 'hurry') this.#stack.lambda.timeLimitMs = SHORT_LIMIT_MS;
     else this.#events.repeat();
   }
 }
@@ -97,7 +97,7 @@ export class Events {
     for (const event of this.#all) {
       // One that is killed is no loss: it is the second word of its event.
       const repeat = this.#stack
-        .trigger(event)
+        .invokeTrigger(event)
         .catch(() => {})
         .finally(() => this.#repeats.delete(repeat));
       this.#repeats.add(repeat);

@@ -1,9 +1,9 @@
 import fc from 'fast-check';
 import {
-  CALLS,
   type Fault,
-  faultsOf,
-  type Service,
+  type FaultyService,
+  listFaults,
+  PIPELINE_CALLS,
   type ServiceCall,
 } from '../../../local/fault-injection.ts';
 
@@ -32,7 +32,7 @@ export const BLOWS = ['kill', 'hurry', 'double'] as const;
 export type Blow = (typeof BLOWS)[number];
 
 /** Happens when the `nth` request of the call comes, before it is looked at. */
-export type Incident = Readonly<{ service: Service; call: string; nth: number }> &
+export type Incident = Readonly<{ service: FaultyService; call: string; nth: number }> &
   (
     | Readonly<{ kind: 'fault'; fault: Fault; times: number }>
     | Readonly<{ kind: 'deed'; deed: Deed; object: number }>
@@ -77,7 +77,7 @@ const call = weighted<ServiceCall>(
   [4, fc.constantFrom(...vod(['InitUpload', 'UploadPart', 'FinishUpload']))],
   [4, fc.constantFrom(...s3(['HeadObject', 'GetObject', 'CopyObject', 'GetObjectAcl']))],
   [2, fc.constantFrom(...vod(['SmallFileUpload']), ...s3(['ListObjectsV2']))],
-  [1, fc.constantFrom(...s3(CALLS.s3))],
+  [1, fc.constantFrom(...s3(PIPELINE_CALLS.s3))],
 );
 const nth = weighted([5, fc.constant(0)], [3, fc.constant(1)], [2, fc.integer({ min: 2, max: 6 })]);
 
@@ -89,7 +89,7 @@ const times = weighted(
 );
 
 const incident: fc.Arbitrary<Incident> = fc.tuple(call, nth).chain(([serviceCall, at]) => {
-  const faults = fc.record({ fault: fc.constantFrom(...faultsOf(serviceCall)), times });
+  const faults = fc.record({ fault: fc.constantFrom(...listFaults(serviceCall)), times });
   const deeds = fc.record({ deed: fc.constantFrom(...DEEDS), object: fc.nat(3) });
   const moment = { ...serviceCall, nth: at };
   return weighted<Incident>(
@@ -120,25 +120,27 @@ export const plans: fc.Arbitrary<Plan> = fc.record({
  * Each fault of each call of the chain by itself, on objects of one copy and, where it takes that, of a copy in parts; that of a
  * image both when the video looks for it and when it looks for the video.
  */
-export const everyFault: readonly Plan[] = [...s3(CALLS.s3), ...vod(CALLS.vod)].flatMap((serviceCall) => {
-  const { call: name } = serviceCall;
-  const isOfLarge = /Multipart|Copy$/.test(name);
-  const whens: readonly When[] = name === 'SmallFileUpload' ? ['before', 'after'] : [];
-  const images = whens.map((when): ImagePlan[] => [{ of: 0, named: false, sameAsFirst: false, when }]);
-  return faultsOf(serviceCall).flatMap((fault) =>
-    (images.length > 0 ? images : [[]]).map(
-      (beside): Plan => ({
-        objects: [{ size: isOfLarge ? 5 * KIB * KIB + 1 : 600 * KIB, sameAsFirst: false, resumed: true }],
-        images: beside,
-        versioned: false,
-        writeBack: /Tagging/.test(name) ? 'tags' : 'metadata',
-        clockOff: false,
-        incidents: [{ ...serviceCall, nth: 0, kind: 'fault', fault, times: 1 }],
-        deliveries: [],
-      }),
-    ),
-  );
-});
+export const everyFault: readonly Plan[] = [...s3(PIPELINE_CALLS.s3), ...vod(PIPELINE_CALLS.vod)].flatMap(
+  (serviceCall) => {
+    const { call: name } = serviceCall;
+    const isOfLarge = /Multipart|Copy$/.test(name);
+    const whens: readonly When[] = name === 'SmallFileUpload' ? ['before', 'after'] : [];
+    const images = whens.map((when): ImagePlan[] => [{ of: 0, named: false, sameAsFirst: false, when }]);
+    return listFaults(serviceCall).flatMap((fault) =>
+      (images.length > 0 ? images : [[]]).map(
+        (beside): Plan => ({
+          objects: [{ size: isOfLarge ? 5 * KIB * KIB + 1 : 600 * KIB, sameAsFirst: false, resumed: true }],
+          images: beside,
+          versioned: false,
+          writeBack: /Tagging/.test(name) ? 'tags' : 'metadata',
+          clockOff: false,
+          incidents: [{ ...serviceCall, nth: 0, kind: 'fault', fault, times: 1 }],
+          deliveries: [],
+        }),
+      ),
+    );
+  },
+);
 
 function weighted<T>(...choices: [weight: number, arbitrary: fc.Arbitrary<T>][]): fc.Arbitrary<T> {
   return fc.oneof(...choices.map(([weight, arbitrary]) => ({ weight, arbitrary })));

@@ -1,5 +1,5 @@
 import { expect, onTestFinished, test } from 'vitest';
-import { seededFaults } from '../../../local/fault-injection.ts';
+import { createSeededFaults } from '../../../local/fault-injection.ts';
 import { newStack } from '../../support/stack.ts';
 import { hurryAll } from './hurry.ts';
 import { simulate } from './simulate.ts';
@@ -19,7 +19,7 @@ test('whatever breaks: nothing lost, nothing doubled, nothing of others overwrit
 
 test('at 5 % of faults per request, no more than 1.2 times the bytes are sent', PATIENCE, async () => {
   onTestFinished(hurryAll());
-  const faults = seededFaults(0.05, 3);
+  const faults = createSeededFaults(0.05, 3);
   let struck = 0;
   let parts = 0;
   const world = await newStack({

@@ -8,7 +8,7 @@ import {
   type S3Client,
 } from '@aws-sdk/client-s3';
 import type { Execution } from '../../../local/aws/execution-store.ts';
-import type { Faults } from '../../../local/fault-injection.ts';
+import type { FaultSelector } from '../../../local/fault-injection.ts';
 import { type Stack, startStack } from '../../../local/stack.ts';
 import { Client, HALF_MIB, SECRETS } from '../../support/vod-client.ts';
 import { type Arrival, Chaos, Events } from './chaos.ts';
@@ -58,7 +58,7 @@ export type Told = Readonly<{
 }>;
 
 /** What is switched on and off under a running stack. `ahead`: the services' clock, milliseconds. */
-type Switches = { faults: Faults | undefined; ahead: number };
+type Switches = { faults: FaultSelector | undefined; ahead: number };
 
 export async function openWorld(): Promise<World> {
   const before = resources();
@@ -79,7 +79,7 @@ export async function openWorld(): Promise<World> {
     faults: (serviceCall) => switches.faults?.(serviceCall),
     now: () => Date.now() + switches.ahead,
   });
-  stack.begin();
+  stack.start();
   let lived = 0;
   return {
     live: (plan) => live(stack, data, plan, `bucket-${lived++}`, switches),
@@ -151,7 +151,7 @@ async function live(
 
     switches.faults = undefined;
     if (plan.clockOff) switches.ahead -= CLOCK_OFF;
-    lambda.limitMs = CALM_LIMIT_MS;
+    lambda.timeLimitMs = CALM_LIMIT_MS;
     setPatience(false);
     await s3.send(new HeadBucketCommand({ Bucket: bucket })).catch(() => {}); // a client learns the time from a reply
     failed = watch.failed();
@@ -199,7 +199,7 @@ async function live(
     broken.push(error.message);
   } finally {
     switches.faults = undefined;
-    lambda.limitMs = LIMIT_MS;
+    lambda.timeLimitMs = LIMIT_MS;
     setPatience(true);
     events.restore();
     watch.end();

@@ -13,7 +13,7 @@ import { UploadRequest } from '../../../lib/schemas.ts';
 import { messagesOf } from '../../../lib/trigger/events.ts';
 import { startS3 } from '../../../local/s3/server.ts';
 import { namesIn, startCommand, uploadsOf } from '../../support/command.ts';
-import { outcomeOf } from '../../support/outcome.ts';
+import { collectResult } from '../../support/process-result.ts';
 import { type SentPart, STAGES, type Stage, stepOf } from './stages.ts';
 import type { Sighting } from './witness.ts';
 
@@ -213,7 +213,7 @@ async function live(world: World, held: Held, moment: Moment | undefined): Promi
     witness: new URL('./witness.ts', import.meta.url).href,
     ...(world.copiesInParts && { env: { COPY_LIMIT_BYTES: String(5 * MIB) } }),
   });
-  const outcome = outcomeOf(child);
+  const outcome = collectResult(child);
 
   const target =
     moment && 1 + Math.floor(moment.fraction * Math.max(0, expectedIn(moment.stage, world, named, held) - 1));

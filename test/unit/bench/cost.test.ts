@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { costOf, total } from '../../../bench/cost.ts';
 import { PRICES } from '../../../bench/prices.ts';
 
-const NOTHING = { refusedForQuota: 0, cpuMs: 0 };
+const NOTHING = { quotaErrors: 0, cpuMs: 0 };
 
 test('each thing that was counted is paid for at its own price', () => {
   const cost = costOf({

@@ -5,13 +5,13 @@ import { buffer } from 'node:stream/consumers';
 import { pipeline } from 'node:stream/promises';
 import { expect, onTestFinished, test } from 'vitest';
 import { listen } from '../../../local/http-server.ts';
-import { createLink } from '../../../local/network-simulator.ts';
+import { createNetworkSimulator } from '../../../local/network-simulator.ts';
 
 const sha1 = (bytes: Uint8Array): string => createHash('sha1').update(bytes).digest('hex');
 
 /** Answers each body with itself, over a link. */
 async function echo(bytesPerSecond: number) {
-  const link = createLink({ bytesPerSecond, latencyMs: 1 });
+  const link = createNetworkSimulator({ bytesPerSecond, latencyMs: 1 });
   const server = createServer(async (request, response) => {
     const body = await buffer(Readable.from(link.incoming(request)));
     await link.latency();

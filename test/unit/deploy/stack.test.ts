@@ -326,7 +326,7 @@ describe('the code: minified, each function for itself', () => {
   });
 
   test('an object goes through it as through the sources', async () => {
-    const world = await newStack({ bundles: BUNDLE_DIR });
+    const world = await newStack({ bundleDir: BUNDLE_DIR });
     const body = bytesOf(3_000_000);
     await world.put('film.mp4', body);
     const [first, echo, ...more] = await world.results();
@@ -342,7 +342,7 @@ describe('the code: minified, each function for itself', () => {
   });
 
   test('its errors have the names that the state machine matches', async () => {
-    const world = await newStack({ bundles: BUNDLE_DIR });
+    const world = await newStack({ bundleDir: BUNDLE_DIR });
     await world.put('empty.mp4', bytesOf(0));
     await world.idle();
     expect(world.ended).toMatchObject([{ status: 'FAILED', error: 'UnsupportedObject' }]);
@@ -351,6 +351,6 @@ describe('the code: minified, each function for itself', () => {
   test('where nothing has been packaged yet, it says what to do', async () => {
     const nowhere = await newFolder();
     expect(() => loadBundle(nowhere, 'init')).toThrow(/init\.js is not there: npm run package builds it/);
-    await expect(newStack({ bundles: nowhere })).rejects.toThrow('npm run package');
+    await expect(newStack({ bundleDir: nowhere })).rejects.toThrow('npm run package');
   });
 });

@@ -120,7 +120,9 @@ test('messages of a batch that the trigger could not take', async () => {
   await world.put('notes.txt', bytesOf(1));
   await world.idle();
   const before = lines('trigger').length;
-  await world.trigger({ Records: [good, bad].map((message) => ({ ...message, eventSource: 'aws:sqs' })) });
+  await world.invokeTrigger({
+    Records: [good, bad].map((message) => ({ ...message, eventSource: 'aws:sqs' })),
+  });
   await world.idle();
   expect(lines('trigger').slice(before)).toMatchObject([{ MessagesFailed: 1 }]);
 });

@@ -15,7 +15,7 @@ import { expect, test } from 'vitest';
 import { JsonStore } from '../../../cli/json-store.ts';
 import { findRunning } from '../../../cli/running-file.ts';
 import { executionArn } from '../../../lib/trigger/executions.ts';
-import { Executions } from '../../../local/aws/execution-store.ts';
+import { ExecutionStore } from '../../../local/aws/execution-store.ts';
 import { newFolder, newStack } from '../../support/stack.ts';
 
 /** The engine's AWS calls, made with AWS's own SDK: what is refused, and what only few would see. */
@@ -33,14 +33,14 @@ test('executions are listed by status, the latest begun first, page by page', as
   const journal = new JsonStore(join(data, 'executions'), v.any());
   for (let at = 0; at < 7; at++) {
     const name = `e${at}`;
-    const arn = executionArn(Executions.stateMachineArn, name);
+    const arn = executionArn(ExecutionStore.stateMachineArn, name);
     const status = at % 3 === 0 ? 'SUCCEEDED' : 'FAILED';
     const times = { startDate: 1_700_000_000_000 + at, stopDate: 1_700_000_001_000 };
     journal.put(name, { name, arn, status, input: {}, redriveCount: 0, ...times });
   }
   const { config } = await engineOn(data);
   const sfn = new SFNClient(config);
-  const { stateMachineArn } = Executions;
+  const { stateMachineArn } = ExecutionStore;
   const pages: string[][] = [];
   let nextToken: string | undefined;
   do {

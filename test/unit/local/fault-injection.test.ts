@@ -4,13 +4,13 @@ import { connect } from 'node:net';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import {
-  CALLS,
+  createScriptedFaults,
+  createSeededFaults,
   type Fault,
-  faultsOf,
   injectFault,
+  listFaults,
+  PIPELINE_CALLS,
   type ServiceCall,
-  scriptedFaults,
-  seededFaults,
 } from '../../../local/fault-injection.ts';
 import { listen } from '../../../local/http-server.ts';
 import { bytesOf, newStack, sha1 } from '../../support/stack.ts';
@@ -18,8 +18,8 @@ import { bytesOf, newStack, sha1 } from '../../support/stack.ts';
 /** The fault switches of the local services: which requests meet what, and that each does what it says. */
 
 const calls: ServiceCall[] = [
-  ...CALLS.s3.map((call) => ({ service: 's3' as const, call })),
-  ...CALLS.vod.map((call) => ({ service: 'vod' as const, call })),
+  ...PIPELINE_CALLS.s3.map((call) => ({ service: 's3' as const, call })),
+  ...PIPELINE_CALLS.vod.map((call) => ({ service: 'vod' as const, call })),
 ];
 const call = fc.constantFrom(...calls);
 
@@ -27,7 +27,7 @@ test('a seed says which requests meet what, in whatever order the calls come', a
   await fc.assert(
     fc.asyncProperty(fc.nat(), fc.array(call, { maxLength: 60 }), async (seed, requests) => {
       const met = (order: readonly ServiceCall[]) => {
-        const faults = seededFaults(0.5, seed);
+        const faults = createSeededFaults(0.5, seed);
         return Map.groupBy(
           order.map((request) => ({ call: request.call, fault: faults(request) })),
           ({ call }) => call,
@@ -41,18 +41,18 @@ test('a seed says which requests meet what, in whatever order the calls come', a
 
 test('as many requests as the rate says, of a call only what can happen to it, to others nothing', () => {
   for (const rate of [0, 0.05, 1]) {
-    const faults = seededFaults(rate, 7);
+    const faults = createSeededFaults(rate, 7);
     const met = Array.from({ length: 4000 }, () => faults({ service: 'vod', call: 'UploadPart' }));
     const struck = met.filter((fault) => fault !== undefined);
     expect(Math.abs(struck.length / met.length - rate)).toBeLessThan(0.01);
-    expect(faultsOf({ service: 'vod', call: 'UploadPart' })).toEqual(expect.arrayContaining(struck));
+    expect(listFaults({ service: 'vod', call: 'UploadPart' })).toEqual(expect.arrayContaining(struck));
   }
-  expect(seededFaults(1, 7)({ service: 's3', call: 'PutObject' })).toBeUndefined();
-  expect(faultsOf({ service: 's3', call: 'HeadObject' })).not.toContain('part-lost');
+  expect(createSeededFaults(1, 7)({ service: 's3', call: 'PutObject' })).toBeUndefined();
+  expect(listFaults({ service: 's3', call: 'HeadObject' })).not.toContain('part-lost');
 });
 
 test('a script names the requests of a call by their number', () => {
-  const faults = scriptedFaults([{ call: 'GetObject', nth: 1, times: 2, fault: 'truncated-body' }]);
+  const faults = createScriptedFaults([{ call: 'GetObject', nth: 1, times: 2, fault: 'truncated-body' }]);
   const met = Array.from({ length: 4 }, () => [
     faults({ service: 's3', call: 'HeadObject' }),
     faults({ service: 's3', call: 'GetObject' }),
@@ -81,7 +81,7 @@ const MIB = 1_048_576;
 /** A film of three parts under one fault: the calls that VOD saw, in their order but for the parts, and how it ended. */
 async function under(call: string, fault: Fault) {
   const seen: string[] = [];
-  const script = scriptedFaults([{ call, nth: 0, fault }]);
+  const script = createScriptedFaults([{ call, nth: 0, fault }]);
   const world = await newStack({
     env: { QUOTA_MINUTE_MS: '100' },
     faults: (request) => {

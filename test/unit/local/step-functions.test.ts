@@ -1,16 +1,16 @@
 import { join } from 'node:path';
 import * as v from 'valibot';
 import { expect, onTestFinished, test } from 'vitest';
-import { Executions } from '../../../local/aws/execution-store.ts';
+import { ExecutionStore } from '../../../local/aws/execution-store.ts';
 import { newFolder } from '../../support/stack.ts';
-import { startStates } from '../../support/states.ts';
+import { startStepFunctions } from '../../support/step-functions.ts';
 
 /** What fuzzing has found in the local engine's door; `test/fuzz/engine.test.ts` looks for more. */
 
 async function states() {
   const dir = join(await newFolder(), 'executions');
-  const executions = new Executions(dir, { run: async (input) => input, abort: () => {} });
-  const { endpoint, close } = await startStates(executions);
+  const executions = new ExecutionStore(dir, { run: async (input) => input, abort: () => {} });
+  const { endpoint, close } = await startStepFunctions(executions);
   onTestFinished(close);
   return async (target: string, body: string): Promise<string> => {
     const reply = await fetch(endpoint, { method: 'POST', headers: { 'x-amz-target': target }, body });
@@ -23,7 +23,7 @@ async function states() {
 }
 
 const starting = (more: object): string =>
-  JSON.stringify({ stateMachineArn: Executions.stateMachineArn, name: 'n', input: '{}', ...more });
+  JSON.stringify({ stateMachineArn: ExecutionStore.stateMachineArn, name: 'n', input: '{}', ...more });
 
 test('an operation that JavaScript knows and Step Functions does not is none', async () => {
   const ask = await states();

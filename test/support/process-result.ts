@@ -3,12 +3,12 @@ import { once } from 'node:events';
 import type { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 
-export type Outcome = Readonly<{ code: number | null; out: string; err: string }>;
+export type ProcessResult = Readonly<{ code: number | null; out: string; err: string }>;
 
 /** What a process that ends by itself has said, and its exit code. */
-export async function outcomeOf(
+export async function collectResult(
   child: ChildProcess & { stdout: Readable; stderr: Readable },
-): Promise<Outcome> {
+): Promise<ProcessResult> {
   const [out, err, [code]] = await Promise.all([
     text(child.stdout),
     text(child.stderr),

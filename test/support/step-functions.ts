@@ -1,0 +1,12 @@
+import type { ExecutionStore } from '../../local/aws/execution-store.ts';
+import { startAwsServer } from '../../local/aws/server.ts';
+import { stepFunctionsOperations } from '../../local/aws/step-functions.ts';
+import type { ListeningServer } from '../../local/http-server.ts';
+
+/** The local engine's door with Step Functions alone behind it. */
+export const startStepFunctions = (executions: ExecutionStore): Promise<ListeningServer> =>
+  startAwsServer({
+    targets: { AWSStepFunctions: stepFunctionsOperations(executions) },
+    invoke: async () => undefined,
+    stack: { name: 'none', outputs: () => ({}) },
+  });

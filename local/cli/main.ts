@@ -16,13 +16,12 @@ async function main(argv: readonly string[]): Promise<number> {
   }
   sendLogsToStandardError(given.verbose);
   // Only now: help, and what is wrong with the command line, is told at once.
-  const [{ Run }, { startStack }, { createTerminal }, { createSeededFaults: seededFaults }] =
-    await Promise.all([
-      import('./run.ts'),
-      import('../stack.ts'),
-      import('../../cli/terminal.ts'),
-      import('../fault-injection.ts'),
-    ]);
+  const [{ Run }, { startStack }, { createTerminal }, { createSeededFaults }] = await Promise.all([
+    import('./run.ts'),
+    import('../stack.ts'),
+    import('../../cli/terminal.ts'),
+    import('../fault-injection.ts'),
+  ]);
   const stop = new AbortController();
   const stack = await startStack({
     ...given,
@@ -30,7 +29,7 @@ async function main(argv: readonly string[]): Promise<number> {
     vodPort: port(given, given.vodPort, 9001),
     bundleDir: given.packaged ? BUNDLE_DIR : undefined,
     env: process.env,
-    faults: given.faults && seededFaults(given.faults.rate, given.faults.seed),
+    faults: given.faults && createSeededFaults(given.faults.rate, given.faults.seed),
   }).catch((error: unknown) => {
     throw portTaken(error) ?? error;
   });

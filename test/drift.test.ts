@@ -186,13 +186,15 @@ test('the wire is known to lib/vod alone', () => {
   }
 });
 
-test('each setting that the code reads stands in the README, and the other way round', () => {
+test('each setting that the code reads stands in docs/reference/settings.md, and the other way round', () => {
   const code = [...sources('lib'), ...sources('local')].map(read).join('\n');
-  const inReadme = new Set(
-    [...read('README.md').matchAll(/^\| `([A-Z][A-Z0-9_]+)`/gm)].map(([, name = '']) => name),
+  const inPage = new Set(
+    [...read('docs/reference/settings.md').matchAll(/^\| `([A-Z][A-Z0-9_]+)`/gm)].map(
+      ([, name = '']) => name,
+    ),
   );
-  expect(inReadme.size).toBeGreaterThan(8);
-  for (const name of inReadme) {
+  expect(inPage.size).toBeGreaterThan(8);
+  for (const name of inPage) {
     const metadata = name.toLowerCase().replaceAll('_', '-'); // VOD_CLASS_ID is read as the option vod-class-id
     const base = name.replace(/_PARAMETER$/, '');
     expect(code.includes(name) || code.includes(`'${metadata}'`) || code.includes(`'${base}'`), name).toBe(
@@ -202,17 +204,17 @@ test('each setting that the code reads stands in the README, and the other way r
   const inConfig = [
     ...read('lib/config.ts').matchAll(/\b((?:VOD|S3|COPY|WRITE|QUOTA|AWS)_[A-Z0-9_]+|STATE_MACHINE_ARN)\b/g),
   ].map(([, n = '']) => n);
-  for (const name of new Set(inConfig)) expect(inReadme, name).toContain(name);
+  for (const name of new Set(inConfig)) expect(inPage, name).toContain(name);
 });
 
-test('each option of the command line stands in its usage and in the README', () => {
+test('each option of the command line stands in its usage and in docs/reference/cli.md', () => {
   const options = [...read('local/cli/args.ts').matchAll(/^ {2}'?([a-z0-9-]+)'?: \{ type/gm)].map(
     ([, name = '']) => name,
   );
   expect(options.length).toBeGreaterThan(5);
   for (const name of options) {
     expect(read('local/cli/args.ts')).toContain(`  --${name}`);
-    expect(read('README.md')).toContain(`--${name}`);
+    expect(read('docs/reference/cli.md')).toContain(`--${name}`);
   }
 });
 
@@ -280,7 +282,7 @@ test('each option of the operators’ commands stands in its usage and in their 
   expect(options.length).toBeGreaterThan(15);
   for (const name of options) {
     expect(text).toContain(`  --${name}`);
-    if (name !== 'help') expect(read('docs/operate.md')).toContain(`\`--${name}`);
+    if (name !== 'help') expect(read('docs/reference/cli.md')).toContain(`\`--${name}`);
   }
 });
 
@@ -297,7 +299,7 @@ test('each command of the operators stands in package.json and in their page', (
 });
 
 test('what each error means to an operator stands in their page', () => {
-  const page = read('docs/operate.md');
+  const page = read('docs/reference/errors.md');
   for (const { name } of thrown) expect(page).toContain(`\`${name}\``);
 });
 
@@ -305,14 +307,14 @@ test('the lock file carries no download addresses', () => {
   expect(read('package-lock.json')).not.toContain('"resolved"');
 });
 
-test('each parameter of the stack stands in the README, and the other way round', () => {
+test('each parameter of the stack stands in docs/reference/settings.md, and the other way round', () => {
   const inStack = parametersOf(read('serverless.yml'));
-  const [, deployed = ''] = /\n## Deployed\n([\s\S]+?)\n## /.exec(read('README.md')) ?? [];
-  const inReadme = [...deployed.matchAll(/^\| (`\w+`(?:, `\w+`)*) \|/gm)].flatMap(([, names = '']) =>
+  const [, deployed = ''] = /\n## Stack parameters\n([\s\S]+)/.exec(read('docs/reference/settings.md')) ?? [];
+  const inPage = [...deployed.matchAll(/^\| (`\w+`(?:, `\w+`)*) \|/gm)].flatMap(([, names = '']) =>
     names.replaceAll('`', '').split(', '),
   );
   expect(inStack.length).toBeGreaterThan(20);
-  expect(inReadme.sort()).toEqual(inStack.sort());
+  expect(inPage.sort()).toEqual(inStack.sort());
 });
 
 test('the bench measures what is deployed', () => {

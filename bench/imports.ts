@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process';
 import { resolve } from 'node:path';
 import { promisify } from 'node:util';
-import { bundlesIn } from '../deploy/checks.ts';
+import { readBundles } from '../deploy/checks.ts';
 import { BUNDLE_DIR } from '../deploy/paths.ts';
 import { HANDLER_FLAGS } from './flags.ts';
 
@@ -19,7 +19,7 @@ export async function importTimes(
   say: (text: string) => void,
 ): Promise<{ bundles: ImportTime[]; bareMs: number }> {
   await run(process.execPath, ['deploy/main.ts', 'package'], { cwd: resolve(import.meta.dirname, '..') });
-  const built = (await bundlesIn(BUNDLE_DIR)).map(({ name, path }) => ({
+  const built = (await readBundles(BUNDLE_DIR)).map(({ name, path }) => ({
     name,
     path,
     times: [] as number[],

@@ -1,53 +1,52 @@
 import { readdir, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { type Engine, RegoEngine, TemplateFile } from '@aws/cloudformation-validate';
-import validateMachine from 'asl-validator';
+import validateStateMachine from 'asl-validator';
 import * as v from 'valibot';
 import { uploadSettings } from '../lib/config.ts';
 import { errorMessage } from '../lib/errors.ts';
-import { policyFaults } from './policies.ts';
+import { checkPolicies } from './policies.ts';
 import { resourcesOf, type Template } from './template.ts';
 
-/** What a package has to pass before it may be deployed. Each gate answers what is wrong: nothing, when it is open. */
+/** The checks that a package must pass before it is deployed. Each check returns its problems. */
 
-/** A function's code; its source map lies beside it. `bytes`: of the code alone. */
+/** A function's code, without its source map. */
 export type Bundle = Readonly<{ name: string; path: string; bytes: number }>;
 
 export type Package = Readonly<{ templatePath: string; template: Template; bundles: readonly Bundle[] }>;
 
-const GATES: Readonly<Record<string, (packaged: Package) => string[]>> = {
-  template: ({ templatePath }) => templateFaults(templatePath),
-  'state machine': ({ template }) => machineFaults(template),
-  policies: ({ template }) => policyFaults(template),
-  settings: ({ template }) => settingFaults(template),
-  bundles: ({ bundles }) => sizeFaults(bundles),
+const CHECKS: Readonly<Record<string, (packaged: Package) => string[]>> = {
+  template: ({ templatePath }) => checkTemplate(templatePath),
+  'state machine': ({ template }) => checkStateMachines(template),
+  policies: ({ template }) => checkPolicies(template),
+  settings: ({ template }) => checkSettings(template),
+  bundles: ({ bundles }) => checkBundles(bundles),
 };
 
-/** A line for each gate; `shut` names those that nothing may pass. */
-export function runChecks(packaged: Package): { lines: string[]; shut: string[] } {
-  const found = Object.entries(GATES).map(([gate, faultsOf]) => ({ gate, faults: faultsOf(packaged) }));
+/** Runs all checks. Returns one line per check, and the names of the checks that failed. */
+export function runChecks(packaged: Package): { lines: string[]; failed: string[] } {
+  const results = Object.entries(CHECKS).map(([name, check]) => ({ name, problems: check(packaged) }));
   return {
-    lines: found.map(({ gate, faults }) =>
-      faults.length === 0 ? `✔ ${gate}` : `✘ ${gate}: ${faults.join('; ')}`,
+    lines: results.map(({ name, problems }) =>
+      problems.length === 0 ? `✔ ${name}` : `✘ ${name}: ${problems.join('; ')}`,
     ),
-    shut: found.filter(({ faults }) => faults.length > 0).map(({ gate }) => gate),
+    failed: results.filter(({ problems }) => problems.length > 0).map(({ name }) => name),
   };
 }
 
 let engine: Engine | undefined;
 
-/** Against the schemas of all resource types and the rules of cfn-lint; without network. */
-export function templateFaults(path: string): string[] {
-  engine ??= new RegoEngine(); // a second's work
-  const template = new TemplateFile(path);
-  const { status, diagnostics } = engine.validateStandard(template, { severityLevel: 'ERROR' });
-  const faults = diagnostics.map(({ ruleId, entity, propertyPath, message }) =>
+/** Validates the template offline against the schemas of all resource types and the rules of cfn-lint. */
+export function checkTemplate(path: string): string[] {
+  engine ??= new RegoEngine(); // takes a second to load
+  const { status, diagnostics } = engine.validateStandard(new TemplateFile(path), { severityLevel: 'ERROR' });
+  const problems = diagnostics.map(({ ruleId, entity, propertyPath, message }) =>
     [entity?.logicalId, propertyPath, `${message} (${ruleId})`].filter(Boolean).join(' '),
   );
-  return status === 'OK' || faults.length > 0 ? faults : [`${path}: it could not be analysed (${status})`];
+  return status === 'OK' || problems.length > 0 ? problems : [`${path}: the analysis ended with ${status}`];
 }
 
-const Machine = v.object({
+const StateMachine = v.object({
   DefinitionString: v.pipe(v.string(), v.parseJson()),
   DefinitionSubstitutions: v.record(
     v.string(),
@@ -55,45 +54,35 @@ const Machine = v.object({
   ),
 });
 
-/** The state machines as they are deployed: each in Amazon's states language, each of its functions one of the stack's. */
-export function machineFaults(template: Template): string[] {
+/** Validates each state machine's definition. Each of its placeholders must name a function of the stack. */
+export function checkStateMachines(template: Template): string[] {
   const machines = resourcesOf(template, 'AWS::StepFunctions::StateMachine');
-  if (machines.length === 0) return ['there is no state machine'];
+  if (machines.length === 0) return ['expected a state machine, found none'];
   return machines.flatMap(([name, { Properties }]) => {
-    const read = v.safeParse(Machine, Properties);
-    if (!read.success) return [`${name}: ${v.summarize(read.issues)}`];
-    const { DefinitionString, DefinitionSubstitutions } = read.output;
-    const functions = new Map(
-      Object.entries(DefinitionSubstitutions).map(
-        ([
-          word,
-          {
-            'Fn::GetAtt': [logicalId],
-          },
-        ]) => [word, logicalId],
-      ),
-    );
-    const faults: string[] = [];
-    const definition = JSON.stringify(DefinitionString).replace(/\$\{(\w+)\}/g, (_, word: string) => {
-      const logicalId = functions.get(word) ?? '';
-      const isThere = template.Resources[logicalId]?.Type === 'AWS::Lambda::Function';
-      if (!isThere) faults.push(`${name}: \${${word}} is no function of the stack`);
-      return `arn:aws:lambda:us-east-1:000000000000:function:${logicalId || word}`;
+    const parsed = v.safeParse(StateMachine, Properties);
+    if (!parsed.success) return [`${name}: ${v.summarize(parsed.issues)}`];
+    const { DefinitionString, DefinitionSubstitutions: substitutions } = parsed.output;
+    const problems: string[] = [];
+    const definition = JSON.stringify(DefinitionString).replace(/\$\{(\w+)\}/g, (_, placeholder: string) => {
+      const logicalId = substitutions[placeholder]?.['Fn::GetAtt'][0] ?? '';
+      if (template.Resources[logicalId]?.Type !== 'AWS::Lambda::Function')
+        problems.push(`${name}: expected \${${placeholder}} to be a function of the stack`);
+      return `arn:aws:lambda:us-east-1:000000000000:function:${logicalId || placeholder}`;
     });
-    // A clone, since the validator writes into what it is given.
-    const { isValid, errorsText } = validateMachine(JSON.parse(definition));
-    return isValid ? faults : [...faults, `${name}: ${errorsText()}`];
+    // The validator modifies its input, so it gets a copy.
+    const { isValid, errorsText } = validateStateMachine(JSON.parse(definition));
+    return isValid ? problems : [...problems, `${name}: ${errorsText()}`];
   });
 }
 
-const Configured = v.object({
+const LambdaFunction = v.object({
   Environment: v.optional(v.object({ Variables: v.record(v.string(), v.unknown()) }), { Variables: {} }),
 });
 
-/** The functions' settings as the functions themselves read them, but for those that CloudFormation fills in. */
-export function settingFaults(template: Template): string[] {
-  const faults = resourcesOf(template, 'AWS::Lambda::Function').flatMap(([, { Properties }]) => {
-    const { Variables } = v.parse(Configured, Properties).Environment;
+/** Parses the functions' settings as the functions do, except the values that only CloudFormation knows. */
+export function checkSettings(template: Template): string[] {
+  const problems = resourcesOf(template, 'AWS::Lambda::Function').flatMap(([, { Properties }]) => {
+    const { Variables } = v.parse(LambdaFunction, Properties).Environment;
     const env: Record<string, string> = {};
     for (const [name, value] of Object.entries(Variables)) if (typeof value === 'string') env[name] = value;
     try {
@@ -103,11 +92,11 @@ export function settingFaults(template: Template): string[] {
       return [errorMessage(error)];
     }
   });
-  return [...new Set(faults)]; // the steps have the same
+  return [...new Set(problems)]; // all steps share one environment
 }
 
-/** What is packaged in `dir`, by name. @throws {Error} where there is no such folder */
-export async function bundlesIn(dir: string): Promise<Bundle[]> {
+/** The bundles in `dir`, by name. @throws {Error} when there is no such folder */
+export async function readBundles(dir: string): Promise<Bundle[]> {
   const files = (await readdir(dir)).filter((file) => file.endsWith('.js')).sort();
   return Promise.all(
     files.map(async (file) => {
@@ -117,13 +106,13 @@ export async function bundlesIn(dir: string): Promise<Bundle[]> {
   );
 }
 
-/** Code that Lambda reads and compiles at each cold start: bytes. */
+/** Lambda reads and compiles a function's code at each cold start. */
 export const MAX_BUNDLE_BYTES = 400_000;
 
-export const sizeFaults = (bundles: readonly Bundle[]): string[] =>
+export const checkBundles = (bundles: readonly Bundle[]): string[] =>
   bundles
     .filter(({ bytes }) => bytes > MAX_BUNDLE_BYTES)
     .map(
       ({ name, bytes }) =>
-        `${name} is ${bytes} bytes, at most ${MAX_BUNDLE_BYTES} may be: npx esbuild --analyze tells of what`,
+        `${name}: expected at most ${MAX_BUNDLE_BYTES} bytes, got ${bytes}. Run npx esbuild --analyze to see what it holds`,
     );

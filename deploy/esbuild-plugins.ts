@@ -1,14 +1,14 @@
 import { readFile } from 'node:fs/promises';
 import type { Plugin } from 'esbuild';
 
-/** What keeps the bundles small and quick to load, beside the options in `serverless.yml`: docs/decisions/0008-bundles.md */
+/** Plugins that keep the bundles small and quick to load. See docs/decisions/0008-bundles.md. */
 
 /**
- * The SDK's schemas have constants for keys: `{ [_hH]: … }`. To esbuild such a key is code that might do something, so it would keep the
- * schemas of all operations of a service. With the constants' text in their place it keeps those of the operations in use.
+ * The SDK's schemas use constants as keys: `{ [_hH]: … }`. esbuild treats a computed key as a side effect and keeps the schemas of all
+ * operations. With literal keys it keeps only those in use.
  */
-const plainKeys: Plugin = {
-  name: 'plain-keys',
+const literalKeys: Plugin = {
+  name: 'literal-keys',
   setup(build) {
     build.onLoad({ filter: /[\\/]dist-es[\\/]schemas[\\/]schemas_\d+\.js$/ }, async ({ path }) => {
       const source = await readFile(path, 'utf8');
@@ -17,32 +17,32 @@ const plainKeys: Plugin = {
       );
       const contents = source.replace(/\[(\w+)\]:/g, (key, name) => `${texts.get(name) ?? key}:`);
       if (contents !== source) return { contents };
-      return { errors: [{ text: `${path}: no schema has a constant for a key: plain-keys does nothing` }] };
+      return { errors: [{ text: `${path}: expected schemas with constants as keys, found none` }] };
     });
   },
 };
 
 /**
- * Refuses modules that are loaded late, with `import()` or `require`. In a single file esbuild can do that only with functions around such a
- * module and all that it imports: all of them are kept whole, and V8 parses them twice. Stand-ins import nothing.
+ * Rejects modules that are imported late, with `import()` or `require`. esbuild wraps such a module and all its imports in functions:
+ * it keeps all of them whole, and V8 parses them twice. The shims in deploy/ import nothing.
  */
 const forbidLateImports: Plugin = {
-  name: 'flat',
+  name: 'forbid-late-imports',
   setup(build) {
     build.initialOptions.metafile = true;
     build.onEnd(({ metafile = { inputs: {}, outputs: {} } }) => {
-      const kept = Object.values(metafile.outputs).flatMap(({ inputs }) =>
+      const bundled = Object.values(metafile.outputs).flatMap(({ inputs }) =>
         Object.entries(inputs).filter(([, { bytesInOutput }]) => bytesInOutput > 0),
       );
-      const late = kept.flatMap(([from]) =>
+      const errors = bundled.flatMap(([from]) =>
         (metafile.inputs[from]?.imports ?? [])
           .filter(({ kind }) => kind === 'dynamic-import' || kind === 'require-call')
           .filter(({ path }) => metafile.inputs[path]?.format === 'esm' && !path.startsWith('deploy/'))
-          .map(({ path }) => `${from} loads ${path} late: all that it imports would be kept whole`),
+          .map(({ path }) => ({ text: `${from} imports ${path} late. Import it statically, or replace it` })),
       );
-      return { errors: late.map((text) => ({ text })) };
+      return { errors };
     });
   },
 };
 
-export default [plainKeys, forbidLateImports];
+export default [literalKeys, forbidLateImports];

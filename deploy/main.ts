@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { join, resolve } from 'node:path';
-import { bundlesIn, runChecks } from './checks.ts';
+import { readBundles, runChecks } from './checks.ts';
 import { checkParameters } from './params.ts';
 import { BUNDLE_DIR, WORK_DIR } from './paths.ts';
 import { readTemplate } from './template.ts';
@@ -26,7 +26,7 @@ const print = (text: string): void => void process.stdout.write(`${text}\n`);
 
 /**
  * Builds the functions' zips and the template into `.serverless/`, and holds both to the gates.
- * @throws {Error} of osls, or naming the gates that are shut
+ * @throws {Error} of osls, or naming the gates that are failed
  */
 async function makePackage(options: readonly string[]): Promise<void> {
   // What is left of a function that is no more would get into every zip.
@@ -38,11 +38,11 @@ async function makePackage(options: readonly string[]): Promise<void> {
   process.umask(0o022);
   await osls(['package', '--package', OUT, ...options]);
   const templatePath = join(OUT, 'cloudformation-template-update-stack.json');
-  const bundles = await bundlesIn(BUNDLE_DIR);
-  const { lines, shut } = runChecks({ templatePath, template: await readTemplate(templatePath), bundles });
+  const bundles = await readBundles(BUNDLE_DIR);
+  const { lines, failed } = runChecks({ templatePath, template: await readTemplate(templatePath), bundles });
   for (const line of lines) print(line);
   for (const { name, bytes } of bundles) print(`    ${name.padEnd(8)} ${(bytes / 1000).toFixed(0)} kB`);
-  if (shut.length > 0) throw new Error(`not to be deployed as it is: ${shut.join(', ')}, see above`);
+  if (failed.length > 0) throw new Error(`not to be deployed as it is: ${failed.join(', ')}, see above`);
 }
 
 /** @throws {Error} when it ends with another code than 0; what is wrong it has said itself */

@@ -1,31 +1,38 @@
 import { readFileSync } from 'node:fs';
+import * as v from 'valibot';
+import { parse } from 'yaml';
 
-/** What osls takes without a word: a parameter that the stack does not have, whose default is then deployed. */
+const Params = v.object({
+  params: v.object({ default: v.record(v.string(), v.union([v.string(), v.number()])) }),
+});
 
-/** The names under `params`, `default`, in serverless.yml. */
-export function parametersOf(serverlessYml: string): string[] {
-  const [, params = ''] = /^params:\n {2}default:\n([\s\S]+?)\n\S/m.exec(serverlessYml) ?? [];
-  return [...params.matchAll(/^ {4}(\w+):/gm)].map(([, name = '']) => name);
+/** The stack's parameters and their defaults, from serverless.yml. */
+export function stackParameters(): Readonly<Record<string, string | number>> {
+  const text = readFileSync(new URL('../serverless.yml', import.meta.url), 'utf8');
+  return v.parse(Params, parse(text, { logLevel: 'silent' })).params.default; // CloudFormation's tags are unknown to YAML
 }
 
-/** @throws {Error} naming the parameter, and those that there are */
+/**
+ * Checks the `--param` options. osls ignores a parameter that the stack does not have, and deploys the default.
+ * @throws {Error} naming the parameter and those that exist
+ */
 export function checkParameters(options: readonly string[]): void {
-  const known = parametersOf(readFileSync(new URL('../serverless.yml', import.meta.url), 'utf8'));
-  for (const [name, value] of given(options)) {
-    if (!known.includes(name)) throw new Error(`--param ${name}: the stack has ${known.join(', ')}`);
+  const known = Object.keys(stackParameters());
+  for (const [name, value] of parametersIn(options)) {
+    if (!known.includes(name)) throw new Error(`--param ${name}: expected one of ${known.join(', ')}`);
     if (name === 'bucketMode' && !['new', 'existing'].includes(value))
-      throw new Error(`--param bucketMode=${value}: expected new or existing`);
+      throw new Error(`--param bucketMode: expected new or existing, got ${value}`);
   }
 }
 
-/** `--param name=value`, and `--param=name=value`. */
-function given(options: readonly string[]): [name: string, value: string][] {
-  const texts = options.flatMap((option, at) => {
-    if (option === '--param') return options[at + 1] ?? '';
+/** Reads `--param name=value` and `--param=name=value`. */
+function parametersIn(options: readonly string[]): [name: string, value: string][] {
+  const texts = options.flatMap((option, index) => {
+    if (option === '--param') return options[index + 1] ?? '';
     return option.startsWith('--param=') ? option.slice('--param='.length) : [];
   });
   return texts.map((text) => {
-    const equals = text.indexOf('=');
-    return equals < 0 ? [text, ''] : [text.slice(0, equals), text.slice(equals + 1)];
+    const [name = '', ...value] = text.split('=');
+    return [name, value.join('=')];
   });
 }

@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
 
-/** Where serverless-esbuild works, and leaves what it has put into the functions' zips. */
+/** serverless-esbuild works here and keeps the code of the zips. */
 export const WORK_DIR = resolve(import.meta.dirname, '../.esbuild');
 
-/** The functions' code in there, as `npm start -- --packaged` runs it. */
+/** The functions' code, which `npm start -- --packaged` runs. */
 export const BUNDLE_DIR = resolve(WORK_DIR, '.build/handlers');

@@ -1,26 +1,26 @@
 import * as v from 'valibot';
 import { resourcesOf, type Template } from './template.ts';
 
-/** Least privilege, held: nobody is allowed more than what is named. */
+/** Checks for least privilege: each statement names its actions and its resources. */
 
-const some = <const S extends v.GenericSchema>(schema: S) =>
-  v.pipe(
-    v.union([
-      v.array(schema),
-      v.pipe(
-        schema,
-        v.transform((one) => [one]),
-      ),
-    ]),
-  );
+const oneOrMore = <const S extends v.GenericSchema>(schema: S) =>
+  v.union([
+    v.array(schema),
+    v.pipe(
+      schema,
+      v.transform((one) => [one]),
+    ),
+  ]);
 
-/** Strict: `NotAction` and `NotResource` allow all but what is named. */
+/** Strict, because `NotAction` and `NotResource` allow everything except what they name. */
 const Statement = v.strictObject({
   Effect: v.literal('Allow'),
-  Action: some(v.string()),
-  Resource: some(v.unknown()),
+  Action: oneOrMore(v.string()),
+  Resource: oneOrMore(v.unknown()),
   Condition: v.optional(v.record(v.string(), v.unknown())),
 });
+export type Statement = v.InferOutput<typeof Statement>;
+
 const Policy = v.object({
   PolicyName: v.string(),
   PolicyDocument: v.object({ Version: v.literal('2012-10-17'), Statement: v.array(Statement) }),
@@ -29,10 +29,9 @@ const Role = v.looseObject({
   Policies: v.optional(v.array(Policy), []),
   ManagedPolicyArns: v.optional(v.array(v.unknown()), []),
 });
-export type Statement = v.InferOutput<typeof Statement>;
 
-/** What AWS lets nobody narrow to a resource. https://docs.aws.amazon.com/service-authorization/latest/reference/reference.html */
-const WITHOUT_RESOURCES = new Set([
+/** Actions that support no resources. https://docs.aws.amazon.com/service-authorization/latest/reference/reference.html */
+const ACTIONS_WITHOUT_RESOURCES = new Set([
   'logs:CreateLogDelivery',
   'logs:GetLogDelivery',
   'logs:UpdateLogDelivery',
@@ -47,7 +46,7 @@ const WITHOUT_RESOURCES = new Set([
   'xray:GetSamplingTargets',
 ]);
 
-/** The statements of each role. @throws {Error} naming the role that is not written as it is here */
+/** The statements of each role. @throws {v.ValiError} when a role has another form than `Role` */
 export function statementsOf(template: Template): Record<string, Statement[]> {
   const roles = resourcesOf(template, 'AWS::IAM::Role').map(([name, { Properties }]) => {
     const { Policies } = v.parse(Role, Properties);
@@ -56,62 +55,61 @@ export function statementsOf(template: Template): Record<string, Statement[]> {
   return Object.fromEntries(roles);
 }
 
-/** What allows more than it names. Roles alone may hold policies, so that none is overlooked. */
-export function policyFaults(template: Template): string[] {
-  const elsewhere = ['AWS::IAM::Policy', 'AWS::IAM::ManagedPolicy', 'AWS::IAM::RolePolicy'].flatMap((type) =>
-    resourcesOf(template, type).map(
-      ([name]) => `${name}: a policy stands in its role, not in a resource of its own (${type})`,
-    ),
+/** Returns what allows more than it names. Only roles may hold policies, so that none is overlooked. */
+export function checkPolicies(template: Template): string[] {
+  const outsideRoles = ['AWS::IAM::Policy', 'AWS::IAM::ManagedPolicy', 'AWS::IAM::RolePolicy'].flatMap(
+    (type) =>
+      resourcesOf(template, type).map(
+        ([name]) => `${name}: expected policies inside their roles, got ${type}`,
+      ),
   );
   const inRoles = resourcesOf(template, 'AWS::IAM::Role').flatMap(([name, { Properties }]) => {
     const role = v.safeParse(Role, Properties);
     if (!role.success) return [`${name}: ${v.summarize(role.issues)}`];
     const { Policies, ManagedPolicyArns } = role.output;
     return [
-      ...ManagedPolicyArns.map(
-        (arn) => `${name}: ${JSON.stringify(arn)}: name what it is needed for instead`,
-      ),
+      ...ManagedPolicyArns.map((arn) => `${name}: expected no managed policy, got ${JSON.stringify(arn)}`),
       ...Policies.flatMap(({ PolicyDocument }) => PolicyDocument.Statement)
-        .flatMap(statementFaults)
-        .map((fault) => `${name}: ${fault}`),
+        .flatMap(checkStatement)
+        .map((problem) => `${name}: ${problem}`),
     ];
   });
-  return [...elsewhere, ...inRoles];
+  return [...outsideRoles, ...inRoles];
 }
 
-function statementFaults({ Action, Resource, Condition }: Statement): string[] {
-  const wide = Action.filter((action) => action.includes('*')).map((action) => `${action}: name the actions`);
-  const boundless = Resource.map(textOf).flatMap((resource) => {
-    if (resource === '*') {
-      const narrow = Action.filter((action) => !WITHOUT_RESOURCES.has(action));
+function checkStatement({ Action, Resource, Condition }: Statement): string[] {
+  const wildcards = Action.filter((action) => action.includes('*')).map(
+    (action) => `${action}: name the actions`,
+  );
+  const unnamed = Resource.map(toArn).flatMap((arn) => {
+    if (arn === '*') {
+      const narrow = Action.filter((action) => !ACTIONS_WITHOUT_RESOURCES.has(action));
       return narrow.map((action) => `${action} on *: name the resources`);
     }
-    return isNamed(resource) || Condition
-      ? []
-      : [`${Action} on ${resource}: name the resource, or set a condition`];
+    return isNamed(arn) || Condition ? [] : [`${Action} on ${arn}: name the resource, or set a condition`];
   });
-  return [...wide, ...boundless];
+  return [...wildcards, ...unnamed];
 }
 
-/** A resource's ARN, with `x` for what is known only in AWS: a reference names one thing. */
-function textOf(resource: unknown): string {
-  const Sub = v.object({ 'Fn::Sub': v.string() });
-  const Exact = v.union([
-    v.object({ Ref: v.string() }),
-    v.object({ 'Fn::GetAtt': v.tuple([v.string(), v.string()]) }),
-  ]);
+const Sub = v.object({ 'Fn::Sub': v.string() });
+const Reference = v.union([
+  v.object({ Ref: v.string() }),
+  v.object({ 'Fn::GetAtt': v.tuple([v.string(), v.string()]) }),
+]);
+
+/** A resource's ARN, with `x` for what only CloudFormation knows. An unknown form counts as `*`. */
+function toArn(resource: unknown): string {
   if (typeof resource === 'string') return resource;
   if (v.is(Sub, resource)) return resource['Fn::Sub'].replace(/\$\{[^}]+\}/g, 'x');
-  if (v.is(Exact, resource)) return 'arn:x:x:x:x:x/x';
-  return '*'; // written in a way that is not understood here
+  return v.is(Reference, resource) ? 'arn:x:x:x:x:x/x' : '*';
 }
 
-/** No wildcard but for what lies inside of one thing: `bucket/*`, `execution:NAME:*`. */
+/** Whether wildcards appear only below one named resource: `bucket/*`, `execution:NAME:*`. */
 function isNamed(arn: string): boolean {
   const [, , service = '', region = '', account = '', ...rest] = arn.split(':');
   if (rest.length === 0 || `${service}${region}${account}`.includes('*')) return false;
   const parts = rest.join(':').split(/[:/]/);
-  const named = parts.findIndex((part) => part.includes('*'));
-  // Of S3 the first part is the bucket; of others the first is the kind, and the second the name.
-  return named < 0 || named >= (service === 's3' ? 1 : 2);
+  const wildcard = parts.findIndex((part) => part.includes('*'));
+  // An S3 ARN begins with the bucket; others begin with the resource type, then the name.
+  return wildcard < 0 || wildcard >= (service === 's3' ? 1 : 2);
 }

@@ -1,8 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import * as v from 'valibot';
 
-/** A CloudFormation template, as far as it is looked at here. https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/template-anatomy.html */
-
+/** https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/template-anatomy.html */
 const Resource = v.looseObject({
   Type: v.string(),
   Properties: v.optional(v.record(v.string(), v.unknown()), {}),
@@ -11,11 +10,11 @@ const Template = v.looseObject({ Resources: v.record(v.string(), Resource) });
 export type Resource = v.InferOutput<typeof Resource>;
 export type Template = v.InferOutput<typeof Template>;
 
-/** @throws {Error} what is not a template */
+/** @throws {Error} when the file is not a CloudFormation template */
 export async function readTemplate(path: string): Promise<Template> {
   return v.parse(Template, JSON.parse(await readFile(path, 'utf8')));
 }
 
-/** Its resources of one type, by their names. */
+/** The template's resources of one type, with their logical IDs. */
 export const resourcesOf = ({ Resources }: Template, type: string): [string, Resource][] =>
   Object.entries(Resources).filter(([, { Type }]) => Type === type);

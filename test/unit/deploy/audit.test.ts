@@ -1,12 +1,12 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import { advisoriesIn, licencesOf } from '../../../deploy/audit.ts';
+import { parseAdvisories, readLicenses } from '../../../deploy/audit.ts';
 
-describe('the licences', () => {
+describe('readLicenses', () => {
   const lock: unknown = JSON.parse(readFileSync('package-lock.json', 'utf8'));
 
-  test('of everything that is deployed are permissive, and each direct dependency is among it', () => {
-    const packages = licencesOf(lock);
+  test('finds only permissive licenses, and covers each direct dependency', () => {
+    const packages = readLicenses(lock);
     expect(packages.filter(({ allowed }) => !allowed)).toEqual([]);
     const { dependencies } = JSON.parse(readFileSync('package.json', 'utf8'));
     const names = packages.map(({ name }) => name);
@@ -32,40 +32,42 @@ describe('the licences', () => {
       'node_modules/@b/c': { version: '2.0.0', license: 'MIT' },
       'node_modules/d': { version: '1.0.0', license: 'GPL-3.0' },
     };
-    expect(licencesOf({ lockfileVersion: 3, packages })).toEqual([
+    expect(readLicenses({ lockfileVersion: 3, packages })).toEqual([
       { name: 'a@1.0.0', license: 'ISC', allowed: true },
-      { name: '@b/c@1.2.3', license: license ?? 'not said', allowed },
+      { name: '@b/c@1.2.3', license: license ?? 'unknown', allowed },
       { name: 'f@1.1.0', license: 'MIT', allowed: true },
       { name: '@b/c@2.0.0', license: 'MIT', allowed: true },
     ]);
   });
 
-  test('a lock file that is not whole is refused, by the name of what is missing', () => {
+  test('rejects an incomplete lock file and names the missing package', () => {
     const packages = { '': { dependencies: { a: '1' } } };
-    expect(() => licencesOf({ lockfileVersion: 3, packages })).toThrow('a, which the project needs');
+    expect(() => readLicenses({ lockfileVersion: 3, packages })).toThrow(
+      'expected a, which the project needs',
+    );
   });
 });
 
-describe('the advisories', () => {
-  const answer = (vulnerabilities: object): string =>
+describe('parseAdvisories', () => {
+  const report = (vulnerabilities: object): string =>
     JSON.stringify({ auditReportVersion: 2, vulnerabilities, metadata: {} });
 
-  test('none is known', () => {
-    expect(advisoriesIn(answer({}))).toEqual({ known: [] });
+  test('returns no lines for a clean report', () => {
+    expect(parseAdvisories(report({}))).toEqual({ lines: [] });
   });
 
-  test('each that is known is one line', () => {
+  test('returns one line per advisory', () => {
     const via = [{ title: 'Pollution', url: 'https://example/1', cwe: [] }, 'other'];
-    const found = advisoriesIn(answer({ a: { name: 'a', severity: 'high', range: '<2', via } }));
-    expect(found).toEqual({ known: ['high: a <2: Pollution https://example/1; by other'] });
+    const found = parseAdvisories(report({ a: { name: 'a', severity: 'high', range: '<2', via } }));
+    expect(found).toEqual({ lines: ['high: a <2: Pollution https://example/1; by other'] });
   });
 
   test.each([
     ['{"message":"405 Method Not Allowed","statusCode":405}', '405 Method Not Allowed'],
-    ['', 'npm audit answered ""'],
-    ['<html>', 'npm audit answered "<html>"'],
-    ['{"auditReportVersion":3,"vulnerabilities":{}}', 'npm audit answered "{'],
-  ])('what is no answer is not taken for a good one: %s', (text, reason) => {
-    expect(advisoriesIn(text)).toEqual({ unasked: expect.stringContaining(reason) });
+    ['', 'npm audit: expected a report, got ""'],
+    ['<html>', 'npm audit: expected a report, got "<html>"'],
+    ['{"auditReportVersion":3,"vulnerabilities":{}}', 'npm audit: expected a report, got "{'],
+  ])('returns an error for anything else: %s', (text, reason) => {
+    expect(parseAdvisories(text)).toEqual({ error: expect.stringContaining(reason) });
   });
 });

@@ -1,83 +1,79 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { describe, expect, onTestFinished, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import {
+  checkBundles,
+  checkSettings,
+  checkStateMachines,
+  checkTemplate,
   MAX_BUNDLE_BYTES,
-  machineFaults,
   runChecks,
-  settingFaults,
-  sizeFaults,
-  templateFaults,
 } from '../../../deploy/checks.ts';
-import { policyFaults } from '../../../deploy/policies.ts';
+import { checkPolicies } from '../../../deploy/policies.ts';
 import { readTemplate, type Template } from '../../../deploy/template.ts';
+import { newFolder } from '../../support/stack.ts';
 
-/** Each gate is shut to what it is there for, and says what that is. */
-
-async function written(content: unknown): Promise<string> {
-  const dir = await mkdtemp(join(tmpdir(), 's3-vod-template-'));
-  onTestFinished(() => rm(dir, { recursive: true }));
-  const path = join(dir, 'template.json');
+async function writeTemplate(content: unknown): Promise<string> {
+  const path = join(await newFolder(), 'template.json');
   await writeFile(path, JSON.stringify(content));
   return path;
 }
 
-const named = (name: string, Type: string, Properties: Record<string, unknown>): Template => ({
+const templateOf = (name: string, Type: string, Properties: Record<string, unknown>): Template => ({
   Resources: { [name]: { Type, Properties } },
 });
 
-describe('the template', () => {
-  test('of resources as AWS knows them passes', async () => {
+describe('checkTemplate', () => {
+  test('accepts resources that match their schemas', async () => {
     expect(
-      templateFaults(await written(named('Queue', 'AWS::SQS::Queue', { VisibilityTimeout: 30 }))),
+      checkTemplate(await writeTemplate(templateOf('Queue', 'AWS::SQS::Queue', { VisibilityTimeout: 30 }))),
     ).toEqual([]);
   });
 
   test.each([
-    ['a property that is none', { VisibilityTimeOut: 30 }, /Queue.*VisibilityTimeOut/],
-    ['a value of the wrong kind', { VisibilityTimeout: 'long' }, /Queue.*VisibilityTimeout/],
-    ['a resource that is not there', { QueueName: { Ref: 'Nobody' } }, /Nobody/],
-  ])('with %s does not', async (_, properties, fault) => {
-    const faults = templateFaults(await written(named('Queue', 'AWS::SQS::Queue', properties)));
-    expect(faults.join('\n')).toMatch(fault);
+    ['an unknown property', { VisibilityTimeOut: 30 }, /Queue.*VisibilityTimeOut/],
+    ['a value of the wrong type', { VisibilityTimeout: 'long' }, /Queue.*VisibilityTimeout/],
+    ['a reference to a missing resource', { QueueName: { Ref: 'Missing' } }, /Missing/],
+  ])('rejects %s', async (_, properties, problem) => {
+    const problems = checkTemplate(await writeTemplate(templateOf('Queue', 'AWS::SQS::Queue', properties)));
+    expect(problems.join('\n')).toMatch(problem);
   });
 
-  test('that is none is told apart', async () => {
-    await expect(readTemplate(await written({ resources: {} }))).rejects.toThrow(/Resources/);
+  test('readTemplate rejects JSON that is not a template', async () => {
+    await expect(readTemplate(await writeTemplate({ resources: {} }))).rejects.toThrow(/Resources/);
   });
 });
 
-describe('the settings', () => {
+describe('checkSettings', () => {
   const step = (Variables: Record<string, unknown>) => ({
     Type: 'AWS::Lambda::Function',
     Properties: { Environment: { Variables } },
   });
 
-  test('that the functions can read pass, whatever CloudFormation fills in', () => {
+  test('accepts settings that the functions can parse, and skips references', () => {
     const Init = step({
       QUOTA_TABLE: { Ref: 'QuotaTable' },
       QUOTA_CALLS_PER_MINUTE: '100',
       VOD_HOST: '',
       WRITE_BACK: 'tags',
     });
-    expect(settingFaults({ Resources: { Init, Bare: { ...Init, Properties: {} } } })).toEqual([]);
+    expect(checkSettings({ Resources: { Init, Bare: { ...Init, Properties: {} } } })).toEqual([]);
   });
 
   test.each([
-    ['WRITE_BACK', 'nowhere'],
+    ['WRITE_BACK', 'x'],
     ['QUOTA_CALLS_PER_MINUTE', '1'],
     ['VOD_ENDPOINT', 'vod2.qcloud.com'],
     ['VOD_CLASS_ID', 'films'],
-  ])('with %s=%s do not, and are told once', (name, value) => {
-    const faults = settingFaults({
+  ])('rejects %s=%s once for all functions', (name, value) => {
+    const problems = checkSettings({
       Resources: { Init: step({ [name]: value }), Part: step({ [name]: value }) },
     });
-    expect(faults).toEqual([expect.stringContaining(`setting ${name}: `)]);
+    expect(problems).toEqual([expect.stringContaining(`setting ${name}: `)]);
   });
 });
 
-describe('the state machine', () => {
+describe('checkStateMachines', () => {
   const task = { Type: 'Task', Resource: '${InitFunctionArn}', End: true };
   const stack = (
     definition: unknown,
@@ -95,41 +91,43 @@ describe('the state machine', () => {
     },
   });
 
-  test('in Amazon’s states language, with functions of the stack, passes', () => {
-    expect(machineFaults(stack({ StartAt: 'Init', States: { Init: task } }))).toEqual([]);
+  test('accepts a valid definition that runs functions of the stack', () => {
+    expect(checkStateMachines(stack({ StartAt: 'Init', States: { Init: task } }))).toEqual([]);
   });
 
   test.each([
     [
-      'a way to nowhere',
+      'a transition to a missing state',
       { StartAt: 'Init', States: { Init: { ...task, End: undefined, Next: 'Deleted' } } },
       /Deleted/,
     ],
-    ['a state of no kind', { StartAt: 'Init', States: { Init: { ...task, Type: 'Tsk' } } }, /Machine: /],
+    ['an unknown state type', { StartAt: 'Init', States: { Init: { ...task, Type: 'Tsk' } } }, /Machine: /],
     [
-      'a function that is not there',
+      'a placeholder without a function',
       { StartAt: 'Init', States: { Init: { ...task, Resource: '${PartFunctionArn}' } } },
-      /\$\{PartFunctionArn\} is no function of the stack/,
+      /expected \$\{PartFunctionArn\} to be a function of the stack/,
     ],
-  ])('with %s does not', (_, definition, fault) => {
-    expect(machineFaults(stack(definition)).join('\n')).toMatch(fault);
+  ])('rejects %s', (_, definition, problem) => {
+    expect(checkStateMachines(stack(definition)).join('\n')).toMatch(problem);
   });
 
-  test('that is missing, or no JSON, or whose function is another kind of thing, does not', () => {
-    expect(machineFaults({ Resources: {} })).toEqual(['there is no state machine']);
-    const noJson = named('Machine', 'AWS::StepFunctions::StateMachine', { DefinitionString: '{' });
-    expect(machineFaults(noJson).join()).toMatch(/^Machine: /);
+  test('rejects a missing state machine, invalid JSON, and a placeholder for another resource type', () => {
+    expect(checkStateMachines({ Resources: {} })).toEqual(['expected a state machine, found none']);
+    const noJson = templateOf('Machine', 'AWS::StepFunctions::StateMachine', { DefinitionString: '{' });
+    expect(checkStateMachines(noJson).join()).toMatch(/^Machine: /);
     const elsewhere = stack(
       { StartAt: 'Init', States: { Init: task } },
       { InitFunctionArn: { 'Fn::GetAtt': ['Machine', 'Arn'] } },
     );
-    expect(machineFaults(elsewhere)).toEqual(['Machine: ${InitFunctionArn} is no function of the stack']);
+    expect(checkStateMachines(elsewhere)).toEqual([
+      'Machine: expected ${InitFunctionArn} to be a function of the stack',
+    ]);
   });
 });
 
-describe('a policy', () => {
+describe('checkPolicies', () => {
   const role = (...Statement: unknown[]) =>
-    named('Role', 'AWS::IAM::Role', {
+    templateOf('Role', 'AWS::IAM::Role', {
       Policies: [{ PolicyName: 'all', PolicyDocument: { Version: '2012-10-17', Statement } }],
     });
   const allow = (Action: unknown, Resource: unknown, Condition?: unknown) => ({
@@ -148,8 +146,8 @@ describe('a policy', () => {
     [allow('dynamodb:UpdateItem', { 'Fn::GetAtt': ['Table', 'Arn'] })],
     [allow('xray:PutTraceSegments', '*')],
     [allow('kms:Decrypt', KEYS, VIA)],
-  ])('that names what it is for passes: %j', (statement) => {
-    expect(policyFaults(role(statement))).toEqual([]);
+  ])('accepts a statement that names its actions and resources: %j', (statement) => {
+    expect(checkPolicies(role(statement))).toEqual([]);
   });
 
   test.each([
@@ -164,34 +162,34 @@ describe('a policy', () => {
     [allow('s3:GetObject', { 'Fn::Join': ['', ['arn:aws:s3:::', '*']] }), /name the resources/],
     [{ Effect: 'Allow', NotAction: 's3:DeleteObject', Resource: 'arn:aws:s3:::videos/*' }, /NotAction/],
     [{ Effect: 'Allow', Action: 's3:GetObject', NotResource: 'arn:aws:s3:::other/*' }, /NotResource/],
-  ])('that allows more does not: %j', (statement, fault) => {
-    expect(policyFaults(role(statement)).join('\n')).toMatch(fault);
+  ])('rejects a statement that allows more: %j', (statement, problem) => {
+    expect(checkPolicies(role(statement)).join('\n')).toMatch(problem);
   });
 
-  test('that somebody else wrote, or that stands elsewhere, does not', () => {
+  test('rejects managed policies and policies outside roles', () => {
     const ManagedPolicyArns = ['arn:aws:iam::aws:policy/AdministratorAccess'];
-    expect(policyFaults(named('Role', 'AWS::IAM::Role', { ManagedPolicyArns })).join()).toMatch(
+    expect(checkPolicies(templateOf('Role', 'AWS::IAM::Role', { ManagedPolicyArns })).join()).toMatch(
       /AdministratorAccess/,
     );
-    expect(policyFaults(named('Apart', 'AWS::IAM::Policy', {})).join()).toMatch(/^Apart: /);
+    expect(checkPolicies(templateOf('Apart', 'AWS::IAM::Policy', {})).join()).toMatch(/^Apart: /);
   });
 });
 
-test('bundles may be so large, and not a byte larger', () => {
-  const of = (bytes: number) => sizeFaults([{ name: 'init', path: 'init.js', bytes }]);
+test('checkBundles rejects a bundle above the limit', () => {
+  const of = (bytes: number) => checkBundles([{ name: 'init', path: 'init.js', bytes }]);
   expect(of(MAX_BUNDLE_BYTES)).toEqual([]);
   expect(of(MAX_BUNDLE_BYTES + 1)).toEqual([
-    expect.stringContaining(`init is ${MAX_BUNDLE_BYTES + 1} bytes`),
+    expect.stringContaining(`init: expected at most ${MAX_BUNDLE_BYTES} bytes, got ${MAX_BUNDLE_BYTES + 1}`),
   ]);
 });
 
-test('a line for each gate, and the names of those that are shut', async () => {
-  const template = named('Role', 'AWS::IAM::Role', {
+test('runChecks returns a line per check and the names of those that failed', async () => {
+  const template = templateOf('Role', 'AWS::IAM::Role', {
     ManagedPolicyArns: ['arn:aws:iam::aws:policy/AdministratorAccess'],
   });
-  const { lines, shut } = runChecks({ templatePath: await written(template), template, bundles: [] });
+  const { lines, failed } = runChecks({ templatePath: await writeTemplate(template), template, bundles: [] });
   expect(lines).toHaveLength(5);
-  expect(shut).toEqual(expect.arrayContaining(['state machine', 'policies']));
+  expect(failed).toEqual(expect.arrayContaining(['state machine', 'policies']));
   expect(lines).toContain('✔ bundles');
   expect(lines).toContainEqual(expect.stringMatching(/^✘ policies: Role: .*AdministratorAccess/));
 });

@@ -5,8 +5,7 @@ import { expect, test } from 'vitest';
 import plugins from '../../../deploy/esbuild-plugins.ts';
 import { newFolder } from '../../support/stack.ts';
 
-/** A bundle of `entry`, as text. */
-async function bundled(entry: string): Promise<string> {
+async function bundle(entry: string): Promise<string> {
   const { outputFiles } = await build({
     absWorkingDir: resolve(import.meta.dirname, '../../..'),
     entryPoints: [entry],
@@ -20,7 +19,7 @@ async function bundled(entry: string): Promise<string> {
   return outputFiles.map(({ text }) => text).join();
 }
 
-async function schemas(source: string): Promise<string> {
+async function writeSchemas(source: string): Promise<string> {
   const folder = join(await newFolder(), 'dist-es/schemas');
   await mkdir(folder, { recursive: true });
   await writeFile(join(folder, 'schemas_0.js'), source);
@@ -29,25 +28,25 @@ async function schemas(source: string): Promise<string> {
   return entry;
 }
 
-test('of the schemas only those in use are bundled', async () => {
+test('leaves out schemas that are not used', async () => {
   const source = [
     'const _hH = "httpHeader";',
     'export var Used$ = [3, [[0, { [_hH]: "etag" }]]];',
     'export var Unused$ = [3, [[0, { [_hH]: "left-out" }]]];',
   ];
-  const bundle = await bundled(await schemas(source.join('\n')));
-  expect(bundle).toContain('{ "httpHeader": "etag" }');
-  expect(bundle).not.toContain('left-out');
+  const code = await bundle(await writeSchemas(source.join('\n')));
+  expect(code).toContain('{ "httpHeader": "etag" }');
+  expect(code).not.toContain('left-out');
 });
 
-test('schemas that are written in another way are not bundled unnoticed', async () => {
+test('fails when the SDK writes its schemas in another way', async () => {
   const source = 'export var Used$ = [3, [[0, { httpHeader: "etag" }]]];';
-  await expect(bundled(await schemas(source))).rejects.toThrow(/schemas_0\.js: no schema has a constant/);
+  await expect(bundle(await writeSchemas(source))).rejects.toThrow(/schemas_0\.js: expected schemas with constants as keys/);
 });
 
-test('a module that is loaded late is not bundled unnoticed', async () => {
-  // As it is without the stand-in that `serverless.yml` names.
-  await expect(bundled('handlers/trigger.ts')).rejects.toThrow(
-    /HttpProtocol\.js loads \S+event-streams\/index\.js late/,
+test('fails when a module is imported late', async () => {
+  // The build in `serverless.yml` replaces the event streams module.
+  await expect(bundle('handlers/trigger.ts')).rejects.toThrow(
+    /HttpProtocol\.js imports \S+event-streams\/index\.js late/,
   );
 });

@@ -4,22 +4,20 @@ import { promisify } from 'node:util';
 import { expect, test } from 'vitest';
 import { checkParameters } from '../../../deploy/params.ts';
 
-/** What is wrong with a command is told before anything is built. */
-
 test.each([
   [[]],
   [['--stage', 'prod', '--param', 'bucket=films', '--param=bucketMode=existing']],
   [['--param=nodeOptions=--enable-source-maps', '--verbose']],
-])('%j: parameters that the stack has', (options) => {
+])('checkParameters accepts %j', (options) => {
   expect(() => checkParameters(options)).not.toThrow();
 });
 
 test.each([
-  [['--param=bukcet=films'], /--param bukcet: the stack has bucket, bucketMode, prefix/],
+  [['--param=bukcet=films'], /--param bukcet: expected one of bucket, bucketMode, prefix/],
   [['--param', 'memroy=2048'], /--param memroy: /],
-  [['--param'], /--param : the stack has/],
-  [['--param=bucketMode=exisitng'], /--param bucketMode=exisitng: expected new or existing/],
-])('%j: told apart', (options, message) => {
+  [['--param'], /--param : expected one of/],
+  [['--param=bucketMode=exisitng'], /--param bucketMode: expected new or existing, got exisitng/],
+])('checkParameters rejects %j', (options, message) => {
   expect(() => checkParameters(options)).toThrow(message);
 });
 
@@ -28,7 +26,7 @@ const run = (...args: string[]) =>
     cwd: resolve(import.meta.dirname, '../../..'),
   });
 
-test('the command: one line and exit code 1; --help', async () => {
+test('deploy/main.ts reports a wrong parameter in one line with exit code 1, and prints its usage', async () => {
   await expect(run('deploy', '--param=wat=1')).rejects.toMatchObject({
     code: 1,
     stderr: expect.stringMatching(/^deploy: --param wat: [^\n]+\n$/),

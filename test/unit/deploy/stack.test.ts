@@ -4,7 +4,7 @@ import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import * as v from 'valibot';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { bundlesIn } from '../../../deploy/checks.ts';
+import { readBundles } from '../../../deploy/checks.ts';
 import { BUNDLE_DIR } from '../../../deploy/paths.ts';
 import { type Statement, statementsOf } from '../../../deploy/policies.ts';
 import { stateMachineJson } from '../../../deploy/state-machine.ts';
@@ -323,7 +323,7 @@ describe('the code: minified, each function for itself', () => {
   });
 
   test('what the gates weigh is all the functions', async () => {
-    const weighed = (await bundlesIn(BUNDLE_DIR)).map(({ name }) => name);
+    const weighed = (await readBundles(BUNDLE_DIR)).map(({ name }) => name);
     expect(weighed.sort()).toEqual(FUNCTIONS.map((title) => title.toLowerCase()).sort());
   });
 

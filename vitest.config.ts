@@ -3,15 +3,15 @@ import { defineConfig } from 'vitest/config';
 const [major] = process.versions.node.split('.').map(Number);
 if ((major ?? 0) < 24) {
   throw new Error(
-    `The tests need Node 24, this is ${process.version}. Run them with "npm test": it takes the Node 24 of the package ` +
-      '"node", which "npm ci" installs; if it is not there, its install script was not allowed to run.',
+    `vitest: expected Node.js 24, got ${process.version}. Run "npm test", which uses the Node.js of the package "node". ` +
+      'If "npm ci" did not install it, allow its install script.',
   );
 }
 
 export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
-    // Handlers find their settings in the environment: each file has a process of its own.
+    // Handlers read their settings from the environment, so each file runs in a separate process.
     pool: 'forks',
     maxWorkers: 2,
     testTimeout: 60_000,

@@ -8,16 +8,16 @@ import { checkParameters } from './params.ts';
 import { BUNDLE_DIR, WORK_DIR } from './paths.ts';
 import { readTemplate } from './template.ts';
 
-/** `npm run package`, `npm run deploy`, `npm run remove`: osls, with gates after it. */
+/** `npm run package`, `npm run deploy`, and `npm run remove`: osls, with checks between packaging and deployment. */
 
-const USAGE = `npm run package -- [options]    builds the functions and the template, and looks them over; needs no account
-npm run deploy -- [options]     the same, then puts the stack into AWS
+const USAGE = `npm run package -- [options]    builds the functions and the template, and checks them; needs no account
+npm run deploy -- [options]     packages, checks, and deploys the stack
 npm run remove -- [options]     removes the stack; the bucket and its objects stay
 
-  --stage NAME            of which there may be several in an account (default: dev)
-  --region NAME           (default: AWS_REGION, else us-east-1)
-  --param="name=value"    a setting of the stack; serverless.yml lists them
-  --aws-profile NAME      whose credentials, if not the environment's
+  --stage NAME            an account may hold several stages (default: dev)
+  --region NAME           (default: AWS_REGION, or us-east-1)
+  --param="name=value"    a stack parameter; serverless.yml lists them
+  --aws-profile NAME      the credentials (default: those in the environment)
   --help`;
 
 const root = resolve(import.meta.dirname, '..');
@@ -25,16 +25,16 @@ const OUT = join(root, '.serverless');
 const print = (text: string): void => void process.stdout.write(`${text}\n`);
 
 /**
- * Builds the functions' zips and the template into `.serverless/`, and holds both to the gates.
- * @throws {Error} of osls, or naming the gates that are failed
+ * Builds the functions' zips and the template in `.serverless/`, and checks both.
+ * @throws {Error} when osls fails, or naming the failed checks
  */
 async function makePackage(options: readonly string[]): Promise<void> {
-  // What is left of a function that is no more would get into every zip.
+  // The plugin keeps old files in this folder and adds them to every zip.
   await rm(WORK_DIR, { recursive: true, force: true });
   await mkdir(WORK_DIR);
-  // The project's own package.json says "module", of the code in here too; in a zip there is none.
+  // The bundles are CommonJS. A zip has no package.json, but the project's says "module".
   await writeFile(join(WORK_DIR, 'package.json'), '{"type":"commonjs"}\n');
-  // The files' modes get into the zips: equal code, equal zip, and one that Lambda's user may read.
+  // File modes become part of the zips. A fixed umask makes equal code an equal zip that Lambda can read.
   process.umask(0o022);
   await osls(['package', '--package', OUT, ...options]);
   const templatePath = join(OUT, 'cloudformation-template-update-stack.json');
@@ -42,10 +42,10 @@ async function makePackage(options: readonly string[]): Promise<void> {
   const { lines, failed } = runChecks({ templatePath, template: await readTemplate(templatePath), bundles });
   for (const line of lines) print(line);
   for (const { name, bytes } of bundles) print(`    ${name.padEnd(8)} ${(bytes / 1000).toFixed(0)} kB`);
-  if (failed.length > 0) throw new Error(`not to be deployed as it is: ${failed.join(', ')}, see above`);
+  if (failed.length > 0) throw new Error(`checks failed: ${failed.join(', ')}. See the lines above`);
 }
 
-/** @throws {Error} when it ends with another code than 0; what is wrong it has said itself */
+/** Runs osls, which prints its own errors. @throws {Error} when its exit code is not 0 */
 async function osls(args: readonly string[]): Promise<void> {
   const bin = createRequire(import.meta.url).resolve('osls/bin/serverless.js');
   const child = spawn(process.execPath, [bin, ...args], {
@@ -53,14 +53,14 @@ async function osls(args: readonly string[]): Promise<void> {
     stdio: ['ignore', 'inherit', 'inherit'],
   });
   const [code] = await once(child, 'exit');
-  if (code !== 0) throw new Error(`osls ${args[0]} ended with ${code}`);
+  if (code !== 0) throw new Error(`osls ${args[0]}: expected exit code 0, got ${code}`);
 }
 
 const COMMANDS: Readonly<Record<string, (options: readonly string[]) => Promise<void>>> = {
   package: makePackage,
   async deploy(options) {
     await makePackage(options);
-    await osls(['deploy', '--package', OUT, ...options]); // what has passed the gates: nothing is built anew
+    await osls(['deploy', '--package', OUT, ...options]); // deploys the checked package without building it again
   },
   remove: (options) => osls(['remove', ...options]),
 };

@@ -41,7 +41,9 @@ test('leaves out schemas that are not used', async () => {
 
 test('fails when the SDK writes its schemas in another way', async () => {
   const source = 'export var Used$ = [3, [[0, { httpHeader: "etag" }]]];';
-  await expect(bundle(await writeSchemas(source))).rejects.toThrow(/schemas_0\.js: expected schemas with constants as keys/);
+  await expect(bundle(await writeSchemas(source))).rejects.toThrow(
+    /schemas_0\.js: expected schemas with constants as keys/,
+  );
 });
 
 test('fails when a module is imported late', async () => {

@@ -14,17 +14,17 @@ import { QUOTA_TABLE } from '../../../lib/quota/quota.ts';
 import { loadBundle } from '../../../local/load-bundle.ts';
 import { bytesOf, newFolder, newStack, sha1 } from '../../support/stack.ts';
 
-/** What `npm run package` makes, with no account and no network: the stack as CloudFormation gets it, and the code as Lambda does. */
+/** `npm run package` without an account or network: the template that CloudFormation gets, and the code that Lambda gets. */
 
 const root = resolve(import.meta.dirname, '../../..');
 const read = (path: string): string => readFileSync(join(root, path), 'utf8');
 
-let said: string;
+let output: string;
 let template: Template;
 beforeAll(async () => {
   const options = { cwd: root, env: { PATH: process.env.PATH, HOME: '/nowhere' } };
   const { stdout } = await promisify(execFile)(process.execPath, ['deploy/main.ts', 'package'], options);
-  said = stdout;
+  output = stdout;
   template = await readTemplate(join(root, '.serverless/cloudformation-template-update-stack.json'));
 }, 180_000);
 
@@ -40,13 +40,13 @@ const STEPS = FUNCTIONS.filter((name) => name !== 'Trigger');
 const lambda = (name: string) => properties(`${name}LambdaFunction`);
 const arnOf = (name: string) => ({ 'Fn::GetAtt': [name, 'Arn'] });
 
-test('all gates are open', () => {
-  for (const gate of ['template', 'state machine', 'policies', 'settings', 'bundles'])
-    expect(said).toContain(`✔ ${gate}\n`);
+test('passes all checks', () => {
+  for (const check of ['template', 'state machine', 'policies', 'settings', 'bundles'])
+    expect(output).toContain(`✔ ${check}\n`);
 });
 
 describe('the functions', () => {
-  test('are those that the state machine runs, and the trigger', () => {
+  test('are the trigger and those that the state machine runs', () => {
     const functions = Object.keys(template.Resources).filter((name) => name.endsWith('LambdaFunction'));
     expect(functions.sort()).toEqual(FUNCTIONS.map((name) => `${name}LambdaFunction`).sort());
     const placeholders = [...stateMachineJson().matchAll(/\$\{(\w+)FunctionArn\}/g)].map(([, name]) => name);
@@ -56,7 +56,7 @@ describe('the functions', () => {
     );
   });
 
-  test.each(FUNCTIONS)('%s: Node 24 on arm64, its own role and bundle', (name) => {
+  test.each(FUNCTIONS)('%s runs on Node.js 24 and arm64, with a separate role and bundle', (name) => {
     expect(lambda(name)).toMatchObject({
       Runtime: 'nodejs24.x',
       Architectures: ['arm64'],
@@ -67,7 +67,7 @@ describe('the functions', () => {
     expect(properties(`${name}LogGroup`)).toMatchObject({ RetentionInDays: 30 });
   });
 
-  test('the steps have all the time there is, as the state machine grants it', () => {
+  test('have the maximum time limit, and the state machine the same', () => {
     for (const name of STEPS) expect(lambda(name)).toMatchObject({ Timeout: 900 });
     expect(stateMachineJson().match(/"TimeoutSeconds": (?!900)\d+/)).toBe(null);
     expect(lambda('Trigger')).toMatchObject({ Timeout: 30 });
@@ -78,7 +78,7 @@ describe('the functions', () => {
     return Environment.Variables;
   };
 
-  test('each variable is one that the code reads, and a value that it takes', () => {
+  test('have only environment variables that the code reads, with valid values', () => {
     const known = ['lib/config.ts', 'lib/upload/upload-options.ts', 'docs/reference/settings.md']
       .map(read)
       .join('\n');
@@ -103,7 +103,7 @@ describe('the functions', () => {
     expect(environment('Trigger')).toMatchObject({ STATE_MACHINE_ARN: { Ref: 'UploadStateMachine' } });
   });
 
-  test('no secret is among them', () => {
+  test('have no secret in their environment', () => {
     for (const name of FUNCTIONS)
       for (const secret of ['VOD_SECRET_ID', 'VOD_SECRET_KEY', 'VOD_TOKEN'])
         expect(environment(name)).not.toHaveProperty(secret);
@@ -119,7 +119,7 @@ test('deploys the state machine that the local engine runs, with logs and traces
   });
 });
 
-test('the bucket outlives the stack, and speaks to EventBridge', () => {
+test('keeps the bucket when the stack is removed, and sends its events to EventBridge', () => {
   expect(resource('Bucket')).toMatchObject({
     DeletionPolicy: 'Retain',
     UpdateReplacePolicy: 'Retain',
@@ -130,8 +130,8 @@ test('the bucket outlives the stack, and speaks to EventBridge', () => {
   });
 });
 
-describe('the way of an event', () => {
-  test('the rule, and the archive that replays it, take what is created in the bucket for any reason', () => {
+describe('an event', () => {
+  test('matches the rule and the archive, whatever created the object', () => {
     const created = {
       source: ['aws.s3'],
       'detail-type': ['Object Created'],
@@ -147,7 +147,7 @@ describe('the way of an event', () => {
     ]);
   });
 
-  test('the queue hides what is taken for six of the trigger’s time limits, and gives up after some tries', () => {
+  test('stays hidden for six trigger time limits, and becomes a dead letter after 5 receives', () => {
     const { Timeout } = lambda('Trigger');
     const { VisibilityTimeout, RedrivePolicy } = properties('Queue');
     expect(Number(VisibilityTimeout)).toBeGreaterThanOrEqual(6 * Number(Timeout));
@@ -155,7 +155,7 @@ describe('the way of an event', () => {
     expect(properties('DeadLetterQueue')).toMatchObject({ MessageRetentionPeriod: 14 * 24 * 3600 });
   });
 
-  test('each message of a batch fails alone', () => {
+  test('fails alone in its batch', () => {
     const [mapping, ...more] = Object.values(template.Resources).filter(
       ({ Type }) => Type === 'AWS::Lambda::EventSourceMapping',
     );
@@ -167,7 +167,7 @@ describe('the way of an event', () => {
     });
   });
 
-  test('only the rule may put into the queues', () => {
+  test('enters the queues only through the rule', () => {
     expect(properties('QueuePolicy').PolicyDocument).toMatchObject({
       Statement: [
         {
@@ -180,26 +180,26 @@ describe('the way of an event', () => {
   });
 });
 
-test('the stack puts out what the operators’ commands look for', () => {
+test('has the outputs that operate/stack.ts reads', () => {
   const [, outputs = ''] = /export type Output =([^;]+);/.exec(read('operate/stack.ts')) ?? [];
-  const wanted = [...outputs.matchAll(/'(\w+)'/g)].map(([, name]) => name);
-  expect(wanted.length).toBeGreaterThan(5);
+  const expected = [...outputs.matchAll(/'(\w+)'/g)].map(([, name]) => name);
+  expect(expected.length).toBeGreaterThan(5);
   expect(Object.keys(v.parse(v.record(v.string(), v.unknown()), template.Outputs))).toEqual(
-    expect.arrayContaining(wanted),
+    expect.arrayContaining(expected),
   );
 });
 
-test('the table is the one that the quota is kept in', () => {
+test('has the quota table that lib/quota uses', () => {
   expect(properties('QuotaTable')).toEqual(QUOTA_TABLE);
 });
 
-describe('each role may do what its code does', () => {
+describe('roles', () => {
   const BUCKET = 'arn:${AWS::Partition}:s3:::s3-vod-dev-${AWS::AccountId}';
   const OBJECTS = { 'Fn::Sub': `${BUCKET}/*` };
   const machine = (kind: string, rest = '') => ({
     'Fn::Sub': `arn:\${AWS::Partition}:states:\${AWS::Region}:\${AWS::AccountId}:${kind}:s3-vod-dev-upload${rest}`,
   });
-  /** What is allowed: by the resource, the actions. */
+  /** The actions and resources of each statement. */
   const allowed = (role: string) =>
     (statementsOf(template)[role] ?? []).map(({ Action, Resource }) => [Action, Resource]);
   const ownLogs = (name: string) => [
@@ -217,7 +217,7 @@ describe('each role may do what its code does', () => {
   ];
   const LISTING = [['s3:ListBucket'], [{ 'Fn::Sub': BUCKET }]];
 
-  test('trigger', () => {
+  test('let Trigger receive messages and start executions', () => {
     expect(allowed('TriggerRole')).toEqual([
       ownLogs('Trigger'),
       [['sqs:ReceiveMessage', 'sqs:DeleteMessage', 'sqs:GetQueueAttributes'], [arnOf('Queue')]],
@@ -227,7 +227,7 @@ describe('each role may do what its code does', () => {
     expect(properties('UploadStateMachine').StateMachineName).toBe('s3-vod-dev-upload');
   });
 
-  test('init reads objects and their tags', () => {
+  test('let Init read objects and their tags', () => {
     expect(allowed('InitRole')).toEqual([
       ownLogs('Init'),
       [
@@ -240,7 +240,7 @@ describe('each role may do what its code does', () => {
     ]);
   });
 
-  test('part reads objects', () => {
+  test('let Part read objects', () => {
     expect(allowed('PartRole')).toEqual([
       ownLogs('Part'),
       [['s3:GetObject', 's3:GetObjectVersion'], [OBJECTS]],
@@ -250,7 +250,7 @@ describe('each role may do what its code does', () => {
     ]);
   });
 
-  test('finish restates all of an object, and deletes nothing', () => {
+  test('let Finish rewrite objects, and not delete them', () => {
     const [logs, [actions, resources] = [], ...rest] = allowed('FinishRole');
     expect([logs, resources]).toEqual([ownLogs('Finish'), [OBJECTS]]);
     expect([...(actions as string[])].sort()).toEqual(
@@ -264,11 +264,11 @@ describe('each role may do what its code does', () => {
     expect(rest).toEqual([LISTING, [['kms:Decrypt', 'kms:GenerateDataKey'], [KEYS]], ...SHARED]);
   });
 
-  test('cover writes back as finish does', () => {
+  test('let Cover do what Finish does', () => {
     expect(allowed('CoverRole')).toEqual([ownLogs('Cover'), ...allowed('FinishRole').slice(1)]);
   });
 
-  test('keys are used through S3 for this bucket, and through SSM for these parameters, and not otherwise', () => {
+  test('allow keys only through S3 for this bucket and through SSM for these parameters', () => {
     const withKeys = STEPS.flatMap((name) => statementsOf(template)[`${name}Role`] ?? []).filter(
       ({ Action }: Statement) => Action.some((action) => action.startsWith('kms:')),
     );
@@ -290,12 +290,12 @@ describe('each role may do what its code does', () => {
     }
   });
 
-  test('the state machine runs its functions', () => {
+  test('let the state machine invoke its functions', () => {
     const [invoke] = allowed('StateMachineRole');
     expect(invoke).toEqual([['lambda:InvokeFunction'], STEPS.map((name) => arnOf(`${name}LambdaFunction`))]);
   });
 
-  test('and there are no other roles', () => {
+  test('are one per function, and one for the state machine', () => {
     expect(Object.keys(statementsOf(template)).sort()).toEqual(
       [...FUNCTIONS.map((name) => `${name}Role`), 'StateMachineRole'].sort(),
     );
@@ -314,24 +314,24 @@ function namesIn(zip: Buffer): string[] {
   return names;
 }
 
-describe('the code: minified, each function for itself', () => {
-  test('a zip holds one function and its map', () => {
+describe('the bundles', () => {
+  test('are zips with one function and its source map', () => {
     for (const name of FUNCTIONS.map((title) => title.toLowerCase())) {
       const names = namesIn(readFileSync(join(root, `.serverless/${name}.zip`)));
       expect(names).toEqual([`handlers/${name}.js`, `handlers/${name}.js.map`]);
     }
   });
 
-  test('what the gates weigh is all the functions', async () => {
-    const weighed = (await readBundles(BUNDLE_DIR)).map(({ name }) => name);
-    expect(weighed.sort()).toEqual(FUNCTIONS.map((title) => title.toLowerCase()).sort());
+  test('are all checked for their size', async () => {
+    const checked = (await readBundles(BUNDLE_DIR)).map(({ name }) => name);
+    expect(checked.sort()).toEqual(FUNCTIONS.map((title) => title.toLowerCase()).sort());
   });
 
-  test('an object goes through it as through the sources', async () => {
+  test('upload an object as the sources do', async () => {
     const world = await newStack({ bundleDir: BUNDLE_DIR });
     const body = bytesOf(3_000_000);
     await world.put('film.mp4', body);
-    const [first, echo, ...more] = await world.results();
+    const [first, echo, ...others] = await world.results();
     expect(first).toMatchObject({
       outcome: 'uploaded',
       sha1: sha1(body),
@@ -340,17 +340,17 @@ describe('the code: minified, each function for itself', () => {
     expect(sha1(await world.stored(first?.fileId))).toBe(sha1(body));
     expect((await world.head('film.mp4')).Metadata).toMatchObject({ 'vod-file-id': first?.fileId });
     expect(echo).toMatchObject({ outcome: 'unchanged', fileId: first?.fileId });
-    expect(more).toEqual([]);
+    expect(others).toEqual([]);
   });
 
-  test('its errors have the names that the state machine matches', async () => {
+  test('keep the error names that the state machine matches', async () => {
     const world = await newStack({ bundleDir: BUNDLE_DIR });
     await world.put('empty.mp4', bytesOf(0));
     await world.idle();
     expect(world.ended).toMatchObject([{ status: 'FAILED', error: 'UnsupportedObject' }]);
   });
 
-  test('where nothing has been packaged yet, it says what to do', async () => {
+  test('are required by --packaged, whose error names npm run package', async () => {
     const nowhere = await newFolder();
     expect(() => loadBundle(nowhere, 'init')).toThrow(/init\.js is not there: npm run package builds it/);
     await expect(newStack({ bundleDir: nowhere })).rejects.toThrow('npm run package');

@@ -187,7 +187,7 @@ test('the wire is known to lib/vod alone', () => {
 });
 
 test('each setting that the code reads stands in docs/reference/settings.md, and the other way round', () => {
-  const code = [...sources('lib'), ...sources('local')].map(read).join('\n');
+  const code = [...sources('handlers'), ...sources('lib'), ...sources('local')].map(read).join('\n');
   const inPage = new Set(
     [...read('docs/reference/settings.md').matchAll(/^\| `([A-Z][A-Z0-9_]+)`/gm)].map(
       ([, name = '']) => name,

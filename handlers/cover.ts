@@ -1,10 +1,8 @@
 import { CoverInput } from '../lib/schemas.ts';
 import { attachCoverToVideo, attachImage } from '../lib/steps/cover.ts';
-import { servicesFor } from '../lib/steps/services.ts';
-import { createHandler } from './create-handler.ts';
+import { createStep } from './create-step.ts';
 
-/** Ties images to videos: an image looks for the videos of its name, a video that VOD has for its image. */
-export const handler = createHandler(
+export const handler = createStep(
   'cover',
   CoverInput,
   (input) => {
@@ -12,8 +10,7 @@ export const handler = createHandler(
     const { request, execution } = input.image;
     return { bucket: request.bucket, key: request.key, execution };
   },
-  async (input, { deadline }) => {
-    const services = await servicesFor(process.env);
+  async (input, services, deadline) => {
     const isRepeat = input.retries + input.redrives > 0;
     return 'video' in input
       ? attachCoverToVideo(input.video, services, deadline, isRepeat)

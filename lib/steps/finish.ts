@@ -1,60 +1,57 @@
 import type { Deadline } from '../deadline.ts';
 import { ObjectChanged, StorageUnavailable, UploadIncomplete, UploadNotFound } from '../errors.ts';
 import { headObject } from '../s3/head-object.ts';
-import type { FinishInput, FinishJob, FinishOutput, SentTotals, StoredFile } from '../schemas.ts';
+import type { FinishInput, FinishJob, FinishOutput, Outcome, StoredFile } from '../schemas.ts';
 import { type WriteBackResult, writeBack } from '../write-back/write-back.ts';
-import { finalResult, resultFromError } from './result.ts';
+import { finalResult, resultFromError, sumSent } from './result.ts';
 import type { Services } from './services.ts';
 
-/** How often an upload that turns out to lack parts goes back to Init, in one run of the execution and in each redrive. */
+/** The rounds of one execution, and of each of its redrives. */
 const MAX_ROUNDS = 5;
 
-/** How often the write-back looks again when the object seemed to change under it and did not. */
+/** Attempts of a write-back while S3 reports a change of an object that did not change. */
 const MAX_ATTEMPTS = 3;
-
-/**
- * What Finish does: close the upload and write the `fileId` back onto the object; or go back to Init, when the service
- * has not got all parts.
- * @throws {UploadIncomplete} {UnsupportedObject} {ContentMismatch} and what S3 and VOD may throw
- */
-export async function runFinish(
-  input: FinishInput,
-  services: Services,
-  deadline: Deadline,
-): Promise<FinishOutput> {
-  const { upload, parts = [], file: stored, ...journey } = input.job;
-  const job = { ...journey, sent: sumSent([input.job.sent, ...parts]) };
-  try {
-    const restartReason = parts.find((run) => run.restartReason !== undefined)?.restartReason;
-    if (restartReason !== undefined) return nextRound(job, input.redrives, restartReason);
-    if (upload?.hasMore) return { ...job, next: 'init' }; // no failed round: there was more than one plan holds
-    const file = stored ?? (await services.vod.finishUpload(job.sha1, deadline.signal));
-    const { to, reason } = await writeBackWithRetry(job, file, services, deadline);
-    const outcome = job.sent.parts > 0 ? 'uploaded' : to === 'nowhere' ? 'unchanged' : 'instant';
-    return finalResult(job, outcome, { ...file, ...(reason && { reason }) });
-  } catch (error) {
-    if (error instanceof UploadNotFound) return nextRound(job, input.redrives, error.message);
-    return resultFromError(error, job);
-  }
-}
-
-const sumSent = (runs: readonly SentTotals[]): SentTotals => ({
-  parts: runs.reduce((sum, { parts }) => sum + parts, 0),
-  bytes: runs.reduce((sum, { bytes }) => sum + bytes, 0),
-});
 
 type JobState = Omit<FinishJob, 'upload' | 'parts' | 'file'>;
 
-/** A redrive begins a new series of rounds: it is somebody's word that it is worth another try. */
+/**
+ * Completes the upload and stores the `fileId` on the object. Returns to Init if VOD lacks parts.
+ * @throws {UploadIncomplete} {UnsupportedObject} {ContentMismatch} and the errors of S3 and VOD
+ */
+export async function runFinish(
+  { job, redrives }: FinishInput,
+  services: Services,
+  deadline: Deadline,
+): Promise<FinishOutput> {
+  const { upload, parts = [], file: stored, ...rest } = job;
+  const state = { ...rest, sent: sumSent([job.sent, ...parts]) };
+  try {
+    const restartReason = parts.find((batch) => batch.restartReason !== undefined)?.restartReason;
+    if (restartReason !== undefined) return nextRound(state, redrives, restartReason);
+    if (upload?.hasMore) return { ...state, next: 'init' }; // the rest of the plan, not a failed round
+    const file = stored ?? (await services.vod.finishUpload(job.sha1, deadline.signal));
+    const { to, reason } = await writeBackWithRetry(state, file, services, deadline);
+    return finalResult(state, outcomeOf(state, to), { ...file, ...(reason && { reason }) });
+  } catch (error) {
+    if (error instanceof UploadNotFound) return nextRound(state, redrives, error.message);
+    return resultFromError(error, state);
+  }
+}
+
+function outcomeOf({ sent }: JobState, writtenTo: WriteBackResult['to']): Outcome {
+  if (sent.parts > 0) return 'uploaded';
+  return writtenTo === 'nowhere' ? 'unchanged' : 'instant';
+}
+
+/** A redrive adds a series of rounds, because an operator decided to try again. */
 function nextRound(job: JobState, redrives: number, reason: string): FinishOutput {
   const round = job.round + 1;
+  if (round < MAX_ROUNDS * (1 + redrives)) return { ...job, next: 'init', round };
   const { bucket, key } = job.request;
-  if (round >= MAX_ROUNDS * (1 + redrives)) {
-    throw new UploadIncomplete(
-      `s3://${bucket}/${key}: the upload is not whole after ${round} rounds of sending what was missing; last: ${reason}`,
-    );
-  }
-  return { ...job, next: 'init', round };
+  throw new UploadIncomplete(
+    `FinishUpload s3://${bucket}/${key}: VOD still lacks parts after ${round} rounds. Redrive the execution. ` +
+      `Last reason: ${reason}`,
+  );
 }
 
 async function writeBackWithRetry(
@@ -63,20 +60,18 @@ async function writeBackWithRetry(
   { s3, writeBack: settings }: Services,
   { signal }: Deadline,
 ): Promise<WriteBackResult> {
-  for (let look = 1; ; look++) {
+  for (let attempt = 1; ; attempt++) {
     try {
       return await writeBack(s3, pin, file, signal, settings);
     } catch (error) {
       if (!(error instanceof ObjectChanged)) throw error;
-      if (look < MAX_ATTEMPTS) continue;
+      if (attempt < MAX_ATTEMPTS) continue;
       const { pin: now } = await headObject(s3, pin, signal);
       if (now.etag !== pin.etag || now.versionId !== pin.versionId) throw error;
-      // Nobody's event brings it: it is the pinned one, whatever S3 says of the copy's conditions.
+      // The object did not change, so no event would upload it again: "superseded" would lose it.
       throw new StorageUnavailable(
-        `${error.message}: refused ${MAX_ATTEMPTS} times, and it is the same object still`,
-        {
-          cause: error,
-        },
+        `${error.message}: S3 rejected ${MAX_ATTEMPTS} attempts, but the object did not change.`,
+        { cause: error },
       );
     }
   }

@@ -2,83 +2,64 @@ import pMap from 'p-map';
 import { type Deadline, DeadlineExceeded } from '../deadline.ts';
 import { NoProgress, ObjectChanged, ObjectDeleted, PartRejected, UploadNotFound } from '../errors.ts';
 import { reportProgress, reportRetries } from '../progress.ts';
+
 import { readRange } from '../s3/read-range.ts';
-import type { PartInput, PartOutput } from '../schemas.ts';
+import type { PartInput, PartOutput, UploadBounds } from '../schemas.ts';
+
 import { READ_BYTES, readBuffer, releaseBuffer } from '../upload/buffer-pool.ts';
 import { type ByteRange, decodeBatch, encodeBatch, groupForReading, partRange } from '../upload/plan.ts';
 import { prefetch } from '../upload/prefetch.ts';
 import type { Services } from './services.ts';
 
-/** How many ranged reads (of several parts each) are ahead of the parts being sent. */
+/** Ranged reads in flight, of several parts each, while earlier parts are sent. */
 const READS_AHEAD = 2;
 
-/** Parts on their way at once: a service that takes 200 ms a part still gets 160 MiB/s from one function. */
+/** If VOD takes 200 ms per part, one function still sends 160 MiB/s. */
 const PARTS_IN_FLIGHT = 32;
 
-/** How often a part is read and sent again when the service did not get the bytes that were announced. */
+/** How often a part is read and sent again if VOD did not receive the announced bytes. */
 const MAX_RESENDS = 2;
 
 /**
- * What one Part does: send the parts of its batch side by side until all are sent or the time runs low, and hand on the
- * rest. A part counts as sent only when its own reply said so.
+ * Sends the parts of a batch concurrently until all are sent or the time runs low, and returns the rest as the next batch.
+ * A part counts as sent when the response to that part confirms it.
  *
- * Whatever goes wrong, an invocation that sent anything hands on what is left, so that nothing is sent twice; only one that
- * sent nothing fails. A part that cannot be sent at all is thus soon alone, and its error ends or repeats the step.
- * @throws {NoProgress} and what S3 and VOD may throw
+ * An invocation that sent any part succeeds, so no part is sent twice. Only an invocation that sent nothing fails. A part
+ * that can never be sent therefore ends up alone in a batch, and its error fails the step.
+ * @throws {NoProgress} and the errors of S3 and VOD
  */
 export async function runPart(
   input: PartInput,
   { s3, vod }: Services,
   deadline: Deadline,
 ): Promise<PartOutput> {
-  const { pin, upload, batch, sent, ...rest } = input;
-  const parts = decodeBatch(batch);
+  const { pin, upload } = input;
+  const parts = decodeBatch(input.batch);
   const done = new Set<number>();
-  let bytesSent = 0;
-  let slowest = 0;
+  let slowestMs = 0;
+  let failure: Failure | undefined;
   const stop = new AbortController();
-  const reading = AbortSignal.any([deadline.signal, stop.signal]);
-  let fault: { error: unknown } | undefined;
   const fail = (error: unknown): void => {
-    fault ??= { error }; // the others finish what they began; no new part is begun
+    failure ??= { error }; // the parts in flight finish; no other part starts
     stop.abort();
   };
+  const read: RangeReader = (range, signal, into) => readRange(s3, pin, range, signal, into);
+  const reading = AbortSignal.any([deadline.signal, stop.signal]);
 
-  const read = (range: ByteRange, signal: AbortSignal, into?: Uint8Array) =>
-    readRange(s3, pin, range, signal, into);
-
-  async function* readParts(): AsyncGenerator<PartToSend> {
-    const groups = groupForReading(parts, upload, READ_BYTES);
-    const readGroup = (group: number[], signal: AbortSignal) => {
-      const span = spanOf(group.map((part) => partRange(part, upload)));
-      return readBuffer(span.size, signal, (into) => read(span, signal, into));
-    };
+  /** Does not throw: on an error of its input, `pMap` would not wait for the parts in flight. */
+  async function* loadParts(): AsyncGenerator<LoadedPart> {
     try {
-      for await (const { item, result } of prefetch(groups, READS_AHEAD, readGroup, reading, releaseBuffer)) {
-        const start = partRange(item[0] ?? 0, upload).offset;
-        let users = 1; // this loop, and the parts that it has handed out
-        const release = (): void => {
-          if (--users === 0) releaseBuffer(result);
-        };
-        try {
-          for (const part of item) {
-            if (fault || !deadline.hasTimeFor(slowest)) return;
-            const { offset, size } = partRange(part, upload);
-            users++;
-            yield { part, bytes: result.subarray(offset - start, offset - start + size), release };
-          }
-        } finally {
-          release();
-        }
+      for await (const part of readParts(parts, upload, read, reading)) {
+        if (failure || !deadline.hasTimeFor(slowestMs)) return part.release();
+        yield part;
       }
     } catch (error) {
       fail(error);
     }
   }
 
-  async function sendPart({ part, bytes, release }: PartToSend): Promise<void> {
-    const range = partRange(part, upload);
-    const began = performance.now();
+  async function sendPart({ part, range, bytes, release }: LoadedPart): Promise<void> {
+    const startedAt = performance.now();
     try {
       for (let resends = 0, body = bytes; ; resends++, body = await read(range, deadline.signal)) {
         try {
@@ -90,8 +71,7 @@ export async function runPart(
         }
       }
       done.add(part);
-      bytesSent += range.size;
-      slowest = Math.max(slowest, performance.now() - began);
+      slowestMs = Math.max(slowestMs, performance.now() - startedAt);
       reportProgress({ stage: 'part', pin, bytes: range.size });
     } catch (error) {
       fail(error);
@@ -100,32 +80,80 @@ export async function runPart(
     }
   }
 
-  await pMap(readParts(), sendPart, { concurrency: PARTS_IN_FLIGHT });
+  await pMap(loadParts(), sendPart, { concurrency: PARTS_IN_FLIGHT });
+  const missing = parts.filter((part) => !done.has(part));
+  return outputOf(input, [...done], missing, failure, deadline.limit);
+}
 
-  const total = { parts: sent.parts + done.size, bytes: sent.bytes + bytesSent };
-  const left = parts.filter((part) => !done.has(part));
-  if (left.length === 0) return { ...rest, pin, upload, sent: total };
-  const restartReason = restartReasonOf(fault?.error);
-  if (restartReason) return { ...rest, pin, upload, sent: { ...total, restartReason } };
-  if (done.size > 0) return { ...rest, pin, upload, sent: total, batch: encodeBatch(left) };
-  if (fault && !(fault.error instanceof DeadlineExceeded)) throw fault.error;
+type Failure = Readonly<{ error: unknown }>;
+
+/** Decides how the execution continues after these parts were sent. */
+function outputOf(
+  { batch: _, sent, ...state }: PartInput,
+  done: readonly number[],
+  missing: readonly number[],
+  failure: Failure | undefined,
+  limitMs: number,
+): PartOutput {
+  const { pin, upload } = state;
+  const total = {
+    parts: sent.parts + done.length,
+    bytes: done.reduce((sum, part) => sum + partRange(part, upload).size, sent.bytes),
+  };
+  if (missing.length === 0) return { ...state, sent: total };
+  const restartReason = restartReasonOf(failure?.error);
+  if (restartReason) return { ...state, sent: { ...total, restartReason } };
+  if (done.length > 0) return { ...state, sent: total, batch: encodeBatch(missing) };
+  if (failure && !(failure.error instanceof DeadlineExceeded)) throw failure.error;
   throw new NoProgress(
-    `sending s3://${pin.bucket}/${pin.key}: not one part of ${upload.partSize} bytes was sent within the time limit of ` +
-      `${deadline.limit} ms: give the function more time, or redrive if S3 or VOD was slow`,
+    `UploadPart s3://${pin.bucket}/${pin.key}: expected at least one part of ${upload.partSize} bytes within ` +
+      `${limitMs} ms, got none. Give the function more time, or redrive if S3 or VOD was slow.`,
   );
 }
 
-/** `release`: its bytes are not read any more. */
-type PartToSend = Readonly<{ part: number; bytes: Uint8Array; release: () => void }>;
-
-/** From the first byte of the first range to the last of the last; the ranges are consecutive. */
-const spanOf = (ranges: readonly ByteRange[]): ByteRange => ({
-  offset: ranges[0]?.offset ?? 0,
-  size: ranges.reduce((sum, { size }) => sum + size, 0),
-});
-
-/** Faults that only Init can clear up: it looks at the object and asks the service again. */
+/** Errors after which Init must look at the object and at VOD's part list again. */
 const restartReasonOf = (error: unknown): string | undefined =>
   error instanceof UploadNotFound || error instanceof ObjectChanged || error instanceof ObjectDeleted
-    ? error.name // no message: hundreds of batches may say it, in one state
+    ? error.name // without the message: one state contains the reasons of hundreds of batches
     : undefined;
+
+type RangeReader = (range: ByteRange, signal: AbortSignal, into?: Uint8Array) => Promise<Uint8Array>;
+
+/** `bytes` is part of a shared buffer. The receiver calls `release` when it no longer reads them. */
+type LoadedPart = Readonly<{ part: number; range: ByteRange; bytes: Uint8Array; release: () => void }>;
+
+/** Reads parts in order and ahead. Consecutive parts share one request and one buffer. */
+async function* readParts(
+  parts: readonly number[],
+  upload: UploadBounds,
+  read: RangeReader,
+  signal: AbortSignal,
+): AsyncGenerator<LoadedPart> {
+  const groups = groupForReading(parts, upload, READ_BYTES);
+  const spanOf = (group: readonly number[]): ByteRange => ({
+    offset: partRange(group[0] ?? 0, upload).offset,
+    size: group.reduce((sum, part) => sum + partRange(part, upload).size, 0),
+  });
+  const readGroup = (group: number[], aborted: AbortSignal) => {
+    const span = spanOf(group);
+    return readBuffer(span.size, aborted, (into) => read(span, aborted, into));
+  };
+  const reads = prefetch(groups, READS_AHEAD, readGroup, signal, releaseBuffer);
+  for await (const { item: group, result: buffer } of reads) {
+    const { offset: start } = spanOf(group);
+    let users = 1; // this loop, and each part that it yielded
+    const release = (): void => {
+      if (--users === 0) releaseBuffer(buffer);
+    };
+    try {
+      for (const part of group) {
+        const range = partRange(part, upload);
+        const from = range.offset - start;
+        users++;
+        yield { part, range, bytes: buffer.subarray(from, from + range.size), release };
+      }
+    } finally {
+      release();
+    }
+  }
+}

@@ -4,7 +4,7 @@ import type { ObjectVersion, Outcome, Result, SentTotals, UploadRequest } from '
 
 type JobState = Readonly<{ request: UploadRequest; pin?: ObjectVersion | undefined; sent: SentTotals }>;
 
-/** The end of an object's journey. */
+/** The output of an execution. */
 export const finalResult = (
   { request: { bucket, key }, pin, sent }: JobState,
   outcome: Outcome,
@@ -12,32 +12,37 @@ export const finalResult = (
 ): Result => ({ next: 'done', bucket, key, outcome, ...(pin && { size: pin.size }), ...more, sent });
 
 export const SUPERSEDED_REASON =
-  'the object was overwritten since: the event of its new state brings that one';
+  'the object was overwritten; the event of the new version starts its own execution';
 
 /**
- * The end that an error means, where it means one: an object that changed or vanished on the way is no failure. Somebody
- * who asks for an object that is not there is told so, though.
- * @throws the error itself where it is a failure
+ * Turns an error into an outcome if the object changed or was deleted during the execution. A request for an object that
+ * never existed fails.
+ * @throws {ObjectNotFound} {NoProgress} and any other error, unchanged
  */
 export function resultFromError(error: unknown, job: JobState): Result {
-  const { bucket, key, etag } = job.request;
   if (error instanceof ObjectChanged) return finalResult(job, 'superseded', { reason: SUPERSEDED_REASON });
-  if (error instanceof ObjectDeleted) {
-    if (job.pin || etag !== undefined)
-      return finalResult(job, 'deleted', { reason: 'the object was deleted since' });
-    throw new ObjectNotFound(`s3://${bucket}/${key}: there is no such object or bucket: check both names`, {
-      cause: error,
+  if (!(error instanceof ObjectDeleted)) throw toNoProgressError(error, job.request);
+  const { bucket, key, etag } = job.request;
+  if (job.pin || etag !== undefined)
+    return finalResult(job, 'deleted', {
+      reason: 'the object was deleted after the execution was requested',
     });
-  }
-  throw toNoProgressError(error, job.request);
+  throw new ObjectNotFound(`s3://${bucket}/${key}: there is no such object or bucket. Check both names.`, {
+    cause: error,
+  });
 }
 
-/** The time that was over, as an error of the step; any other error is itself. */
+/** Converts `DeadlineExceeded` to an error that the state machine knows. Returns any other error unchanged. */
 export function toNoProgressError(error: unknown, { bucket, key }: { bucket: string; key: string }): unknown {
   if (!(error instanceof DeadlineExceeded)) return error;
   return new NoProgress(
-    `s3://${bucket}/${key}: ${error.message} before S3 or VOD answered: give the function more time, or redrive if they ` +
-      'were slow',
+    `s3://${bucket}/${key}: ${error.message} before S3 or VOD responded. ` +
+      'Give the function more time, or redrive if S3 or VOD was slow.',
     { cause: error },
   );
 }
+
+export const sumSent = (totals: readonly SentTotals[]): SentTotals => ({
+  parts: totals.reduce((sum, { parts }) => sum + parts, 0),
+  bytes: totals.reduce((sum, { bytes }) => sum + bytes, 0),
+});

@@ -211,7 +211,7 @@ describe('an object that is another by the time its upload is whole', () => {
   test('one that only ever seems so is not superseded, which nobody else would bring: the step is repeated', async () => {
     expect(await failureOf(closeAgainst(9))).toMatchObject({
       name: 'StorageUnavailable',
-      message: expect.stringContaining('refused 3 times, and it is the same object still'),
+      message: expect.stringContaining('S3 rejected 3 attempts, but the object did not change'),
     });
   });
 });

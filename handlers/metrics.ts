@@ -1,7 +1,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { Metrics, MetricUnit } from '@aws-lambda-powertools/metrics';
 import * as v from 'valibot';
-import type { Environment } from '../lib/config.ts';
+import { type Environment, stageOf } from '../lib/config.ts';
 import { QuotaExceeded } from '../lib/errors.ts';
 import { type Progress, type Retries, watchProgress, watchRetries } from '../lib/progress.ts';
 import { Outcome } from '../lib/schemas.ts';
@@ -62,7 +62,7 @@ export async function withMetrics<T>({ step, id, env }: Measured, run: () => Pro
   const metrics = new Metrics({
     namespace: NAMESPACE,
     serviceName: SERVICE,
-    defaultDimensions: { stage: env.STAGE || 'dev', step },
+    defaultDimensions: { stage: stageOf(env), step },
   });
   metrics.addMetadata('function_request_id', id);
   try {

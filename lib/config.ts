@@ -186,6 +186,9 @@ const missingSecret = (name: string): InvalidSetting =>
     `setting ${name}: expected a value, got nothing. Set it, or set ${name}_PARAMETER to the name of a parameter that holds it.`,
   );
 
+/** The stage of the deployment: a dimension of every metric. */
+export const stageOf = (env: Environment): string => env.STAGE || 'dev';
+
 const TriggerEnvironment = v.object({ STATE_MACHINE_ARN: v.pipe(v.string(), v.startsWith('arn:')) });
 
 /** @throws {InvalidSetting} with the name of the variable */

@@ -272,7 +272,7 @@ test('an object larger than the plan holds ends before a byte of it is read, nam
   onTestFinished(() => s3.destroy());
   expect(await failureOf(open(jobFor('huge.mp4'), {}, { ...ends.services({}), s3 }))).toMatchObject({
     name: 'UnsupportedObject',
-    message: expect.stringMatching(/huge\.mp4.*6597069766656 bytes.*5497558138880/),
+    message: expect.stringMatching(/huge\.mp4.*5497558138880 bytes.*6597069766656 bytes/),
   });
   expect(huge.asked.map(({ method }) => method)).toEqual(['HEAD']);
 });

@@ -1,3 +1,4 @@
+import { randomInt } from 'node:crypto';
 import { defineConfig } from 'vitest/config';
 
 const [major] = process.versions.node.split('.').map(Number);
@@ -8,6 +9,12 @@ if ((major ?? 0) < 24) {
   );
 }
 
+// `npm test` has a fixed seed. A long run (any FUZZ_* setting) has a random one, which it prints.
+const { FUZZ_RUNS, FUZZ_SECONDS, FUZZ_SEED } = process.env;
+const isLongRun = FUZZ_RUNS ?? FUZZ_SECONDS ?? FUZZ_SEED;
+const seed = FUZZ_SEED ?? String(isLongRun ? randomInt(2 ** 31) : 1);
+if (isLongRun) process.stdout.write(`FUZZ_SEED=${seed}\n`);
+
 export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
@@ -15,6 +22,7 @@ export default defineConfig({
     pool: 'forks',
     maxWorkers: 2,
     testTimeout: 60_000,
-    env: { POWERTOOLS_LOG_LEVEL: 'SILENT', AWS_EC2_METADATA_DISABLED: 'true' },
+    setupFiles: 'test/support/setup.ts',
+    env: { TEST_SEED: seed, POWERTOOLS_LOG_LEVEL: 'SILENT', AWS_EC2_METADATA_DISABLED: 'true' },
   },
 });

@@ -7,7 +7,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { signedQuery } from '../../lib/vod/signature.ts';
 import { startVod, type Vod } from '../../local/vod/server.ts';
 import { FAULTS } from '../../local/vod/vod-error.ts';
-import { hex } from '../support/values.ts';
+import { hash } from '../support/values.ts';
 import { always, DOOR_MS, SECRET } from './invariants.ts';
 import { nasty } from './values.ts';
 import {
@@ -38,10 +38,10 @@ beforeAll(async () => {
 afterAll(() => vod.close());
 
 const BODY = 'the bytes of a part';
-const sha1 = hex('sha1', BODY);
+const sha1 = hash('sha1', BODY);
 const size = String(BODY.length);
 const common = { Region: 'gz', SecretId: 'id', SignatureMethod: 'HmacSHA256' };
-const part = { fileSha: sha1, offset: '0', dataSize: size, dataMd5: hex('md5', BODY) };
+const part = { fileSha: sha1, offset: '0', dataSize: size, dataMd5: hash('md5', BODY) };
 
 /** In an order in which they work. */
 const CALLS: readonly Readonly<{ method: string; params: Readonly<Record<string, string>>; body: string }>[] =

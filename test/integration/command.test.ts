@@ -10,7 +10,8 @@ import { startVod } from '../../local/vod/server.ts';
 import { startCommand } from '../support/command.ts';
 import { image } from '../support/images.ts';
 import { collectResult } from '../support/process-result.ts';
-import { bytesOf, newFolder, sha1 } from '../support/stack.ts';
+import { newFolder } from '../support/temp-folder.ts';
+import { createBytes, sha1 } from '../support/values.ts';
 
 /** `npm start`, as a person and as a program see it. */
 
@@ -27,8 +28,8 @@ async function files(contents: Record<string, Uint8Array>): Promise<(name: strin
 }
 
 test('several files side by side: a JSON line each, everything for people on standard error', async () => {
-  const [one, two] = [bytesOf(2_000_000), bytesOf(3)];
-  const path = await files({ 'one.mp4': one, '第 二+.flv': two, 'notes.txt': bytesOf(5) });
+  const [one, two] = [createBytes(2_000_000), createBytes(3)];
+  const path = await files({ 'one.mp4': one, '第 二+.flv': two, 'notes.txt': createBytes(5) });
   const data = await newFolder();
   const paths = ['one.mp4', '第 二+.flv', 'notes.txt'].map(path);
   const { code, out, err } = await run(['--json', '--data', data, '--bucket', 'my-films', ...paths]);
@@ -79,7 +80,7 @@ test('a video and its image, in one go; then a new image alone', async () => {
 });
 
 test('one clear line for each that failed, and exit code 1; the others arrive', async () => {
-  const path = await files({ 'good.mp4': bytesOf(10), 'empty.mp4': bytesOf(0) });
+  const path = await files({ 'good.mp4': createBytes(10), 'empty.mp4': createBytes(0) });
   await mkdir(path('folder'));
   const data = await newFolder();
   const items = ['good.mp4', 'empty.mp4', 'folder', 'missing.mp4'].map(path);
@@ -124,7 +125,7 @@ test('with nothing named it stays up, takes what any S3 client drops, and stops 
   while (!endpoint) endpoint = /^S3 +(http:\S+)/.exec((await said.next()).value ?? '')?.[1];
   const credentials = { accessKeyId: 'local', secretAccessKey: 'local-secret' };
   const s3 = new S3Client({ endpoint, credentials, forcePathStyle: true, region: 'eu-central-1' });
-  const body = bytesOf(1_500_000);
+  const body = createBytes(1_500_000);
   await s3.send(new PutObjectCommand({ Bucket: 'videos', Key: 'dropped.mp4', Body: body }));
   s3.destroy();
   const { value } = await createInterface(child.stdout)[Symbol.asyncIterator]().next();
@@ -181,7 +182,7 @@ test.each(['--s3-port', '--vod-port'])(
 );
 
 test('a file in place of the data folder', async () => {
-  const path = await files({ 'one.mp4': bytesOf(3) });
+  const path = await files({ 'one.mp4': createBytes(3) });
   const { code, err } = await run(['--data', path('one.mp4'), path('one.mp4')]);
   expect({ code, err }).toEqual({ code: 1, err: `✘ ${path('one.mp4')} is a file: a folder is expected\n` });
 });
@@ -193,7 +194,7 @@ test('another VOD service, over the old path', async () => {
     secrets: { secretId: 'id', secretKey: 'key' },
     signedHost: 'vod.example.com',
   });
-  const path = await files({ 'film.mp4': bytesOf(2_000_000) });
+  const path = await files({ 'film.mp4': createBytes(2_000_000) });
   const env = {
     VOD_ENDPOINT: `${vod.endpoint}/v3/index.php`,
     VOD_HOST: 'vod.example.com',

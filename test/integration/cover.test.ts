@@ -6,7 +6,9 @@ import { expect, onTestFinished, test } from 'vitest';
 import { listen } from '../../local/http-server.ts';
 import { startVod } from '../../local/vod/server.ts';
 import { image } from '../support/images.ts';
-import { BUCKET, bytesOf, newFolder, newStack, sha1, type World } from '../support/stack.ts';
+import { BUCKET, newStack, type World } from '../support/stack.ts';
+import { newFolder } from '../support/temp-folder.ts';
+import { createBytes, sha1 } from '../support/values.ts';
 
 /** An image beside a video, through the whole chain. */
 
@@ -48,7 +50,7 @@ test.each<[string, (world: World, film: Buffer, jpg: Buffer) => Promise<unknown>
   ],
 ])('%s: the cover ends on the video, and the loop ends', async (order, drop) => {
   const world = await newStack();
-  const [film, jpg] = [bytesOf(2_000_000), image('jpg', 40_000)];
+  const [film, jpg] = [createBytes(2_000_000), image('jpg', 40_000)];
   await drop(world, film, jpg);
   const results = await world.results();
   expect(await shown(world)).toEqual({ [sha1(film)]: sha1(jpg) });
@@ -76,7 +78,7 @@ test.each<[string, (world: World, film: Buffer, jpg: Buffer) => Promise<unknown>
 
 test('a new image alone changes the cover; a new video gets the image that is there', async () => {
   const world = await newStack();
-  const films = [bytesOf(1000), bytesOf(2000)] as const;
+  const films = [createBytes(1000), createBytes(2000)] as const;
   const jpgs = [image(), image()] as const;
   await world.put('ep1.mp4', films[0]);
   await world.put('ep1.jpg', jpgs[0]);
@@ -99,13 +101,13 @@ test('a new image alone changes the cover; a new video gets the image that is th
 
 test('a video that VOD has already gets its image too; two videos of a name both do', async () => {
   const world = await newStack();
-  const film = bytesOf(1000);
+  const film = createBytes(1000);
   await world.put('one.mp4', film);
   await world.idle();
   const jpg = image();
   await world.put('two.jpg', jpg);
   await world.put('two.mp4', film);
-  await world.put('two.flv', bytesOf(500));
+  await world.put('two.flv', createBytes(500));
   const results = await world.results();
   expect(results).toContainEqual(
     expect.objectContaining({ key: 'two.mp4', outcome: 'instant', cover: expect.anything() }),
@@ -122,7 +124,7 @@ test('a video that VOD has already gets its image too; two videos of a name both
 
 test('by hand: an image as the cover of any file; nothing but an image', async () => {
   const world = await newStack();
-  await world.put('ep1.mp4', bytesOf(1000));
+  await world.put('ep1.mp4', createBytes(1000));
   const png = image('png');
   await world.put('art/any.png', png);
   const film = (await world.results()).find(({ outcome }) => outcome === 'uploaded');
@@ -149,7 +151,7 @@ test('by hand: an image as the cover of any file; nothing but an image', async (
 test('an image that cannot be a cover fails alone; the video carries its fileId, and says what is wrong', async () => {
   const world = await newStack();
   await world.put('ep1.jpg', Buffer.from('<html>not found</html>'));
-  await world.put('ep1.mp4', bytesOf(1000));
+  await world.put('ep1.mp4', createBytes(1000));
   const film = (await world.results()).find(({ outcome }) => outcome === 'uploaded');
   expect(film).toMatchObject({
     key: 'ep1.mp4',
@@ -212,7 +214,7 @@ test('a cover that VOD does not take in time: tried again and again, then told; 
   // A short limit: most of this test is waiting between tries.
   const world = await newStack({ env, timeLimitMs: 1000 });
   await world.put('ep1.jpg', image());
-  await world.put('ep1.mp4', bytesOf(1000));
+  await world.put('ep1.mp4', createBytes(1000));
   const results = await world.results();
   const film = results.find(({ outcome }) => outcome === 'uploaded');
   expect(film).toMatchObject({
@@ -231,7 +233,7 @@ test('a cover that VOD does not take in time: tried again and again, then told; 
 
 test('mode tags: neither is rewritten, and both know each other', async () => {
   const world = await newStack({ env: { WRITE_BACK: 'tags' } });
-  const [film, jpg] = [bytesOf(1000), image()];
+  const [film, jpg] = [createBytes(1000), image()];
   await Promise.all([world.put('ep1.jpg', jpg), world.put('ep1.mp4', film)]);
   await world.idle();
   expect(await shown(world)).toEqual({ [sha1(film)]: sha1(jpg) });
@@ -270,7 +272,7 @@ test.each(['jpg', 'mp4'])(
         return undefined;
       },
     });
-    const film = bytesOf(1000);
+    const film = createBytes(1000);
     const [first, second] =
       sender === 'jpg' ? (['ep1.mp4', 'ep1.jpg'] as const) : (['ep1.jpg', 'ep1.mp4'] as const);
     const bytes = { 'ep1.mp4': film, 'ep1.jpg': image('jpg', 40_000) };

@@ -2,7 +2,9 @@ import { S3Client } from '@aws-sdk/client-s3';
 import { expect, test } from 'vitest';
 import { startS3 } from '../../local/s3/server.ts';
 import { startVod } from '../../local/vod/server.ts';
-import { BUCKET, bytesOf, newFolder, newStack, type World } from '../support/stack.ts';
+import { BUCKET, newStack, type World } from '../support/stack.ts';
+import { newFolder } from '../support/temp-folder.ts';
+import { createBytes } from '../support/values.ts';
 
 /** What cannot be brought over ends in a failed execution that says so, and nothing half is written. */
 
@@ -16,7 +18,7 @@ const failure = async (world: World): Promise<{ error: string | undefined; cause
 
 test('an empty object', async () => {
   const world = await newStack();
-  await world.put('empty.mp4', bytesOf(0));
+  await world.put('empty.mp4', createBytes(0));
   expect(await failure(world)).toMatchObject({
     error: 'UnsupportedObject',
     cause: expect.stringContaining(`s3://${BUCKET}/empty.mp4: it is empty`),
@@ -35,7 +37,7 @@ test('an object that somebody asks for and that is not there', async () => {
 
 test('metadata that is no option, named with what it may be', async () => {
   const world = await newStack();
-  await world.put('film.mp4', bytesOf(10), { Metadata: { 'vod-transcode': 'perhaps' } });
+  await world.put('film.mp4', createBytes(10), { Metadata: { 'vod-transcode': 'perhaps' } });
   expect(await failure(world)).toMatchObject({
     error: 'InvalidInput',
     cause: expect.stringMatching(/film\.mp4.*vod-transcode.*perhaps/),
@@ -51,7 +53,7 @@ test('a wrong VOD secret: told which settings to check, the secret not shown', a
   });
   const env = { VOD_ENDPOINT: vod.endpoint, VOD_SECRET_ID: 'id', VOD_SECRET_KEY: 'wrong-key' };
   const world = await newStack({ env });
-  await world.put('film.mp4', bytesOf(10));
+  await world.put('film.mp4', createBytes(10));
   const { error, cause } = await failure(world);
   expect(error).toBe('VodRejected');
   expect(cause).toMatch(/VOD_SECRET_KEY/);
@@ -87,7 +89,7 @@ test('a VOD that is not there is tried again, then named', async () => {
   const env = { VOD_ENDPOINT: vod.endpoint, VOD_SECRET_ID: 'id', VOD_SECRET_KEY: 'key' };
   // A short limit: most of this test is waiting between tries, the handlers' and the state machine's.
   const world = await newStack({ env, timeLimitMs: 1000 });
-  await world.put('film.mp4', bytesOf(10));
+  await world.put('film.mp4', createBytes(10));
   expect(await failure(world)).toMatchObject({
     error: 'VodUnavailable',
     cause: expect.stringMatching(/InitUpload film\.mp4.*cannot be reached.*ECONNREFUSED/),

@@ -2,7 +2,9 @@ import { CreateBucketCommand, PutBucketVersioningCommand } from '@aws-sdk/client
 import { expect, onTestFinished, test } from 'vitest';
 import { type Progress, watchProgress } from '../../lib/progress.ts';
 import { startS3 } from '../../local/s3/server.ts';
-import { BUCKET, bytesOf, newFolder, newStack, sha1 } from '../support/stack.ts';
+import { BUCKET, newStack } from '../support/stack.ts';
+import { newFolder } from '../support/temp-folder.ts';
+import { createBytes, sha1 } from '../support/values.ts';
 
 /** One object, from the bucket to a fileId. */
 
@@ -16,7 +18,7 @@ test.each([1, 524_287, 524_288, 1_048_576, 1_048_577, 6_000_000, 20_000_003])(
   'an object of %i bytes is stored byte for byte and carries its fileId',
   async (size) => {
     const world = await newStack();
-    const body = bytesOf(size);
+    const body = createBytes(size);
     await world.put('film.mp4', body);
     const [first, echo, ...more] = await world.results();
 
@@ -51,7 +53,7 @@ test.each([
   'emoji 🎬/é.mp4',
 ])('the key %j comes through', async (key) => {
   const world = await newStack();
-  const body = bytesOf(1000);
+  const body = createBytes(1000);
   await world.put(key, body);
   const [first] = await world.results();
   expect(first).toMatchObject({ key, outcome: 'uploaded' });
@@ -69,7 +71,7 @@ test('everything else about the object is as before', async () => {
     StorageClass: 'STANDARD_IA',
     WebsiteRedirectLocation: '/elsewhere',
   } as const;
-  await world.put('film.mp4', bytesOf(10), { ...about, Metadata: { mine: 'kept' }, Tagging: 'a=1&b=2' });
+  await world.put('film.mp4', createBytes(10), { ...about, Metadata: { mine: 'kept' }, Tagging: 'a=1&b=2' });
   await world.results();
   const head = await world.head('film.mp4');
   expect(head).toMatchObject({ ...about, TagCount: 2 });
@@ -78,7 +80,7 @@ test('everything else about the object is as before', async () => {
 
 test('metadata and options set what VOD makes of a file, the later winning', async () => {
   const world = await newStack({ env: { VOD_CLASS_ID: '7', VOD_WATERMARK: '1', VOD_TAGS: 'house' } });
-  await world.put('film.mp4', bytesOf(10), {
+  await world.put('film.mp4', createBytes(10), {
     Metadata: { 'vod-tags': 'a, b', 'vod-transcode': 'true', 'vod-file-name': '%E7%89%87: one' },
   });
   await world.results();
@@ -94,7 +96,7 @@ test('options typed into a console win over metadata', async () => {
   const env = { S3_ENDPOINT: s3.endpoint, AWS_ACCESS_KEY_ID: 'key', AWS_SECRET_ACCESS_KEY: 'secret' };
   const world = await newStack({ env });
   await world.s3.send(new CreateBucketCommand({ Bucket: BUCKET }));
-  await world.put('film.mp4', bytesOf(10), { Metadata: { 'vod-class-id': '1', 'vod-tags': 'x' } });
+  await world.put('film.mp4', createBytes(10), { Metadata: { 'vod-class-id': '1', 'vod-tags': 'x' } });
   await world.invokeTrigger({ bucket: BUCKET, key: 'film.mp4', options: { classId: 5, screenshot: true } });
   await world.idle();
   expect(await world.index()).toMatchObject([{ classId: 5, tags: ['x'], isScreenshot: 1, isTranscode: 0 }]);
@@ -104,14 +106,14 @@ test('options typed into a console win over metadata', async () => {
 
 test('a type without a suffix that tells it comes from the content type', async () => {
   const world = await newStack();
-  await world.put('quiet.bin', bytesOf(10), { ContentType: 'video/quicktime' });
+  await world.put('quiet.bin', createBytes(10), { ContentType: 'video/quicktime' });
   await world.idle();
   expect(await world.index()).toMatchObject([{ fileName: 'quiet', fileType: 'mov' }]);
 });
 
 test('the same bytes under another key are stored once', async () => {
   const world = await newStack();
-  const body = bytesOf(3_000_000);
+  const body = createBytes(3_000_000);
   await world.put('one.mp4', body);
   await world.idle();
   await world.put('two.mp4', body);
@@ -123,10 +125,10 @@ test('the same bytes under another key are stored once', async () => {
 
 test('other bytes put with the metadata of the old ones are uploaded, not believed', async () => {
   const world = await newStack();
-  await world.put('film.mp4', bytesOf(1000));
+  await world.put('film.mp4', createBytes(1000));
   await world.idle();
   const { Metadata = {} } = await world.head('film.mp4');
-  const body = bytesOf(2000);
+  const body = createBytes(2000);
   await world.put('film.mp4', body, { Metadata });
   const results = await world.results();
   const ids = new Set(results.map(({ fileId }) => fileId));
@@ -139,7 +141,7 @@ test('other bytes put with the metadata of the old ones are uploaded, not believ
 test('a SHA-1 that S3 holds saves the read', async () => {
   const world = await newStack();
   const steps = watched();
-  const body = bytesOf(3000);
+  const body = createBytes(3000);
   await world.put('film.mp4', body, { ChecksumAlgorithm: 'SHA1' });
   const [first] = await world.results();
   expect(first).toMatchObject({ outcome: 'uploaded', sha1: sha1(body) });
@@ -148,8 +150,8 @@ test('a SHA-1 that S3 holds saves the read', async () => {
 
 test('an object overwritten before its event is read is superseded by its own successor', async () => {
   const world = await newStack();
-  const last = bytesOf(3000);
-  await Promise.all([world.put('film.mp4', bytesOf(1000)), world.put('film.mp4', bytesOf(2000))]);
+  const last = createBytes(3000);
+  await Promise.all([world.put('film.mp4', createBytes(1000)), world.put('film.mp4', createBytes(2000))]);
   await world.put('film.mp4', last);
   const outcomes = new Set((await world.results()).map(({ outcome }) => outcome));
   expect([...outcomes].every((outcome) => ['uploaded', 'unchanged', 'superseded'].includes(outcome))).toBe(
@@ -164,7 +166,7 @@ test('in a versioned bucket the current version is written, and the one before s
   await world.s3.send(
     new PutBucketVersioningCommand({ Bucket: BUCKET, VersioningConfiguration: versioning }),
   );
-  const body = bytesOf(1000);
+  const body = createBytes(1000);
   await world.put('film.mp4', body);
   const [first, echo, ...more] = await world.results();
   expect(first).toMatchObject({ outcome: 'uploaded' });
@@ -175,8 +177,8 @@ test('in a versioned bucket the current version is written, and the one before s
 
 test('what is neither video nor image is skipped, untouched', async () => {
   const world = await newStack();
-  await world.put('notes.txt', bytesOf(10), { ContentType: 'text/plain' });
-  await world.put('folder/', bytesOf(0));
+  await world.put('notes.txt', createBytes(10), { ContentType: 'text/plain' });
+  await world.put('folder/', createBytes(0));
   const results = await world.results();
   expect(results.map(({ outcome }) => outcome)).toEqual(['skipped', 'skipped']);
   expect((await world.head('notes.txt')).Metadata).toEqual({});

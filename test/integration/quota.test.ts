@@ -1,7 +1,9 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { startVod } from '../../local/vod/server.ts';
-import { bytesOf, newFolder, newStack } from '../support/stack.ts';
+import { newStack } from '../support/stack.ts';
+import { newFolder } from '../support/temp-folder.ts';
+import { createBytes } from '../support/values.ts';
 
 /** The service keeps the account's quota and refuses what is over it. */
 
@@ -29,7 +31,7 @@ test('1,000 events of 300 objects, doubled and shuffled: 300 uploads, without on
   const events: unknown[] = [];
   const send = world.queue.send.bind(world.queue);
   world.queue.send = (event) => void events.push(event);
-  await Promise.all(Array.from({ length: 300 }, (_, n) => world.put(`film ${n}.mp4`, bytesOf(1000 + n))));
+  await Promise.all(Array.from({ length: 300 }, (_, n) => world.put(`film ${n}.mp4`, createBytes(1000 + n))));
   world.queue.send = send;
   const doubled = Array.from({ length: 1000 }, (_, n) => events[n % events.length]);
   const [shuffled] = fc.sample(fc.shuffledSubarray(doubled, { minLength: 1000 }), { numRuns: 1, seed: 1 });

@@ -8,7 +8,9 @@ import { Sha1 } from '../../lib/schemas.ts';
 import { createVodClient } from '../../lib/vod/client.ts';
 import { heldParts, startCommand } from '../support/command.ts';
 import { plentiful } from '../support/quota.ts';
-import { BUCKET, bytesOf, newFolder, newStack, sha1 } from '../support/stack.ts';
+import { BUCKET, newStack } from '../support/stack.ts';
+import { newFolder } from '../support/temp-folder.ts';
+import { createBytes, sha1 } from '../support/values.ts';
 
 /** Whatever ends the work before its time, the next start goes on with it and sends only what is missing. */
 
@@ -16,7 +18,7 @@ const MIB = 1_048_576;
 
 test('parts that VOD holds are not sent again, in the part size it goes on with', async () => {
   const world = await newStack();
-  const body = bytesOf(2 * MIB + 100);
+  const body = createBytes(2 * MIB + 100);
   const declared = v.parse(Sha1, sha1(body));
   const settings = { endpoint: new URL(world.vodEndpoint), host: 'vod2.qcloud.com', region: 'gz' };
   const secrets = { secretId: 'local-id', secretKey: 'local-key' };
@@ -35,7 +37,7 @@ test('parts that VOD holds are not sent again, in the part size it goes on with'
 
 test('a stack that stops in the middle goes on at the next start', async () => {
   const data = await newFolder();
-  const body = bytesOf(40 * MIB);
+  const body = createBytes(40 * MIB);
   const first = await newStack({ data });
   const entered = once(first.executions, 'started');
   await first.put('film.mp4', body);
@@ -53,7 +55,7 @@ test('a stack that stops in the middle goes on at the next start', async () => {
 test('a process that is killed while it sends goes on at the next start with the parts that are missing', async () => {
   const data = await newFolder();
   const path = join(await newFolder(), 'film.mp4');
-  const body = bytesOf(96 * MIB);
+  const body = createBytes(96 * MIB);
   await writeFile(path, body);
 
   const killed = run(data, path);
@@ -77,7 +79,7 @@ test('a process that is killed while it sends goes on at the next start with the
 
 test('with little time for each invocation the result is the same', async () => {
   const world = await newStack({ timeLimitMs: 2000 });
-  const body = bytesOf(48 * MIB);
+  const body = createBytes(48 * MIB);
   await world.put('film.mp4', body);
   // A Finish that was cut off after its write-back is repeated, while the write-back's own event is looked at.
   const uploads = (await world.results()).filter(({ outcome }) => outcome === 'uploaded');

@@ -8,7 +8,8 @@ import { startVod } from '../../local/vod/server.ts';
 import { startCommand } from '../support/command.ts';
 import { collectResult } from '../support/process-result.ts';
 import { type Answer, scripted } from '../support/scripted-server.ts';
-import { bytesOf, newFolder } from '../support/stack.ts';
+import { newFolder } from '../support/temp-folder.ts';
+import { createBytes } from '../support/values.ts';
 
 /** Whatever happens on a journey, no output of `npm start` and no file that it leaves behind holds a secret. */
 
@@ -65,7 +66,9 @@ async function world() {
     ...{ region: REGION, forcePathStyle: true },
   });
   await client.send(new CreateBucketCommand({ Bucket: 'videos' }));
-  await client.send(new PutObjectCommand({ Bucket: 'videos', Key: 'film.mp4', Body: bytesOf(2_000_000) }));
+  await client.send(
+    new PutObjectCommand({ Bucket: 'videos', Key: 'film.mp4', Body: createBytes(2_000_000) }),
+  );
   client.destroy();
   return { data, env: { ...ENV, S3_ENDPOINT: s3.endpoint, VOD_ENDPOINT: vod.endpoint } };
 }

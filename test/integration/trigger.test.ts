@@ -1,13 +1,14 @@
 import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { executionName } from '../../lib/trigger/executions.ts';
-import { BUCKET, bytesOf, newStack } from '../support/stack.ts';
+import { BUCKET, newStack } from '../support/stack.ts';
+import { createBytes } from '../support/values.ts';
 
 /** The three ways in: an event, a replay, a person. */
 
 test('a doubled event makes one execution', async () => {
   const world = await newStack();
-  await world.put('film.mp4', bytesOf(1000));
+  await world.put('film.mp4', createBytes(1000));
   await world.idle();
   const before = world.executions.count;
   const [input] = world.ended.map((execution) => execution.input);
@@ -26,7 +27,7 @@ test('a doubled event makes one execution', async () => {
 
 test('a replay looks again and sends nothing; another replay looks once more, the same one heard twice does not', async () => {
   const world = await newStack();
-  await world.put('film.mp4', bytesOf(2_000_000));
+  await world.put('film.mp4', createBytes(2_000_000));
   await world.idle();
   const { ETag = '' } = await world.head('film.mp4');
   const replayed = (name: string) => ({
@@ -55,7 +56,7 @@ test('a replay looks again and sends nothing; another replay looks once more, th
 
 test('a person asks with bucket and key, as often as he likes', async () => {
   const world = await newStack();
-  await world.put('film.mp4', bytesOf(1000));
+  await world.put('film.mp4', createBytes(1000));
   await world.idle();
   await world.invokeTrigger({ bucket: BUCKET, key: 'film.mp4' });
   await world.invokeTrigger({ bucket: BUCKET, key: 'film.mp4', options: { classId: 3 } });
@@ -65,7 +66,7 @@ test('a person asks with bucket and key, as often as he likes', async () => {
 
 test('a person who insists has VOD asked, whatever the object carries', async () => {
   const one = await newStack();
-  await one.put('film.mp4', bytesOf(1000));
+  await one.put('film.mp4', createBytes(1000));
   const [first] = await one.results();
   // The same bucket before an account that has no such file, as if it had been deleted there.
   const env = {
@@ -121,7 +122,7 @@ test.each([
 test('one bad message fails alone and ends with the dead letters', async () => {
   const world = await newStack();
   world.queue.send({ nobody: 'knows me' });
-  await world.put('film.mp4', bytesOf(1000));
+  await world.put('film.mp4', createBytes(1000));
   await world.idle();
   expect(world.queue.deadLetters().map(({ body }) => JSON.parse(body))).toEqual([{ nobody: 'knows me' }]);
   expect(world.ended[0]).toMatchObject({ status: 'SUCCEEDED' });
@@ -148,7 +149,7 @@ test.each([
     const world = await newStack();
     const { STATE_MACHINE_ARN } = process.env;
     process.env.STATE_MACHINE_ARN = arn;
-    await world.put('film.mp4', bytesOf(10));
+    await world.put('film.mp4', createBytes(10));
     await world.idle();
     expect([world.queue.deadLetters().length, world.executions.count]).toEqual([1, 0]);
     process.env.STATE_MACHINE_ARN = STATE_MACHINE_ARN;

@@ -6,7 +6,8 @@ import {
 } from '@aws-sdk/client-s3';
 import { expect, onTestFinished, test } from 'vitest';
 import { watchProgress } from '../../lib/progress.ts';
-import { BUCKET, bytesOf, newStack, sha1, type World } from '../support/stack.ts';
+import { BUCKET, newStack, type World } from '../support/stack.ts';
+import { createBytes, sha1 } from '../support/values.ts';
 
 /** The fileId on objects too large for one copy, and on those that are not rewritten. */
 
@@ -36,7 +37,7 @@ const hashed = (): Set<string> => {
 test('a copy in parts keeps everything else, and its own event is answered without a read', async () => {
   const world = await newStack(IN_PARTS);
   const etags = hashed();
-  const body = bytesOf(12 * MIB + 5);
+  const body = createBytes(12 * MIB + 5);
   await world.put('film.mp4', body, {
     ...about,
     Metadata: { mine: 'kept' },
@@ -59,7 +60,7 @@ test('a copy in parts keeps everything else, and its own event is answered witho
 
 test('where S3 keeps no checksum of the whole, its own event ends after one more look at the bytes', async () => {
   const world = await newStack(IN_PARTS);
-  await world.put('film.mp4', bytesOf(11 * MIB));
+  await world.put('film.mp4', createBytes(11 * MIB));
   const results = await world.results();
   expect(results.map(({ outcome }) => outcome)).toEqual(['uploaded', 'unchanged']);
   expect(new Set(results.map(({ fileId }) => fileId)).size).toBe(1);
@@ -71,7 +72,7 @@ test('mode tags: no rewrite, no new version, and a look at it again finds it unc
   await world.s3.send(
     new PutBucketVersioningCommand({ Bucket: BUCKET, VersioningConfiguration: versioning }),
   );
-  const body = bytesOf(1000);
+  const body = createBytes(1000);
   await world.put('film.mp4', body, { Tagging: 'mine=kept' });
   await world.idle();
   await world.invokeTrigger({ bucket: BUCKET, key: 'film.mp4' });
@@ -92,7 +93,7 @@ test('mode tags: no rewrite, no new version, and a look at it again finds it unc
 
 test('an archived object gets its fileId as tags, and the outcome says why', async () => {
   const world = await newStack();
-  const body = bytesOf(1000);
+  const body = createBytes(1000);
   await world.put('first.mp4', body);
   await world.idle();
   // It cannot be read; the SHA-1 that S3 holds of it is enough, since VOD has these bytes.
@@ -105,7 +106,7 @@ test('an archived object gets its fileId as tags, and the outcome says why', asy
 test('no room for tags: told how many there are, nothing written', async () => {
   const world = await newStack({ env: { WRITE_BACK: 'tags' } });
   const tags = Object.fromEntries(Array.from({ length: 8 }, (_, n) => [`t${n}`, 'x']));
-  await world.put('film.mp4', bytesOf(10), { Tagging: new URLSearchParams(tags).toString() });
+  await world.put('film.mp4', createBytes(10), { Tagging: new URLSearchParams(tags).toString() });
   await world.idle();
   expect(world.ended).toMatchObject([
     { status: 'FAILED', error: 'UnsupportedObject', cause: expect.stringMatching(/12.*10/) },

@@ -2,12 +2,11 @@ import { afterEach, expect } from 'vitest';
 import type { ObjectVersion, PartInput, PartOutput } from '../../lib/schemas.ts';
 import { decodeBatch, encodeBatch, partRange } from '../../lib/upload/plan.ts';
 import type { VodClient } from '../../lib/vod/client.ts';
-import { bytesOf } from './stack.ts';
-import { sha1 } from './values.ts';
+import { createBytes, sha1 } from './values.ts';
 
 /** A film in sixty small parts, of 100 bytes, the last one shorter; and a VOD that takes them. */
 
-export const film = bytesOf(5_970);
+export const film = createBytes(5_970);
 export const bounds = { sha1: sha1(film), size: film.length, partSize: 100 };
 export const ALL: readonly number[] = Array.from({ length: 60 }, (_, part) => part);
 

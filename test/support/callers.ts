@@ -1,9 +1,8 @@
 import { QuotaExceeded } from '../../lib/errors.ts';
 import type { Action, Quota } from '../../lib/quota/quota.ts';
+import { never } from './values.ts';
 
 /** Callers of a quota, and what the service would have counted of their calls. */
-
-export const never = new AbortController().signal;
 
 /** As the service counts: a call is no longer counted once it is a minute old. */
 export function mostInAMinute(times: readonly number[], minuteMs: number): number {

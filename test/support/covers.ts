@@ -5,8 +5,8 @@ import type { Services } from '../../lib/steps/services.ts';
 import type { VodClient } from '../../lib/vod/client.ts';
 import { useEnds } from './ends.ts';
 import { BUCKET } from './fake-store.ts';
-import { fileId, plenty } from './values.ts';
-import { hex, video } from './vod-client.ts';
+import { fileId, hash, plenty } from './values.ts';
+import { video } from './vod-client.ts';
 
 /** Images and the videos whose covers they are, over real S3 and VOD. */
 export function useCovers() {
@@ -37,7 +37,12 @@ export function useCovers() {
     film: async (key = `${show()}.mp4`, bucket = BUCKET): Promise<string> => {
       const { bytes, sha1, ...parts } = video(1000);
       const id = await ends.other.upload({ bytes, sha1, ...parts });
-      const Metadata = { 'vod-file-id': id, 'vod-url': 'u', 'vod-sha1': sha1, 'vod-etag': hex('md5', bytes) };
+      const Metadata = {
+        'vod-file-id': id,
+        'vod-url': 'u',
+        'vod-sha1': sha1,
+        'vod-etag': hash('md5', bytes),
+      };
       await store.put(bucket, key, bytes, { Metadata });
       return id;
     },

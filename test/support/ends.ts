@@ -1,6 +1,3 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { afterAll, beforeAll } from 'vitest';
 import { DEFAULT_WRITE_BACK } from '../../lib/config.ts';
 import type { Services } from '../../lib/steps/services.ts';
@@ -8,25 +5,31 @@ import { createVodClient, type VodClient } from '../../lib/vod/client.ts';
 import { type Vod as Service, startVod } from '../../local/vod/server.ts';
 import { useStore } from './fake-store.ts';
 import { plentiful } from './quota.ts';
+import { useFolder } from './temp-folder.ts';
 import { Client, HOST, SECRETS } from './vod-client.ts';
 
 /** Both ends of the journey for the tests of a file: S3 and VOD over HTTP, seen through the chain's own clients. */
 export function useEnds(s3: Parameters<typeof useStore>[0] = {}) {
   const store = useStore(s3);
-  let running: { dir: string; service: Service; vod: VodClient; other: Client } | undefined;
+  const folder = useFolder();
+  let running: { service: Service; vod: VodClient; other: Client } | undefined;
   beforeAll(async () => {
-    const dir = await mkdtemp(join(tmpdir(), 'ends-'));
-    const service = await startVod({ dir, port: 0, secrets: SECRETS, signedHost: HOST, quota: false });
+    const service = await startVod({
+      dir: folder.path,
+      port: 0,
+      secrets: SECRETS,
+      signedHost: HOST,
+      quota: false,
+    });
     const endpoint = new URL('/v2/index.php', service.endpoint);
     const vod = createVodClient({ endpoint, host: HOST, region: 'gz', secrets: SECRETS }, plentiful());
-    running = { dir, service, vod, other: new Client(service.endpoint) };
+    running = { service, vod, other: new Client(service.endpoint) };
   });
   afterAll(async () => {
     if (!running) return;
     running.vod.close();
     running.other.close();
     await running.service.close();
-    await rm(running.dir, { recursive: true, force: true, maxRetries: 3 });
   });
   const started = () => {
     if (!running) throw new Error('not started');

@@ -14,10 +14,9 @@ import { afterAll, beforeAll, vi } from 'vitest';
 import { createS3Client } from '../../lib/s3/client.ts';
 import { headObject } from '../../lib/s3/head-object.ts';
 import { CREDENTIALS, useS3 } from './local-s3.ts';
+import { never } from './values.ts';
 
 export { BUCKET, VERSIONED } from './local-s3.ts';
-
-export const never = new AbortController().signal;
 
 /** All that a copy is to keep. */
 export const RICH = {

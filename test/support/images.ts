@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto';
+import { createBytes } from './values.ts';
 
 /** What passes for an image by its first bytes. */
 
@@ -14,4 +14,4 @@ export const KINDS: readonly Kind[] = ['jpg', 'png', 'gif', 'webp', 'bmp'];
 
 /** Another image each time. */
 export const image = (kind: Kind = 'jpg', size = 3000): Buffer =>
-  Buffer.concat([BEGINNINGS[kind], randomBytes(size)], size);
+  Buffer.concat([BEGINNINGS[kind], createBytes(size)], size);

@@ -1,11 +1,11 @@
-import { mkdtemp, readdir, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
 import { CreateBucketCommand, PutBucketVersioningCommand, S3Client } from '@aws-sdk/client-s3';
 import { afterAll, beforeAll } from 'vitest';
 import type { ListeningServer } from '../../local/http-server.ts';
 import { type S3Notification, type S3Options, startS3 } from '../../local/s3/server.ts';
 import { CREDENTIALS } from './credentials.ts';
+import { useFolder } from './temp-folder.ts';
 
 export { CREDENTIALS };
 export const BUCKET = 'plain-bucket';
@@ -14,13 +14,14 @@ export const VERSIONED = 'versioned-bucket';
 /** A server on a folder of its own for the tests of a file, with one bucket of each kind. */
 export function useS3(options: Partial<S3Options> = {}) {
   const events: S3Notification[] = [];
-  let dir = '';
+  const folder = useFolder();
+  const dataDir = () => join(folder.path, 'data');
   let listening: ListeningServer | undefined;
   let client: S3Client | undefined;
 
   const start = async (): Promise<void> => {
     listening = await startS3({
-      dir,
+      dir: dataDir(),
       port: 0,
       credentials: CREDENTIALS,
       onObjectCreated: async (event) => void events.push(event),
@@ -34,22 +35,18 @@ export function useS3(options: Partial<S3Options> = {}) {
   };
 
   beforeAll(async () => {
-    dir = join(await mkdtemp(join(tmpdir(), 's3-test-')), 'data');
     await start();
     await s3.client.send(new CreateBucketCommand({ Bucket: BUCKET }));
     await s3.client.send(new CreateBucketCommand({ Bucket: VERSIONED }));
     const VersioningConfiguration = { Status: 'Enabled' } as const;
     await s3.client.send(new PutBucketVersioningCommand({ Bucket: VERSIONED, VersioningConfiguration }));
   });
-  afterAll(async () => {
-    await stop();
-    await rm(dirname(dir), { recursive: true, force: true, maxRetries: 3 });
-  });
+  afterAll(stop);
 
   const s3 = {
     events,
     get dir() {
-      return dir;
+      return dataDir();
     },
     get port(): number {
       if (!listening) throw new Error('not started');
@@ -68,7 +65,7 @@ export function useS3(options: Partial<S3Options> = {}) {
       await start();
     },
     /** How many files hold bytes of objects, parts, and uploads under way. */
-    countBlobs: async (): Promise<number> => (await readdir(join(dir, 'blobs'))).length,
+    countBlobs: async (): Promise<number> => (await readdir(join(dataDir(), 'blobs'))).length,
   };
   return s3;
 }

@@ -1,6 +1,7 @@
-import { createHash, createHmac } from 'node:crypto';
+import { createHmac } from 'node:crypto';
 import { request } from 'node:http';
 import { CREDENTIALS } from './local-s3.ts';
+import { hash } from './values.ts';
 
 /** Requests the SDK would not make. The signing is written out here once more, so that two readings of it meet. */
 
@@ -120,7 +121,7 @@ export function signingKey(day: string, secret = CREDENTIALS.secretAccessKey): B
 }
 
 export const basic = (date: Date): string => date.toISOString().replace(/[-:]|\.\d+/g, '');
-export const sha256 = (text: string | Buffer): string => createHash('sha256').update(text).digest('hex');
+export const sha256 = (text: string | Buffer): string => hash('sha256', text);
 
 function signText(canonical: string, date: string, secret?: string): { scope: string; signature: string } {
   const scope = `${date.slice(0, 8)}/us-east-1/s3/aws4_request`;

@@ -1,5 +1,5 @@
 import { createServer, type IncomingHttpHeaders, type IncomingMessage, type ServerResponse } from 'node:http';
-import { onTestFinished, vi } from 'vitest';
+import { onTestFinished } from 'vitest';
 import { listen } from '../../local/http-server.ts';
 
 /** A service that answers as a test says, request by request. Only for what a well-behaved one never does. */
@@ -40,17 +40,4 @@ export async function scripted(...answers: [Answer, ...Answer[]]) {
   );
   onTestFinished(() => listening.close());
   return { endpoint: listening.endpoint, asked, arrived: arrived.promise };
-}
-
-/**
- * Makes all waits of this test shorter, to a 25th: timers keep their order, sockets their real time. For what waits
- * between two tries of a request; Vitest's own fake timers would stop the clock that the sockets need.
- */
-export function hurry(): void {
-  const { setTimeout: real } = globalThis;
-  const quick = (...[run, ms, ...args]: Parameters<typeof real>) => real(run, (ms ?? 0) / 25, ...args);
-  vi.spyOn(globalThis, 'setTimeout').mockImplementation(Object.assign(quick, real));
-  // No jitter: what the SDK waits is a random share of its backoff.
-  vi.spyOn(Math, 'random').mockReturnValue(0);
-  onTestFinished(() => void vi.restoreAllMocks());
 }

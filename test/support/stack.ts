@@ -1,6 +1,4 @@
-import { createHash, randomBytes } from 'node:crypto';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
   CreateBucketCommand,
@@ -14,6 +12,7 @@ import { onTestFinished } from 'vitest';
 import { type Result, Result as ResultSchema } from '../../lib/schemas.ts';
 import type { Execution } from '../../local/aws/execution-store.ts';
 import { type Stack, type StackOptions, startStack } from '../../local/stack.ts';
+import { newFolder } from './temp-folder.ts';
 
 /** The whole chain for one test: real handlers, real state machine, S3 and VOD over HTTP, in a folder that goes away. */
 
@@ -30,12 +29,6 @@ export type World = Stack & {
   stored(fileId: string | undefined, type?: string): Promise<Buffer>;
   index(): Promise<Record<string, unknown>[]>;
 };
-
-export async function newFolder(): Promise<string> {
-  const dir = await mkdtemp(join(tmpdir(), 's3-vod-test-'));
-  onTestFinished(() => rm(dir, { recursive: true, force: true }));
-  return dir;
-}
 
 /** Closed when the test ends, if the test did not close it. */
 export async function newStack({
@@ -69,6 +62,3 @@ export async function newStack({
     },
   };
 }
-
-export const bytesOf = (size: number): Buffer => randomBytes(size);
-export const sha1 = (bytes: Uint8Array): string => createHash('sha1').update(bytes).digest('hex');

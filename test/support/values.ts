@@ -1,16 +1,44 @@
-import { createHash } from 'node:crypto';
+import { type BinaryToTextEncoding, createCipheriv, createHash } from 'node:crypto';
 import * as v from 'valibot';
 import type { Deadline } from '../../lib/deadline.ts';
 import { FileId, type ObjectVersion, Sha1, type StoredFile } from '../../lib/schemas.ts';
 
-/** Values that many tests of lib need. */
+/** Values that many tests need. */
 
-export const MIB = 1024 * 1024;
+export const KIB = 1024;
+export const MIB = 1024 * KIB;
+export const HALF_MIB = 512 * KIB;
 
-export const hex = (algorithm: 'md5' | 'sha1', bytes: Uint8Array | string): string =>
-  createHash(algorithm).update(bytes).digest('hex');
+/** A signal that is never aborted. */
+export const never = new AbortController().signal;
 
-export const sha1 = (bytes: Uint8Array | string): Sha1 => v.parse(Sha1, hex('sha1', bytes));
+export const hash = (
+  algorithm: string,
+  bytes: Uint8Array | string,
+  encoding: BinaryToTextEncoding = 'hex',
+): string => createHash(algorithm).update(bytes).digest(encoding);
+
+let contents = 0;
+
+/** Creates `size` bytes that look random. Each call of a process returns other bytes; each run of a test the same. */
+export function createBytes(size: number): Buffer {
+  const key = Buffer.alloc(16);
+  key.writeUInt32LE(contents++);
+  return createCipheriv('aes-128-ctr', key, Buffer.alloc(16)).update(Buffer.alloc(size));
+}
+
+/** Creates a replacement for `Math.random` that returns the same numbers in each run: mulberry32, https://gist.github.com/tommyettinger/46a874533244883189143505d203312c. */
+export function createRandom(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let bits = Math.imul(state ^ (state >>> 15), state | 1);
+    bits ^= bits + Math.imul(bits ^ (bits >>> 7), bits | 61);
+    return ((bits ^ (bits >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+export const sha1 = (bytes: Uint8Array | string): Sha1 => v.parse(Sha1, hash('sha1', bytes));
 
 export const fileId = (digits: string): FileId => v.parse(FileId, digits);
 

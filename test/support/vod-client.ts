@@ -1,12 +1,10 @@
-import { createHash, randomBytes } from 'node:crypto';
 import { Agent, type IncomingHttpHeaders, request } from 'node:http';
 import * as v from 'valibot';
 import { signedQuery } from '../../lib/vod/signature.ts';
+import { createBytes, HALF_MIB, hash } from './values.ts';
 
 export const SECRETS = { secretId: 'id-of-the-tests', secretKey: 'key-of-the-tests' };
 export const HOST = 'vod2.qcloud.com';
-export const MIB = 1_048_576;
-export const HALF_MIB = 524_288;
 
 /** Every reply, also a refusal, must have this shape. */
 const Reply = v.strictObject({
@@ -42,14 +40,11 @@ export type Way = {
 
 export type Video = { bytes: Buffer; sha1: string; partSize: number; parts: Buffer[] };
 
-export const hex = (algorithm: 'md5' | 'sha1', bytes: Buffer) =>
-  createHash(algorithm).update(bytes).digest('hex');
-
 export function video(size: number, partSize = HALF_MIB): Video {
-  const bytes = randomBytes(size);
+  const bytes = createBytes(size);
   const parts = [];
   for (let at = 0; at < size; at += partSize) parts.push(bytes.subarray(at, at + partSize));
-  return { bytes, sha1: hex('sha1', bytes), partSize, parts };
+  return { bytes, sha1: hash('sha1', bytes), partSize, parts };
 }
 
 /** As a client's first reply lists them. */
@@ -58,7 +53,7 @@ export const listed = ({ parts, partSize }: Video, indexes: Iterable<number>) =>
     .sort((a, b) => a - b)
     .map((index) => {
       const bytes = parts[index] ?? Buffer.alloc(0);
-      return { offset: index * partSize, dataSize: bytes.length, dataMd5: hex('md5', bytes) };
+      return { offset: index * partSize, dataSize: bytes.length, dataMd5: hash('md5', bytes) };
     });
 
 let nonce = 1;
@@ -138,7 +133,7 @@ export class Client {
       fileSha: video.sha1,
       offset: index * video.partSize,
       dataSize: bytes.length,
-      dataMd5: hex('md5', bytes),
+      dataMd5: hash('md5', bytes),
     };
     return this.call({ Action: 'UploadPart', ...call, ...changes }, { method: 'POST', body: bytes, ...way });
   }
@@ -159,7 +154,7 @@ export class Client {
   cover(image: Buffer, fileId: string, changes: Changes = {}, way: Way = {}): Promise<Answer> {
     const call = {
       fileName: 'cover',
-      fileSha: hex('sha1', image),
+      fileSha: hash('sha1', image),
       fileSize: image.length,
       dataSize: image.length,
       fileType: 'jpg',

@@ -3,8 +3,9 @@ import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest';
 import { triggerSettings, uploadSettings, vodSecrets } from '../../lib/config.ts';
 import { InvalidSetting } from '../../lib/errors.ts';
+import { accelerateTimers } from '../support/accelerate-timers.ts';
 import { type ParameterStore, startParameterStore } from '../support/parameter-store.ts';
-import { type Answer, hurry, scripted } from '../support/scripted-server.ts';
+import { type Answer, scripted } from '../support/scripted-server.ts';
 import { failureOf } from '../support/values.ts';
 
 describe('the settings of the upload', () => {
@@ -239,7 +240,7 @@ describe('the secrets', () => {
     ['does not begin', () => {}],
     ['does not end', (response) => void response.writeHead(200).write('{"Parameter":')],
   ])('nobody waits for an answer that %s', async (which, silent) => {
-    hurry();
+    accelerateTimers();
     const { timeout } = AbortSignal;
     vi.spyOn(AbortSignal, 'timeout').mockImplementation((ms) => timeout.call(AbortSignal, ms / 25));
     const { endpoint } = await scripted(silent);

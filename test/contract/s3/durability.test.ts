@@ -1,7 +1,6 @@
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
   CreateBucketCommand,
@@ -13,6 +12,7 @@ import {
 import { expect, test } from 'vitest';
 import { startS3 } from '../../../local/s3/server.ts';
 import { BUCKET, CREDENTIALS, connect, failure, textOf, useS3, VERSIONED } from '../../support/local-s3.ts';
+import { newFolder } from '../../support/temp-folder.ts';
 
 const s3 = useS3();
 
@@ -46,47 +46,42 @@ test('what a kill left behind is swept at the start', async () => {
 });
 
 test('killed at any moment, a server leaves the old object or the new, never half of one', async () => {
-  const dir = await mkdtemp(join(tmpdir(), 's3-kill-'));
+  const dir = await newFolder();
   const BODY = 64 * 1024;
-  try {
-    let acknowledged = 0;
-    for (const rounds of [1, 7, 20]) {
-      const child = fork(join(import.meta.dirname, '../../support/killable-s3.ts'), [dir], { execArgv: [] });
-      const [port]: number[] = await once(child, 'message');
-      const client = connect(`http://127.0.0.1:${port}`);
-      await client.send(new CreateBucketCommand({ Bucket: BUCKET }));
-      const write = (value: number) =>
-        client.send(new PutObjectCommand({ Bucket: BUCKET, Key: 'k', Body: Buffer.alloc(BODY, value) }));
-      for (let round = 0; round < rounds; round++) {
-        await write(acknowledged + 1);
-        acknowledged++;
-      }
-      const exit = once(child, 'exit');
-      const cutOff = failure(write(acknowledged + 1));
-      child.kill('SIGKILL');
-      await Promise.all([exit, cutOff]);
-      client.destroy();
-
-      const server = await startS3({ dir, port: 0, credentials: CREDENTIALS });
-      const reader: S3Client = connect(server.endpoint);
-      const { Body } = await reader.send(new GetObjectCommand({ Bucket: BUCKET, Key: 'k' }));
-      const bytes = Buffer.from((await Body?.transformToByteArray()) ?? []);
-      const [value = 0] = bytes;
-      expect([acknowledged, acknowledged + 1]).toContain(value);
-      expect(bytes.equals(Buffer.alloc(BODY, value))).toBe(true);
-      expect(await readdir(join(dir, 'blobs'))).toHaveLength(1);
-      acknowledged = value;
-      reader.destroy();
-      await server.close();
+  let acknowledged = 0;
+  for (const rounds of [1, 7, 20]) {
+    const child = fork(join(import.meta.dirname, '../../support/killable-s3.ts'), [dir], { execArgv: [] });
+    const [port]: number[] = await once(child, 'message');
+    const client = connect(`http://127.0.0.1:${port}`);
+    await client.send(new CreateBucketCommand({ Bucket: BUCKET }));
+    const write = (value: number) =>
+      client.send(new PutObjectCommand({ Bucket: BUCKET, Key: 'k', Body: Buffer.alloc(BODY, value) }));
+    for (let round = 0; round < rounds; round++) {
+      await write(acknowledged + 1);
+      acknowledged++;
     }
-  } finally {
-    await rm(dir, { recursive: true });
+    const exit = once(child, 'exit');
+    const cutOff = failure(write(acknowledged + 1));
+    child.kill('SIGKILL');
+    await Promise.all([exit, cutOff]);
+    client.destroy();
+
+    const server = await startS3({ dir, port: 0, credentials: CREDENTIALS });
+    const reader: S3Client = connect(server.endpoint);
+    const { Body } = await reader.send(new GetObjectCommand({ Bucket: BUCKET, Key: 'k' }));
+    const bytes = Buffer.from((await Body?.transformToByteArray()) ?? []);
+    const [value = 0] = bytes;
+    expect([acknowledged, acknowledged + 1]).toContain(value);
+    expect(bytes.equals(Buffer.alloc(BODY, value))).toBe(true);
+    expect(await readdir(join(dir, 'blobs'))).toHaveLength(1);
+    acknowledged = value;
+    reader.destroy();
+    await server.close();
   }
 });
 
 test('a record that is not one stops the start and is named', async () => {
-  const dir = await mkdtemp(join(tmpdir(), 's3-broken-'));
+  const dir = await newFolder();
   await writeFile(join(dir, 'starts.json'), '"many"');
   await expect(startS3({ dir, port: 0, credentials: CREDENTIALS })).rejects.toThrow(join(dir, 'starts.json'));
-  await rm(dir, { recursive: true });
 });

@@ -1,6 +1,3 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import {
   CopyObjectCommand,
   CreateBucketCommand,
@@ -12,6 +9,7 @@ import {
 import { expect, test } from 'vitest';
 import { startS3 } from '../../../local/s3/server.ts';
 import { BUCKET, CREDENTIALS, connect, failure, useS3, VERSIONED } from '../../support/local-s3.ts';
+import { newFolder } from '../../support/temp-folder.ts';
 
 const s3 = useS3();
 const put = (Bucket: string, Key: string) =>
@@ -83,12 +81,11 @@ test('sequencers grow with every write, over deletions and restarts, whatever th
 });
 
 test('the client has its answer after the listener, and an error where the listener fails', async () => {
-  const dir = await mkdtemp(join(tmpdir(), 's3-listener-'));
   const steps: string[] = [];
   const gate = Promise.withResolvers<void>();
   const entered = Promise.withResolvers<void>();
   const server = await startS3({
-    dir,
+    dir: await newFolder(),
     port: 0,
     credentials: CREDENTIALS,
     onObjectCreated: async ({ Records: [record] }) => {
@@ -115,6 +112,5 @@ test('the client has its answer after the listener, and an error where the liste
   } finally {
     client.destroy();
     await server.close();
-    await rm(dir, { recursive: true });
   }
 });

@@ -1,9 +1,9 @@
-import { createHash } from 'node:crypto';
 import { Readable } from 'node:stream';
 import { ChecksumAlgorithm, GetObjectCommand, HeadObjectCommand, PutObjectCommand } from '@aws-sdk/client-s3';
 import { expect, test, vi } from 'vitest';
 import { BUCKET, failure, textOf, useS3 } from '../../support/local-s3.ts';
 import { send, sendSigned, sha256, sign } from '../../support/raw-http.ts';
+import { hash } from '../../support/values.ts';
 
 const s3 = useS3();
 
@@ -28,7 +28,7 @@ test('the SHA-256 that is signed must be that of the body', async () => {
 });
 
 test('Content-MD5 must be an MD5, and that of the body', async () => {
-  const md5 = (text: string) => createHash('md5').update(text).digest('base64');
+  const md5 = (text: string) => hash('md5', text, 'base64');
   expect(await put('md5', 'abc', { 'content-md5': md5('abc') })).toMatchObject({ status: 200 });
   expect(await put('md5-wrong', 'abc', { 'content-md5': md5('abd') })).toMatchObject({ code: 'BadDigest' });
   expect(await put('md5-odd', 'abc', { 'content-md5': 'c2hvcnQ=' })).toMatchObject({ code: 'InvalidDigest' });
@@ -40,8 +40,8 @@ const KNOWN = {
   crc32: Buffer.from('cbf43926', 'hex').toString('base64'),
   crc32c: Buffer.from('e3069283', 'hex').toString('base64'),
   crc64nvme: Buffer.from('ae8b14860a799888', 'hex').toString('base64'),
-  sha1: createHash('sha1').update('123456789').digest('base64'),
-  sha256: createHash('sha256').update('123456789').digest('base64'),
+  sha1: hash('sha1', '123456789', 'base64'),
+  sha256: hash('sha256', '123456789', 'base64'),
 };
 
 test.each(Object.entries(KNOWN))('x-amz-checksum-%s is verified, kept and returned', async (name, value) => {

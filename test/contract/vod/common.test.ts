@@ -1,10 +1,11 @@
-import { createHmac, randomBytes } from 'node:crypto';
+import { createHmac } from 'node:crypto';
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import fc from 'fast-check';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { signedText } from '../../../lib/vod/signature.ts';
-import { type Changes, HOST, MIB, read, SECRETS, video, type Way } from '../../support/vod-client.ts';
+import { createBytes, MIB } from '../../support/values.ts';
+import { type Changes, HOST, read, SECRETS, video, type Way } from '../../support/vod-client.ts';
 import { clientOf, service } from '../../support/vod-service.ts';
 
 const file = video(600_000);
@@ -226,7 +227,7 @@ describe('bodies', () => {
 
   test('a refused call is answered after its body, and the connection goes on', async () => {
     const { client } = await service();
-    const way = { method: 'POST', body: randomBytes(8 * MIB) };
+    const way = { method: 'POST', body: createBytes(8 * MIB) };
     const wrong = { ...way, signed: { key: 'wrong' } };
     for (const _ of [1, 2]) expect(await client.part(file, 0, {}, wrong)).toMatchObject({ code: -10002 });
     expect(await client.http('POST', '/nowhere', way)).toMatchObject({ status: 404 });

@@ -1,6 +1,7 @@
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { describe, expect, test } from 'vitest';
-import { type Changes, HALF_MIB, hex, video } from '../../support/vod-client.ts';
+import { HALF_MIB, hash } from '../../support/values.ts';
+import { type Changes, video } from '../../support/vod-client.ts';
 import { service } from '../../support/vod-service.ts';
 
 const file = video(2 * HALF_MIB + 5);
@@ -17,10 +18,10 @@ describe('FinishUpload', () => {
     expect(url).toBe(`${vod.endpoint}/files/${fileId}.mp4`);
     const fetched = await fetch(url);
     expect(fetched.headers.get('content-type')).toBe('video/mp4');
-    expect(hex('sha1', Buffer.from(await fetched.arrayBuffer()))).toBe(file.sha1);
+    expect(hash('sha1', Buffer.from(await fetched.arrayBuffer()))).toBe(file.sha1);
     const head = await fetch(url, { method: 'HEAD' });
     expect(head.headers.get('content-length')).toBe(String(file.bytes.length));
-    expect(hex('sha1', await readFile(`${dir}/files/${fileId}.mp4`))).toBe(file.sha1);
+    expect(hash('sha1', await readFile(`${dir}/files/${fileId}.mp4`))).toBe(file.sha1);
   });
 
   test('lists the file in index.json and leaves nothing else behind', async () => {
@@ -114,7 +115,7 @@ describe('FinishUpload', () => {
       for (const index of long.parts.keys()) await client.part(long, index);
       const other = Buffer.alloc(HALF_MIB, 1);
       const rewrite = (index: number) =>
-        client.part(long, index, { dataMd5: hex('md5', other) }, { body: other });
+        client.part(long, index, { dataMd5: hash('md5', other) }, { body: other });
       const early = order === 'before' ? client.finish(long) : undefined;
       const rewrites = [...long.parts.keys()].map(rewrite);
       // Which of them comes to its end first is open.
@@ -122,7 +123,7 @@ describe('FinishUpload', () => {
       for (const { code } of await Promise.all(rewrites)) expect([0, -10005]).toContain(code);
       for (const { url } of vod.files()) {
         const bytes = Buffer.from(await (await fetch(url)).arrayBuffer());
-        expect(hex('sha1', bytes)).toBe(long.sha1);
+        expect(hash('sha1', bytes)).toBe(long.sha1);
       }
     },
   );

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { type Changes, HALF_MIB, hex, listed, MIB, video } from '../../support/vod-client.ts';
+import { HALF_MIB, hash, MIB } from '../../support/values.ts';
+import { type Changes, listed, video } from '../../support/vod-client.ts';
 import { service } from '../../support/vod-service.ts';
 
 const file = video(3 * HALF_MIB + 1);
@@ -163,7 +164,7 @@ describe('InitUpload tells what is there', () => {
       {
         fileId,
         url: `${vod.endpoint}/files/${fileId}.mov`,
-        sha1: hex('sha1', file.bytes),
+        sha1: hash('sha1', file.bytes),
         size: file.bytes.length,
         fileName: 'latest',
         fileType: 'mov',

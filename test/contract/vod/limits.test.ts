@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { Quota } from '../../../local/vod/quota.ts';
-import { MIB, SECRETS, video } from '../../support/vod-client.ts';
+import { MIB } from '../../support/values.ts';
+import { SECRETS, video } from '../../support/vod-client.ts';
 import { service } from '../../support/vod-service.ts';
 
 const file = video(1000);

@@ -6,8 +6,10 @@ import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { listen } from '../../../local/http-server.ts';
 import { collectResult } from '../../support/process-result.ts';
-import { hex, MIB, SECRETS, video } from '../../support/vod-client.ts';
-import { clientOf, folder } from '../../support/vod-service.ts';
+import { newFolder } from '../../support/temp-folder.ts';
+import { hash, MIB } from '../../support/values.ts';
+import { SECRETS, video } from '../../support/vod-client.ts';
+import { clientOf } from '../../support/vod-service.ts';
 
 const MAIN = join(import.meta.dirname, '../../../local/vod/main.ts');
 const KEYS = { VOD_SECRET_ID: SECRETS.secretId, VOD_SECRET_KEY: SECRETS.secretKey };
@@ -36,7 +38,7 @@ async function running(dir: string, env?: Record<string, string>) {
 }
 
 test('says where it listens, where the files lie and who may sign, never the key; SIGINT ends it with 0', async () => {
-  const dir = await folder();
+  const dir = await newFolder();
   const { said, client, kill } = await running(dir);
   expect(said).toContain(`${dir}/files`);
   expect(said).toContain('vod2.qcloud.com');
@@ -48,7 +50,7 @@ test('says where it listens, where the files lie and who may sign, never the key
 });
 
 test('takes its settings from the environment, or has its own; SIGTERM ends it with 0', async () => {
-  const { said, client, kill } = await running(await folder(), { VOD_HOST: 'vod.example' });
+  const { said, client, kill } = await running(await newFolder(), { VOD_HOST: 'vod.example' });
   expect(said).toContain('local-id');
   expect(said).not.toContain('local-key');
   const call = { SecretId: 'local-id' };
@@ -59,7 +61,7 @@ test('takes its settings from the environment, or has its own; SIGTERM ends it w
 });
 
 test('killed with parts under way: what was answered is held, and the upload goes on', async () => {
-  const dir = await folder();
+  const dir = await newFolder();
   const file = video(24 * MIB + 17, MIB);
   const first = await running(dir);
   await first.client.init(file);
@@ -80,11 +82,11 @@ test('killed with parts under way: what was answered is held, and the upload goe
   const missing = [...file.parts.keys()].filter((index) => !held.has(index));
   await Promise.all(missing.map((index) => client.part(file, index)));
   const { fileId } = await client.finish(file);
-  expect(hex('sha1', await readFile(`${dir}/files/${fileId}.mp4`))).toBe(file.sha1);
+  expect(hash('sha1', await readFile(`${dir}/files/${fileId}.mp4`))).toBe(file.sha1);
 });
 
 test('killed in the middle of FinishUpload: it can be repeated', async () => {
-  const dir = await folder();
+  const dir = await newFolder();
   const file = video(8 * MIB, MIB);
   const first = await running(dir);
   await first.client.init(file);
@@ -133,7 +135,7 @@ test.each([
 test('a port in use is one clear line, and the folder is not touched', async () => {
   const other = await listen(createServer(), 0);
   onTestFinished(() => other.close());
-  const dir = await folder();
+  const dir = await newFolder();
   await writeFile(`${dir}/index.json`, 'not mine');
   const { code, err } = await outcome('--port', String(other.port), '--data', dir);
   expect({ code, err }).toEqual({
@@ -143,7 +145,7 @@ test('a port in use is one clear line, and the folder is not touched', async () 
 });
 
 test('a folder has one service at a time', async () => {
-  const dir = await folder();
+  const dir = await newFolder();
   const { kill } = await running(dir);
   const second = await outcome('--port', '0', '--data', dir);
   expect(second).toMatchObject({ code: 1, out: '' });

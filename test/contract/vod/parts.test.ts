@@ -2,7 +2,8 @@ import { once } from 'node:events';
 import { connect } from 'node:net';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { type Changes, HALF_MIB, hex, listed, MIB, video } from '../../support/vod-client.ts';
+import { HALF_MIB, hash, MIB } from '../../support/values.ts';
+import { type Changes, listed, video } from '../../support/vod-client.ts';
 import { service } from '../../support/vod-service.ts';
 
 /** Three full parts and a short one. */
@@ -71,7 +72,7 @@ describe('UploadPart refuses', () => {
 
   test('a body without Content-Length', async () => {
     const { vod, client } = await opened();
-    const changes = { fileSha: file.sha1, offset: 0, dataSize: HALF_MIB, dataMd5: hex('md5', file.bytes) };
+    const changes = { fileSha: file.sha1, offset: 0, dataSize: HALF_MIB, dataMd5: hash('md5', file.bytes) };
     const target = client.target({ Action: 'UploadPart', ...changes }, { method: 'POST' });
     const reply = await fetch(`${vod.endpoint}${target}`, {
       method: 'POST',
@@ -114,7 +115,7 @@ describe('UploadPart', () => {
   test('of two that differ at the same place, the one that comes last is held', async () => {
     const { client } = await opened();
     const other = Buffer.alloc(HALF_MIB, 7);
-    await client.part(file, 1, { dataMd5: hex('md5', other) }, { body: other });
+    await client.part(file, 1, { dataMd5: hash('md5', other) }, { body: other });
     expect(await client.part(file, 1)).toMatchObject({ code: 0 });
     expect(await client.init(file)).toMatchObject({ listParts: listed(file, [1]) });
     for (const index of [0, 2, 3]) await client.part(file, index);
@@ -127,17 +128,17 @@ describe('UploadPart', () => {
     await client.init(half);
     const other = Buffer.alloc(HALF_MIB, 7);
     const copies = Array.from({ length: 8 }, (_, n) =>
-      n % 2 ? client.part(half, 0) : client.part(half, 0, { dataMd5: hex('md5', other) }, { body: other }),
+      n % 2 ? client.part(half, 0) : client.part(half, 0, { dataMd5: hash('md5', other) }, { body: other }),
     );
     expect((await Promise.all(copies)).map(({ code }) => code)).toEqual(Array(8).fill(0));
     const [held] = (await client.init(half)).listParts ?? [];
     const { code } = await client.finish(half);
-    expect(code).toBe(held?.dataMd5 === hex('md5', half.bytes) ? 0 : 5100);
+    expect(code).toBe(held?.dataMd5 === hash('md5', half.bytes) ? 0 : 5100);
   });
 
   test('cut off in mid-body changes nothing', async () => {
     const { vod, client } = await opened();
-    const changes = { fileSha: file.sha1, offset: 0, dataSize: HALF_MIB, dataMd5: hex('md5', file.bytes) };
+    const changes = { fileSha: file.sha1, offset: 0, dataSize: HALF_MIB, dataMd5: hash('md5', file.bytes) };
     const target = client.target({ Action: 'UploadPart', ...changes }, { method: 'POST' });
     const socket = connect(vod.port, '127.0.0.1');
     socket.write(`POST ${target} HTTP/1.1\r\nHost: x\r\nContent-Length: ${HALF_MIB}\r\n\r\n`);
@@ -156,7 +157,7 @@ describe('UploadPart', () => {
     expect(replies.filter(({ code }) => code !== 0)).toEqual([]);
     const { fileId } = await client.finish(big);
     const stored = await client.http('GET', `/files/${fileId}.mp4`);
-    expect(hex('sha1', stored.bytes)).toBe(big.sha1);
+    expect(hash('sha1', stored.bytes)).toBe(big.sha1);
     expect(vod.files()).toMatchObject([{ fileId, size: big.bytes.length }]);
   });
 

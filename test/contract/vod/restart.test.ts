@@ -13,7 +13,8 @@ import {
   writeFile,
 } from 'node:fs/promises';
 import { expect, test } from 'vitest';
-import { HALF_MIB, hex, listed, video } from '../../support/vod-client.ts';
+import { HALF_MIB, hash } from '../../support/values.ts';
+import { listed, video } from '../../support/vod-client.ts';
 import { service } from '../../support/vod-service.ts';
 
 const file = video(4 * HALF_MIB + 9);
@@ -39,7 +40,7 @@ test('an upload goes on after a restart', async () => {
   });
   for (const index of [1, 2, 4]) await client.part(file, index);
   const { fileId } = await client.finish(file);
-  expect(hex('sha1', await readFile(`${dir}/files/${fileId}.mp4`))).toBe(file.sha1);
+  expect(hash('sha1', await readFile(`${dir}/files/${fileId}.mp4`))).toBe(file.sha1);
   expect(vod.files()).toMatchObject([{ fileId, tags: ['kept'], classId: 0 }]);
 });
 

@@ -1,11 +1,11 @@
-import { randomBytes } from 'node:crypto';
 import { readdir, readFile } from 'node:fs/promises';
 import { describe, expect, test } from 'vitest';
-import { type Changes, hex, video } from '../../support/vod-client.ts';
+import { createBytes, hash } from '../../support/values.ts';
+import { type Changes, video } from '../../support/vod-client.ts';
 import { service } from '../../support/vod-service.ts';
 
 const film = video(1000);
-const image = randomBytes(3000);
+const image = createBytes(3000);
 
 async function withVideo() {
   const started = await service();
@@ -24,7 +24,7 @@ describe('SmallFileUpload', () => {
       {
         fileId,
         url,
-        sha1: hex('sha1', image),
+        sha1: hash('sha1', image),
         size: 3000,
         fileName: 'cover',
         fileType: 'jpg',
@@ -54,18 +54,18 @@ describe('SmallFileUpload', () => {
 
   test('many at once, each keeps its own bytes', async () => {
     const { client, dir, fileId } = await withVideo();
-    const images = Array.from({ length: 24 }, () => randomBytes(400_000));
+    const images = Array.from({ length: 24 }, () => createBytes(400_000));
     const replies = await Promise.all(images.map((bytes) => client.cover(bytes, fileId)));
     for (const [at, bytes] of images.entries()) {
       const stored = await readFile(`${dir}/files/${replies[at]?.fileId}.jpg`);
-      expect(hex('sha1', stored)).toBe(hex('sha1', bytes));
+      expect(hash('sha1', stored)).toBe(hash('sha1', bytes));
     }
   });
 
   test('another image takes the place of the first', async () => {
     const { client, vod, fileId: videoId } = await withVideo();
     await client.cover(image, videoId);
-    const { fileId } = await client.cover(randomBytes(10), videoId);
+    const { fileId } = await client.cover(createBytes(10), videoId);
     expect(vod.files()[0]?.cover?.fileId).toBe(fileId);
   });
 

@@ -13,7 +13,9 @@ import { LOCAL_S3_CREDENTIALS } from '../../../cli/running-file.ts';
 import { startS3 } from '../../../local/s3/server.ts';
 import { backfill } from '../../../operate/backfill.ts';
 import { keptScreen, runCommand, spawnCommand } from '../../support/operate.ts';
-import { BUCKET, bytesOf, newFolder, newStack } from '../../support/stack.ts';
+import { BUCKET, newStack } from '../../support/stack.ts';
+import { newFolder } from '../../support/temp-folder.ts';
+import { createBytes } from '../../support/values.ts';
 
 /** `npm run backfill` over a bucket that was full before the stack was there. */
 
@@ -33,7 +35,7 @@ async function folderWith(objects: Objects): Promise<string> {
   });
   await client.send(new CreateBucketCommand({ Bucket: BUCKET }));
   for (const [Key, more] of Object.entries(objects)) {
-    await client.send(new PutObjectCommand({ Bucket: BUCKET, Key, Body: bytesOf(10), ...more }));
+    await client.send(new PutObjectCommand({ Bucket: BUCKET, Key, Body: createBytes(10), ...more }));
   }
   client.destroy();
   await s3.close();

@@ -6,13 +6,15 @@ import { EventArchive } from '../../../local/aws/event-archive.ts';
 import { BACKFILL_USAGE } from '../../../operate/args.ts';
 import { runCommand, spawnCommand } from '../../support/operate.ts';
 import { collectResult } from '../../support/process-result.ts';
-import { BUCKET, bytesOf, newFolder, newStack } from '../../support/stack.ts';
+import { BUCKET, newStack } from '../../support/stack.ts';
+import { newFolder } from '../../support/temp-folder.ts';
+import { createBytes } from '../../support/values.ts';
 
 /** The commands with a local stack that runs. */
 
 test('invoke: an object that the chain is asked for, how it ends, and what it carries then', async () => {
   const world = await newStack();
-  await world.put('film.mp4', bytesOf(1000));
+  await world.put('film.mp4', createBytes(1000));
   const [{ fileId } = {}] = await world.results();
   const local = ['--local', '--data', world.data];
 
@@ -42,8 +44,8 @@ test('invoke: an object that the chain is asked for, how it ends, and what it ca
 test('replay: every object of that time is looked at again, once for each name', async () => {
   const world = await newStack();
   const began = new Date().toISOString();
-  await world.put('one.mp4', bytesOf(1000));
-  await world.put('two.mp4', bytesOf(1000));
+  await world.put('one.mp4', createBytes(1000));
+  await world.put('two.mp4', createBytes(1000));
   await world.idle();
   const before = world.ended.length;
   const local = ['--local', '--data', world.data];

@@ -26,7 +26,7 @@ import { redrive } from '../../../operate/redrive.ts';
 import { replay } from '../../../operate/replay.ts';
 import { findStack } from '../../../operate/stack.ts';
 import { keptScreen } from '../../support/operate.ts';
-import { newFolder } from '../../support/stack.ts';
+import { newFolder } from '../../support/temp-folder.ts';
 
 /** What only AWS itself answers: a half-deployed stack, long tasks, refusals. No server here can play that part. */
 

@@ -13,7 +13,7 @@ import { beforeEach, describe, expect, test } from 'vitest';
 import { startS3 } from '../../../local/s3/server.ts';
 import { enableEvents } from '../../../operate/enable-events.ts';
 import { collectResult } from '../../support/process-result.ts';
-import { newFolder } from '../../support/stack.ts';
+import { newFolder } from '../../support/temp-folder.ts';
 
 /** The local S3 keeps no notification configuration, so a mock does: one that replaces it as a whole, as S3 does. */
 describe('a bucket that is there already', () => {

@@ -5,7 +5,9 @@ import { JsonStore } from '../../../cli/json-store.ts';
 import { executionArn, restartName } from '../../../lib/trigger/executions.ts';
 import { ExecutionStore } from '../../../local/aws/execution-store.ts';
 import { runCommand } from '../../support/operate.ts';
-import { BUCKET, bytesOf, newFolder, newStack } from '../../support/stack.ts';
+import { BUCKET, newStack } from '../../support/stack.ts';
+import { newFolder } from '../../support/temp-folder.ts';
+import { createBytes } from '../../support/values.ts';
 
 /** `npm run redrive` with what an earlier run has left on disk: dead letters, and executions that failed. */
 
@@ -39,7 +41,8 @@ test('dead letters go back to the queue, failed executions go on, those too old 
     older: [request('older.mp4'), daysAgo(40)],
   });
   const world = await newStack({ data });
-  for (const key of ['letter.mp4', 'recent.mp4', 'old.mp4', 'older.mp4']) await world.put(key, bytesOf(10));
+  for (const key of ['letter.mp4', 'recent.mp4', 'old.mp4', 'older.mp4'])
+    await world.put(key, createBytes(10));
   await world.idle();
   const before = world.executions.count;
   const args = ['redrive', '--since', '30d', '--local', '--data', data];

@@ -10,8 +10,9 @@ import {
   type S3Client,
 } from '@aws-sdk/client-s3';
 import * as v from 'valibot';
+import { sha1 } from '../../support/values.ts';
 import { coversOf, type Pairing } from './covers.ts';
-import { about, type Expected, sha1, type Writers } from './writers.ts';
+import { about, type Expected, type Writers } from './writers.ts';
 
 /** What must be true of objects and files, whatever happened. */
 

@@ -4,7 +4,8 @@ import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import { expect, onTestFinished, test } from 'vitest';
 import { listen } from '../../../local/http-server.ts';
 import { createQuotaTable, newDynamo } from '../../support/dynamo.ts';
-import { bytesOf, newStack } from '../../support/stack.ts';
+import { newStack } from '../../support/stack.ts';
+import { createBytes } from '../../support/values.ts';
 import { hurryAll } from './hurry.ts';
 
 /** The account's quota in a table that is throttled. */
@@ -51,7 +52,7 @@ test('a throttled table makes the chain wait, and no call is made unasked', asyn
     },
   });
   table.throttled = 40;
-  await world.put('film.mp4', bytesOf(2_000_000));
+  await world.put('film.mp4', createBytes(2_000_000));
   await world.idle();
   expect(table.throttled).toBeLessThan(0);
   expect(world.ended.map(({ status }) => status)).toEqual(['SUCCEEDED', 'SUCCEEDED']);

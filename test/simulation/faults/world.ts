@@ -10,14 +10,15 @@ import {
 import type { Execution } from '../../../local/aws/execution-store.ts';
 import type { FaultSelector } from '../../../local/fault-injection.ts';
 import { type Stack, startStack } from '../../../local/stack.ts';
-import { Client, HALF_MIB, SECRETS } from '../../support/vod-client.ts';
+import { HALF_MIB, sha1 } from '../../support/values.ts';
+import { Client, SECRETS } from '../../support/vod-client.ts';
 import { type Arrival, Chaos, Events } from './chaos.ts';
 import type { Pairing } from './covers.ts';
 import { passTime, REAL, setPatience } from './hurry.ts';
 import type { Plan } from './plan.ts';
 import { leftOver, promisesOn, type Races, resources } from './promises.ts';
 import { isOfImage, keyOf, told, watchWork, withErrorOfCover, withoutReason } from './watch.ts';
-import { film, poster, sha1, Writers } from './writers.ts';
+import { film, poster, Writers } from './writers.ts';
 
 /**
  * The real chain in a world where things go wrong as a plan says. One stack serves many plans, each in a bucket of its own;

@@ -8,6 +8,7 @@ import {
   PutObjectTaggingCommand,
   type S3Client,
 } from '@aws-sdk/client-s3';
+import { sha1 } from '../../support/values.ts';
 import type { Deed } from './plan.ts';
 
 /** Everybody who writes objects beside the chain, and what the objects shall be after what they did last. */
@@ -43,8 +44,6 @@ export function film(size: number, content: string): Buffer {
 /** What passes for a JPEG by its first bytes. */
 export const poster = (content: string): Buffer =>
   Buffer.concat([Buffer.from('ffd8ffe0', 'hex'), film(3000, content)]);
-
-export const sha1 = (bytes: Uint8Array): string => createHash('sha1').update(bytes).digest('hex');
 
 export class Writers {
   /** `undefined`: deleted. */

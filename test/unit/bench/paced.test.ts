@@ -1,4 +1,3 @@
-import { createHash, randomBytes } from 'node:crypto';
 import { createServer } from 'node:http';
 import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
@@ -6,8 +5,7 @@ import { pipeline } from 'node:stream/promises';
 import { expect, onTestFinished, test } from 'vitest';
 import { listen } from '../../../local/http-server.ts';
 import { createNetworkSimulator } from '../../../local/network-simulator.ts';
-
-const sha1 = (bytes: Uint8Array): string => createHash('sha1').update(bytes).digest('hex');
+import { createBytes, sha1 } from '../../support/values.ts';
 
 /** Answers each body with itself, over a link. */
 async function echo(bytesPerSecond: number) {
@@ -28,7 +26,7 @@ async function echo(bytesPerSecond: number) {
 test('a paced body arrives whole, both ways, also a second one on the same connection', async () => {
   const endpoint = await echo(50_000_000);
   for (const size of [0, 1, 500_000]) {
-    const body = randomBytes(size);
+    const body = createBytes(size);
     const reply = await fetch(endpoint, { method: 'POST', body });
     expect(sha1(await reply.bytes())).toBe(sha1(body));
   }
@@ -37,7 +35,7 @@ test('a paced body arrives whole, both ways, also a second one on the same conne
 test('a client that goes in the middle of a paced body leaves nothing waiting', async () => {
   const endpoint = await echo(1_000_000);
   const leaving = new AbortController();
-  const reply = await fetch(endpoint, { method: 'POST', body: randomBytes(300_000), signal: leaving.signal });
+  const reply = await fetch(endpoint, { method: 'POST', body: createBytes(300_000), signal: leaving.signal });
   leaving.abort();
   await expect(reply.bytes()).rejects.toThrow('aborted');
 });

@@ -11,7 +11,7 @@ import {
 } from '../../../deploy/checks.ts';
 import { checkPolicies } from '../../../deploy/policies.ts';
 import { readTemplate, type Template } from '../../../deploy/template.ts';
-import { newFolder } from '../../support/stack.ts';
+import { newFolder } from '../../support/temp-folder.ts';
 
 async function writeTemplate(content: unknown): Promise<string> {
   const path = join(await newFolder(), 'template.json');

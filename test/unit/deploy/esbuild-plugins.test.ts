@@ -3,7 +3,7 @@ import { join, resolve } from 'node:path';
 import { build } from 'esbuild';
 import { expect, test } from 'vitest';
 import plugins from '../../../deploy/esbuild-plugins.ts';
-import { newFolder } from '../../support/stack.ts';
+import { newFolder } from '../../support/temp-folder.ts';
 
 async function bundle(entry: string): Promise<string> {
   const { outputFiles } = await build({

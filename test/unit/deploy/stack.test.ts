@@ -12,7 +12,9 @@ import { type Resource, readTemplate, type Template } from '../../../deploy/temp
 import { uploadSettings } from '../../../lib/config.ts';
 import { QUOTA_TABLE } from '../../../lib/quota/quota.ts';
 import { loadBundle } from '../../../local/load-bundle.ts';
-import { bytesOf, newFolder, newStack, sha1 } from '../../support/stack.ts';
+import { newStack } from '../../support/stack.ts';
+import { newFolder } from '../../support/temp-folder.ts';
+import { createBytes, sha1 } from '../../support/values.ts';
 
 /** `npm run package` without an account or network: the template that CloudFormation gets, and the code that Lambda gets. */
 
@@ -329,7 +331,7 @@ describe('the bundles', () => {
 
   test('upload an object as the sources do', async () => {
     const world = await newStack({ bundleDir: BUNDLE_DIR });
-    const body = bytesOf(3_000_000);
+    const body = createBytes(3_000_000);
     await world.put('film.mp4', body);
     const [first, echo, ...others] = await world.results();
     expect(first).toMatchObject({
@@ -345,7 +347,7 @@ describe('the bundles', () => {
 
   test('keep the error names that the state machine matches', async () => {
     const world = await newStack({ bundleDir: BUNDLE_DIR });
-    await world.put('empty.mp4', bytesOf(0));
+    await world.put('empty.mp4', createBytes(0));
     await world.idle();
     expect(world.ended).toMatchObject([{ status: 'FAILED', error: 'UnsupportedObject' }]);
   });

@@ -5,11 +5,11 @@ import { InvalidInput, QuotaExceeded } from '../../../lib/errors.ts';
 import { reportProgress, reportRetries } from '../../../lib/progress.ts';
 import { createS3Client } from '../../../lib/s3/client.ts';
 import { headObject } from '../../../lib/s3/head-object.ts';
-import { never } from '../../support/fake-store.ts';
+import { accelerateTimers } from '../../support/accelerate-timers.ts';
 import { jsonOutput } from '../../support/output.ts';
-import { hurry, scripted } from '../../support/scripted-server.ts';
-import { BUCKET, bytesOf, newStack } from '../../support/stack.ts';
-import { pinOf } from '../../support/values.ts';
+import { scripted } from '../../support/scripted-server.ts';
+import { BUCKET, newStack } from '../../support/stack.ts';
+import { createBytes, never, pinOf } from '../../support/values.ts';
 import { against, FILE, http, says } from '../../support/vod-account.ts';
 
 /** What an invocation's line in the embedded metric format says, without its frame. */
@@ -69,13 +69,13 @@ test('the journeys of some objects at once: each invocation counts its own', asy
   const world = await newStack();
   const MIB = 1024 ** 2;
   const sizes = [100, 200, 300, MIB + 1, 2 * MIB];
-  const films = sizes.map(bytesOf);
+  const films = sizes.map(createBytes);
   await Promise.all([
     ...films.map((film, n) => world.put(`film ${n}.mp4`, film)),
-    world.put('notes.txt', bytesOf(5)),
+    world.put('notes.txt', createBytes(5)),
   ]);
   await world.idle();
-  await world.put('copy.mp4', films[0] ?? bytesOf(1));
+  await world.put('copy.mp4', films[0] ?? createBytes(1));
   await world.idle();
 
   const of = (step: string, ...names: string[]) =>
@@ -99,7 +99,7 @@ test('the journeys of some objects at once: each invocation counts its own', asy
 test('a failed invocation fails as ever, and is counted by its step; its error stands beside', async () => {
   const lines = inLambda();
   const world = await newStack();
-  await world.put('empty.mp4', bytesOf(0));
+  await world.put('empty.mp4', createBytes(0));
   await world.idle();
   expect(world.ended).toMatchObject([{ status: 'FAILED', error: 'UnsupportedObject' }]);
   expect(lines('init')).toMatchObject([
@@ -117,7 +117,7 @@ test('messages of a batch that the trigger could not take', async () => {
   const world = await newStack();
   const good = { messageId: 'good', body: JSON.stringify({ bucket: BUCKET, key: 'notes.txt' }) };
   const bad = { messageId: 'bad', body: '{}' };
-  await world.put('notes.txt', bytesOf(1));
+  await world.put('notes.txt', createBytes(1));
   await world.idle();
   const before = lines('trigger').length;
   await world.invokeTrigger({
@@ -128,7 +128,7 @@ test('messages of a batch that the trigger could not take', async () => {
 });
 
 test('requests to VOD and to S3 that were made again', async () => {
-  hurry();
+  accelerateTimers();
   vi.stubEnv('AWS_ACCESS_KEY_ID', 'key');
   vi.stubEnv('AWS_SECRET_ACCESS_KEY', 'secret');
   vi.stubEnv('AWS_REGION', 'eu-central-1');

@@ -16,7 +16,8 @@ import { JsonStore } from '../../../cli/json-store.ts';
 import { findRunning } from '../../../cli/running-file.ts';
 import { executionArn } from '../../../lib/trigger/executions.ts';
 import { ExecutionStore } from '../../../local/aws/execution-store.ts';
-import { newFolder, newStack } from '../../support/stack.ts';
+import { newStack } from '../../support/stack.ts';
+import { newFolder } from '../../support/temp-folder.ts';
 
 /** The engine's AWS calls, made with AWS's own SDK: what is refused, and what only few would see. */
 

@@ -2,7 +2,7 @@ import { appendFile, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { EventArchive } from '../../../local/aws/event-archive.ts';
-import { newFolder } from '../../support/stack.ts';
+import { newFolder } from '../../support/temp-folder.ts';
 
 const eventsOf = (archive: EventArchive): unknown[] => archive.all().map(({ event }) => event);
 

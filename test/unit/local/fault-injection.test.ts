@@ -13,7 +13,8 @@ import {
   type ServiceCall,
 } from '../../../local/fault-injection.ts';
 import { listen } from '../../../local/http-server.ts';
-import { bytesOf, newStack, sha1 } from '../../support/stack.ts';
+import { newStack } from '../../support/stack.ts';
+import { createBytes, sha1 } from '../../support/values.ts';
 
 /** The fault switches of the local services: which requests meet what, and that each does what it says. */
 
@@ -89,7 +90,7 @@ async function under(call: string, fault: Fault) {
       return script(request);
     },
   });
-  const body = bytesOf(2 * MIB + 5);
+  const body = createBytes(2 * MIB + 5);
   await world.put('film.mp4', body);
   await world.idle();
   const [first] = world.ended;

@@ -2,8 +2,8 @@ import { join } from 'node:path';
 import * as v from 'valibot';
 import { expect, onTestFinished, test } from 'vitest';
 import { ExecutionStore } from '../../../local/aws/execution-store.ts';
-import { newFolder } from '../../support/stack.ts';
 import { startStepFunctions } from '../../support/step-functions.ts';
+import { newFolder } from '../../support/temp-folder.ts';
 
 /** What fuzzing has found in the local engine's door; `test/fuzz/engine.test.ts` looks for more. */
 

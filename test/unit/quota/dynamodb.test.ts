@@ -1,8 +1,9 @@
 import type { ServerResponse } from 'node:http';
 import { expect, onTestFinished, test, vi } from 'vitest';
 import { createDynamoClient, type Dynamo, type UpdateItem } from '../../../lib/quota/dynamodb.ts';
+import { accelerateTimers } from '../../support/accelerate-timers.ts';
 import { useCredentials } from '../../support/fake-store.ts';
-import { type Answer, hurry, scripted } from '../../support/scripted-server.ts';
+import { type Answer, scripted } from '../../support/scripted-server.ts';
 import { failureOf } from '../../support/values.ts';
 
 /** What dynalite never answers; that it takes what is sent, `quota-dynalite.test.ts` shows. */
@@ -67,7 +68,7 @@ test.each([
   ['does not begin', () => {}],
   ['does not end', (response: ServerResponse) => void response.writeHead(200).write('{')],
 ])('an answer that %s is not waited for', async (_, silent) => {
-  hurry();
+  accelerateTimers();
   const { timeout } = AbortSignal;
   vi.spyOn(AbortSignal, 'timeout').mockImplementation((ms) => timeout.call(AbortSignal, ms / 25));
   const { client } = await dynamo(silent);

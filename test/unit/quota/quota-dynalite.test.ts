@@ -5,9 +5,9 @@ import { CreateTableCommand, DynamoDBClient, ScanCommand } from '@aws-sdk/client
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { createQuota, QUOTA_TABLE, type Quota, type QuotaOptions } from '../../../lib/quota/quota.ts';
 import { windowsOf } from '../../../lib/quota/rate-limiter.ts';
-import { callers, mostInAMinute, never, recorded } from '../../support/callers.ts';
+import { callers, mostInAMinute, recorded } from '../../support/callers.ts';
 import { createQuotaTable, newDynamo } from '../../support/dynamo.ts';
-import { failureOf } from '../../support/values.ts';
+import { failureOf, never } from '../../support/values.ts';
 
 /** The account's quota over HTTP, in a table of a DynamoDB that is not ours. */
 describe('with dynalite', () => {

@@ -3,8 +3,8 @@ import { afterEach, beforeEach, describe, expect, onTestFinished, test, vi } fro
 import { AwsServiceError } from '../../../lib/aws/json-client.ts';
 import type { Dynamo, UpdateItem } from '../../../lib/quota/dynamodb.ts';
 import { createQuota, type Quota } from '../../../lib/quota/quota.ts';
-import { callers, mostInAMinute, never, passing, recorded } from '../../support/callers.ts';
-import { failureOf } from '../../support/values.ts';
+import { callers, mostInAMinute, passing, recorded } from '../../support/callers.ts';
+import { failureOf, never } from '../../support/values.ts';
 
 /** The account's quota in a table that the test itself keeps: shared by many processes, or out of reach. */
 

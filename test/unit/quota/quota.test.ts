@@ -2,8 +2,8 @@ import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { type Action, createQuota, type Quota, type QuotaOptions } from '../../../lib/quota/quota.ts';
 import { windowsOf } from '../../../lib/quota/rate-limiter.ts';
-import { callers, mostInAMinute, never, passing, recorded } from '../../support/callers.ts';
-import { failureOf } from '../../support/values.ts';
+import { callers, mostInAMinute, passing, recorded } from '../../support/callers.ts';
+import { failureOf, never } from '../../support/values.ts';
 
 /** The account's quota, kept by one process. */
 

@@ -9,8 +9,8 @@ import { describe, expect, test } from 'vitest';
 import { MAX_COPY_BYTES } from '../../../lib/config.ts';
 import { copyInPlace } from '../../../lib/s3/copy-in-place.ts';
 import { readRange } from '../../../lib/s3/read-range.ts';
-import { BUCKET, never, RICH, useStore, VERSIONED } from '../../support/fake-store.ts';
-import { failureOf, MIB, sha1 } from '../../support/values.ts';
+import { BUCKET, RICH, useStore, VERSIONED } from '../../support/fake-store.ts';
+import { failureOf, MIB, never, sha1 } from '../../support/values.ts';
 
 const store = useStore();
 const METADATA = { 'vod-file-id': '123', note: 'ascii only' };

@@ -1,22 +1,21 @@
-import { createHash, randomBytes } from 'node:crypto';
 import { DeleteObjectCommand } from '@aws-sdk/client-s3';
 import fc from 'fast-check';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { createS3Client } from '../../../lib/s3/client.ts';
 import { fullObjectSha1, unquoteETag } from '../../../lib/s3/head-object.ts';
 import { readRange } from '../../../lib/s3/read-range.ts';
-import { BUCKET, never, useStore, VERSIONED } from '../../support/fake-store.ts';
-import { failureOf, hex } from '../../support/values.ts';
+import { BUCKET, useStore, VERSIONED } from '../../support/fake-store.ts';
+import { createBytes, failureOf, hash, never } from '../../support/values.ts';
 
 const store = useStore();
-const bytes = randomBytes(200_000);
+const bytes = createBytes(200_000);
 
 describe('finding', () => {
   test('an object: what it is, pinned to this very state', async () => {
     await store.put(BUCKET, 'a b/+é.mp4', bytes, { ContentType: 'video/mp4', Metadata: { 'Vod-Tags': 'x' } });
     const found = await store.find(BUCKET, 'a b/+é.mp4');
     expect(found).toMatchObject({
-      pin: { bucket: BUCKET, key: 'a b/+é.mp4', etag: hex('md5', bytes), size: 200_000 },
+      pin: { bucket: BUCKET, key: 'a b/+é.mp4', etag: hash('md5', bytes), size: 200_000 },
       metadata: { 'vod-tags': 'x' },
       contentType: 'video/mp4',
       sha1: undefined,
@@ -33,7 +32,7 @@ describe('finding', () => {
 
   test('a SHA-1 that S3 computed over the whole object spares reading it', async () => {
     await store.put(BUCKET, 'sum.mp4', bytes, { ChecksumAlgorithm: 'SHA1' });
-    expect((await store.find(BUCKET, 'sum.mp4')).sha1).toBe(hex('sha1', bytes));
+    expect((await store.find(BUCKET, 'sum.mp4')).sha1).toBe(hash('sha1', bytes));
   });
 
   test('the ETag of a multipart object is no MD5, nor is one under KMS', async () => {
@@ -56,9 +55,8 @@ describe('finding', () => {
 });
 
 test('only a checksum of the full object says something of the whole', () => {
-  const sum = createHash('sha1').update(bytes);
-  const ChecksumSHA1 = sum.digest('base64');
-  expect(fullObjectSha1({ ChecksumSHA1, ChecksumType: 'FULL_OBJECT' })).toBe(hex('sha1', bytes));
+  const ChecksumSHA1 = hash('sha1', bytes, 'base64');
+  expect(fullObjectSha1({ ChecksumSHA1, ChecksumType: 'FULL_OBJECT' })).toBe(hash('sha1', bytes));
   expect(fullObjectSha1({ ChecksumSHA1, ChecksumType: 'COMPOSITE' })).toBe(undefined);
   expect(fullObjectSha1({ ChecksumSHA1, ChecksumType: undefined })).toBe(undefined);
   expect(fullObjectSha1({ ChecksumSHA1: 'AAAA', ChecksumType: 'FULL_OBJECT' })).toBe(undefined);

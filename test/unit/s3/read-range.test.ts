@@ -4,9 +4,10 @@ import { createS3Client } from '../../../lib/s3/client.ts';
 import { headObject } from '../../../lib/s3/head-object.ts';
 import { readRange } from '../../../lib/s3/read-range.ts';
 import { readTags } from '../../../lib/s3/tags.ts';
-import { never, useCredentials } from '../../support/fake-store.ts';
-import { type Answer, type Asked, hurry, scripted } from '../../support/scripted-server.ts';
-import { failureOf, pinOf } from '../../support/values.ts';
+import { accelerateTimers } from '../../support/accelerate-timers.ts';
+import { useCredentials } from '../../support/fake-store.ts';
+import { type Answer, type Asked, scripted } from '../../support/scripted-server.ts';
+import { failureOf, never, pinOf } from '../../support/values.ts';
 
 /** What a store may do to a reader that the local one never does. */
 
@@ -75,7 +76,7 @@ test('every read is held to the ETag, and to the version where there is one', as
 
 describe('a body that is cut', () => {
   test('is read on from its last good byte', async () => {
-    hurry();
+    accelerateTimers();
     const { read, ranges, asked } = await against(cutAfter(180), cutAfter(20), fine);
     expect(wanted.equals(await read())).toBe(true);
     expect(ranges()).toEqual(['bytes=100-599', 'bytes=280-599', 'bytes=300-599']);
@@ -83,7 +84,7 @@ describe('a body that is cut', () => {
   });
 
   test('and ends as if it were whole: the same', async () => {
-    hurry();
+    accelerateTimers();
     const short = lying({}, (first) => bytes.subarray(first, first + 180));
     const { read, ranges } = await against(short, fine);
     expect(wanted.equals(await read())).toBe(true);
@@ -91,14 +92,14 @@ describe('a body that is cut', () => {
   });
 
   test('again and again is read to its end, as long as each time brings something', async () => {
-    hurry();
+    accelerateTimers();
     const { read, ranges } = await against(cutAfter(40));
     expect(wanted.equals(await read())).toBe(true);
     expect(ranges()).toHaveLength(13);
   });
 
   test('and brings nothing five times: StorageUnavailable, saying how much came', async () => {
-    hurry();
+    accelerateTimers();
     const { read, ranges } = await against(cutAfter(180), cutAfter(0));
     expect(await failureOf(read())).toMatchObject({
       name: 'StorageUnavailable',
@@ -108,14 +109,14 @@ describe('a body that is cut', () => {
   });
 
   test('because the object is now another one: ObjectChanged, not a mixture of two', async () => {
-    hurry();
+    accelerateTimers();
     const { read } = await against(cutAfter(180), refusing(412, 'PreconditionFailed'));
     expect((await failureOf(read())).name).toBe('ObjectChanged');
   });
 });
 
 test('a body that stands still is given up and read on', async () => {
-  hurry();
+  accelerateTimers();
   const stalling: Answer = (response, asked) => {
     const [first, last] = rangeAsked(asked);
     response.writeHead(206, headersFor([first, last])).write(bytes.subarray(first, first + 200));
@@ -126,7 +127,7 @@ test('a body that stands still is given up and read on', async () => {
 });
 
 test('an answer that never comes is given up and asked for again', async () => {
-  hurry();
+  accelerateTimers();
   const { read, ranges } = await against(() => {}, fine);
   expect(wanted.equals(await read())).toBe(true);
   expect(ranges()).toHaveLength(2);
@@ -199,7 +200,7 @@ describe('a reply that lies', () => {
       'expected 500 bytes, got more',
     ],
   ])('%s is refused, and asked for again', async (_, lie, told) => {
-    hurry();
+    accelerateTimers();
     const mended = await against(lie, fine);
     expect(wanted.equals(await mended.read())).toBe(true);
     const { read } = await against(lie);
@@ -230,7 +231,7 @@ describe('a refusal', () => {
     [400, 'AuthorizationHeaderMalformed', 'StorageRejected'],
     [416, 'InvalidRange', 'StorageRejected'],
   ])('%i %s: %s, at the first word', async (status, code, name) => {
-    hurry();
+    accelerateTimers();
     const { read, asked } = await against(refusing(status, code));
     expect(await failureOf(read())).toMatchObject({
       name,
@@ -247,14 +248,14 @@ describe('a refusal', () => {
     [403, 'RequestTimeTooSkewed'],
     [404, 'NoSuchUpload'],
   ])('%i %s passes: asked again', async (status, code) => {
-    hurry();
+    accelerateTimers();
     const { read, ranges } = await against(refusing(status, code), refusing(status, code), fine);
     expect(wanted.equals(await read())).toBe(true);
     expect(ranges()).toEqual(Array(3).fill('bytes=100-599'));
   });
 
   test('503 that does not pass: StorageUnavailable', async () => {
-    hurry();
+    accelerateTimers();
     const { read, client } = await against(refusing(503, 'SlowDown'));
     for (const call of [() => read(), () => headObject(client, pin, never)]) {
       expect(await failureOf(call())).toMatchObject({
@@ -266,7 +267,7 @@ describe('a refusal', () => {
 });
 
 test('nobody there: StorageUnavailable, naming the setting', async () => {
-  hurry();
+  accelerateTimers();
   const client = createS3Client({ endpoint: 'http://127.0.0.1:1' });
   expect(await failureOf(headObject(client, pin, never))).toMatchObject({
     name: 'StorageUnavailable',

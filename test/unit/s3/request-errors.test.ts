@@ -7,9 +7,9 @@ import { readRange } from '../../../lib/s3/read-range.ts';
 import { readTags } from '../../../lib/s3/tags.ts';
 import { writeTags } from '../../../lib/write-back/write-tags.ts';
 import { CREDENTIALS } from '../../support/credentials.ts';
-import { BUCKET, never, useStore, VERSIONED } from '../../support/fake-store.ts';
+import { BUCKET, useStore, VERSIONED } from '../../support/fake-store.ts';
 import { type Answer, scripted } from '../../support/scripted-server.ts';
-import { failureOf, pinOf, storedAs } from '../../support/values.ts';
+import { failureOf, never, pinOf, storedAs } from '../../support/values.ts';
 
 /** What a refusal says, and what it never says; how a read ends that is called off. */
 

@@ -12,8 +12,7 @@ import { notAsked, useEnds } from '../../support/ends.ts';
 import { BUCKET } from '../../support/fake-store.ts';
 import { plentiful } from '../../support/quota.ts';
 import { scripted } from '../../support/scripted-server.ts';
-import { bytesOf } from '../../support/stack.ts';
-import { failureOf, plenty, saysYes, sha1 } from '../../support/values.ts';
+import { createBytes, failureOf, plenty, saysYes, sha1 } from '../../support/values.ts';
 import { HOST, SECRETS } from '../../support/vod-client.ts';
 
 /** How Init comes to a hash, over several invocations if need be, and does not lose it again. */
@@ -43,7 +42,7 @@ function counting(services: Services) {
 }
 
 test('a hash that takes several invocations is the one of the whole, and no byte is read twice', async () => {
-  const body = bytesOf(3 * READ_BYTES - 7); // three reads
+  const body = createBytes(3 * READ_BYTES - 7); // three reads
   await store.put(BUCKET, 'long.mp4', body);
   const { pin } = await store.find(BUCKET, 'long.mp4');
   const { ranges, services } = counting(ends.services());
@@ -61,7 +60,7 @@ test('a hash that takes several invocations is the one of the whole, and no byte
 });
 
 test('a checkpoint of an object that is another by now is worth nothing', async () => {
-  await store.put(BUCKET, 'changing.mp4', bytesOf(READ_BYTES + 1));
+  await store.put(BUCKET, 'changing.mp4', createBytes(READ_BYTES + 1));
   const first = await open(jobFor('changing.mp4'), ends.services(), saysYes(0, { left: 0 }));
   expect(first.next).toBe('hash');
   await store.put(BUCKET, 'changing.mp4', 'another');
@@ -76,7 +75,7 @@ describe('a hash that was computed is not lost when VOD cannot be asked', () => 
     new QuotaExceeded('not so fast'),
     new DeadlineExceeded('the time was over'),
   ])('$name: it is handed over, and the next invocation reads nothing', async (error) => {
-    const body = bytesOf(1000);
+    const body = createBytes(1000);
     await store.put(BUCKET, 'handed.mp4', body);
     const { pin } = await store.find(BUCKET, 'handed.mp4');
     const output = await open(

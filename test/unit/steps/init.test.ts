@@ -10,9 +10,8 @@ import type { NewFile, VodClient } from '../../../lib/vod/client.ts';
 import { notAsked, useEnds } from '../../support/ends.ts';
 import { BUCKET, VERSIONED } from '../../support/fake-store.ts';
 import { scripted } from '../../support/scripted-server.ts';
-import { bytesOf } from '../../support/stack.ts';
-import { failureOf, hex, plenty, sha1, storedAs } from '../../support/values.ts';
-import { HALF_MIB, video } from '../../support/vod-client.ts';
+import { createBytes, failureOf, HALF_MIB, hash, plenty, sha1, storedAs } from '../../support/values.ts';
+import { video } from '../../support/vod-client.ts';
 
 /** What Init decides, and what it plans. How it gets to a hash: `open-hash.test.ts`. */
 
@@ -155,7 +154,7 @@ test('an empty object is unfit, by name', async () => {
 describe('unchanged, without a read', () => {
   test.each([
     ['its SHA-1', { ChecksumAlgorithm: 'SHA1' as const, Metadata: carrying }],
-    ['its ETag', { Metadata: { ...carrying, 'vod-etag': hex('md5', 'film') } }],
+    ['its ETag', { Metadata: { ...carrying, 'vod-etag': hash('md5', 'film') } }],
   ])('where S3 vouches for it by %s', async (_name, more) => {
     await store.put(BUCKET, 'known.mp4', 'film', more);
     const { commands, services } = watched({ initUpload: notAsked });
@@ -172,7 +171,7 @@ describe('unchanged, without a read', () => {
   });
 
   test('not where other bytes were put with that metadata', async () => {
-    const Metadata = { ...carrying, 'vod-etag': hex('md5', 'film') };
+    const Metadata = { ...carrying, 'vod-etag': hash('md5', 'film') };
     await store.put(BUCKET, 'copied.mp4', 'other', { Metadata, ChecksumAlgorithm: 'SHA1' });
     expect(await open(jobFor('copied.mp4'))).toMatchObject({ next: 'parts', sha1: sha1('other') });
   });
@@ -184,7 +183,7 @@ describe('unchanged, without a read', () => {
 });
 
 test('a SHA-1 that S3 holds spares the read', async () => {
-  const body = bytesOf(1000);
+  const body = createBytes(1000);
   await store.put(BUCKET, 'summed.mp4', body, { ChecksumAlgorithm: 'SHA1' });
   const { commands, services } = watched({});
   const output = await open(jobFor('summed.mp4'), {}, services);
@@ -231,7 +230,7 @@ test('what VOD is told of it: the later of defaults, metadata, and request', asy
 
 describe('the plan', () => {
   test('of a new upload is the whole file', async () => {
-    const body = bytesOf(3_000_000);
+    const body = createBytes(3_000_000);
     await store.put(BUCKET, 'new.mp4', body);
     const steps: Progress[] = [];
     onTestFinished(watchProgress((step) => steps.push(step)));

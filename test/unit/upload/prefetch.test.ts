@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { prefetch } from '../../../lib/upload/prefetch.ts';
-import { failureOf } from '../../support/values.ts';
+import { failureOf, never } from '../../support/values.ts';
 
 /** Work that runs until the test ends it, and knows how much of it runs. */
 function workshop() {
@@ -25,7 +25,6 @@ function workshop() {
   return { read, running, signals, started, most: () => most };
 }
 
-const never = new AbortController().signal;
 const turn = () => new Promise((resolve) => setImmediate(resolve));
 
 test('results come in the order of the items, whichever is ready first', async () => {

@@ -1,9 +1,9 @@
 import { inspect } from 'node:util';
 import { describe, expect, test, vi } from 'vitest';
 import type { VodClient } from '../../../lib/vod/client.ts';
-import { never } from '../../support/fake-store.ts';
-import { type Answer, hurry } from '../../support/scripted-server.ts';
-import { failureOf, fileId, sha1 } from '../../support/values.ts';
+import { accelerateTimers } from '../../support/accelerate-timers.ts';
+import type { Answer } from '../../support/scripted-server.ts';
+import { failureOf, fileId, never, sha1 } from '../../support/values.ts';
 import { against, connect, cut, FILE, http, KEY, reset, says, TOKEN } from '../../support/vod-account.ts';
 
 const BYTES = Buffer.from('the bytes of a part');
@@ -34,7 +34,7 @@ const PASSING: [string, Answer, told: string][] = [
 
 describe('a passing fault', () => {
   test.each(PASSING)('%s: repeated as a new request', async (_, fault) => {
-    hurry();
+    accelerateTimers();
     const { vod, asked } = await against(fault, fault, says({ code: 0 }));
     await part(vod);
     expect(asked).toHaveLength(3);
@@ -46,7 +46,7 @@ describe('a passing fault', () => {
   });
 
   test('a repeat has the time at which it is made', async () => {
-    hurry();
+    accelerateTimers();
     const { vod, asked } = await against((response, call) => {
       // An hour passes before each reply.
       vi.spyOn(Date, 'now').mockReturnValue((Number(call.query.get('Timestamp')) + 3600) * 1000);
@@ -58,7 +58,7 @@ describe('a passing fault', () => {
   });
 
   test('that does not pass: VodUnavailable, saying what was tried, where, and what came', async () => {
-    hurry();
+    accelerateTimers();
     await Promise.all(
       PASSING.map(async ([, fault, told]) => {
         const { vod, asked } = await against(fault);
@@ -73,7 +73,7 @@ describe('a passing fault', () => {
   test.each([-10004, -10005, 5100])(
     'code %i that can be repeated: when that does not help, the upload is begun again',
     async (code) => {
-      hurry();
+      accelerateTimers();
       const answer = says({ code, canRetry: 1 });
       const passing = await against(answer, says({ code: 0 }));
       await part(passing.vod);
@@ -87,7 +87,7 @@ describe('a passing fault', () => {
   );
 
   test.each([-10004, -10005, 5100])('code %i of a cover: there is nothing to begin again', async (code) => {
-    hurry();
+    accelerateTimers();
     const { vod, asked } = await against(says({ code }));
     const bytes = Buffer.from('an image');
     const cover = { sha1: sha1(bytes), bytes, fileName: 'ep1', fileType: 'jpg', coverOf: fileId('12345') };
@@ -99,7 +99,7 @@ describe('a passing fault', () => {
   });
 
   test('nobody there: the address is named', async () => {
-    hurry();
+    accelerateTimers();
     expect(await failureOf(part(connect('http://127.0.0.1:1/v2/index.php')))).toMatchObject({
       name: 'VodUnavailable',
       message: expect.stringMatching(/127.0.0.1:1 cannot be reached: .*ECONNREFUSED/),
@@ -107,7 +107,7 @@ describe('a passing fault', () => {
   });
 
   test('a reply that stands still in the middle is given up, long before the call is', async () => {
-    hurry();
+    accelerateTimers();
     const { vod, asked } = await against(
       (response) => void response.writeHead(200, { 'content-length': '100' }).write('{"code":'),
       says({ code: 0 }),
@@ -122,7 +122,7 @@ describe('a passing fault', () => {
   });
 
   test('a service that never answers is given up', async () => {
-    hurry();
+    accelerateTimers();
     const real = AbortSignal.timeout.bind(AbortSignal);
     vi.spyOn(AbortSignal, 'timeout').mockImplementation((ms) => real(ms / 400));
     const { vod, asked } = await against(() => {});
@@ -168,7 +168,7 @@ describe('a refusal', () => {
   });
 
   test('4400: QuotaExceeded, after repeats', async () => {
-    hurry();
+    accelerateTimers();
     const { vod, asked } = await against(says({ code: 4400 }));
     expect((await failureOf(part(vod))).name).toBe('QuotaExceeded');
     expect(asked).toHaveLength(TRIES);
@@ -238,7 +238,7 @@ const REPEATING: Answer[] = [
 });
 
 test('no error tells the secret key, the token, or a signature, whatever goes wrong', async () => {
-  hurry();
+  accelerateTimers();
   const echo: Answer = (response, { query }) => response.writeHead(404).end(`no such page: ${query}`);
   const codes = [-10001, -10002, -10003, -10004, -10005, -10006, 4000, 4100, 4300, 4400, 5000, 5100, -77];
   const answers = [

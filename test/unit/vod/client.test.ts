@@ -1,9 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { type InitUploadResult, PART_SIZE } from '../../../lib/vod/client.ts';
 import { sign } from '../../../lib/vod/signature.ts';
-import { never } from '../../support/fake-store.ts';
 import type { Asked } from '../../support/scripted-server.ts';
-import { failureOf, fileId, hex, sha1 } from '../../support/values.ts';
+import { failureOf, fileId, hash, never, sha1 } from '../../support/values.ts';
 import { against, connect, FILE, KEY, says, TOKEN } from '../../support/vod-account.ts';
 
 const COMMON = ['Action', 'Nonce', 'Region', 'SecretId', 'Signature', 'SignatureMethod', 'Timestamp'];
@@ -60,7 +59,7 @@ describe('each call', () => {
       fileSha: FILE.sha1,
       offset: '1048576',
       dataSize: String(PART.length),
-      dataMd5: hex('md5', PART),
+      dataMd5: hash('md5', PART),
     });
   });
 

@@ -2,8 +2,8 @@ import { GetObjectAclCommand } from '@aws-sdk/client-s3';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { createS3Client } from '../../../lib/s3/client.ts';
 import { writeBack } from '../../../lib/write-back/write-back.ts';
-import { BUCKET, never, useStore } from '../../support/fake-store.ts';
-import { failureOf, sha1, storedAs } from '../../support/values.ts';
+import { BUCKET, useStore } from '../../support/fake-store.ts';
+import { failureOf, never, sha1, storedAs } from '../../support/values.ts';
 
 /** What a write-back must not touch: another writer's object, a group's rights, an object whose metadata is full. */
 

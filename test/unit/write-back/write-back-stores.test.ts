@@ -16,8 +16,8 @@ import { beforeEach, describe, expect, test } from 'vitest';
 import { ContentMismatch } from '../../../lib/errors.ts';
 import { createS3Client } from '../../../lib/s3/client.ts';
 import { writeBack } from '../../../lib/write-back/write-back.ts';
-import { never, useCredentials } from '../../support/fake-store.ts';
-import { failureOf, pinOf, sha1, storedAs } from '../../support/values.ts';
+import { useCredentials } from '../../support/fake-store.ts';
+import { failureOf, never, pinOf, sha1, storedAs } from '../../support/values.ts';
 
 /** The write-back against stores that the local one is not; and what vouches for an object. */
 

@@ -3,8 +3,8 @@ import { describe, expect, test } from 'vitest';
 import type { StoredFile } from '../../../lib/schemas.ts';
 import { hasMarker } from '../../../lib/write-back/marker.ts';
 import { writeBack } from '../../../lib/write-back/write-back.ts';
-import { BUCKET, never, RICH, useStore, VERSIONED } from '../../support/fake-store.ts';
-import { failureOf, storedAs } from '../../support/values.ts';
+import { BUCKET, RICH, useStore, VERSIONED } from '../../support/fake-store.ts';
+import { failureOf, never, storedAs } from '../../support/values.ts';
 
 const store = useStore();
 const CLIP = 'the bytes of a film';

@@ -5,8 +5,8 @@ import { createS3Client } from '../../../lib/s3/client.ts';
 import { readTags } from '../../../lib/s3/tags.ts';
 import { writeBack } from '../../../lib/write-back/write-back.ts';
 import { writeTags } from '../../../lib/write-back/write-tags.ts';
-import { BUCKET, never, useStore, VERSIONED } from '../../support/fake-store.ts';
-import { failureOf, storedAs } from '../../support/values.ts';
+import { BUCKET, useStore, VERSIONED } from '../../support/fake-store.ts';
+import { failureOf, never, storedAs } from '../../support/values.ts';
 
 const store = useStore();
 const CLIP = 'the bytes of a film';

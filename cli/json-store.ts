@@ -1,7 +1,8 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { GenericSchema, InferOutput } from 'valibot';
 import { safeParse } from 'valibot';
+import { writeJson } from './write-json.ts';
 
 /**
  * Small JSON records on disk, one file each, named by what they are about. A record is there whole or not at all, also
@@ -23,9 +24,7 @@ export class JsonStore<const S extends GenericSchema> {
   }
 
   put(name: string, record: InferOutput<S>): void {
-    const file = this.#file(name);
-    writeFileSync(`${file}.new`, `${JSON.stringify(record)}\n`);
-    renameSync(`${file}.new`, file);
+    writeJson(this.#file(name), record);
   }
 
   delete(name: string): void {

@@ -4,13 +4,12 @@ import { JsonStore } from '../../cli/json-store.ts';
 import { executionArn } from '../../lib/trigger/executions.ts';
 import type { StateMachineRunner } from './state-machine.ts';
 
-/** Executions and how they stand, on disk: what was running when the process ended goes on at the next start. */
-
 const Execution = v.object({
   name: v.string(),
   arn: v.string(),
   status: v.picklist(['RUNNING', 'SUCCEEDED', 'FAILED']),
   input: v.unknown(),
+  /** Milliseconds since 1970. */
   startDate: v.number(),
   stopDate: v.optional(v.number()),
   redriveCount: v.number(),
@@ -20,15 +19,14 @@ const Execution = v.object({
 });
 export type Execution = v.InferOutput<typeof Execution>;
 
-type Events = { started: [Execution]; ended: [Execution] };
-
-export class ExecutionStore extends EventEmitter<Events> {
+/** Runs executions and stores their status on disk. Executions that a killed process leaves `RUNNING` can be resumed. */
+export class ExecutionStore extends EventEmitter<{ started: [Execution]; ended: [Execution] }> {
   static readonly stateMachineArn = 'arn:aws:states:us-east-1:000000000000:stateMachine:upload';
   readonly #records: JsonStore<typeof Execution>;
   readonly #machine: StateMachineRunner;
   readonly #running = new Map<string, { execution: Execution; settled: Promise<void> }>();
-  #stopped = false;
-  /** How many were started, redriven, or resumed since the process began. */
+  #isStopped = false;
+  /** Executions that this process started, redrove, or resumed. */
   count = 0;
 
   constructor(dir: string, machine: StateMachineRunner) {
@@ -50,11 +48,9 @@ export class ExecutionStore extends EventEmitter<Events> {
     return [...this.#running.values()].map(({ execution }) => execution);
   }
 
-  /** Starts what was running when the process ended, from the beginning: Init asks the service what it holds. */
-  resume(): Execution[] {
-    const unfinished = this.#records.all().filter(({ status }) => status === 'RUNNING');
-    for (const execution of unfinished) this.#run(execution);
-    return unfinished;
+  /** Restarts from the first state what was running when the process ended. Init finds out which parts VOD has. */
+  resume(): void {
+    for (const execution of this.#records.all()) if (execution.status === 'RUNNING') this.#run(execution);
   }
 
   start(name: string, input: unknown): Execution {
@@ -62,7 +58,7 @@ export class ExecutionStore extends EventEmitter<Events> {
     return this.#run({ name, arn, status: 'RUNNING', input, startDate: Date.now(), redriveCount: 0 });
   }
 
-  /** In the cloud a redrive goes on at the state that failed; here it begins again. Nothing is sent twice either way. */
+  /** Step Functions continues from the failed state. This restarts from the first one; no part is sent twice either way. */
   redrive({ name, arn, input, startDate, redriveCount }: Execution): Execution {
     return this.#run({ name, arn, status: 'RUNNING', input, startDate, redriveCount: redriveCount + 1 });
   }
@@ -71,15 +67,14 @@ export class ExecutionStore extends EventEmitter<Events> {
     return this.#running.size > 0;
   }
 
-  /** Settles when nothing is running. */
+  /** Resolves when no execution is running. */
   async idle(): Promise<void> {
-    while (this.#running.size > 0)
-      await Promise.all([...this.#running.values()].map(({ settled }) => settled));
+    while (this.isBusy) await Promise.all([...this.#running.values()].map(({ settled }) => settled));
   }
 
-  /** Ends what is running; it stays on disk as running. */
+  /** Aborts what is running. Its status on disk remains `RUNNING`. */
   async close(): Promise<void> {
-    this.#stopped = true;
+    this.#isStopped = true;
     this.#machine.abort();
     await this.idle();
   }
@@ -94,18 +89,18 @@ export class ExecutionStore extends EventEmitter<Events> {
   }
 
   async #settle(execution: Execution): Promise<void> {
-    const ended = await this.#machine.run(execution.input, execution).then(
+    const end = await this.#machine.run(execution.input, execution).then(
       (output) => ({ status: 'SUCCEEDED' as const, output }),
-      (error: unknown) => ({ status: 'FAILED' as const, ...namesOf(error) }),
+      (error: unknown) => ({ status: 'FAILED' as const, ...toErrorAndCause(error) }),
     );
-    if (this.#stopped) return;
-    const record = { ...execution, ...ended, stopDate: Date.now() };
+    if (this.#isStopped) return;
+    const record = { ...execution, ...end, stopDate: Date.now() };
     this.#records.put(record.name, record);
     this.emit('ended', record);
   }
 }
 
-const namesOf = (error: unknown): { error: string; cause: string } =>
+const toErrorAndCause = (error: unknown): { error: string; cause: string } =>
   error instanceof Error
     ? { error: error.name, cause: error.message }
     : { error: 'States.Runtime', cause: String(error) };

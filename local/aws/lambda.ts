@@ -2,49 +2,48 @@ import { randomUUID } from 'node:crypto';
 import { channel } from 'node:diagnostics_channel';
 import type { Context } from 'aws-lambda';
 import pLimit, { type LimitFunction } from 'p-limit';
-
-/** Invokes handlers as Lambda would: JSON in, JSON out, a context with a clock, and an end when the time is up. */
+import { DEPLOYED_LIMITS } from '../../deploy/limits.ts';
 
 export type Handler = (event: unknown, context: Context & { signal: AbortSignal }) => Promise<unknown>;
 
-/** Invocations of one function at once: one process does the work of all, in its own memory. Others wait, their clock not running. */
-const CONCURRENCY = 8;
+/**
+ * Concurrent invocations of one function. All invocations share one process and its memory. The clock of a waiting
+ * invocation does not run.
+ */
+const MAX_CONCURRENCY = 8;
 
 /** https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html: input or result of a task. */
 const MAX_PAYLOAD_BYTES = 256 * 1024;
 
-/** Hears of each invocation that has ended: `{name, ms}`. */
+/** Publishes `{ name, ms }` when an invocation ends. */
 const invocations = channel('s3-vod.invocation');
 
 export type Lambda = Readonly<{
-  /** @throws what the handler throws; {Sandbox.Timedout} when its time is up; {States.DataLimitExceeded} */
+  /**
+   * Passes the event and the result as JSON.
+   * @throws what the handler throws; {Sandbox.Timedout} at the time limit; {States.DataLimitExceeded}; {Lambda.Unknown}
+   */
   invoke(name: string, handler: Handler, event: unknown): Promise<unknown>;
-  /** What is running ends at once, as if its process were gone: nobody hears what comes of it. */
+  /** Ends all running invocations with `Lambda.Unknown`, as if their process had died. Their results are discarded. */
   kill(): void;
-  /** Ends what is running, and settles when all of it has come to an end. */
+  /** Aborts all running invocations. Resolves when all have ended. */
   close(): Promise<void>;
 }> & {
-  /** Of the invocations that begin from now on, milliseconds. */
+  /** Applies to invocations that start from now on. */
   timeLimitMs: number;
 };
 
+/** Invokes handlers as Lambda does: JSON input and output, a context with a clock, and a time limit. */
 export function createLambda(initialLimitMs: number): Lambda {
   const stop = new AbortController();
-  const slots = new Map<string, LimitFunction>();
-  const slotsOf = (name: string): LimitFunction => {
-    const known = slots.get(name) ?? pLimit(CONCURRENCY);
-    slots.set(name, known);
-    return known;
-  };
+  const limiters = new Map<string, LimitFunction>();
   const running = new Set<Promise<unknown>>();
   const ends = new Set<(error: Error) => void>();
 
-  const invoke: Lambda['invoke'] = (name, handler, event) => slotsOf(name)(() => run(name, handler, event));
-
   async function run(name: string, handler: Handler, event: unknown): Promise<unknown> {
     stop.signal.throwIfAborted();
-    const input = payload(name, event);
-    const { timeLimitMs: limitMs } = lambda;
+    const input = toPayload(name, event);
+    const { timeLimitMs } = lambda;
     const began = performance.now();
     const ended = new AbortController();
     const context = {
@@ -52,11 +51,11 @@ export function createLambda(initialLimitMs: number): Lambda {
       functionName: name,
       functionVersion: '$LATEST',
       invokedFunctionArn: `arn:aws:lambda:local:000000000000:function:${name}`,
-      memoryLimitInMB: '1024',
+      memoryLimitInMB: String(DEPLOYED_LIMITS.memoryMib),
       awsRequestId: randomUUID(),
       logGroupName: `/aws/lambda/${name}`,
       logStreamName: 'local',
-      getRemainingTimeInMillis: () => Math.max(0, began + limitMs - performance.now()),
+      getRemainingTimeInMillis: () => Math.max(0, began + timeLimitMs - performance.now()),
       done: () => {},
       fail: () => {},
       succeed: () => {},
@@ -64,33 +63,37 @@ export function createLambda(initialLimitMs: number): Lambda {
     };
     const result = handler(input, context);
     running.add(result);
-    const finished = () => running.delete(result);
-    result.then(finished, finished);
+    const remove = () => running.delete(result);
+    result.then(remove, remove);
 
-    const { promise: cutOff, reject } = Promise.withResolvers<never>();
+    const { promise: failure, reject } = Promise.withResolvers<never>();
     const end = (error: Error): void => {
       ended.abort(error);
       reject(error);
     };
     ends.add(end);
-    const timeUp = setTimeout(
-      () => end(new SandboxTimedout(`${name}: task timed out after ${limitMs / 1000} seconds`)),
-      limitMs,
+    const timer = setTimeout(
+      () => end(new SandboxTimedout(`${name}: task timed out after ${timeLimitMs / 1000} seconds`)),
+      timeLimitMs,
     );
     try {
-      return payload(name, await Promise.race([result, cutOff]));
+      return toPayload(name, await Promise.race([result, failure]));
     } finally {
-      clearTimeout(timeUp);
+      clearTimeout(timer);
       ends.delete(end);
       invocations.publish({ name, ms: performance.now() - began });
     }
   }
 
   const lambda: Lambda = {
-    invoke,
     timeLimitMs: initialLimitMs,
+    invoke: (name, handler, event) => {
+      const limiter = limiters.get(name) ?? pLimit(MAX_CONCURRENCY);
+      limiters.set(name, limiter);
+      return limiter(() => run(name, handler, event));
+    },
     kill: () => {
-      for (const end of ends) end(new ProcessGone('the process exited before it completed the request'));
+      for (const end of ends) end(new ProcessExited('the process exited before it completed the request'));
     },
     close: async () => {
       stop.abort(new Error('the local engine stops'));
@@ -100,11 +103,12 @@ export function createLambda(initialLimitMs: number): Lambda {
   return lambda;
 }
 
-function payload(name: string, value: unknown): unknown {
+function toPayload(name: string, value: unknown): unknown {
   const text = JSON.stringify(value) ?? 'null';
-  if (Buffer.byteLength(text) > MAX_PAYLOAD_BYTES) {
+  const bytes = Buffer.byteLength(text);
+  if (bytes > MAX_PAYLOAD_BYTES) {
     throw new DataLimitExceeded(
-      `${name}: ${Buffer.byteLength(text)} bytes, at most ${MAX_PAYLOAD_BYTES} pass`,
+      `${name}: expected a payload of at most ${MAX_PAYLOAD_BYTES} bytes, got ${bytes}`,
     );
   }
   return JSON.parse(text);
@@ -114,7 +118,7 @@ class SandboxTimedout extends Error {
   override readonly name = 'Sandbox.Timedout';
 }
 
-class ProcessGone extends Error {
+class ProcessExited extends Error {
   override readonly name = 'Lambda.Unknown';
 }
 

@@ -1,49 +1,47 @@
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { createServer, type IncomingMessage } from 'node:http';
 import { type ListeningServer, listen } from '../http-server.ts';
 import { document, type XmlValue } from '../s3/wire/xml.ts';
 import { ApiError, type Operations } from './api-error.ts';
 
-/** The AWS calls that the trigger and the operators' commands make, answered as AWS does: with its SDK they run here as there. */
-
 export type AwsServices = Readonly<{
-  /** By the service's name in `x-amz-target`: AWS JSON. */
+  /** The actions of each AWS JSON service, by its name in `x-amz-target`. */
   targets: Readonly<Record<string, Operations>>;
-  /** Invokes a function by its name. @throws what the function throws */
+  /** Invokes a function by name. @throws what the function throws */
   invoke: (name: string, event: unknown) => Promise<unknown>;
-  /** What CloudFormation knows of the stack. */
+  /** The stack that CloudFormation describes. */
   stack: Readonly<{ name: string; outputs(endpoint: string): Readonly<Record<string, string>> }>;
 }>;
 
-export async function startAwsServer(services: AwsServices, port = 0): Promise<ListeningServer> {
-  const server = createServer((request, response) => void serve(request, response, services));
-  return listen(server, port);
+type HttpResponse = Readonly<{
+  status: number;
+  type?: string;
+  headers?: Record<string, string>;
+  body: string;
+}>;
+
+/** Serves the AWS calls of the trigger and the operators' commands, which make them with the AWS SDK. */
+export function startAwsServer(services: AwsServices): Promise<ListeningServer> {
+  const server = createServer(async (request, response) => {
+    const { status, headers, body, type = 'application/json' } = await handle(request, services);
+    response.writeHead(status, { 'content-type': type, ...headers }).end(body);
+  });
+  return listen(server, 0);
 }
 
-type Reply = Readonly<{ status: number; type?: string; headers?: Record<string, string>; body: string }>;
+/** https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html */
+const INVOKE_PATH = /^\/2015-03-31\/functions\/([^/]+)\/invocations/;
 
-async function serve(
-  request: IncomingMessage,
-  response: ServerResponse,
-  services: AwsServices,
-): Promise<void> {
-  const { status, headers, body, type = 'application/json' } = await answer(request, services);
-  response.writeHead(status, { 'content-type': type, ...headers }).end(body);
-}
-
-async function answer(request: IncomingMessage, services: AwsServices): Promise<Reply> {
+async function handle(request: IncomingMessage, services: AwsServices): Promise<HttpResponse> {
   const target = request.headers['x-amz-target'];
-  const [, functionName] = INVOCATIONS.exec(request.url ?? '') ?? [];
+  const [, functionName] = INVOKE_PATH.exec(request.url ?? '') ?? [];
   try {
-    const body = await bodyOf(request);
-    if (functionName !== undefined) return await invoked(services, decodeURIComponent(functionName), body);
-    if (target === undefined) {
+    const body = await readBody(request);
+    if (functionName !== undefined)
+      return await invokeFunction(services, decodeURIComponent(functionName), body);
+    if (target === undefined)
       return describeStacks(services, new URLSearchParams(body), `http://${request.headers.host}`);
-    }
-    return {
-      status: 200,
-      type: 'application/x-amz-json-1.0',
-      body: await called(services, String(target), body),
-    };
+    const result = await callOperation(services, String(target), body);
+    return { status: 200, type: 'application/x-amz-json-1.0', body: JSON.stringify(result) };
   } catch (error) {
     const { type, message } =
       error instanceof ApiError ? error : { type: 'InternalError', message: String(error) };
@@ -52,13 +50,13 @@ async function answer(request: IncomingMessage, services: AwsServices): Promise<
   }
 }
 
-/** Lambda's largest event, and more than any other of these calls takes: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html */
+/** Lambda's largest event; the other calls are smaller. https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html */
 const MAX_BODY_BYTES = 6 * 1024 * 1024;
 
-async function bodyOf(request: IncomingMessage): Promise<string> {
+async function readBody(request: IncomingMessage): Promise<string> {
   const chunks: Buffer[] = [];
   let length = 0;
-  // What is left of one that is too long is read and thrown away, so that the caller sees the answer.
+  // Node reads and discards the rest of a body that is too long. The caller therefore receives the response.
   for await (const chunk of request.iterator({ destroyOnReturn: false })) {
     length += chunk.length;
     if (length > MAX_BODY_BYTES) {
@@ -69,22 +67,19 @@ async function bodyOf(request: IncomingMessage): Promise<string> {
   return Buffer.concat(chunks).toString();
 }
 
-async function called({ targets }: AwsServices, target: string, body: string): Promise<string> {
+async function callOperation({ targets }: AwsServices, target: string, body: string): Promise<unknown> {
   const [service = '', name = ''] = target.split('.');
-  const operation = own(own(targets, service) ?? {}, name);
-  if (!operation) throw new ApiError('UnknownOperationException', `${target} is not served here`);
-  return JSON.stringify(await operation(parsed(body)));
+  const operation = ownProperty(ownProperty(targets, service) ?? {}, name);
+  if (!operation) throw new ApiError('UnknownOperationException', `${target} is not supported`);
+  return await operation(parseJson(body));
 }
 
-const own = <T>(record: Readonly<Record<string, T>>, name: string): T | undefined =>
+const ownProperty = <T>(record: Readonly<Record<string, T>>, name: string): T | undefined =>
   Object.hasOwn(record, name) ? record[name] : undefined;
 
-/** https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html */
-const INVOCATIONS = /^\/2015-03-31\/functions\/([^/]+)\/invocations/;
-
-async function invoked({ invoke }: AwsServices, name: string, body: string): Promise<Reply> {
+async function invokeFunction({ invoke }: AwsServices, name: string, body: string): Promise<HttpResponse> {
   try {
-    return { status: 200, body: JSON.stringify((await invoke(name, parsed(body))) ?? null) };
+    return { status: 200, body: JSON.stringify((await invoke(name, parseJson(body))) ?? null) };
   } catch (error) {
     if (error instanceof ApiError) throw error;
     const { name: errorType, message } = error instanceof Error ? error : new Error(String(error));
@@ -94,35 +89,31 @@ async function invoked({ invoke }: AwsServices, name: string, body: string): Pro
 }
 
 /** https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_DescribeStacks.html */
-function describeStacks({ stack }: AwsServices, query: URLSearchParams, endpoint: string): Reply {
+function describeStacks({ stack }: AwsServices, query: URLSearchParams, endpoint: string): HttpResponse {
   const action = query.get('Action');
   const name = query.get('StackName');
-  if (action !== 'DescribeStacks') return failure('InvalidAction', `${action} is not served here`);
-  if (name !== stack.name) return failure('ValidationError', `Stack with id ${name} does not exist`);
+  if (action !== 'DescribeStacks') return xmlError('InvalidAction', `${action} is not supported`);
+  if (name !== stack.name) return xmlError('ValidationError', `Stack with id ${name} does not exist`);
+  const outputs = Object.entries(stack.outputs(endpoint));
   const member: XmlValue = {
     StackName: name,
     StackStatus: 'CREATE_COMPLETE',
     CreationTime: new Date(0).toISOString(),
-    Outputs: {
-      member: Object.entries(stack.outputs(endpoint)).map(([OutputKey, OutputValue]) => ({
-        OutputKey,
-        OutputValue,
-      })),
-    },
+    Outputs: { member: outputs.map(([OutputKey, OutputValue]) => ({ OutputKey, OutputValue })) },
   };
-  return xml(200, 'DescribeStacksResponse', { DescribeStacksResult: { Stacks: { member } } });
+  return xmlResponse(200, 'DescribeStacksResponse', { DescribeStacksResult: { Stacks: { member } } });
 }
 
-const failure = (code: string, message: string): Reply =>
-  xml(400, 'ErrorResponse', { Error: { Type: 'Sender', Code: code, Message: message } });
+const xmlError = (code: string, message: string): HttpResponse =>
+  xmlResponse(400, 'ErrorResponse', { Error: { Type: 'Sender', Code: code, Message: message } });
 
-const xml = (status: number, root: string, content: XmlValue): Reply => ({
+const xmlResponse = (status: number, root: string, content: XmlValue): HttpResponse => ({
   status,
   type: 'text/xml',
   body: document(root, content),
 });
 
-function parsed(body: string): unknown {
+function parseJson(body: string): unknown {
   try {
     return JSON.parse(body || '{}');
   } catch {

@@ -3,11 +3,9 @@ import { StateMachine } from 'aws-local-stepfunctions';
 import { localStateMachineJson } from '../../deploy/state-machine.ts';
 import type { Handler, Lambda } from './lambda.ts';
 
-/** Runs the state machine file that ships, with the handlers that ship. */
-
 export type Handlers = Readonly<{ init: Handler; part: Handler; finish: Handler; cover: Handler }>;
 
-/** What an execution is called and how often it was redriven; the states see it as `$$.Execution`. */
+/** The states read this as `$$.Execution`. `startDate`: milliseconds since 1970. */
 export type ExecutionIdentity = Readonly<{
   arn: string;
   name: string;
@@ -18,56 +16,50 @@ export type ExecutionIdentity = Readonly<{
 export type StateMachineRunner = Readonly<{
   /** @throws the error that failed the execution: its `name` is the state machine's error, its `message` the cause */
   run(input: unknown, identity: ExecutionIdentity): Promise<unknown>;
-  /** Ends what is running, without waiting for it. */
+  /** Aborts all running executions without waiting for them. */
   abort(): void;
 }>;
 
-/** On one machine nobody waits for minutes: milliseconds before a retry, by the order of the retriers in the file. */
-const RETRY_MS = { quota: 2_000, passing: 500 };
+/** Delays before a retry, in the order of the retriers in the file. The cloud waits for minutes; a local run must not. */
+const QUOTA_RETRY_MS = 2_000;
+const RETRY_MS = 500;
 
-/** Hears of each state that is entered, and of each retry: what the cloud bills as a transition. */
+/** Publishes each entered state and each retry, which the cloud bills as state transitions. */
 const transitions = channel('s3-vod.transition');
-const BILLED = new Set(['StateEntered', 'StateRetried']);
+const BILLED_EVENTS = new Set(['StateEntered', 'StateRetried']);
 
-/** Looked at once in a process: that takes longer than a small object's whole way. */
-let isValid = false;
+/** The definition is validated once per process: validation takes longer than the upload of a small object. */
+let isValidated = false;
 
 type Json = Parameters<StateMachine['run']>[0];
 
+/** Runs the state machine definition that is deployed. */
 export function createStateMachineRunner(lambda: Lambda, handlers: Handlers): StateMachineRunner {
-  // Each invocation has its own limit. The time that a task waits here for its turn does not count.
+  // Lambda applies the time limit. The time that a task waits for a free invocation must not count.
   const text = localStateMachineJson().replace(/"TimeoutSeconds": \d+/g, '"TimeoutSeconds": 86400');
-  const machine = new StateMachine(JSON.parse(text), { validationOptions: { noValidate: isValid } });
-  isValid = true;
+  const machine = new StateMachine(JSON.parse(text), { validationOptions: { noValidate: isValidated } });
+  isValidated = true;
   const running = new Set<() => void>();
   const task = (name: keyof Handlers) => async (input: unknown) =>
-    asJson(await lambda.invoke(name, handlers[name], input));
+    toJson(await lambda.invoke(name, handlers[name], input));
 
   return {
     async run(input, { arn, name, redriveCount, startDate }) {
-      // The engine knows no `$$.State`. An execution enters one of the two states that ask for it, once.
+      // aws-local-stepfunctions has no `$$.State`. An execution enters one of the two states that read it, once.
       const state = { RetryCount: 0 };
-      const cover = async (event: unknown) => {
-        try {
-          return await task('cover')(event);
-        } finally {
-          state.RetryCount++;
-        }
+      const cover = (event: unknown) => task('cover')(event).finally(() => state.RetryCount++);
+      const tasks = {
+        Init: task('init'),
+        Part: task('part'),
+        Finish: task('finish'),
+        Cover: cover,
+        VideoCover: cover,
       };
-      const { result, abort, eventLogs } = machine.run(asJson(input), {
+      const { result, abort, eventLogs } = machine.run(toJson(input), {
         overrides: {
-          taskResourceLocalHandlers: {
-            Init: task('init'),
-            Part: task('part'),
-            Finish: task('finish'),
-            Cover: cover,
-            VideoCover: cover,
-          },
+          taskResourceLocalHandlers: tasks,
           retryIntervalOverrides: Object.fromEntries(
-            ['Init', 'Part', 'Finish', 'Cover', 'VideoCover'].map((state) => [
-              state,
-              [RETRY_MS.quota, RETRY_MS.passing],
-            ]),
+            Object.keys(tasks).map((name) => [name, [QUOTA_RETRY_MS, RETRY_MS]]),
           ),
         },
         context: {
@@ -77,12 +69,12 @@ export function createStateMachineRunner(lambda: Lambda, handlers: Handlers): St
             Name: name,
             RedriveCount: redriveCount,
             StartTime: new Date(startDate).toISOString(),
-            Input: asJson(input),
+            Input: toJson(input),
           },
         },
       });
       running.add(abort);
-      if (transitions.hasSubscribers) void publish(eventLogs);
+      if (transitions.hasSubscribers) void publishTransitions(eventLogs);
       try {
         return await result;
       } catch (error) {
@@ -97,9 +89,8 @@ export function createStateMachineRunner(lambda: Lambda, handlers: Handlers): St
   };
 }
 
-async function publish(events: AsyncIterable<{ type: string }>): Promise<void> {
-  for await (const event of events) if (BILLED.has(event.type)) transitions.publish(event);
+async function publishTransitions(events: AsyncIterable<{ type: string }>): Promise<void> {
+  for await (const event of events) if (BILLED_EVENTS.has(event.type)) transitions.publish(event);
 }
 
-/** JSON by origin: the input was parsed from text, and Lambda passes text. */
-const asJson = (value: unknown): Json => JSON.parse(JSON.stringify(value ?? null));
+const toJson = (value: unknown): Json => JSON.parse(JSON.stringify(value ?? null));

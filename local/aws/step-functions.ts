@@ -2,18 +2,13 @@ import * as v from 'valibot';
 import { ApiError, type Operations, parseBody } from './api-error.ts';
 import { type Execution, ExecutionStore } from './execution-store.ts';
 
-/**
- * The calls of Step Functions that the trigger and the operators make.
- * https://docs.aws.amazon.com/step-functions/latest/apireference/API_Operations.html
- */
-
-const Start = v.object({
+const StartExecutionInput = v.object({
   stateMachineArn: v.string(),
   name: v.string(),
   input: v.optional(v.string(), '{}'),
 });
-const Named = v.object({ executionArn: v.string() });
-const List = v.object({
+const ExecutionInput = v.object({ executionArn: v.string() });
+const ListExecutionsInput = v.object({
   stateMachineArn: v.string(),
   statusFilter: v.optional(
     v.picklist(['RUNNING', 'SUCCEEDED', 'FAILED', 'TIMED_OUT', 'ABORTED', 'PENDING_REDRIVE']),
@@ -22,31 +17,37 @@ const List = v.object({
   nextToken: v.optional(v.string()),
 });
 
-/** Narrower than Step Functions, which takes any letter: a name is also the name of a record on disk. */
+/** Step Functions also accepts other letters. Here the name is the name of a file, too. */
 const NAME = /^[A-Za-z0-9._-]{1,80}$/;
 
 /** https://docs.aws.amazon.com/step-functions/latest/dg/redrive-executions.html */
-const REDRIVABLE_MS = 14 * 24 * 60 * 60 * 1000;
+const REDRIVE_PERIOD_MS = 14 * 24 * 60 * 60 * 1000;
 
+/**
+ * The Step Functions actions of the trigger and the operators' commands.
+ * https://docs.aws.amazon.com/step-functions/latest/apireference/API_Operations.html
+ */
 export const stepFunctionsOperations = (executions: ExecutionStore): Operations => ({
   StartExecution(body) {
-    const { stateMachineArn, name, input } = parseBody(Start, body);
-    checkMachine(stateMachineArn);
+    const { stateMachineArn, name, input } = parseBody(StartExecutionInput, body);
+    assertStateMachine(stateMachineArn);
     if (!NAME.test(name)) throw new ApiError('InvalidName', `Invalid Name: '${name}'`);
     const parsed = parseInput(input);
-    const known = executions.get(name);
-    if (known?.status === 'RUNNING' && JSON.stringify(known.input) === JSON.stringify(parsed))
-      return started(known);
-    if (known) throw new ApiError('ExecutionAlreadyExists', `Execution Already Exists: '${known.arn}'`);
-    return started(executions.start(name, parsed));
+    const existing = executions.get(name);
+    const isSame =
+      existing?.status === 'RUNNING' && JSON.stringify(existing.input) === JSON.stringify(parsed);
+    if (existing && !isSame)
+      throw new ApiError('ExecutionAlreadyExists', `Execution Already Exists: '${existing.arn}'`);
+    const { arn, startDate } = existing ?? executions.start(name, parsed);
+    return { executionArn: arn, startDate: startDate / 1000 };
   },
 
   DescribeExecution(body) {
-    const execution = find(executions, body);
+    const execution = findExecution(executions, body);
     const { input, output, error, cause } = execution;
-    const reason = whyNotRedrivable(execution);
+    const reason = notRedrivableReason(execution);
     return {
-      ...listed(execution),
+      ...summarize(execution),
       input: JSON.stringify(input),
       ...(output !== undefined && { output: JSON.stringify(output) }),
       ...(error !== undefined && { error, cause }),
@@ -56,8 +57,8 @@ export const stepFunctionsOperations = (executions: ExecutionStore): Operations 
   },
 
   ListExecutions(body) {
-    const { stateMachineArn, statusFilter, maxResults, nextToken } = parseBody(List, body);
-    checkMachine(stateMachineArn);
+    const { stateMachineArn, statusFilter, maxResults, nextToken } = parseBody(ListExecutionsInput, body);
+    assertStateMachine(stateMachineArn);
     const all = executions
       .all()
       .filter(({ status }) => statusFilter === undefined || status === statusFilter)
@@ -66,23 +67,21 @@ export const stepFunctionsOperations = (executions: ExecutionStore): Operations 
     if (from < 0) throw new ApiError('InvalidToken', `Invalid Token: '${nextToken}'`);
     const to = from + (maxResults || 100);
     return {
-      executions: all.slice(from, to).map(listed),
+      executions: all.slice(from, to).map(summarize),
       ...(all[to] && { nextToken: all[to].name }),
     };
   },
 
   RedriveExecution(body) {
-    const execution = find(executions, body);
-    const reason = whyNotRedrivable(execution);
+    const execution = findExecution(executions, body);
+    const reason = notRedrivableReason(execution);
     if (reason) throw new ApiError('ExecutionNotRedrivable', `${execution.arn}: ${reason}`);
     executions.redrive(execution);
     return { redriveDate: Date.now() / 1000 };
   },
 });
 
-const started = ({ arn, startDate }: Execution) => ({ executionArn: arn, startDate: startDate / 1000 });
-
-const listed = ({ arn, name, status, startDate, stopDate, redriveCount }: Execution) => ({
+const summarize = ({ arn, name, status, startDate, stopDate, redriveCount }: Execution) => ({
   executionArn: arn,
   stateMachineArn: ExecutionStore.stateMachineArn,
   name,
@@ -92,19 +91,19 @@ const listed = ({ arn, name, status, startDate, stopDate, redriveCount }: Execut
   redriveCount,
 });
 
-function whyNotRedrivable({ status, stopDate }: Execution): string | undefined {
-  if (status !== 'FAILED') return `it is ${status}: only a failed one is redriven`;
-  if (Date.now() - (stopDate ?? 0) > REDRIVABLE_MS) return 'it has ended more than 14 days ago';
+function notRedrivableReason({ status, stopDate }: Execution): string | undefined {
+  if (status !== 'FAILED') return `its status is ${status}, only FAILED can be redriven`;
+  if (Date.now() - (stopDate ?? 0) > REDRIVE_PERIOD_MS) return 'it ended more than 14 days ago';
   return undefined;
 }
 
-function checkMachine(arn: string): void {
+function assertStateMachine(arn: string): void {
   if (arn === ExecutionStore.stateMachineArn) return;
   throw new ApiError('StateMachineDoesNotExist', `State Machine Does Not Exist: '${arn}'`);
 }
 
-function find(executions: ExecutionStore, body: unknown): Execution {
-  const { executionArn } = parseBody(Named, body);
+function findExecution(executions: ExecutionStore, body: unknown): Execution {
+  const { executionArn } = parseBody(ExecutionInput, body);
   const name = executionArn.slice(executionArn.lastIndexOf(':') + 1);
   const execution = NAME.test(name) ? executions.get(name) : undefined;
   if (execution?.arn !== executionArn) {
@@ -116,7 +115,7 @@ function find(executions: ExecutionStore, body: unknown): Execution {
 function parseInput(input: string): unknown {
   try {
     const parsed: unknown = JSON.parse(input);
-    JSON.stringify(parsed); // what is nested too deep can be read, and not written down
+    JSON.stringify(parsed); // deeply nested JSON can be parsed, but not written
     return parsed;
   } catch {
     throw new ApiError(

@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto';
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import * as v from 'valibot';
+import { writeJson } from '../../../cli/write-json.ts';
 
 /** The folders of the store. All on one file system, so that a rename between them is atomic. */
 export type Folders = Readonly<{
@@ -26,16 +27,9 @@ export function openFolders(dir: string): Folders {
   return folders;
 }
 
-/**
- * Publishes `value` at `path`: whoever looks, also after a kill at any moment, finds the old text or the new one.
- * Synchronous, so that a check and the write that relies on it are one step. No fsync: this outlives its process, not
- * the machine's power.
- */
-export function saveJson({ drafts }: Folders, path: string, value: unknown): void {
-  const draft = join(drafts, randomUUID());
-  writeFileSync(draft, JSON.stringify(value));
-  renameSync(draft, path);
-}
+/** Writes a record of the store atomically. The draft lies in its own folder, which the next start empties. */
+export const saveJson = ({ drafts }: Folders, path: string, value: unknown): void =>
+  writeJson(path, value, join(drafts, randomUUID()));
 
 export function loadJson<const S extends v.GenericSchema>(path: string, schema: S): v.InferOutput<S> {
   try {

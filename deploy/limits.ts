@@ -1,0 +1,30 @@
+import { readFileSync } from 'node:fs';
+import * as v from 'valibot';
+import { parse } from 'yaml';
+
+const ServerlessYml = v.object({
+  params: v.object({
+    default: v.object({ memory: v.number(), timeout: v.number(), maxReceives: v.number() }),
+  }),
+  functions: v.object({
+    trigger: v.object({
+      events: v.tuple([v.object({ sqs: v.object({ batchSize: v.number() }) })]),
+    }),
+  }),
+});
+
+const text = readFileSync(new URL('../serverless.yml', import.meta.url), 'utf8');
+// Without logLevel, the parser warns about CloudFormation's tags, such as !Ref.
+const { params, functions } = v.parse(ServerlessYml, parse(text, { logLevel: 'error' }));
+
+/** The limits that serverless.yml deploys by default. The local engine and the bench apply the same limits. */
+export const DEPLOYED_LIMITS = {
+  /** Memory of the functions that read and send the bytes. */
+  memoryMib: params.default.memory,
+  /** Time limit of one invocation, except the trigger's. */
+  timeoutMs: 1000 * params.default.timeout,
+  /** Deliveries of one queue message before it becomes a dead letter. */
+  maxReceives: params.default.maxReceives,
+  /** Messages in one event of the trigger. */
+  batchSize: functions.trigger.events[0].sqs.batchSize,
+} as const;

@@ -50,9 +50,9 @@ test('each task state is named as its handler, and runs it', () => {
 
 test('each handler is a task state, but for the trigger before the machine and the wrapping', () => {
   const named = new Set(tasks.map(([name]) => handlerOf(name).toLowerCase()));
-  expect(handlers.filter((name) => !['create-handler', 'create-step', 'metrics', 'trigger'].includes(name)).sort()).toEqual(
-    [...named].sort(),
-  );
+  expect(
+    handlers.filter((name) => !['create-handler', 'create-step', 'metrics', 'trigger'].includes(name)).sort(),
+  ).toEqual([...named].sort());
 });
 
 const thrown = Object.values(errors).filter(
@@ -258,7 +258,10 @@ test('what is watched of AWS is there, and each alarm is shown and explained', (
   const functions = [...read('deploy/observability.yml').matchAll(/\b([A-Z][a-z]+)LambdaFunction\b/g)];
   const watched = new Set(functions.map(([, name = '']) => name.toLowerCase()));
   expect(watched).toEqual(
-    new Set([...handlers.filter((name) => !['create-handler', 'create-step', 'metrics'].includes(name)), 'cover']),
+    new Set([
+      ...handlers.filter((name) => !['create-handler', 'create-step', 'metrics'].includes(name)),
+      'cover',
+    ]),
   );
   const alarms = Object.keys(watching).filter((name) => name.endsWith('Alarm'));
   expect(alarms.length).toBeGreaterThan(3);

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { Queue, type SqsEvent } from '../../../local/aws/queue.ts';
-import { newFolder } from '../../support/stack.ts';
+import { newFolder } from '../../support/temp-folder.ts';
 
 const deployed = (name: string): number => {
   const text = readFileSync(new URL('../../../serverless.yml', import.meta.url), 'utf8');

@@ -141,7 +141,9 @@ describe('an upload that is not whole goes back to Init', () => {
         })(),
       );
       expect(failure.name).toBe('UploadIncomplete');
-      expect(failure.message).toMatch(/^FinishUpload s3:\/\/plain-bucket\/hopeless\.mp4: .* 1 of 3 parts are missing$/);
+      expect(failure.message).toMatch(
+        /^FinishUpload s3:\/\/plain-bucket\/hopeless\.mp4: .* 1 of 3 parts are missing$/,
+      );
       rounds.push(begun);
     }
     expect(rounds).toEqual([

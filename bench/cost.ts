@@ -9,8 +9,8 @@ export const FUNCTION_GB = 1;
 /** Sent to the queue, received, deleted. */
 const QUEUE_REQUESTS = 3;
 
-/** On the shared quota's table: eight processes that share it, as `lib/quota/rate-limiter.ts` tells. */
-const TABLE_WRITES_PER_PART = 0.25;
+/** Writes to the quota table when eight processes share it: see `lib/quota/rate-limiter.ts`. */
+const TABLE_WRITES_PER_PART = 0.13;
 
 const READS = new Set(['GET', 'HEAD']);
 

@@ -1,5 +1,6 @@
 import * as v from 'valibot';
-import { isPermanent, readParameter } from './aws/parameter-store.ts';
+import { isPermanent } from './aws/json-client.ts';
+import { readParameter } from './aws/parameter-store.ts';
 import { errorMessage, InvalidInput, InvalidSetting, SettingUnavailable } from './errors.ts';
 import { formatIssues, type UploadOptions } from './schemas.ts';
 import { optionsFromEnvironment } from './upload/upload-options.ts';

@@ -42,3 +42,21 @@ export function deadlineFrom(msLeft: () => number, ended?: AbortSignal): Deadlin
 export class DeadlineExceeded extends Error {
   override readonly name = 'DeadlineExceeded';
 }
+
+/** Waits for `waiter`. When the signal aborts first, calls `onAbort` and rejects the waiter with the reason of the signal. */
+export async function waitUnlessAborted<T>(
+  waiter: PromiseWithResolvers<T>,
+  signal: AbortSignal,
+  onAbort: () => void,
+): Promise<T> {
+  const abort = (): void => {
+    onAbort();
+    waiter.reject(signal.reason);
+  };
+  signal.addEventListener('abort', abort, { once: true });
+  try {
+    return await waiter.promise;
+  } finally {
+    signal.removeEventListener('abort', abort);
+  }
+}

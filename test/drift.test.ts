@@ -167,8 +167,12 @@ test('each outside system has one adapter', () => {
   );
   expect(users(deployed, '@aws-sdk/client-sfn')).toEqual(['lib/trigger/executions.ts']);
   const spoken = (path: string): string[] => deployed.filter((name) => ours(name).includes(path)).sort();
-  expect(spoken('lib/aws/json-client.ts')).toEqual(['lib/aws/parameter-store.ts', 'lib/quota/dynamodb.ts']);
-  expect(spoken('lib/quota/dynamodb.ts')).toEqual(['lib/quota/quota.ts']);
+  expect(spoken('lib/aws/json-client.ts')).toEqual([
+    'lib/aws/parameter-store.ts',
+    'lib/config.ts',
+    'lib/quota/counter.ts',
+  ]);
+  expect(spoken('lib/quota/counter.ts')).toEqual(['lib/quota/quota.ts', 'lib/quota/rate-limiter.ts']);
   expect(users(deployed, '@aws-lambda-powertools/metrics')).toEqual(['handlers/metrics.ts']);
   expect(users(deployed, '@smithy/node-http-handler')).toEqual([
     'lib/aws/json-client.ts',

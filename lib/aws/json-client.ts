@@ -4,31 +4,36 @@ import { partition } from '@aws-sdk/core/client';
 import { defaultProvider } from '@aws-sdk/credential-provider-node';
 import { Sha256 } from '@smithy/core/checksum';
 import { HttpRequest } from '@smithy/core/protocols';
-import { NodeHttpHandler, type NodeHttpHandlerOptions } from '@smithy/node-http-handler';
+import { NodeHttpHandler } from '@smithy/node-http-handler';
 import { SignatureV4 } from '@smithy/signature-v4';
+import pRetry from 'p-retry';
 import * as v from 'valibot';
 
 /**
- * Services of AWS of which one operation is needed, asked with the parts of the SDK that the S3 client brings along. A client of the
- * service's own would be a sixth of a bundle: docs/decisions/0008-bundles.md.
- * https://smithy.io/2.0/aws/protocols/aws-json-1_0-protocol.html, which differs from 1.1 in its content type
+ * A client for AWS services of which the project needs one operation. It uses the parts of the SDK that the S3 client
+ * already loads. A client from the SDK would be a sixth of a bundle: docs/decisions/0008-bundles.md.
+ * https://smithy.io/2.0/aws/protocols/aws-json-1_0-protocol.html; version 1.1 differs only in its content type.
  */
 
 export type AwsServiceDefinition = Readonly<{
-  /** What requests are signed for, and the first word of the host: `dynamodb`. */
+  /** The signing name, and the first label of the host: `dynamodb`. */
   name: string;
-  /** The version of its interface: `DynamoDB_20120810`. */
+  /** The version of the API: `DynamoDB_20120810`. */
   target: string;
   json: '1.0' | '1.1';
+  /** Milliseconds for connecting, for one response to begin, and for the whole call with its retries. */
+  timeouts: Readonly<{ connect: number; response: number; call: number }>;
+  /** The first retry starts after this delay, plus jitter. */
+  retryDelayMs: number;
 }>;
 
 export type AwsEndpoint = Readonly<{
   region: string;
-  /** In place of the region's own. */
+  /** Replaces the endpoint of the region. */
   endpoint?: string | undefined;
 }>;
 
-/** What a service said instead of an answer. `name` is its type; `$metadata` is as in the SDK's errors. */
+/** An error response. `name` is the error type; `$metadata` is as in errors of the SDK. */
 export class AwsServiceError extends Error {
   override readonly name: string;
   readonly $metadata: Readonly<{ httpStatusCode: number; requestId: string | undefined }>;
@@ -40,37 +45,67 @@ export class AwsServiceError extends Error {
   }
 }
 
+/** Error types that a retry cannot fix: a name, a policy, a key, or credentials have to change first. */
+const PERMANENT_ERRORS = new Set([
+  'AccessDeniedException',
+  'InvalidKeyId',
+  'ParameterNotFound',
+  'ResourceNotFoundException',
+  'UnrecognizedClientException',
+  'ValidationException',
+]);
+export const isPermanent = (error: unknown): error is AwsServiceError =>
+  error instanceof AwsServiceError && PERMANENT_ERRORS.has(error.name);
+
+const MAX_RETRIES = 2;
+
 const ErrorBody = v.object({
   __type: v.string(),
   message: v.optional(v.string()),
   Message: v.optional(v.string()),
 });
 
-/** One service at one place. It keeps connections alive; it repeats nothing. */
+/** A client for one service at one endpoint. It keeps connections alive and retries errors that are not permanent. */
 export class JsonClient {
   readonly #service: AwsServiceDefinition;
   readonly #url: URL;
   readonly #http: NodeHttpHandler;
   readonly #signer: SignatureV4;
 
-  /** `times`: the SDK's own limits are none. */
-  constructor(
-    service: AwsServiceDefinition,
-    { region, endpoint }: AwsEndpoint,
-    times: NodeHttpHandlerOptions,
-  ) {
+  constructor(service: AwsServiceDefinition, { region, endpoint }: AwsEndpoint) {
     this.#service = service;
     this.#url = new URL(endpoint ?? `https://${service.name}.${region}.${partition(region).dnsSuffix}`);
-    this.#http = new NodeHttpHandler(times);
+    this.#http = new NodeHttpHandler({
+      connectionTimeout: service.timeouts.connect,
+      requestTimeout: service.timeouts.response,
+      throwOnRequestTimeout: true,
+    });
     const credentials = defaultProvider();
     this.#signer = new SignatureV4({ service: service.name, region, credentials, sha256: Sha256 });
   }
 
   /**
-   * @returns what the service answers, as yet unread
-   * @throws {AwsServiceError} {Error} of the connection, the credentials, or the signal
+   * @returns the response body as `schema` parses it
+   * @throws {AwsServiceError} for an error response, or a response that does not match the schema
+   * @throws {Error} of the connection, the credentials, or the time limit
    */
-  async call(operation: string, input: unknown, signal: AbortSignal): Promise<unknown> {
+  async call<const S extends v.GenericSchema>(
+    operation: string,
+    input: unknown,
+    schema: S,
+  ): Promise<v.InferOutput<S>> {
+    const { timeouts, retryDelayMs } = this.#service;
+    const signal = AbortSignal.timeout(timeouts.call);
+    return pRetry(async () => parseResponse(schema, await this.#send(operation, input, signal)), {
+      retries: MAX_RETRIES,
+      minTimeout: retryDelayMs,
+      randomize: true,
+      signal,
+      shouldRetry: ({ error }) => !isPermanent(error),
+    });
+  }
+
+  async #send(operation: string, input: unknown, signal: AbortSignal): Promise<JsonResponse> {
     const { target, json } = this.#service;
     const { protocol, hostname, port, host } = this.#url;
     const request = new HttpRequest({
@@ -88,15 +123,11 @@ export class JsonClient {
     });
     const signed = new HttpRequest(await this.#signer.sign(request));
     const { response } = await this.#http.handle(signed, { abortSignal: signal });
-    const { statusCode, headers, body } = response;
-    const answer = parsed(await text(addAbortSignal(signal, body)));
-    if (statusCode === 200 && answer !== undefined) return answer;
-    const metadata = { httpStatusCode: statusCode, requestId: headers['x-amzn-requestid'] };
-    const said = v.safeParse(ErrorBody, answer);
-    if (!said.success) throw new AwsServiceError('UnexpectedReply', `HTTP ${statusCode}`, metadata);
-    const { __type, message, Message } = said.output;
-    const type = __type.slice(__type.indexOf('#') + 1); // `com.amazonaws.ssm#ParameterNotFound`
-    throw new AwsServiceError(type, message ?? Message ?? `HTTP ${statusCode}`, metadata);
+    const { statusCode: httpStatusCode, headers, body } = response;
+    return {
+      body: await text(addAbortSignal(signal, body)),
+      $metadata: { httpStatusCode, requestId: headers['x-amzn-requestid'] },
+    };
   }
 
   close(): void {
@@ -104,10 +135,28 @@ export class JsonClient {
   }
 }
 
-function parsed(body: string): unknown {
+type JsonResponse = Readonly<{ body: string; $metadata: AwsServiceError['$metadata'] }>;
+
+function parseResponse<const S extends v.GenericSchema>(
+  schema: S,
+  { body, $metadata }: JsonResponse,
+): v.InferOutput<S> {
+  const status = $metadata.httpStatusCode;
+  const json = parseJson(body);
+  const success = v.safeParse(schema, json);
+  if (status === 200 && success.success) return success.output;
+  const failure = v.safeParse(ErrorBody, json);
+  // No excerpt of the body: it may hold a secret.
+  if (!failure.success) throw new AwsServiceError('UnexpectedResponse', `HTTP ${status}`, $metadata);
+  const { __type, message, Message } = failure.output;
+  const type = __type.slice(__type.indexOf('#') + 1); // `com.amazonaws.ssm#ParameterNotFound`
+  throw new AwsServiceError(type, message ?? Message ?? `HTTP ${status}`, $metadata);
+}
+
+function parseJson(body: string): unknown {
   try {
     return JSON.parse(body);
   } catch {
-    return undefined; // from something on the way, not from the service
+    return undefined; // a page from a proxy, for example
   }
 }

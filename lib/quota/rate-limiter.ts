@@ -1,127 +1,121 @@
+import { waitUnlessAborted } from '../deadline.ts';
 import { QuotaExceeded } from '../errors.ts';
+import type { CountedWindow, WindowCounter } from './counter.ts';
 
 /**
- * The queue before one action, in this process, and the windows that time is cut into for all processes.
+ * VOD counts calls in a sliding minute. A counter of fixed minutes would allow twice the quota around the end of a minute.
+ * So the minute is divided into 99 windows, and each window allows a hundredth of the quota. A sliding minute touches at
+ * most 100 of these windows, so it never exceeds the quota, and 99 % of the quota is usable.
  *
- * VOD counts a sliding minute. Counted in fixed minutes, the calls of two that touch could all come around the border:
- * twice the quota. So a window is a 99th of a minute, and a hundredth of the quota may be called in it: whichever way a
- * minute slides, it touches at most 100 windows. Used to the full that is 99 % of the quota.
- *
- * That would hold for calls that arrive in the window that they were let go in. They arrive later: let go a little after
- * the window's end, underway for a while, by a clock that is not quite right. What all calls come late alike does no
- * harm; a difference does. So a window is longer by `SLACK`: a call may come up to 2 % of a minute (1.2 s) late. 97 % are left.
+ * This holds when a call arrives within its window. Calls arrive later: they wait, they travel, and clocks differ. A delay
+ * that is the same for all calls is harmless; differences are not. So each window is longer by 2 % of a minute. A call may
+ * arrive up to 1.2 s late, and 97 % of the quota remain usable.
  */
-export const WINDOWS = 100;
+export const PART_WINDOWS = 100;
 const SLACK = 0.02;
 
 export type Windows = Readonly<{
-  /** Calls in a window. */
+  /** Calls per window. */
   calls: number;
-  /** Milliseconds. Window n begins at n of these after the epoch, so all processes agree on them unasked. */
+  /** Length of a window. Window n starts n times this after the Unix epoch, so all processes agree on the windows. */
   ms: number;
-  /** How long after its end a window's calls may still be let go: half of the slack. The rest is the network's and the clocks'. */
-  lateMs: number;
+  /** A lease stays valid for this time after its window: half of the slack. The rest is for the network and the clocks. */
+  graceMs: number;
 }>;
 
 /**
- * @param limit calls a minute, at least `windows`
- * @param windows into fewer of them the minute is cut where a few calls at once shall not wait for each other
+ * Divides a minute into `windows - 1` windows. With fewer windows, more calls can start at the same time.
+ * @param limit calls per minute, at least `windows`
  */
-export const windowsOf = (limit: number, minuteMs: number, windows = WINDOWS): Windows => ({
+export const divideMinute = (limit: number, minuteMs: number, windows: number): Windows => ({
   calls: Math.floor(limit / windows),
   ms: (minuteMs * (1 + SLACK)) / (windows - 1),
-  lateMs: (minuteMs * SLACK) / 2,
+  graceMs: (minuteMs * SLACK) / 2,
 });
 
-/** Where all processes write down the calls that they take. */
-export type WindowCounter = Readonly<{
-  /** Adds `calls` to those of a window. @returns how many there are now */
-  add(window: number, calls: number): Promise<number>;
-  set(window: number, calls: number): Promise<void>;
-}>;
-
 /**
- * Calls taken at once, at most. A lease is one or two writes to the table, and as many again for each time that it has to come
- * back. A write for each part would be two in truth, $0.0013 for a GiB of 1,024 parts (on demand, $0.625 for a million). Leases,
- * as simulated in `test/unit/quota/quota-table.test.ts`: one process with the whole quota makes 0.09 writes a part, $0.00006 for a GiB;
- * eight that share it 0.25, $0.00016; forty that all want more 0.6, $0.0004. One that sends 4 parts a second makes 0.5, $0.0003.
+ * The most calls in one lease. A lease is one write to the table, and one more each time it meets a full window. A write
+ * for each part would cost $0.00064 per GiB of 1,024 parts (on demand, $0.625 per million writes). With leases, the
+ * simulation in `test/unit/quota/rate-limiter.test.ts` measures these writes per part:
+ *
+ * - one process that uses the whole quota: 0.05, which is $0.00003 per GiB
+ * - 8 processes that share it: 0.13, $0.00008
+ * - 40 processes that all want more: 0.32, $0.0002
+ * - one process that sends 4 parts per second: 0.41, $0.0003
  */
-const LARGEST_LEASE = 25;
+const MAX_LEASE = 25;
 
 /**
- * How long nobody calls after a 4400, in windows: about 3 s for parts, and 16 s for InitUpload and FinishUpload, whose windows are
- * longer. A twentieth of the minute's parts are forgotten by then, and a quarter of its other calls.
+ * Length of a pause in windows: about 3 s for parts, and 16 s for InitUpload and FinishUpload, whose windows are longer.
+ * In this time VOD's sliding minute forgets a twentieth of the parts and a quarter of the other calls.
  */
 const PAUSE_WINDOWS = 5;
 
-/** Written into the ledger for each window that a pause has left, the present one included. No window sees as many calls. */
-const PAUSE_SENTINEL = 1_000_000;
+/** A count outlives its window by this time, so clock differences up to it are safe. */
+const RETENTION_MS = 600_000;
 
 type Options = Readonly<{
   action: string;
+  /** Calls per minute. */
   limit: number;
-  /** Into how many, less one, the minute is cut. */
   windows: number;
   minuteMs: number;
-  longestWaitMs: number;
-  ledger: WindowCounter;
+  maxWaitMs: number;
+  counter: WindowCounter;
+  /** Keeps accounts apart in the counter. */
+  keyPrefix: string;
 }>;
 
-type Waiter = Readonly<{ latest: number; resolve: () => void; reject: (error: unknown) => void }>;
+type Waiter = PromiseWithResolvers<void> & { readonly latest: number };
 
 /**
- * Lets calls go in the order in which they came, out of leases of several. There is no reserving: who finds a window full
- * learns from the ledger how many asked before, and comes again in the window in which those will be through. So waiting
- * processes come a few at a time, each about when it is its turn, and a pause reaches everybody with the next lease.
+ * Starts the calls of one action in this process in the order of their arrival, from leases of several calls.
+ *
+ * There are no reservations. A process that finds a window full learns from the count how many calls are ahead of it, and
+ * comes back in the window in which it expects its turn. So waiting processes come back a few at a time, and a pause reaches
+ * every process with its next lease.
  */
 export class WindowedRateLimiter {
   readonly #options: Options;
   readonly #windows: Windows;
-  /** A Set keeps the order, and whoever gives up leaves it at once. */
+  /** In order of arrival. */
   readonly #waiting = new Set<Waiter>();
   #draining = false;
   #wake: (() => void) | undefined;
   #lease = { left: 0, until: 0 };
-  /** No use in asking before. */
+  /** Time before which a lease cannot succeed. */
   #notBefore = 0;
-  #pausedUntil = 0; // a window's number
+  /** Number of the first window after the pause. */
+  #pausedUntil = 0;
   #rate = { window: 0, calls: 0, callsBefore: 0 };
 
   constructor(options: Options) {
     this.#options = options;
-    this.#windows = windowsOf(options.limit, options.minuteMs, options.windows);
+    this.#windows = divideMinute(options.limit, options.minuteMs, options.windows);
   }
 
-  /** @throws {QuotaExceeded} when it is not the caller's turn within the longest wait; what the ledger throws; the signal's reason */
+  /** @throws {QuotaExceeded} when the wait would be too long; the errors of the counter; the reason of the signal */
   async take(signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
     const now = Date.now();
     if (this.#waiting.size === 0 && this.#useLease(now)) return;
-    const latest = now + this.#options.longestWaitMs;
+    const latest = now + this.#options.maxWaitMs;
     const turn = this.#estimateTurn(this.#waiting.size, now);
     if (turn > latest) throw this.#waitTooLongError(turn - latest);
 
-    const { promise, resolve, reject } = Promise.withResolvers<void>();
-    const waiter: Waiter = { latest, resolve, reject };
-    const leave = (): void => {
-      this.#waiting.delete(waiter);
-      reject(signal.reason);
-      if (this.#waiting.size === 0) this.#wake?.();
-    };
-    signal.addEventListener('abort', leave, { once: true });
+    const waiter = { latest, ...Promise.withResolvers<void>() };
     this.#waiting.add(waiter);
+    const turnCame = waitUnlessAborted(waiter, signal, () => {
+      this.#waiting.delete(waiter);
+      if (this.#waiting.size === 0) this.#wake?.();
+    });
     if (!this.#draining) void this.#drainQueue();
-    try {
-      await promise;
-    } finally {
-      signal.removeEventListener('abort', leave);
-    }
+    await turnCame;
   }
 
-  /** Stops all processes for a while: for when VOD finds the quota exceeded, as it is when somebody else uses it too. */
   async pause(): Promise<void> {
     const window = this.#windowAt(Date.now());
-    const from = Math.max(window, this.#pausedUntil); // many calls are refused at once: the first of them has done it
+    const from = Math.max(window, this.#pausedUntil); // VOD rejects many calls at the same time: only the first one writes
     const until = window + PAUSE_WINDOWS;
     if (from >= until) return;
     this.#pausedUntil = until;
@@ -129,30 +123,30 @@ export class WindowedRateLimiter {
     this.#retryInWindow(until, 1);
     try {
       for (let paused = from; paused < until; paused++) {
-        await this.#options.ledger.set(paused, PAUSE_SENTINEL * (until - paused));
+        await this.#options.counter.pause(this.#countedWindow(paused), until);
       }
     } catch (error) {
-      this.#pausedUntil = from; // the next that is refused tells it again
+      this.#pausedUntil = from; // the next rejected call tries again
       throw error;
     }
   }
 
-  /** Runs while anybody waits. */
+  /** Runs while calls wait. */
   async #drainQueue(): Promise<void> {
     this.#draining = true;
     try {
-      for (let asked = false; ; ) {
+      for (let hasAsked = false; ; ) {
         const now = Date.now();
         for (const waiter of this.#waiting) {
           if (!this.#useLease(now)) break;
           this.#waiting.delete(waiter);
           waiter.resolve();
         }
-        const early = now < this.#notBefore;
-        if (early || asked) this.#rejectLateWaiters(now); // who woke for a turn a moment too late still has it
+        const isEarly = now < this.#notBefore;
+        if (isEarly || hasAsked) this.#rejectLateWaiters(now); // a call whose timer fired a moment late still gets its turn
         if (this.#waiting.size === 0) return;
-        asked = !early;
-        if (early) await this.#sleep(this.#notBefore - now);
+        hasAsked = !isEarly;
+        if (isEarly) await this.#sleep(this.#notBefore - now);
         else await this.#acquireLease(now);
       }
     } catch (error) {
@@ -165,29 +159,28 @@ export class WindowedRateLimiter {
 
   async #acquireLease(now: number): Promise<void> {
     const window = this.#windowAt(now);
-    const calls = this.#leaseSize(now, window);
-    const taken = await this.#options.ledger.add(window, calls);
+    const size = this.#leaseSize(now, window);
+    const count = await this.#options.counter.add(this.#countedWindow(window), size);
 
-    const pause = Math.floor(taken / PAUSE_SENTINEL);
-    if (pause > 0) return this.#retryInWindow(window + pause, 1);
-    if (window < this.#pausedUntil) return; // this process was told while it asked
+    const pausedUntil = Math.max(count.pausedUntil, this.#pausedUntil); // this process may have paused during the request
+    if (window < pausedUntil) return this.#retryInWindow(pausedUntil, 1);
 
-    // Part of a lease is as good: the numbers of the calls are `before` and following, and those below the limit may go.
-    const before = taken - calls;
-    const left = Math.min(calls, Math.max(0, this.#windows.calls - before));
-    this.#lease = { left, until: (window + 1) * this.#windows.ms + this.#windows.lateMs };
-    // The jitter is small: as many come again in a window as its calls are enough for.
-    if (left < calls)
+    // The lease covers calls number `before` and following. Those within the limit of the window may start.
+    const before = count.calls - size;
+    const left = Math.min(size, Math.max(0, this.#windows.calls - before));
+    this.#lease = { left, until: (window + 1) * this.#windows.ms + this.#windows.graceMs };
+    // A small jitter: each window has enough calls for the processes that come back in it.
+    if (left < size)
       this.#retryInWindow(window + Math.max(1, Math.floor(before / this.#windows.calls)), 1 / 8);
   }
 
-  /** How many calls to take: those that wait, or as many as the last window's pace needs in the rest of this one, and one to spare. */
+  /** The calls that wait; or, if more, what the recent rate needs until the end of the window, plus one. */
   #leaseSize(now: number, window: number): number {
     const { ms, calls } = this.#windows;
     const rate = this.#rateIn(window);
-    const gone = now - window * ms;
-    const more = ((rate.callsBefore + rate.calls) / (ms + gone)) * (ms - gone);
-    return Math.min(LARGEST_LEASE, calls, Math.max(this.#waiting.size, Math.ceil(more) + 1));
+    const elapsed = now - window * ms;
+    const expected = ((rate.callsBefore + rate.calls) / (ms + elapsed)) * (ms - elapsed);
+    return Math.min(MAX_LEASE, calls, Math.max(this.#waiting.size, Math.ceil(expected) + 1));
   }
 
   #useLease(now: number): boolean {
@@ -203,13 +196,13 @@ export class WindowedRateLimiter {
     return this.#rate;
   }
 
+  /** @param jitter share of a window */
   #retryInWindow(window: number, jitter: number): void {
-    const { ms } = this.#windows;
-    const time = Math.ceil((window + Math.random() * jitter) * ms);
+    const time = Math.ceil((window + Math.random() * jitter) * this.#windows.ms);
     this.#notBefore = Math.max(this.#notBefore, time);
   }
 
-  /** When it is the turn of somebody with `ahead` before them in this process, at the earliest. */
+  /** The earliest time for a call with `ahead` other calls before it in this process. */
   #estimateTurn(ahead: number, now: number): number {
     return Math.max(now, this.#notBefore) + Math.floor(ahead / this.#windows.calls) * this.#windows.ms;
   }
@@ -227,15 +220,15 @@ export class WindowedRateLimiter {
     }
   }
 
-  #waitTooLongError(tooLateMs: number): QuotaExceeded {
-    const { action, limit, longestWaitMs } = this.#options;
+  #waitTooLongError(excessMs: number): QuotaExceeded {
+    const { action, limit, maxWaitMs } = this.#options;
     return new QuotaExceeded(
-      `${action}: the account's quota of ${limit} calls a minute is in use: the longest wait is ${longestWaitMs} ms, this one ` +
-        `would be about ${Math.ceil(longestWaitMs + tooLateMs)} ms`,
+      `${action}: the quota of ${limit} calls per minute is used up. Expected a wait of at most ${maxWaitMs} ms, ` +
+        `got about ${Math.ceil(maxWaitMs + excessMs)} ms. Retrying later.`,
     );
   }
 
-  /** Until then, or until nobody waits any more. */
+  /** Ends early when no call waits any more. */
   async #sleep(ms: number): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
     const timer = setTimeout(resolve, ms);
@@ -246,4 +239,12 @@ export class WindowedRateLimiter {
   }
 
   readonly #windowAt = (now: number): number => Math.floor(now / this.#windows.ms);
+
+  #countedWindow(window: number): CountedWindow {
+    const { keyPrefix, action } = this.#options;
+    return {
+      key: `${keyPrefix}:${action}:${window}`,
+      expire: Math.ceil(((window + 1) * this.#windows.ms + RETENTION_MS) / 1000),
+    };
+  }
 }

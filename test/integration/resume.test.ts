@@ -7,7 +7,7 @@ import { expect, test } from 'vitest';
 import { Sha1 } from '../../lib/schemas.ts';
 import { createVodClient } from '../../lib/vod/client.ts';
 import { heldParts, startCommand } from '../support/command.ts';
-import { plentiful } from '../support/quota.ts';
+import { createAmpleQuota } from '../support/quota.ts';
 import { BUCKET, newStack } from '../support/stack.ts';
 import { newFolder } from '../support/temp-folder.ts';
 import { createBytes, sha1 } from '../support/values.ts';
@@ -22,7 +22,7 @@ test('parts that VOD holds are not sent again, in the part size it goes on with'
   const declared = v.parse(Sha1, sha1(body));
   const settings = { endpoint: new URL(world.vodEndpoint), host: 'vod2.qcloud.com', region: 'gz' };
   const secrets = { secretId: 'local-id', secretKey: 'local-key' };
-  const vod = createVodClient({ ...settings, secrets }, plentiful());
+  const vod = createVodClient({ ...settings, secrets }, createAmpleQuota());
   const { signal } = new AbortController();
   const file = { sha1: declared, size: body.length, fileName: 'x', fileType: 'mp4', options: {} };
   await vod.initUpload(file, signal);

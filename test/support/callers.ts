@@ -2,30 +2,33 @@ import { QuotaExceeded } from '../../lib/errors.ts';
 import type { Action, Quota } from '../../lib/quota/quota.ts';
 import { never } from './values.ts';
 
-/** Callers of a quota, and what the service would have counted of their calls. */
-
-/** As the service counts: a call is no longer counted once it is a minute old. */
-export function mostInAMinute(times: readonly number[], minuteMs: number): number {
+/** The most calls in any sliding minute. VOD no longer counts a call that is a minute old. */
+export function maxCallsPerMinute(times: readonly number[], minuteMs: number): number {
   const sorted = times.toSorted((a, b) => a - b);
   let first = 0;
-  let most = 0;
+  let max = 0;
   for (const [last, time] of sorted.entries()) {
     while ((sorted[first] ?? time) + minuteMs <= time) first++;
-    most = Math.max(most, last - first + 1);
+    max = Math.max(max, last - first + 1);
   }
-  return most;
+  return max;
 }
 
-/** So many callers of `work` at once, each calling again and again until the clock says `until`. */
-export const callers = (count: number, until: number, work: () => Promise<void>): Promise<void>[] =>
+/** Starts `count` concurrent callers. Each repeats `work` until the time `until`. */
+export const startCallers = (count: number, until: number, work: () => Promise<void>): Promise<void>[] =>
   Array.from({ length: count }, async () => {
     while (Date.now() < until) await work();
   });
 
-export const passing = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+export const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
-/** `take` that stays until it is let go, as the state machine would see to, and writes down when that was. */
-export function recorded(quota: Quota, action: Action, times: number[], retryMs = 0): () => Promise<void> {
+/** A `take` that retries QuotaExceeded, as the state machine does, and records the time of its success in `times`. */
+export function recordedTake(
+  quota: Quota,
+  action: Action,
+  times: number[],
+  maxRetryDelayMs = 0,
+): () => Promise<void> {
   return async () => {
     for (;;) {
       try {
@@ -34,7 +37,7 @@ export function recorded(quota: Quota, action: Action, times: number[], retryMs 
         return;
       } catch (error) {
         if (!(error instanceof QuotaExceeded)) throw error;
-        await passing(Math.random() * retryMs);
+        await sleep(Math.random() * maxRetryDelayMs);
       }
     }
   };

@@ -4,7 +4,7 @@ import type { Services } from '../../lib/steps/services.ts';
 import { createVodClient, type VodClient } from '../../lib/vod/client.ts';
 import { type Vod as Service, startVod } from '../../local/vod/server.ts';
 import { useStore } from './fake-store.ts';
-import { plentiful } from './quota.ts';
+import { createAmpleQuota } from './quota.ts';
 import { useFolder } from './temp-folder.ts';
 import { Client, HOST, SECRETS } from './vod-client.ts';
 
@@ -22,7 +22,7 @@ export function useEnds(s3: Parameters<typeof useStore>[0] = {}) {
       quota: false,
     });
     const endpoint = new URL('/v2/index.php', service.endpoint);
-    const vod = createVodClient({ endpoint, host: HOST, region: 'gz', secrets: SECRETS }, plentiful());
+    const vod = createVodClient({ endpoint, host: HOST, region: 'gz', secrets: SECRETS }, createAmpleQuota());
     running = { service, vod, other: new Client(service.endpoint) };
   });
   afterAll(async () => {

@@ -2,7 +2,7 @@ import type { ServerResponse } from 'node:http';
 import { onTestFinished } from 'vitest';
 import type { VodSettings } from '../../lib/config.ts';
 import { createVodClient, type NewFile, type VodClient } from '../../lib/vod/client.ts';
-import { plentiful } from './quota.ts';
+import { createAmpleQuota } from './quota.ts';
 import { type Answer, scripted } from './scripted-server.ts';
 import { sha1 } from './values.ts';
 
@@ -43,7 +43,7 @@ export async function against(...answers: [Answer, ...Answer[]]) {
 export function connect(endpoint: string, more: Partial<VodSettings> = {}): VodClient {
   const secrets = { secretId: 'the-id', secretKey: KEY };
   const settings = { endpoint: new URL(endpoint), host: 'vod2.qcloud.com', region: 'gz', secrets, ...more };
-  const vod = createVodClient(settings, plentiful());
+  const vod = createVodClient(settings, createAmpleQuota());
   onTestFinished(() => vod.close());
   return vod;
 }

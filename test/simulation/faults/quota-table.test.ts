@@ -3,7 +3,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import { expect, onTestFinished, test } from 'vitest';
 import { listen } from '../../../local/http-server.ts';
-import { createQuotaTable, newDynamo } from '../../support/dynamo.ts';
+import { createDynalite, createQuotaTable } from '../../support/dynamo.ts';
 import { newStack } from '../../support/stack.ts';
 import { createBytes } from '../../support/values.ts';
 import { hurryAll } from './hurry.ts';
@@ -12,7 +12,7 @@ import { hurryAll } from './hurry.ts';
 
 /** DynamoDB, which throttles as many requests as `throttled` says. */
 async function startTable() {
-  const inner = newDynamo();
+  const inner = createDynalite();
   const table = { throttled: 0, asked: 0 };
   const serve = (request: IncomingMessage, response: ServerResponse): void => {
     table.asked++;

@@ -10,7 +10,7 @@ import { READ_BYTES } from '../../../lib/upload/buffer-pool.ts';
 import { createVodClient } from '../../../lib/vod/client.ts';
 import { notAsked, useEnds } from '../../support/ends.ts';
 import { BUCKET } from '../../support/fake-store.ts';
-import { plentiful } from '../../support/quota.ts';
+import { createAmpleQuota } from '../../support/quota.ts';
 import { scripted } from '../../support/scripted-server.ts';
 import { createBytes, failureOf, plenty, saysYes, sha1 } from '../../support/values.ts';
 import { HOST, SECRETS } from '../../support/vod-client.ts';
@@ -111,7 +111,7 @@ describe('a hash that was computed is not lost when VOD cannot be asked', () => 
       response.writeHead(503).end('busy', () => controller.abort(new DeadlineExceeded('the time was over')));
     });
     const settings = { endpoint: new URL('/v2/index.php', endpoint), host: HOST, region: 'gz' };
-    const vod = createVodClient({ ...settings, secrets: SECRETS }, plentiful());
+    const vod = createVodClient({ ...settings, secrets: SECRETS }, createAmpleQuota());
     onTestFinished(() => vod.close());
     const output = await open(jobFor('down.mp4'), ends.services(vod), plenty(controller.signal));
     expect(output).toMatchObject({ next: 'hash', sha1: sha1('film') });

@@ -1,0 +1,156 @@
+import { once } from 'node:events';
+import type { ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
+import { createMemoryCounter, createTableCounter, type WindowCounter } from '../../../lib/quota/counter.ts';
+import { accelerateTimers } from '../../support/accelerate-timers.ts';
+import { createDynalite, createQuotaTable } from '../../support/dynamo.ts';
+import { useCredentials } from '../../support/fake-store.ts';
+import { type Answer, scripted } from '../../support/scripted-server.ts';
+import { failureOf } from '../../support/values.ts';
+
+useCredentials();
+
+const inAnHour = Math.ceil(Date.now() / 1000) + 3_600;
+const WINDOW = { key: 'hash:UploadPart:1', expire: inAnHour };
+
+async function createDynaliteCounter(): Promise<WindowCounter> {
+  const server = createDynalite();
+  await once(server.listen(0, '127.0.0.1'), 'listening');
+  const location = {
+    region: 'eu-central-1',
+    endpoint: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+  };
+  const client = new DynamoDBClient(location);
+  await createQuotaTable(client);
+  client.destroy();
+  const counter = createTableCounter('quota', location);
+  onTestFinished(async () => {
+    counter.close();
+    await new Promise((resolve) => server.close(resolve));
+  });
+  return counter;
+}
+
+describe.each<[string, () => WindowCounter | Promise<WindowCounter>]>([
+  ['in memory', createMemoryCounter],
+  ['in a table', createDynaliteCounter],
+])('a counter %s', (_, create) => {
+  test('adds concurrent calls and returns each count once', async () => {
+    const counter = await create();
+    const counts = await Promise.all(Array.from({ length: 10 }, () => counter.add(WINDOW, 3)));
+    expect(counts.map(({ calls }) => calls).sort((a, b) => a - b)).toEqual([
+      3, 6, 9, 12, 15, 18, 21, 24, 27, 30,
+    ]);
+  });
+
+  test('keeps windows apart', async () => {
+    const counter = await create();
+    await counter.add(WINDOW, 3);
+    expect(await counter.add({ ...WINDOW, key: 'hash:UploadPart:2' }, 1)).toEqual({
+      calls: 1,
+      pausedUntil: 0,
+    });
+  });
+
+  test('returns the pause of a window, whether or not calls were counted before', async () => {
+    const counter = await create();
+    await counter.add(WINDOW, 3);
+    const next = { ...WINDOW, key: 'hash:UploadPart:2' };
+    for (const window of [WINDOW, next]) await counter.pause(window, 6);
+    expect(await counter.add(WINDOW, 2)).toEqual({ calls: 5, pausedUntil: 6 });
+    expect(await counter.add(next, 2)).toEqual({ calls: 2, pausedUntil: 6 });
+  });
+});
+
+test('the counter in memory forgets expired windows', async () => {
+  const counter = createMemoryCounter();
+  await counter.add({ ...WINDOW, expire: 1 }, 3);
+  expect(await counter.add(WINDOW, 1)).toEqual({ calls: 1, pausedUntil: 0 });
+});
+
+/** Responses that dynalite never gives. */
+describe('a table that does not work', () => {
+  const COUNTED = { Attributes: { key: { S: 'a' }, calls: { N: '1' }, expire: { N: '2' } } };
+
+  const respond =
+    (status: number, body: unknown): Answer =>
+    (response: ServerResponse) =>
+      void response
+        .writeHead(status, { 'content-type': 'application/x-amz-json-1.0', 'x-amzn-requestid': 'R1' })
+        .end(typeof body === 'string' ? body : JSON.stringify(body));
+  const reject = (status: number, type: string): Answer =>
+    respond(status, { __type: `com.amazonaws.dynamodb.v20120810#${type}`, message: 'not now' });
+
+  async function createScriptedCounter(...answers: [Answer, ...Answer[]]) {
+    const { endpoint, asked } = await scripted(...answers);
+    const counter = createTableCounter('quota-dev', { region: 'eu-central-1', endpoint });
+    onTestFinished(() => counter.close());
+    return { counter, requests: asked };
+  }
+
+  test.each([
+    ['throttled table', reject(400, 'ProvisionedThroughputExceededException')],
+    ['throttled account', reject(400, 'ThrottlingException')],
+    ['server error', reject(500, 'InternalServerError')],
+    ['error page of a proxy', respond(502, '<html>Bad Gateway</html>')],
+    ['closed connection', (response: ServerResponse) => void response.destroy()],
+    ['empty object', respond(200, '{}')],
+    ['body that is not JSON', respond(200, 'no JSON')],
+    ['item without a count', respond(200, { Attributes: { key: { S: 'a' } } })],
+    ['count that is not a number', respond(200, { Attributes: { calls: { N: 'x' } } })],
+  ])('retries twice, then throws QuotaExceeded: %s', async (_, failure) => {
+    accelerateTimers();
+    const recovering = await createScriptedCounter(failure, failure, respond(200, COUNTED));
+    expect(await recovering.counter.add(WINDOW, 1)).toEqual({ calls: 1, pausedUntil: 0 });
+    const failing = await createScriptedCounter(failure);
+    expect(await failureOf(failing.counter.add(WINDOW, 1))).toMatchObject({
+      name: 'QuotaExceeded',
+      message: expect.stringMatching(
+        /^quota table quota-dev: no count received, so no call may start. Retrying later \(.+\)\.$/,
+      ),
+    });
+    expect([recovering.requests.length, failing.requests.length]).toEqual([3, 3]);
+  });
+
+  test.each([
+    ['AccessDeniedException', 'dynamodb:UpdateItem'],
+    ['ValidationException', '`key` (S)'],
+    ['UnrecognizedClientException', 'credentials'],
+    ['ResourceNotFoundException', 'region'],
+  ])('throws InvalidSetting after %s, without a retry', async (type, hint) => {
+    const { counter, requests } = await createScriptedCounter(reject(400, type));
+    const calls = [() => counter.add(WINDOW, 1), () => counter.pause(WINDOW, 6)];
+    for (const call of calls) {
+      const failure = await failureOf(call());
+      expect(failure).toMatchObject({
+        name: 'InvalidSetting',
+        cause: { name: type, message: 'not now', $metadata: { httpStatusCode: 400, requestId: 'R1' } },
+      });
+      expect(failure.message).toMatch(/^quota table quota-dev: .* Check QUOTA_TABLE.* \(.*not now\)\.$/);
+      expect(failure.message).toContain(hint);
+    }
+    expect(requests.length).toBe(2);
+  });
+
+  test.each([
+    ['start', () => {}],
+    ['end', (response: ServerResponse) => void response.writeHead(200).write('{')],
+  ])('gives up on a response that does not %s', async (_, stall) => {
+    accelerateTimers();
+    const { timeout } = AbortSignal;
+    vi.spyOn(AbortSignal, 'timeout').mockImplementation((ms) => timeout.call(AbortSignal, ms / 25));
+    const { counter } = await createScriptedCounter(stall);
+    expect(await failureOf(counter.add(WINDOW, 1))).toMatchObject({
+      name: 'QuotaExceeded',
+      message: expect.stringMatching(/timeout|timed out|did not|aborted/i),
+    });
+  });
+
+  test('needs a region', () => {
+    expect(() => createTableCounter('quota', { region: undefined, endpoint: undefined })).toThrow(
+      'setting AWS_REGION: missing',
+    );
+  });
+});

@@ -1,0 +1,234 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
+import fc from 'fast-check';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { QuotaExceeded } from '../../../lib/errors.ts';
+import { createMemoryCounter, type WindowCounter } from '../../../lib/quota/counter.ts';
+import { createQuota, type Quota } from '../../../lib/quota/quota.ts';
+import { divideMinute, PART_WINDOWS } from '../../../lib/quota/rate-limiter.ts';
+import { maxCallsPerMinute, recordedTake, sleep, startCallers } from '../../support/callers.ts';
+import { failureOf, never } from '../../support/values.ts';
+
+describe('divideMinute', () => {
+  const SLACK = 0.02;
+
+  test('keeps every sliding minute within the quota, when calls arrive up to 2 % of a minute late', () => {
+    const share = fc.double({ min: 0, max: 1, noNaN: true, maxExcluded: true });
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 1, max: 5 }),
+        fc.integer({ min: 500, max: 60_000 }),
+        fc.nat(3_000_000_000),
+        fc.array(fc.record({ used: share, from: share, to: share }), { minLength: 1, maxLength: 230 }),
+        (callsPerWindow, minuteMs, first, schedule) => {
+          const { calls, ms } = divideMinute(callsPerWindow * 100, minuteMs, PART_WINDOWS);
+          expect(calls).toBe(callsPerWindow);
+          const arrivals = schedule.flatMap(({ used, from, to }, n) =>
+            Array.from({ length: Math.ceil(used * calls) }, (_, call) => {
+              const place = from + ((to - from) * call) / calls;
+              return (first + n) * ms + place * (ms + minuteMs * SLACK) * (1 - 1e-9);
+            }),
+          );
+          expect(maxCallsPerMinute(arrivals, minuteMs)).toBeLessThanOrEqual(callsPerWindow * 100);
+        },
+      ),
+    );
+  });
+
+  test.each([100, 10_000])('allows exactly the quota of %i in the worst case', (limit) => {
+    const minuteMs = 60_000;
+    const { calls, ms } = divideMinute(limit, minuteMs, PART_WINDOWS);
+    // The calls of the first window arrive as late as possible, and none arrives earlier.
+    const latest = ms + minuteMs * SLACK - 1e-3;
+    const arrivals = Array.from({ length: 150 }, (_, n) =>
+      Array.from({ length: calls }, () => Math.max(latest, n * ms)),
+    );
+    expect(maxCallsPerMinute(arrivals.flat(), minuteMs)).toBe(limit);
+  });
+
+  test.each([100, 10_000])('makes 97 percent of a quota of %i usable', (limit) => {
+    const { calls, ms, graceMs } = divideMinute(limit, 60_000, PART_WINDOWS);
+    expect((calls * 60_000) / ms / limit).toBeCloseTo(0.9706, 4);
+    expect([ms, graceMs]).toEqual([expect.closeTo(618.18, 1), 600]);
+  });
+});
+
+/** Many processes in virtual time share one counter. A request takes 1 to 5 ms each way. */
+describe('processes that share a counter', () => {
+  let shared: WindowCounter;
+  let writes: number;
+
+  beforeEach(() => {
+    vi.useFakeTimers({ now: 1_700_000_000_000 });
+    shared = createMemoryCounter();
+    writes = 0;
+  });
+  afterEach(() => {
+    vi.useRealTimers();
+    vi.restoreAllMocks();
+  });
+
+  const counter: WindowCounter = {
+    async add(window, calls) {
+      await sleep(1 + Math.random() * 4);
+      writes++;
+      const count = await shared.add(window, calls);
+      await sleep(1 + Math.random() * 4);
+      return count;
+    },
+    pause: (window, until) => shared.pause(window, until),
+    close() {},
+  };
+  const createProcess = (): Quota => createQuota({ account: 'AKIDexample', counter });
+  const createProcesses = (count: number): Quota[] => Array.from({ length: count }, createProcess);
+
+  test.each([
+    { count: 1, inFlight: 64, writesPerCall: 0.06 },
+    { count: 2, inFlight: 32, writesPerCall: 0.07 },
+    { count: 8, inFlight: 16, writesPerCall: 0.14 },
+    { count: 40, inFlight: 12, writesPerCall: 0.35 },
+  ])(
+    '$count of them use nearly all of the quota, and never exceed it',
+    async ({ count, inFlight, writesPerCall }) => {
+      const minuteMs = 60_000;
+      const times: number[] = [];
+      const done = createProcesses(count).flatMap((quota) => {
+        const take = recordedTake(quota, 'UploadPart', times, 10_000);
+        return startCallers(inFlight, Date.now() + minuteMs * 1.2, async () => {
+          await take();
+          await sleep(60 + Math.random() * 80);
+        });
+      });
+      await vi.advanceTimersByTimeAsync(minuteMs * 2);
+      await Promise.all(done);
+      const max = maxCallsPerMinute(times, minuteMs);
+      expect(max).toBeLessThanOrEqual(10_000);
+      expect(max).toBeGreaterThanOrEqual(9_500);
+      expect(writes / times.length).toBeLessThan(writesPerCall);
+    },
+  );
+
+  test.each([
+    { everyMs: 10, writesPerCall: 0.06 },
+    { everyMs: 40, writesPerCall: 0.08 },
+    { everyMs: 250, writesPerCall: 0.45 },
+  ])(
+    'one that calls every $everyMs ms makes at most $writesPerCall writes per call',
+    async ({ everyMs, writesPerCall }) => {
+      const times: number[] = [];
+      const take = recordedTake(createProcess(), 'UploadPart', times);
+      const done = startCallers(1, Date.now() + 20_000, async () => {
+        await take();
+        await sleep(everyMs);
+      });
+      await vi.advanceTimersByTimeAsync(21_000);
+      await Promise.all(done);
+      expect(times.length).toBeGreaterThan(18_000 / everyMs);
+      expect(writes / times.length).toBeLessThan(writesPerCall);
+    },
+  );
+
+  test('a counter so slow that every lease arrives after its end starts no call, and rejects the waiting ones', async () => {
+    const add: WindowCounter['add'] = async (window, calls) => {
+      const count = await shared.add(window, calls);
+      await sleep(1_500);
+      return count;
+    };
+    const quota = createQuota({ account: 'AKIDexample', counter: { ...counter, add } });
+    const wait = failureOf(quota.take('UploadPart', never));
+    await vi.advanceTimersByTimeAsync(7_000);
+    expect(await wait).toMatchObject({ name: 'QuotaExceeded' });
+  });
+
+  test('the rest of a lease expires soon after its window', async () => {
+    const quota = createProcess();
+    const take = async () => {
+      const done = quota.take('UploadPart', never);
+      await vi.advanceTimersByTimeAsync(20);
+      await done;
+    };
+    for (let n = 0; n < 20; n++) await take();
+    let before: number;
+    do {
+      before = writes;
+      await take();
+    } while (writes === before); // until the first call of a new lease
+    before = writes;
+    await take();
+    expect(writes).toBe(before);
+    await vi.advanceTimersByTimeAsync(2_000);
+    await take();
+    expect(writes).toBeGreaterThan(before);
+  });
+
+  test('two of them keep to the quota when their clocks differ by a second', async () => {
+    const minuteMs = 60_000;
+    const times: number[] = [];
+    const clock = Date.now;
+    // Each process sees its own clock, also after an await.
+    const ahead = new AsyncLocalStorage<number>();
+    vi.spyOn(Date, 'now').mockImplementation(() => clock() + (ahead.getStore() ?? 0));
+    const until = clock() + minuteMs * 1.2;
+    const done = createProcesses(2).flatMap((quota, n) =>
+      ahead.run(n * 1_000, () =>
+        startCallers(32, until, async () => {
+          await recordedTake(quota, 'UploadPart', [])();
+          times.push(clock());
+          await sleep(100);
+        }),
+      ),
+    );
+    await vi.advanceTimersByTimeAsync(minuteMs * 1.5);
+    await Promise.all(done);
+    expect(maxCallsPerMinute(times, minuteMs)).toBeLessThanOrEqual(10_000);
+    expect(maxCallsPerMinute(times, minuteMs)).toBeGreaterThanOrEqual(9_000);
+  });
+
+  test('300 of them with one call each all make it within six minutes', async () => {
+    const start = Date.now();
+    const times: number[] = [];
+    const done = createProcesses(300).map((quota) => recordedTake(quota, 'InitUpload', times, 60_000)());
+    await vi.advanceTimersByTimeAsync(15 * 60_000);
+    await Promise.all(done);
+    expect(times.length).toBe(300);
+    expect(Math.max(...times) - start).toBeLessThan(6 * 60_000);
+    expect(maxCallsPerMinute(times, 60_000)).toBeLessThanOrEqual(100);
+  });
+
+  test('a pause reaches the others with their next lease', async () => {
+    const [one, other] = [createProcess(), createProcess()];
+    await one.pause('UploadPart');
+    const start = Date.now();
+    const waits = Promise.all([other.take('UploadPart', never), one.take('UploadPart', never)]);
+    await vi.advanceTimersByTimeAsync(5_000);
+    await waits;
+    expect(Date.now()).toBeGreaterThanOrEqual(start + 4 * 618);
+  });
+});
+
+describe('a counter that fails', () => {
+  const fail = (): Promise<never> => Promise.reject(new QuotaExceeded('no response'));
+
+  test('rejects all waiting calls, and every pause', async () => {
+    const quota = createQuota({ account: 'AKIDexample', counter: { add: fail, pause: fail, close() {} } });
+    const calls = Array.from({ length: 20 }, () => quota.take('UploadPart', never));
+    const failures = await Promise.all(calls.map(failureOf));
+    for (let n = 0; n < 2; n++) failures.push(await failureOf(quota.pause('UploadPart')));
+    for (const failure of failures) expect(failure.message).toBe('no response');
+  });
+
+  test('does not hold a call whose signal aborts', async () => {
+    const requested = Promise.withResolvers<void>();
+    const response = Promise.withResolvers<never>();
+    const add = (): Promise<never> => {
+      requested.resolve();
+      return response.promise;
+    };
+    const quota = createQuota({ account: 'AKIDexample', counter: { add, pause: fail, close() {} } });
+    const controller = new AbortController();
+    const wait = failureOf(quota.take('InitUpload', controller.signal));
+    await requested.promise;
+    controller.abort(new Error('time limit'));
+    expect(await wait).toMatchObject({ message: 'time limit' });
+    response.reject(new QuotaExceeded('no response'));
+  });
+});

@@ -1,44 +1,42 @@
 import { styleText } from 'node:util';
 import { errorMessage } from '../lib/errors.ts';
-import { printable, rounded } from './format.ts';
+import { replaceControls } from './format.ts';
 
-/** What is said when an object, or the command, has failed. */
-
-const bad = (text: string): string => styleText('red', text, { stream: process.stderr });
-const dim = (text: string): string => styleText('dim', text, { stream: process.stderr });
-
-export const failedJson = (
-  { bucket, key }: { bucket: string; key: string },
-  error: unknown,
-  seconds: number,
-): string =>
-  JSON.stringify({
-    bucket,
-    key,
-    outcome: 'failed',
-    ...{ fileId: null, url: null, sha1: null, size: null, partsSent: null, bytesSent: null },
-    seconds: rounded(seconds),
-    error: nameOf(error),
-    reason: messageOf(error),
-  });
-
-/** One line that says what failed and why; the stack only for who asked for it. */
-export function failureLine(name: string | undefined, error: unknown, verbose: boolean): string {
-  const line = `${bad('✘')} ${name === undefined ? '' : `${printable(name)}  `}${printable(messageOf(error))}${kind(error)}`;
-  return verbose && error instanceof Error && error.stack ? `${line}\n${error.stack}` : line;
+/** An error in the command line. Its message is one line that names the option or the argument. */
+export class UsageError extends Error {
+  override readonly name = 'UsageError';
 }
 
-const kind = (error: unknown): string => {
-  const name = nameOf(error);
-  return name === 'Error' || name === 'UsageError' ? '' : dim(` [${name}]`);
-};
+/** The name of an error and its message in one line. Accepts errors and the failures of executions. */
+export function describeError(error: unknown): { name: string; message: string } {
+  const isError = typeof error === 'object' && error !== null && 'name' in error && 'message' in error;
+  const message = isError && error.message ? String(error.message) : errorMessage(error);
+  return { name: isError ? String(error.name) : 'Error', message: message.replaceAll(/\s*\n\s*/g, ' ') };
+}
 
-const nameOf = (error: unknown): string => (hasMessage(error) ? error.name : 'Error');
-const messageOf = (error: unknown): string =>
-  (hasMessage(error) && error.message !== '' ? error.message : errorMessage(error)).replaceAll(
-    /\s*\n\s*/g,
-    ' ',
-  );
+/**
+ * The line that reports a failure: `✘ subject  message [Name]`. The subject is left out if the message begins with it.
+ * With `verbose` the stack follows, except for a usage error.
+ */
+export function formatError(
+  error: unknown,
+  { subject = '', verbose = false }: { subject?: string; verbose?: boolean } = {},
+): string {
+  const { name, message } = describeError(error);
+  const prefix = subject === '' || message.startsWith(subject) ? '' : `${replaceControls(subject)}  `;
+  const kind = name === 'Error' || name === 'UsageError' ? '' : style('dim', ` [${name}]`);
+  const line = `${style('red', '✘')} ${prefix}${replaceControls(message)}${kind}`;
+  const stack = error instanceof Error && !(error instanceof UsageError) ? error.stack : undefined;
+  return verbose && stack ? `${line}\n${stack}` : line;
+}
 
-const hasMessage = (error: unknown): error is { name: string; message: string } =>
-  typeof error === 'object' && error !== null && 'name' in error && 'message' in error;
+const style = (format: 'red' | 'dim', text: string): string =>
+  styleText(format, text, { stream: process.stderr });
+
+/** Replaces the error of a port that is in use with one that names the options to change it. Returns other errors as they are. */
+export function explainPortInUse(error: unknown, options: string): unknown {
+  if (!(error instanceof Error && 'code' in error && error.code === 'EADDRINUSE' && 'port' in error))
+    return error;
+  const message = `port ${error.port} is in use. Choose another with ${options}; 0 selects a free port.`;
+  return new Error(message, { cause: error });
+}

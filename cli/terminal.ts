@@ -1,56 +1,45 @@
 import type { WriteStream } from 'node:tty';
 import { createLogUpdate } from 'log-update';
-import { type Progress, watchProgress } from '../lib/progress.ts';
-import { Board, objectName } from '../local/cli/board.ts';
-import { bytes, printable } from './format.ts';
 
-/** Progress on a terminal: bars that move. Elsewhere: a line when a stage begins. */
-
+/** Prints lines and, if standard error is a terminal, keeps a progress region below them. */
 export type Terminal = Readonly<{
-  /** A line that stays. */
-  say(line: string): void;
-  /** What an object is at before its stages begin. */
-  note(object: { bucket: string; key: string }, doing: string): void;
-  /** The object has ended: its bars go. Answers how they stood. */
-  forget(object: { bucket: string; key: string }): string[];
+  /** Prints a line on standard output: a result. */
+  print(line: string): void;
+  /** Prints a line on standard error: a failure, or the status of a command whose standard output is for programs. */
+  printError(line: string): void;
+  /** Redraws the progress region. Without a terminal it does nothing. */
+  showProgress(text: string): void;
+  isInteractive: boolean;
+  /** Lines that the progress region can fill. */
+  height(): number;
   close(): void;
 }>;
 
 const FRAME_MS = 80;
 
-export function createTerminal(stream: WriteStream): Terminal {
-  const board = new Board();
-  const draw = stream.isTTY ? createLogUpdate(stream) : undefined;
-  const paint = (): void => draw?.(board.lines(Math.max(4, stream.rows - 1)).join('\n'));
-  const frames = draw && setInterval(paint, FRAME_MS);
-  const say = (line: string): void => {
+export function createTerminal(out: WriteStream, err: WriteStream): Terminal {
+  const draw = err.isTTY ? createLogUpdate(err) : undefined;
+  let shown = '';
+  let drawnAt = 0;
+  const write = (stream: WriteStream, line: string): void => {
     draw?.clear();
     stream.write(`${line}\n`);
-    paint();
+    if (shown) draw?.(shown);
   };
-  const unwatch = watchProgress((step) => {
-    const begun = board.onProgress(step, performance.now());
-    if (begun && !draw) say(stageBegins(step));
-  });
   return {
-    say,
-    note(object, doing) {
-      board.setStatus(objectName(object), object.key, doing);
-      if (!draw) say(`${printable(object.key)}: ${doing}`);
+    print: (line) => write(out, line),
+    printError: (line) => write(err, line),
+    showProgress: (text) => {
+      shown = text;
+      if (!draw || performance.now() - drawnAt < FRAME_MS) return;
+      drawnAt = performance.now();
+      draw(text);
     },
-    forget: (object) => board.remove(objectName(object)),
-    close() {
-      unwatch();
-      clearInterval(frames);
+    isInteractive: draw !== undefined,
+    height: () => Math.max(4, err.rows - 1),
+    close: () => {
       draw?.clear();
       draw?.done();
     },
   };
-}
-
-function stageBegins(step: Progress): string {
-  const { size } = step.pin;
-  const key = printable(step.pin.key);
-  if (step.stage === 'hash') return `${key}: hashing ${bytes(size)}`;
-  return step.stage === 'parts' ? `${key}: sending ${bytes(step.missing)} of ${bytes(size)}` : '';
 }

@@ -3,22 +3,17 @@ import { once } from 'node:events';
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { join, resolve } from 'node:path';
+import type { CommandDefinition } from '../cli/args.ts';
+import { UsageError } from '../cli/errors.ts';
+import { runMain } from '../cli/run-main.ts';
+import { printUsage } from '../cli/usage.ts';
+import { DEPLOY, PACKAGE, REMOVE } from './args.ts';
 import { readBundles, runChecks } from './checks.ts';
 import { checkParameters } from './params.ts';
 import { BUNDLE_DIR, WORK_DIR } from './paths.ts';
 import { readTemplate } from './template.ts';
 
 /** `npm run package`, `npm run deploy`, and `npm run remove`: osls, with checks between packaging and deployment. */
-
-const USAGE = `npm run package -- [options]    builds the functions and the template, and checks them; needs no account
-npm run deploy -- [options]     packages, checks, and deploys the stack
-npm run remove -- [options]     removes the stack; the bucket and its objects stay
-
-  --stage NAME            an account may hold several stages (default: dev)
-  --region NAME           (default: AWS_REGION, or us-east-1)
-  --param="name=value"    a stack parameter; serverless.yml lists them
-  --aws-profile NAME      the credentials (default: those in the environment)
-  --help`;
 
 const root = resolve(import.meta.dirname, '..');
 const OUT = join(root, '.serverless');
@@ -56,29 +51,30 @@ async function osls(args: readonly string[]): Promise<void> {
   if (code !== 0) throw new Error(`osls ${args[0]}: expected exit code 0, got ${code}`);
 }
 
-const COMMANDS: Readonly<Record<string, (options: readonly string[]) => Promise<void>>> = {
-  package: makePackage,
-  async deploy(options) {
-    await makePackage(options);
-    await osls(['deploy', '--package', OUT, ...options]); // deploys the checked package without building it again
+type Command = Readonly<{
+  definition: CommandDefinition;
+  run: (options: readonly string[]) => Promise<void>;
+}>;
+
+const COMMANDS: Readonly<Record<string, Command>> = {
+  package: { definition: PACKAGE, run: makePackage },
+  deploy: {
+    definition: DEPLOY,
+    async run(options) {
+      await makePackage(options);
+      await osls(['deploy', '--package', OUT, ...options]); // the checked package, which is not built again
+    },
   },
-  remove: (options) => osls(['remove', ...options]),
+  remove: { definition: REMOVE, run: (options) => osls(['remove', ...options]) },
 };
 
 async function main([name = '', ...options]: readonly string[]): Promise<number> {
   const command = COMMANDS[name];
-  if (!command || options.includes('--help')) {
-    print(USAGE);
-    return command ? 0 : 1;
-  }
-  try {
-    checkParameters(options);
-    await command(options);
-    return 0;
-  } catch (error) {
-    process.stderr.write(`${name}: ${error instanceof Error ? error.message : String(error)}\n`);
-    return 1;
-  }
+  if (!command) throw new UsageError(`command ${name}: expected one of ${Object.keys(COMMANDS).join(', ')}`);
+  if (options.includes('--help')) return printUsage(command.definition);
+  checkParameters(options);
+  await command.run(options);
+  return 0;
 }
 
-process.exitCode = await main(process.argv.slice(2));
+await runMain(main);

@@ -1,152 +1,168 @@
-import { expectNone, expectOne, parseInteger, parseS3Uri, readOptions, UsageError } from '../cli/args.ts';
-import { readTime } from './parse-time.ts';
+import {
+  type CommandDefinition,
+  expectOne,
+  flag,
+  integer,
+  parseBucketName,
+  parseCommand,
+  parseS3Uri,
+  text,
+  type Values,
+} from '../cli/args.ts';
+import { UsageError } from '../cli/errors.ts';
+import { parseTime } from './parse-time.ts';
 
-/** The command lines of the operators' commands, read and checked before anything is asked. */
-
-const STACK_USAGE = `
-  --stack NAME     the deployed stack (default: s3-vod-STAGE)
-  --stage STAGE    of its name (default: dev)
-  --region REGION  where it is deployed (default: as the AWS SDK finds it)
-  --local          the stack that runs on this machine (npm start), with no account
-  --data DIR       its data folder (default: .local)
-  --help`;
-
-const STACK = {
-  stack: { type: 'string' },
-  stage: { type: 'string' },
-  region: { type: 'string' },
-  local: { type: 'boolean', default: false },
-  data: { type: 'string' },
-  help: { type: 'boolean', default: false },
+const STACK_OPTIONS = {
+  stack: text('NAME', 'Name of the deployed stack', { defaultText: 's3-vod-STAGE' }),
+  stage: text('STAGE', 'Stage of the deployed stack', { defaultText: 'dev' }),
+  region: text('REGION', 'Region of the deployed stack', { defaultText: 'as configured for the AWS SDK' }),
+  local: flag('Use the stack that npm start runs on this machine; needs no account'),
+  data: text('DIR', 'Data folder of the local stack', { defaultText: '.local' }),
 } as const;
 
-/** Where the stack is: running on a data folder of this machine, or deployed. */
+/** A deployed stack, or the data folder of a stack that runs on this machine. */
 export type StackTarget = Readonly<{ local: string } | { stack: string; region: string | undefined }>;
 
-type StackValues = Readonly<{
-  stack?: string;
-  stage?: string;
-  region?: string;
-  local: boolean;
-  data?: string;
-}>;
-
-function where({ stack, stage, region, local, data }: StackValues): StackTarget {
+function parseTarget({ stack, stage, region, local, data }: Values<typeof STACK_OPTIONS>): StackTarget {
   for (const [option, value] of Object.entries({ stack, stage, region })) {
     if (local && value !== undefined)
-      throw new UsageError(`--${option} names a deployed stack: not with --local`);
-    if (value === '') throw new UsageError(`--${option}: expected a name, got nothing`);
+      throw new UsageError(
+        `--${option} ${value}: expected no deployed stack with --local. Omit one of them.`,
+      );
+    if (value === '') throw new UsageError(`--${option}: expected a name, got an empty one`);
   }
   if (stack !== undefined && stage !== undefined)
-    throw new UsageError('--stack and --stage: one of them names the stack');
+    throw new UsageError('--stack and --stage: expected only one of them');
   if (local) return { local: data ?? '.local' };
-  if (data !== undefined) throw new UsageError('--data is the folder of a local stack: it goes with --local');
+  if (data !== undefined) throw new UsageError(`--data ${data}: expected --local as well. Add --local.`);
   return { stack: stack ?? `s3-vod-${stage ?? 'dev'}`, region };
 }
 
+export const INVOKE = {
+  name: 'npm run invoke',
+  summary: 'Starts an execution for one object and waits until it ends.',
+  arguments: [{ name: 's3://bucket/key', description: 'The object' }],
+  options: {
+    'version-id': text('ID', 'Expect this version of the object', {}),
+    options: text(
+      'JSON',
+      'Upload options: {"classId", "tags", "transcode", "screenshot", "watermark", "fileName"}',
+      {},
+    ),
+    force: flag('Call VOD even if the object has a fileId, for example after the file was deleted there'),
+    detach: flag('Do not wait until the execution ends'),
+    ...STACK_OPTIONS,
+  },
+} as const satisfies CommandDefinition;
+
 export type Invoke = Readonly<{
-  where: StackTarget;
+  target: StackTarget;
   request: Readonly<{ bucket: string; key: string; versionId?: string; options?: unknown; force?: true }>;
   detach: boolean;
 }>;
 
-export const INVOKE_USAGE = `npm run invoke -- s3://bucket/key [options]
-
-Has the trigger start an execution for one object, now, and tells how it ends.
-
-  --version-id ID  expect this version of it
-  --options JSON   what VOD is to make of it: {"classId", "tags", "transcode", "screenshot", "watermark", "fileName"}
-  --force          ask VOD even where the object carries its fileId: the file may have been deleted there
-  --detach         do not wait for the end
-${STACK_USAGE}`;
-
 /** @throws {UsageError} */
-export function readInvoke(argv: readonly string[]): Invoke | 'help' {
-  const { values, positionals } = readOptions('npm run invoke', argv, {
-    ...STACK,
-    'version-id': { type: 'string' },
-    options: { type: 'string' },
-    force: { type: 'boolean', default: false },
-    detach: { type: 'boolean', default: false },
+export const readInvoke = (argv: readonly string[]): Invoke | 'help' =>
+  parseCommand(INVOKE, argv, ({ values, positionals }) => {
+    const { 'version-id': versionId, options, force, detach } = values;
+    return {
+      target: parseTarget(values),
+      request: {
+        ...parseS3Uri(expectOne(positionals, 's3://bucket/key')),
+        ...(versionId !== undefined && { versionId }),
+        ...(options !== undefined && { options: parseJson('--options', options) }),
+        ...(force && { force }),
+      },
+      detach,
+    };
   });
-  if (values.help) return 'help';
-  const { bucket, key } = parseS3Uri(expectOne(positionals, 's3://bucket/key'));
-  const { 'version-id': versionId, options, force, detach } = values;
-  return {
-    where: where(values),
-    request: {
-      ...{ bucket, key },
-      ...(versionId !== undefined && { versionId }),
-      ...(options !== undefined && { options: fromJson('--options', options) }),
-      ...(force && { force }),
-    },
-    detach,
-  };
-}
+
+export const REPLAY = {
+  name: 'npm run replay',
+  summary:
+    'Sends the archived bucket events of a period to the stack again. Each object is checked again; a file that VOD ' +
+    'has is not uploaded again.',
+  arguments: [],
+  options: {
+    from: text('T', 'Start of the period: ISO 8601 (2026-11-21T18:00:00Z), or a time ago (90m, 2h, 3d)', {
+      isRequired: true,
+    }),
+    to: text('T', 'End of the period, in the same formats', { defaultText: 'now' }),
+    name: text('NAME', 'Name of the replay; each name can be used once', {
+      defaultText: 's3-vod- and the current time',
+    }),
+    ...STACK_OPTIONS,
+  },
+} as const satisfies CommandDefinition;
 
 /** Times in milliseconds since 1970. */
-export type Replay = Readonly<{ where: StackTarget; from: number; to: number; name: string }>;
-
-export const REPLAY_USAGE = `npm run replay -- --from T [--to T] [options]
-
-Replays the events of the stack's archive: every object that they name is looked at again. What VOD has is not sent again.
-
-  --from T         ISO 8601 (2026-11-21T18:00:00Z), or how long ago: 90m, 2h, 3d
-  --to T           the same (default: now)
-  --name NAME      of the replay; one name is replayed once (default: of the time)
-${STACK_USAGE}`;
+export type Replay = Readonly<{ target: StackTarget; from: number; to: number; name: string }>;
 
 /** @throws {UsageError} */
-export function readReplay(argv: readonly string[], now = Date.now()): Replay | 'help' {
-  const { values, positionals } = readOptions('npm run replay', argv, {
-    ...STACK,
-    from: { type: 'string' },
-    to: { type: 'string', default: '0s' },
-    name: { type: 'string' },
+export const readReplay = (argv: readonly string[], now = Date.now()): Replay | 'help' =>
+  parseCommand(REPLAY, argv, ({ values }) => {
+    const from = parseTime('--from', values.from, now);
+    const to = parseTime('--to', values.to ?? '0s', now);
+    if (from >= to)
+      throw new UsageError(`--from ${formatTime(from)}: expected a time before --to ${formatTime(to)}`);
+    // https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_StartReplay.html
+    const name = values.name ?? `s3-vod-${formatTime(now).replace(/[:.]/g, '-')}`;
+    if (!/^[.\-_A-Za-z0-9]{1,64}$/.test(name)) {
+      throw new UsageError(
+        `--name ${name}: expected 1 to 64 characters: letters, digits, dots, hyphens, and underscores`,
+      );
+    }
+    return { target: parseTarget(values), from, to, name };
   });
-  if (values.help) return 'help';
-  expectNone(positionals);
-  if (values.from === undefined) throw new UsageError('--from is missing: --from 2h, or a time in ISO 8601');
-  const from = readTime('--from', values.from, now);
-  const to = readTime('--to', values.to, now);
-  if (from >= to) throw new UsageError(`--from ${iso(from)} is not before --to ${iso(to)}`);
-  // https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_StartReplay.html
-  const name = values.name ?? `s3-vod-${iso(now).replace(/[:.]/g, '-')}`;
-  if (!/^[.\-_A-Za-z0-9]{1,64}$/.test(name)) {
-    throw new UsageError(`--name ${name}: expected 1 to 64 of letters, digits, dot, hyphen, and underscore`);
-  }
-  return { where: where(values), from, to, name };
-}
 
-export type Redrive = Readonly<{ where: StackTarget; since: number; dryRun: boolean }>;
+export const REDRIVE = {
+  name: 'npm run redrive',
+  summary:
+    'Moves dead letters back to the queue, and redrives failed executions from the state that failed. Executions ' +
+    'that failed more than 14 days ago are restarted instead. Parts that VOD has are not sent again.',
+  arguments: [],
+  options: {
+    since: text(
+      'T',
+      'Redrive executions that failed since then: ISO 8601, or a time ago; Step Functions keeps 90 days',
+      { default: '14d' },
+    ),
+    'dry-run': flag('Print what would be done, and change nothing'),
+    ...STACK_OPTIONS,
+  },
+} as const satisfies CommandDefinition;
 
-export const REDRIVE_USAGE = `npm run redrive -- [options]
-
-Puts the dead letters back into the queue, and has failed executions go on from where they failed. Those that cannot be
-redriven any more (14 days) begin anew. What was sent is not sent again.
-
-  --since T        executions that failed since then: ISO 8601, or how long ago (default: 14d; at most 90d are kept)
-  --dry-run        say what would be done, and do nothing
-${STACK_USAGE}`;
+/** `since`: milliseconds since 1970. */
+export type Redrive = Readonly<{ target: StackTarget; since: number; dryRun: boolean }>;
 
 /** @throws {UsageError} */
-export function readRedrive(argv: readonly string[], now = Date.now()): Redrive | 'help' {
-  const { values, positionals } = readOptions('npm run redrive', argv, {
-    ...STACK,
-    since: { type: 'string', default: '14d' },
-    'dry-run': { type: 'boolean', default: false },
-  });
-  if (values.help) return 'help';
-  expectNone(positionals);
-  return {
-    where: where(values),
-    since: readTime('--since', values.since, now),
+export const readRedrive = (argv: readonly string[], now = Date.now()): Redrive | 'help' =>
+  parseCommand(REDRIVE, argv, ({ values }) => ({
+    target: parseTarget(values),
+    since: parseTime('--since', values.since, now),
     dryRun: values['dry-run'],
-  };
-}
+  }));
+
+export const BACKFILL = {
+  name: 'npm run backfill',
+  summary:
+    'Starts an execution for each video under the prefix that has no fileId. After an interruption the same command ' +
+    'continues at its checkpoint.',
+  arguments: [{ name: 's3://bucket/prefix', description: 'The bucket of the stack, and a prefix or none' }],
+  options: {
+    'per-minute': integer(
+      'N',
+      'Executions to start per minute, evenly spaced; VOD grants an account 100 uploads per minute',
+      { min: 1, max: 60_000, default: 60 },
+    ),
+    restart: flag('Ignore the checkpoint of an earlier run'),
+    'dry-run': flag('Print what would be started, and start nothing'),
+    ...STACK_OPTIONS,
+  },
+} as const satisfies CommandDefinition;
 
 export type Backfill = Readonly<{
-  where: StackTarget;
+  target: StackTarget;
   bucket: string;
   prefix: string;
   perMinute: number;
@@ -154,42 +170,42 @@ export type Backfill = Readonly<{
   dryRun: boolean;
 }>;
 
-export const BACKFILL_USAGE = `npm run backfill -- s3://bucket/prefix [options]
+/** @throws {UsageError} */
+export const readBackfill = (argv: readonly string[]): Backfill | 'help' =>
+  parseCommand(BACKFILL, argv, ({ values, positionals }) => {
+    const uri = expectOne(positionals, 's3://bucket/prefix');
+    const { bucket, key: prefix } = parseS3Uri(uri, 's3://bucket/prefix');
+    const { 'per-minute': perMinute, restart, 'dry-run': dryRun } = values;
+    return { target: parseTarget(values), bucket, prefix, perMinute, restart, dryRun };
+  });
 
-Starts an execution for each video under the prefix that carries no fileId. Stopped, or killed, it goes on where it was
-when the same command is given again.
+export const ENABLE_EVENTS = {
+  name: 'npm run enable-events',
+  summary:
+    'Lets an existing bucket send its events to EventBridge. Adds EventBridge to the notification configuration and ' +
+    'keeps the rest. A second run changes nothing.',
+  arguments: [{ name: 'BUCKET', description: 'Name of the bucket' }],
+  options: {
+    owner: text('ACCOUNT', 'Fail unless the bucket belongs to this account (12 digits)', {}),
+  },
+  notes:
+    'Needs s3:GetBucketNotification and s3:PutBucketNotification on the bucket. S3_ENDPOINT and AWS_* select another store.',
+} as const satisfies CommandDefinition;
 
-  --per-minute N   executions started a minute, evenly (default: 60; the account may open 100 uploads a minute)
-  --restart        from the beginning, whatever an earlier run has looked at
-  --dry-run        say what would be started, and start nothing
-${STACK_USAGE}`;
+export type EnableEvents = Readonly<{ bucket: string; owner: string | undefined }>;
 
 /** @throws {UsageError} */
-export function readBackfill(argv: readonly string[]): Backfill | 'help' {
-  const { values, positionals } = readOptions('npm run backfill', argv, {
-    ...STACK,
-    'per-minute': { type: 'string', default: '60' },
-    restart: { type: 'boolean', default: false },
-    'dry-run': { type: 'boolean', default: false },
+export const readEnableEvents = (argv: readonly string[]): EnableEvents | 'help' =>
+  parseCommand(ENABLE_EVENTS, argv, ({ values: { owner }, positionals }) => {
+    const bucket = parseBucketName(expectOne(positionals, 'BUCKET'));
+    if (owner !== undefined && !/^\d{12}$/.test(owner))
+      throw new UsageError(`--owner ${owner}: expected an account ID of 12 digits`);
+    return { bucket, owner };
   });
-  if (values.help) return 'help';
-  const { bucket, key: prefix } = parseS3Uri(
-    expectOne(positionals, 's3://bucket/prefix'),
-    's3://bucket/prefix',
-  );
-  return {
-    where: where(values),
-    bucket,
-    prefix,
-    perMinute: parseInteger('--per-minute', values['per-minute'], 1, 60_000),
-    restart: values.restart,
-    dryRun: values['dry-run'],
-  };
-}
 
-export const iso = (time: number): string => new Date(time).toISOString();
+export const formatTime = (time: number): string => new Date(time).toISOString();
 
-function fromJson(option: string, text: string): unknown {
+function parseJson(option: string, text: string): unknown {
   try {
     return JSON.parse(text);
   } catch {

@@ -3,194 +3,195 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { S3Client } from '@aws-sdk/client-s3';
 import type { SFNClient } from '@aws-sdk/client-sfn';
 import { pMapIterable } from 'p-map';
-import { bar, printable } from '../cli/format.ts';
+import { formatBar, replaceControls } from '../cli/format.ts';
+import type { Terminal } from '../cli/terminal.ts';
 import { createS3Client } from '../lib/s3/client.ts';
 import type { UploadRequest } from '../lib/schemas.ts';
 import { startExecution } from '../lib/trigger/executions.ts';
 import type { Backfill } from './args.ts';
-import { type Checkpoint, type Checkpoints, checkpointsOf } from './checkpoint.ts';
-import { type Classification, classify, type Listed, listed } from './classify.ts';
+import { type Checkpoint, type CheckpointFile, openCheckpoint } from './checkpoint.ts';
+import { type Classification, classify, type ListedObject, listObjects } from './classify.ts';
 import { createStepFunctionsClient } from './executions.ts';
 import { createRateLimiter } from './rate-limit.ts';
 import { sendAws } from './request.ts';
-import type { Screen } from './screen.ts';
 import { findStack } from './stack.ts';
 
-/** `npm run backfill`: what lay in the bucket before the stack did, or what the stack missed. */
+/** Concurrent HEAD requests, and classified objects that wait for their turn. They bound memory for any bucket. */
+const CONCURRENCY = 16;
+const MAX_WAITING = 64;
 
-/** HEAD requests in flight, and looks that wait for their turn: they bound memory, whatever the bucket holds. */
-const SIDE_BY_SIDE = 16;
-const AHEAD = 64;
+/** After so many rejections in a row the cause is not the objects but the policy, the credentials, or the region. */
+const MAX_REJECTIONS = 10;
 
-/** Refusals in a row after which it is not the objects: the policy, the keys, the region. */
-const REFUSALS = 10;
+/** Objects between two checkpoints while nothing is started. A killed run classifies at most this many again. */
+const CHECKPOINT_OBJECTS = 100;
 
-/** Looks between two writes of the checkpoint, where nothing is started; a killed run looks at so many again. */
-const CHECKPOINT_EVERY = 100;
+/** Objects between two status lines where no progress bar is shown. */
+const STATUS_OBJECTS = 1000;
 
-/** Objects between two lines where there is no bar. */
-const SAY_EVERY = 1000;
-
-/** @returns the exit code: 1 where objects could not be looked at */
-export async function backfill(given: Backfill, screen: Screen, signal: AbortSignal): Promise<number> {
-  const { where, bucket, prefix } = given;
-  const stack = await findStack(where);
-  const served = stack.output('BucketName');
-  if (bucket !== served) throw new Error(`s3://${bucket}: stack ${stack.name} serves bucket ${served}`);
+/**
+ * `npm run backfill`: starts executions for objects that no event announced.
+ * @returns the exit code: 1 if S3 rejected the request for an object
+ */
+export async function backfill(args: Backfill, terminal: Terminal, signal: AbortSignal): Promise<number> {
+  const { target, bucket, prefix } = args;
+  const stack = await findStack(target);
+  const expected = stack.output('BucketName');
+  if (bucket !== expected)
+    throw new Error(`stack ${stack.name}: expected bucket ${expected}, got ${bucket}. Backfill that bucket.`);
   const stateMachineArn = stack.output('StateMachineArn');
   const s3 = createS3Client({ endpoint: stack.s3Endpoint });
   const sfn = createStepFunctionsClient();
-  const dir = 'local' in where ? join(where.local, 'backfill') : '.backfill';
+  const dir = 'local' in target ? join(target.local, 'backfill') : '.backfill';
   try {
-    const checkpoints = given.dryRun ? undefined : checkpointsOf(dir, { stateMachineArn, bucket, prefix });
-    return await new Run(given, { s3, sfn, screen, checkpoints, stateMachineArn }).all(signal);
+    const file = args.dryRun ? undefined : openCheckpoint(dir, { stateMachineArn, bucket, prefix });
+    return await new BackfillRun(args, { s3, sfn, terminal, file, stateMachineArn }).run(signal);
   } finally {
     s3.destroy();
     sfn.destroy();
   }
 }
 
-type Means = Readonly<{
+type Dependencies = Readonly<{
   s3: S3Client;
   sfn: SFNClient;
-  screen: Screen;
-  /** None in a dry run. */
-  checkpoints: Checkpoints | undefined;
+  terminal: Terminal;
+  /** Undefined in a dry run. */
+  file: CheckpointFile | undefined;
   stateMachineArn: string;
 }>;
 
-class Run {
-  readonly #given: Backfill;
-  readonly #means: Means;
-  readonly #at: Checkpoint;
-  readonly #pace: (now: number) => number;
-  readonly #why = new Map<string, number>();
-  /** Keys in all, once they are counted. */
+class BackfillRun {
+  readonly #args: Backfill;
+  readonly #dependencies: Dependencies;
+  readonly #checkpoint: Checkpoint;
+  readonly #reserveTurn: (now: number) => number;
+  /** Objects by the reason for skipping them. */
+  readonly #skipped = new Map<string, number>();
+  /** Objects under the prefix, after they are counted. */
   #total: number | undefined;
-  #sinceWritten = 0;
-  #refusals = 0;
+  #sinceCheckpoint = 0;
+  #rejectionsInRow = 0;
 
-  constructor(given: Backfill, means: Means) {
-    this.#given = given;
-    this.#means = means;
-    this.#pace = createRateLimiter(given.perMinute);
-    const known = given.restart ? undefined : means.checkpoints?.read();
-    const { bucket, prefix } = given;
-    const none = { started: 0, carried: 0, skipped: 0, refused: 0 };
-    this.#at = known ?? {
-      ...{ stateMachineArn: means.stateMachineArn, bucket, prefix, began: new Date().toISOString() },
-      ...none,
+  constructor(args: Backfill, dependencies: Dependencies) {
+    this.#args = args;
+    this.#dependencies = dependencies;
+    this.#reserveTurn = createRateLimiter(args.perMinute);
+    const { bucket, prefix, restart } = args;
+    const { stateMachineArn, file } = dependencies;
+    this.#checkpoint = (restart ? undefined : file?.read()) ?? {
+      ...{ stateMachineArn, bucket, prefix, began: new Date().toISOString() },
+      ...{ started: 0, uploaded: 0, skipped: 0, rejected: 0 },
     };
   }
 
-  async all(signal: AbortSignal): Promise<number> {
-    const { screen, checkpoints } = this.#means;
-    if (this.#at.after !== undefined) screen.say(`going on after ${printable(this.#at.after)}`);
-    this.#write(); // before anything is started, since it names the occasion
+  async run(signal: AbortSignal): Promise<number> {
+    const { terminal, file } = this.#dependencies;
+    const { after } = this.#checkpoint;
+    if (after !== undefined) terminal.print(`continuing after ${replaceControls(after)}`);
+    this.#save(); // before the first start, because `began` is part of the execution names
     const counting = new AbortController();
     void this.#count(AbortSignal.any([signal, counting.signal]));
     try {
-      await this.#go(signal);
+      await this.#processAll(signal);
     } catch (error) {
-      if (this.#refusals === 0) this.#write();
-      screen.say(`stopped: ${this.#standing()}`);
-      if (checkpoints) screen.say(`the same command goes on from there (${checkpoints.file})`);
+      // The checkpoint stays before the first of several rejections, because their cause may be the policy.
+      if (this.#rejectionsInRow === 0) this.#save();
+      terminal.print(`stopped: ${this.#summary()}`);
+      if (file) terminal.print(`run the same command to continue (${file.path})`);
       throw error;
     } finally {
       counting.abort();
     }
-    checkpoints?.remove();
-    screen.say(this.#standing());
-    for (const [reason, count] of this.#why) screen.say(`  skipped ${count}: ${printable(reason)}`);
-    return this.#at.refused > 0 ? 1 : 0;
+    file?.remove();
+    terminal.print(this.#summary());
+    for (const [reason, count] of this.#skipped)
+      terminal.print(`  skipped ${count}: ${replaceControls(reason)}`);
+    return this.#checkpoint.rejected > 0 ? 1 : 0;
   }
 
-  async #go(signal: AbortSignal): Promise<void> {
-    const { s3, screen } = this.#means;
-    const { bucket, prefix } = this.#given;
-    const objects = listed(s3, { bucket, prefix, after: this.#at.after }, signal);
-    const lookAtIt = (object: Listed) => classify(s3, bucket, object, signal);
-    for await (const look of pMapIterable(objects, lookAtIt, {
-      concurrency: SIDE_BY_SIDE,
-      backpressure: AHEAD,
-    })) {
-      await this.#take(look, signal);
-      screen.progress(this.#bar());
-      if (!screen.isTerminal && this.#seen % SAY_EVERY === 0) screen.say(this.#standing());
+  async #processAll(signal: AbortSignal): Promise<void> {
+    const { s3, terminal } = this.#dependencies;
+    const { bucket } = this.#args;
+    const classifyObject = (object: ListedObject) => classify(s3, bucket, object, signal);
+    const limits = { concurrency: CONCURRENCY, backpressure: MAX_WAITING };
+    for await (const object of pMapIterable(this.#list(signal), classifyObject, limits)) {
+      await this.#handle(object, signal);
+      terminal.showProgress(this.#progress());
+      if (!terminal.isInteractive && this.#done % STATUS_OBJECTS === 0) terminal.print(this.#summary());
     }
-    this.#total = this.#seen;
-    screen.progress(this.#bar());
+    this.#total = this.#done;
+    terminal.showProgress(this.#progress());
   }
 
-  async #take(look: Classification, signal: AbortSignal): Promise<void> {
-    if (look.is === 'refused') return this.#refuse(look.key, look.reason);
-    this.#refusals = 0;
-    if (look.is === 'wanted') await this.#start(look.request, signal);
-    else this.#at[look.is]++;
-    if (look.is === 'skipped') this.#why.set(look.reason, (this.#why.get(look.reason) ?? 0) + 1);
-    this.#at.after = look.key;
-    if (look.is === 'wanted' || ++this.#sinceWritten >= CHECKPOINT_EVERY) this.#write();
+  #list(signal: AbortSignal): AsyncGenerator<ListedObject> {
+    const { bucket, prefix } = this.#args;
+    return listObjects(this.#dependencies.s3, { bucket, prefix, after: this.#checkpoint.after }, signal);
+  }
+
+  async #handle(object: Classification, signal: AbortSignal): Promise<void> {
+    const { key, status } = object;
+    if (status === 'rejected') return this.#reject(key, object.reason);
+    this.#rejectionsInRow = 0;
+    if (status === 'pending') await this.#start(object.request, signal);
+    else this.#checkpoint[status]++;
+    if (status === 'skipped') this.#skipped.set(object.reason, (this.#skipped.get(object.reason) ?? 0) + 1);
+    this.#checkpoint.after = key;
+    if (status === 'pending' || ++this.#sinceCheckpoint >= CHECKPOINT_OBJECTS) this.#save();
   }
 
   async #start(request: UploadRequest, signal: AbortSignal): Promise<void> {
-    const { screen, sfn, stateMachineArn } = this.#means;
-    const object = printable(`s3://${request.bucket}/${request.key}`);
-    if (this.#given.dryRun) screen.say(`would start  ${object}`);
+    const { terminal, sfn, stateMachineArn } = this.#dependencies;
+    const object = replaceControls(`s3://${request.bucket}/${request.key}`);
+    if (this.#args.dryRun) terminal.print(`would start  ${object}`);
     else {
-      await sleep(this.#pace(performance.now()), undefined, { signal });
-      const occasion = `backfill ${this.#at.began}`;
+      await sleep(this.#reserveTurn(performance.now()), undefined, { signal });
+      const dedupeKey = `backfill ${this.#checkpoint.began}`;
       const { name, status } = await sendAws(`start ${object}`, () =>
-        startExecution(sfn, stateMachineArn, request, occasion, signal),
+        startExecution(sfn, stateMachineArn, request, dedupeKey, signal),
       );
-      if (!screen.isTerminal) screen.say(`${status}  ${object}  ${name}`);
+      if (!terminal.isInteractive) terminal.print(`${status}  ${object}  ${name}`);
     }
-    this.#at.started++;
+    this.#checkpoint.started++;
   }
 
-  /** The checkpoint stays before the first of several: they may all be the policy's fault. */
-  #refuse(key: string, reason: string): void {
-    this.#at.refused++;
-    this.#means.screen.warn(`refused  ${printable(key)}  ${reason}`);
-    if (++this.#refusals === REFUSALS)
-      throw new Error(`${REFUSALS} objects in a row were refused; the last: ${reason}`);
+  #reject(key: string, reason: string): void {
+    this.#checkpoint.rejected++;
+    this.#dependencies.terminal.printError(`rejected  ${replaceControls(key)}  ${reason}`);
+    if (++this.#rejectionsInRow === MAX_REJECTIONS)
+      throw new Error(`S3 rejected ${MAX_REJECTIONS} objects in a row; the last: ${reason}`);
   }
 
-  #write(): void {
-    this.#sinceWritten = 0;
-    this.#means.checkpoints?.write(this.#at);
+  #save(): void {
+    this.#sinceCheckpoint = 0;
+    this.#dependencies.file?.write(this.#checkpoint);
   }
 
-  get #seen(): number {
-    const { started, carried, skipped, refused } = this.#at;
-    return started + carried + skipped + refused;
+  get #done(): number {
+    const { started, uploaded, skipped, rejected } = this.#checkpoint;
+    return started + uploaded + skipped + rejected;
   }
 
-  #counts(): string {
-    const { started, carried, skipped, refused } = this.#at;
-    const begun = this.#given.dryRun ? 'to start' : 'started';
-    return `objects: ${begun} ${started}, carried ${carried}, skipped ${skipped}, refused ${refused}`;
+  #summary(): string {
+    const { started, uploaded, skipped, rejected } = this.#checkpoint;
+    const verb = this.#args.dryRun ? 'to start' : 'started';
+    return `${this.#done} objects: ${verb} ${started}, already uploaded ${uploaded}, skipped ${skipped}, rejected ${rejected}`;
   }
 
-  #standing(): string {
-    return `${this.#seen} ${this.#counts()}`;
-  }
-
-  #bar(): string {
+  #progress(): string {
     const total = this.#total;
-    if (total === undefined) return `  ${this.#standing()}`;
-    return `  ${bar(total === 0 ? 1 : this.#seen / total)} ${this.#seen} of ${total} ${this.#counts()}`;
+    if (total === undefined) return `  ${this.#summary()}`;
+    return `  ${formatBar(total === 0 ? 1 : this.#done / total)} of ${total}: ${this.#summary()}`;
   }
 
-  /** A listing is far quicker than the looks: by it people see how far there is to go. It is missed by nobody else. */
+  /** Counts the objects for the progress bar. A listing is much faster than the HEAD requests. */
   async #count(signal: AbortSignal): Promise<void> {
-    const { bucket, prefix } = this.#given;
-    let count = this.#seen;
+    let count = this.#done;
     try {
-      for await (const _ of listed(this.#means.s3, { bucket, prefix, after: this.#at.after }, signal))
-        count++;
+      for await (const _ of this.#list(signal)) count++;
       this.#total = count;
     } catch {
-      // The run itself meets what is wrong, and tells it.
+      // The run itself meets the same error and reports it.
     }
   }
 }

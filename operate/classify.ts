@@ -6,31 +6,29 @@ import { readTags } from '../lib/s3/tags.ts';
 import type { UploadRequest } from '../lib/schemas.ts';
 import { mediaTypeOf } from '../lib/upload/media-type.ts';
 
-/** Which objects of a bucket are still to be brought over. */
+export type ListedObject = Readonly<{ key: string; size: number }>;
 
-export type Listed = Readonly<{ key: string; size: number }>;
-
-/** What a look at an object says; `wanted`: it is still to be brought over. */
+/** `pending`: a video without a fileId. `uploaded`: it has one. `rejected`: S3 rejected the request. */
 export type Classification = Readonly<{ key: string }> &
   Readonly<
-    | { is: 'wanted'; request: UploadRequest }
-    | { is: 'carried' }
-    | { is: 'skipped'; reason: string }
-    | { is: 'refused'; reason: string }
+    | { status: 'pending'; request: UploadRequest }
+    | { status: 'uploaded' }
+    | { status: 'skipped'; reason: string }
+    | { status: 'rejected'; reason: string }
   >;
 
-/** The keys under a prefix in their order (of UTF-8 bytes), those after `after`. */
-export async function* listed(
+/** Lists the objects under a prefix with keys greater than `after`, in order of their UTF-8 bytes. */
+export async function* listObjects(
   s3: S3Client,
   { bucket, prefix, after }: { bucket: string; prefix: string; after: string | undefined },
   signal: AbortSignal,
-): AsyncGenerator<Listed> {
+): AsyncGenerator<ListedObject> {
   let token: string | undefined;
   do {
     const command = new ListObjectsV2Command({
       Bucket: bucket,
       Prefix: prefix,
-      EncodingType: 'url', // a key may hold what XML cannot
+      EncodingType: 'url', // a key can contain characters that XML cannot
       ...(token === undefined ? { StartAfter: after } : { ContinuationToken: token }),
     });
     const page = await sendS3(`LIST s3://${bucket}/${prefix}`, signal, () =>
@@ -43,39 +41,36 @@ export async function* listed(
   } while (token !== undefined);
 }
 
-/** @throws {StorageUnavailable}, and what ends the run: a store that refuses one object is told as a look */
+/** Decides what a backfill does with an object. @throws {StorageUnavailable} */
 export async function classify(
   s3: S3Client,
   bucket: string,
-  { key, size }: Listed,
+  { key, size }: ListedObject,
   signal: AbortSignal,
 ): Promise<Classification> {
-  // As a video by its content type, of which a listing says nothing: what is none even then needs no closer look.
-  const reason = whyNot(key, 'video/mp4') ?? (size === 0 ? 'it is empty' : undefined);
-  if (reason !== undefined) return { key, is: 'skipped', reason };
+  // A listing has no content types. Skip what even a video type would not make a video, without a HEAD request.
+  const reason = skipReason(key, 'video/mp4') ?? (size === 0 ? 'the object is empty' : undefined);
+  if (reason !== undefined) return { key, status: 'skipped', reason };
   try {
-    return await look(s3, await headObject(s3, { bucket, key }, signal), signal);
+    return await classifyHead(s3, await headObject(s3, { bucket, key }, signal), signal);
   } catch (error) {
-    if (error instanceof ObjectDeleted) return { key, is: 'skipped', reason: 'it is gone' };
-    if (error instanceof StorageRejected) {
-      return { key, is: 'refused', reason: error.message };
-    }
+    if (error instanceof ObjectDeleted) return { key, status: 'skipped', reason: 'the object is deleted' };
+    if (error instanceof StorageRejected) return { key, status: 'rejected', reason: error.message };
     throw error;
   }
 }
 
-async function look(s3: S3Client, found: ObjectHead, signal: AbortSignal): Promise<Classification> {
-  const { pin, metadata, contentType, head } = found;
+async function classifyHead(s3: S3Client, object: ObjectHead, signal: AbortSignal): Promise<Classification> {
+  const { pin, metadata, contentType, head } = object;
   const { bucket, key, etag, versionId, size } = pin;
-  const reason = whyNot(key, contentType) ?? whyUnreadable(found);
-  if (reason !== undefined) return { key, is: 'skipped', reason };
+  const reason = skipReason(key, contentType) ?? archiveReason(object);
+  if (reason !== undefined) return { key, status: 'skipped', reason };
   const tags = !metadata['vod-file-id'] && head.TagCount ? await readTags(s3, pin, signal) : {};
-  if (metadata['vod-file-id'] || tags['vod-file-id']) return { key, is: 'carried' };
-  return { key, is: 'wanted', request: { bucket, key, etag, size, ...(versionId && { versionId }) } };
+  if (metadata['vod-file-id'] || tags['vod-file-id']) return { key, status: 'uploaded' };
+  return { key, status: 'pending', request: { bucket, key, etag, size, ...(versionId && { versionId }) } };
 }
 
-/** Why an object is none that the chain brings over; nothing, where it is one. */
-function whyNot(key: string, contentType: string | undefined): string | undefined {
+function skipReason(key: string, contentType: string | undefined): string | undefined {
   const media = mediaTypeOf(key, contentType);
   if (media.kind === 'image') return 'an image, not a video';
   return media.kind === 'other' ? media.reason : undefined;
@@ -83,8 +78,8 @@ function whyNot(key: string, contentType: string | undefined): string | undefine
 
 const ARCHIVED = new Set(['GLACIER', 'DEEP_ARCHIVE']);
 
-function whyUnreadable({ head }: ObjectHead): string | undefined {
-  const restored = head.Restore?.includes('ongoing-request="false"');
-  const archived = ARCHIVED.has(head.StorageClass ?? '') || head.ArchiveStatus !== undefined;
-  return archived && !restored ? 'it is archived: restore it first' : undefined;
+function archiveReason({ head }: ObjectHead): string | undefined {
+  const isRestored = head.Restore?.includes('ongoing-request="false"');
+  const isArchived = ARCHIVED.has(head.StorageClass ?? '') || head.ArchiveStatus !== undefined;
+  return isArchived && !isRestored ? 'the object is archived; restore it first' : undefined;
 }

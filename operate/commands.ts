@@ -1,54 +1,63 @@
-import { UsageError } from '../cli/args.ts';
-import { failureLine } from '../cli/errors.ts';
-import * as given from './args.ts';
-import type { Screen } from './screen.ts';
+import type { CommandDefinition } from '../cli/args.ts';
+import { formatError, UsageError } from '../cli/errors.ts';
+import { STOPPED } from '../cli/signals.ts';
+import type { Terminal } from '../cli/terminal.ts';
+import { usage } from '../cli/usage.ts';
+import {
+  BACKFILL,
+  ENABLE_EVENTS,
+  INVOKE,
+  REDRIVE,
+  REPLAY,
+  readBackfill,
+  readEnableEvents,
+  readInvoke,
+  readRedrive,
+  readReplay,
+} from './args.ts';
 
-/** The ways in for operators, by their names. */
+type Run<A> = (args: A, terminal: Terminal, signal: AbortSignal) => Promise<number>;
 
-type Act<G> = (given: G, screen: Screen, signal: AbortSignal) => Promise<number>;
-type Command = (argv: readonly string[], screen: Screen, signal: AbortSignal) => Promise<number>;
-
-/** `load` comes after reading: help, and what is wrong with the command line, is told at once. */
-const command =
-  <G extends object>(
-    usage: string,
-    read: (argv: readonly string[]) => G | 'help',
-    load: () => Promise<Act<G>>,
-  ): Command =>
-  async (argv, screen, signal) => {
-    const said = read(argv);
-    if (said !== 'help') return (await load())(said, screen, signal);
-    screen.say(usage);
+/** `load` imports the command after its arguments are read, so that help and usage errors need no AWS SDK. */
+const createCommand =
+  <A extends object>(
+    definition: CommandDefinition,
+    read: (argv: readonly string[]) => A | 'help',
+    load: () => Promise<Run<A>>,
+  ): Run<readonly string[]> =>
+  async (argv, terminal, signal) => {
+    const args = read(argv);
+    if (args !== 'help') return (await load())(args, terminal, signal);
+    terminal.print(usage(definition));
     return 0;
   };
 
-const COMMANDS: ReadonlyMap<string, Command> = new Map([
-  ['invoke', command(given.INVOKE_USAGE, given.readInvoke, async () => (await import('./invoke.ts')).invoke)],
-  ['replay', command(given.REPLAY_USAGE, given.readReplay, async () => (await import('./replay.ts')).replay)],
-  [
-    'redrive',
-    command(given.REDRIVE_USAGE, given.readRedrive, async () => (await import('./redrive.ts')).redrive),
-  ],
-  [
-    'backfill',
-    command(given.BACKFILL_USAGE, given.readBackfill, async () => (await import('./backfill.ts')).backfill),
-  ],
-]);
+const COMMANDS: Readonly<Record<string, Run<readonly string[]>>> = {
+  invoke: createCommand(INVOKE, readInvoke, async () => (await import('./invoke.ts')).invoke),
+  replay: createCommand(REPLAY, readReplay, async () => (await import('./replay.ts')).replay),
+  redrive: createCommand(REDRIVE, readRedrive, async () => (await import('./redrive.ts')).redrive),
+  backfill: createCommand(BACKFILL, readBackfill, async () => (await import('./backfill.ts')).backfill),
+  'enable-events': createCommand(
+    ENABLE_EVENTS,
+    readEnableEvents,
+    async () => (await import('./enable-events.ts')).enableEvents,
+  ),
+};
 
-/** @returns the exit code: 1 where something failed, told in one line; 130 where it was stopped */
-export async function run(
+/** Runs a command. @returns the exit code: 1 after a failure, which is printed in one line; 130 after a signal */
+export async function runCommand(
   [name = '', ...argv]: readonly string[],
-  screen: Screen,
+  terminal: Terminal,
   signal: AbortSignal,
 ): Promise<number> {
   try {
-    const act = COMMANDS.get(name);
-    if (!act)
-      throw new UsageError(`${name || 'nothing'}: expected one of ${[...COMMANDS.keys()].join(', ')}`);
-    return await act(argv, screen, signal);
+    const command = COMMANDS[name];
+    if (!command)
+      throw new UsageError(`command ${name}: expected one of ${Object.keys(COMMANDS).join(', ')}`);
+    return await command(argv, terminal, signal);
   } catch (error) {
-    if (signal.aborted) return 130;
-    screen.warn(failureLine(undefined, error, false));
+    if (signal.aborted) return STOPPED;
+    terminal.printError(formatError(error));
     return 1;
   }
 }

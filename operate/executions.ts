@@ -8,16 +8,14 @@ import {
 import { executionArn } from '../lib/trigger/executions.ts';
 import { sendAws } from './request.ts';
 
-/** Executions as the operators look at them. */
-
-/** Its calls may be many: throttled ones are tried longer than the SDK would by itself. */
+/** Operators' commands send many calls, so throttled calls get more attempts than the SDK makes by default. */
 export const createStepFunctionsClient = (): SFNClient => new SFNClient({ maxAttempts: 8 });
 
 /**
- * The names of those that failed since then, the latest begun first. Step Functions keeps them for 90 days. All at once:
- * one that is redriven leaves the list, which would confuse its pages.
+ * Lists the names of the executions that failed since a time, most recently started first. Step Functions keeps executions
+ * for 90 days. The list is complete before any execution is redriven, since a redrive would shift the pages.
  */
-export async function failedSince(
+export async function listFailedSince(
   client: SFNClient,
   stateMachineArn: string,
   since: number,
@@ -45,7 +43,7 @@ export async function failedSince(
   return names;
 }
 
-/** `undefined` where there is none of this name. */
+/** @returns undefined if there is no execution of this name */
 export const findExecution = (
   sfn: SFNClient,
   stateMachineArn: string,

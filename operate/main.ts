@@ -1,20 +1,9 @@
-import { run } from './commands.ts';
-import { createScreen } from './screen.ts';
+import { createStopSignal } from '../cli/signals.ts';
+import { createTerminal } from '../cli/terminal.ts';
+import { runCommand } from './commands.ts';
 
-/** `npm run invoke | replay | redrive | backfill` */
+/** `npm run invoke`, `replay`, `redrive`, `backfill`, `enable-events` */
 
-/** What is in flight may take so long to settle after Ctrl-C. */
-const STOP_MS = 5_000;
-
-const stop = new AbortController();
-// Each time, since npm sends a second Ctrl-C after the terminal's own: it is nothing new.
-for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-  process.on(signal, () => {
-    stop.abort(new Error('stopped'));
-    setTimeout(() => process.exit(130), STOP_MS).unref();
-  });
-}
-
-const screen = createScreen(process.stdout, process.stderr);
-process.exitCode = await run(process.argv.slice(2), screen, stop.signal);
-screen.close();
+const terminal = createTerminal(process.stdout, process.stderr);
+process.exitCode = await runCommand(process.argv.slice(2), terminal, createStopSignal());
+terminal.close();

@@ -1,29 +1,29 @@
-import { UsageError } from '../cli/args.ts';
+import { UsageError } from '../cli/errors.ts';
 
 const UNIT_MS: Readonly<Record<string, number>> = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 
-/** A date, or a date and a time of day; without a zone it is this machine's time, as ISO 8601 has it. */
+/** A date, or a date and a time of day. Without a time zone it is local time, as ISO 8601 defines. */
 const ISO = /^\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d(\.\d{1,3})?)?(Z|[+-]\d\d:\d\d)?)?$/;
 
 /**
- * A time in the past, in milliseconds since 1970: ISO 8601, or how long ago (`90m`, `2h`, `3d`).
- * @throws {UsageError} naming the option
+ * Parses a time in the past: ISO 8601, or a time ago (`90m`, `2h`, `3d`).
+ * @returns milliseconds since 1970 @throws {UsageError} naming the option
  */
-export function readTime(option: string, text: string, now: number): number {
+export function parseTime(option: string, text: string, now: number): number {
   const [, count, unit = ''] = /^(\d{1,6})([smhd])$/.exec(text) ?? [];
-  const time = count === undefined ? instant(text) : now - Number(count) * (UNIT_MS[unit] ?? 0);
+  const time = count === undefined ? parseIso(text) : now - Number(count) * (UNIT_MS[unit] ?? 0);
   if (time === undefined) {
     throw new UsageError(
-      `${option} ${text}: expected a time such as 2026-11-21T18:00:00Z, or how long ago, such as 2h`,
+      `${option} ${text}: expected a time such as 2026-11-21T18:00:00Z, or a time ago such as 2h`,
     );
   }
-  if (time > now) throw new UsageError(`${option} ${text}: it lies in the future`);
+  if (time > now) throw new UsageError(`${option} ${text}: expected a time in the past`);
   return time;
 }
 
-function instant(text: string): number | undefined {
+function parseIso(text: string): number | undefined {
   const time = ISO.test(text) ? Date.parse(text) : Number.NaN;
-  // Date.parse lets the 31st of February pass as a day in March.
+  // Date.parse accepts 31 February as a day in March.
   const day = Number(text.slice(8, 10));
   const daysInMonth = new Date(Date.UTC(Number(text.slice(0, 4)), Number(text.slice(5, 7)), 0)).getUTCDate();
   return Number.isNaN(time) || day > daysInMonth ? undefined : time;

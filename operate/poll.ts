@@ -1,14 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
-/** Milliseconds between two looks: soon at first, so that what is quick is told at once. */
-const FIRST_MS = 100;
-const LONGEST_MS = 5_000;
+/** The delay grows from the first to the longest, so that short work is reported soon. */
+const FIRST_DELAY_MS = 100;
+const MAX_DELAY_MS = 5_000;
 
-/** Looks until `look` answers something. @throws the signal's reason */
-export async function pollUntil<T>(look: () => Promise<T | undefined>, signal: AbortSignal): Promise<T> {
-  for (let pause = FIRST_MS; ; pause = Math.min(LONGEST_MS, pause * 1.5)) {
-    const seen = await look();
-    if (seen !== undefined) return seen;
-    await sleep(pause, undefined, { signal });
+/** Calls `read` until it returns a value. @throws the reason of the signal */
+export async function pollUntil<T>(read: () => Promise<T | undefined>, signal: AbortSignal): Promise<T> {
+  for (let delay = FIRST_DELAY_MS; ; delay = Math.min(MAX_DELAY_MS, delay * 1.5)) {
+    const value = await read();
+    if (value !== undefined) return value;
+    await sleep(delay, undefined, { signal });
   }
 }

@@ -5,54 +5,53 @@ import {
   EventBridgeClient,
   StartReplayCommand,
 } from '@aws-sdk/client-eventbridge';
-import { iso, type Replay } from './args.ts';
+import { STOPPED } from '../cli/signals.ts';
+import type { Terminal } from '../cli/terminal.ts';
+import { formatTime, type Replay } from './args.ts';
 import { pollUntil } from './poll.ts';
 import { sendAws } from './request.ts';
-import type { Screen } from './screen.ts';
 import { findStack, type Stack } from './stack.ts';
-
-/** `npm run replay`: the events of a stretch of time once more, to this stack's rule alone. */
 
 const DAY_MS = 86_400_000;
 
-/** @returns the exit code @throws {Error} where the archive does not reach back so far, or the name is taken */
+/**
+ * `npm run replay`: sends the archived events of a period to the rule of this stack again.
+ * @returns the exit code @throws {Error} if the archive does not reach back to `from`, or the name is used already
+ */
 export async function replay(
-  { where, from, to, name }: Replay,
-  screen: Screen,
+  { target, from, to, name }: Replay,
+  terminal: Terminal,
   signal: AbortSignal,
 ): Promise<number> {
-  const stack = await findStack(where);
+  const stack = await findStack(target);
   const client = new EventBridgeClient({});
   try {
     await checkArchive(client, stack, from);
-    await sendAws(`replay ${name}`, () => client.send(startOf(stack, { from, to, name })));
-    screen.say(`replay ${name}: the events from ${iso(from)} to ${iso(to)}`);
-    const {
-      State,
-      StateReason,
-      EventLastReplayedTime: last,
-    } = await pollUntil(() => end(client, name, screen), signal);
-    const reached = last ? `the last of them of ${last.toISOString()}` : 'there were none';
-    screen.say([`replay ${name}: ${State?.toLowerCase()}`, StateReason, reached].filter(Boolean).join(', '));
+    const start = new StartReplayCommand({
+      ReplayName: name,
+      EventSourceArn: stack.output('ArchiveArn'),
+      EventStartTime: new Date(from),
+      EventEndTime: new Date(to),
+      // Without a filter the other rules of the event bus would receive the events too.
+      Destination: { Arn: stack.output('EventBusArn'), FilterArns: [stack.output('RuleArn')] },
+    });
+    await sendAws(`replay ${name}`, () => client.send(start));
+    terminal.print(`replay ${name}: events from ${formatTime(from)} to ${formatTime(to)}`);
+    const result = await pollUntil(() => readResult(client, name, terminal), signal);
+    const { State, StateReason, EventLastReplayedTime: last } = result;
+    const reached = last ? `last event at ${last.toISOString()}` : 'no events';
+    terminal.print(
+      [`replay ${name}: ${State?.toLowerCase()}`, StateReason, reached].filter(Boolean).join(', '),
+    );
     return State === 'COMPLETED' ? 0 : 1;
   } catch (error) {
     if (!signal.aborted) throw error;
-    screen.say(`stopped watching: replay ${name} goes on`);
-    return 130;
+    terminal.print(`stopped waiting: replay ${name} continues`);
+    return STOPPED;
   } finally {
     client.destroy();
   }
 }
-
-const startOf = (stack: Stack, { from, to, name }: Omit<Replay, 'where'>): StartReplayCommand =>
-  new StartReplayCommand({
-    ReplayName: name,
-    EventSourceArn: stack.output('ArchiveArn'),
-    EventStartTime: new Date(from),
-    EventEndTime: new Date(to),
-    // Other rules of the bus shall not hear of it.
-    Destination: { Arn: stack.output('EventBusArn'), FilterArns: [stack.output('RuleArn')] },
-  });
 
 async function checkArchive(client: EventBridgeClient, stack: Stack, from: number): Promise<void> {
   const arn = stack.output('ArchiveArn');
@@ -66,22 +65,25 @@ async function checkArchive(client: EventBridgeClient, stack: Stack, from: numbe
   );
   if (from >= oldest) return;
   throw new Error(
-    `--from ${iso(from)}: archive ${name} holds the events since ${iso(oldest)}: give that, or later`,
+    `--from ${formatTime(from)}: expected ${formatTime(oldest)} or later, the oldest event in archive ${name}`,
   );
 }
 
-const GOING_ON: readonly (string | undefined)[] = ['STARTING', 'RUNNING', 'CANCELLING'];
+const ACTIVE_STATES: readonly (string | undefined)[] = ['STARTING', 'RUNNING', 'CANCELLING'];
 
-async function end(
+/** @returns undefined while the replay is running */
+async function readResult(
   client: EventBridgeClient,
   name: string,
-  screen: Screen,
+  terminal: Terminal,
 ): Promise<DescribeReplayCommandOutput | undefined> {
   const replay = await sendAws(`replay ${name}`, () =>
     client.send(new DescribeReplayCommand({ ReplayName: name })),
   );
-  if (!GOING_ON.includes(replay.State)) return replay;
+  if (!ACTIVE_STATES.includes(replay.State)) return replay;
   const last = replay.EventLastReplayedTime;
-  screen.progress(`  ${replay.State?.toLowerCase()}${last ? `, events up to ${last.toISOString()}` : ''}`);
+  terminal.showProgress(
+    `  ${replay.State?.toLowerCase()}${last ? `, events up to ${last.toISOString()}` : ''}`,
+  );
   return undefined;
 }

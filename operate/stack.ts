@@ -3,9 +3,7 @@ import { findRunning, LOCAL_S3_CREDENTIALS, LOCAL_STACK } from '../cli/running-f
 import type { StackTarget } from './args.ts';
 import { sendAws } from './request.ts';
 
-/** The stack that a command is about: what its template puts out, read from CloudFormation. */
-
-/** What of AWS the local engine answers, as the SDK names it in the environment. */
+/** The AWS services that the local stack implements, as the SDK names them in environment variables. */
 const SERVICES = ['CLOUDFORMATION', 'EVENTBRIDGE', 'LAMBDA', 'SFN', 'SQS'] as const;
 
 export type Output =
@@ -22,19 +20,19 @@ export type Output =
 
 export type Stack = Readonly<{
   name: string;
-  /** @throws {Error} where the stack does not put it out: half deployed, or deployed from another template */
+  /** @throws {Error} if the stack lacks the output: it is half deployed, or deployed from another template */
   output(name: Output): string;
-  /** Of the S3 that is not AWS's own. */
+  /** Undefined for the S3 of AWS. */
   s3Endpoint: string | undefined;
 }>;
 
 /**
- * Finds the stack. A local one is reached like a deployed one, over the SDK: this process's environment then names its
- * addresses and keys.
- * @throws {Error} telling what is not there
+ * Finds a stack and reads its outputs from CloudFormation. The SDK reaches a local stack like a deployed one: the endpoints
+ * and credentials are set in the environment of this process.
+ * @throws {Error} if there is no such stack
  */
-export async function findStack(where: StackTarget): Promise<Stack> {
-  const { name, s3Endpoint } = 'local' in where ? await useLocal(where.local) : useDeployed(where);
+export async function findStack(target: StackTarget): Promise<Stack> {
+  const { name, s3Endpoint } = 'local' in target ? await useLocal(target.local) : useDeployed(target);
   const client = new CloudFormationClient({});
   try {
     const { Stacks: [stack] = [] } = await sendAws(`stack ${name}`, () =>
@@ -48,7 +46,7 @@ export async function findStack(where: StackTarget): Promise<Stack> {
         const value = outputs.get(key);
         if (value) return value;
         throw new Error(
-          `stack ${name} (${stack?.StackStatus}) has no output ${key}: it is half deployed, or from another template: deploy it again`,
+          `stack ${name} (${stack?.StackStatus}): expected output ${key}, got none. Deploy the stack again.`,
         );
       },
     };
@@ -66,7 +64,7 @@ async function useLocal(data: string) {
   const running = await findRunning(data);
   if (!running) {
     throw new Error(
-      `no stack runs on ${data}: start one with npm start -- --data ${data}, and leave it running`,
+      `data folder ${data}: expected a running stack, got none. Start one with npm start -- --data ${data}.`,
     );
   }
   const { engine, region, s3 } = running;
@@ -78,7 +76,7 @@ async function useLocal(data: string) {
   });
   delete process.env.AWS_IGNORE_CONFIGURED_ENDPOINT_URLS;
   if (s3.isLocal) {
-    // Either would go before, or beside, these keys.
+    // The SDK prefers a profile to these keys, and sends a session token with them.
     delete process.env.AWS_PROFILE;
     delete process.env.AWS_SESSION_TOKEN;
   }

@@ -1,119 +1,108 @@
 import { randomInt } from 'node:crypto';
 import { basename } from 'node:path';
-import { parseInteger, parseS3Uri, readOptions, UsageError } from '../../cli/args.ts';
+import {
+  type CommandDefinition,
+  flag,
+  integer,
+  parseBucketName,
+  parseCommand,
+  parseS3Uri,
+  text,
+} from '../../cli/args.ts';
+import { UsageError } from '../../cli/errors.ts';
 
-/** The command line of `npm start`, read and checked before anything begins. */
+const MAX_SEED = 2 ** 31 - 1;
+const PORTS = { min: 0, max: 65_535 };
 
-export const USAGE = `npm start -- [options] [FILE | s3://bucket/key ...]
-
-Brings videos, and images as their covers, over to VOD on this machine: S3, VOD, and the state machine run inside.
-  FILE             is dropped into the bucket under its own name
-  s3://bucket/key  is an object that is there already
-  nothing          stays up and takes every object that arrives
-
-  --bucket NAME         bucket for FILE (default: videos)
-  --data DIR            where all of it is kept (default: .local)
-  --json                one JSON line per object on standard output
-  --s3-port N           port of the local S3 (0: any free one)
-  --vod-port N          port of the local VOD service (0: any free one)
-  --time-limit SECONDS  limit of each handler invocation (default: 900)
-  --packaged            runs the code that would be deployed, as npm run package has built it
-  --faults N%           of the chain's requests, N % go wrong in the local S3 and VOD service
-  --seed N              the same faults again
-  --verbose             the handlers' logs, and stack traces
-  --help
-
-S3_ENDPOINT, AWS_*, VOD_ENDPOINT, VOD_HOST, VOD_SECRET_ID, VOD_SECRET_KEY name real services;
-what is not set is served locally.`;
+export const START = {
+  name: 'npm start',
+  summary:
+    'Uploads videos, and images as their covers, to VOD. S3, VOD, and the state machine run in this process. ' +
+    'Without arguments the command keeps running and uploads each object that arrives.',
+  arguments: [
+    {
+      name: 'FILE',
+      isOptional: true,
+      description: 'A file; it is copied into the bucket under its own name',
+    },
+    { name: 's3://bucket/key', isOptional: true, description: 'An object that exists already' },
+  ],
+  options: {
+    bucket: text('NAME', 'Bucket for FILE', { default: 'videos' }),
+    data: text('DIR', 'Folder for all data', { default: '.local' }),
+    json: flag('Print one JSON line per object on standard output'),
+    's3-port': integer('N', 'Port of the local S3; 0 selects a free port', {
+      ...PORTS,
+      defaultText: '9000, or a free port if objects are named',
+    }),
+    'vod-port': integer('N', 'Port of the local VOD service; 0 selects a free port', {
+      ...PORTS,
+      defaultText: '9001, or a free port if objects are named',
+    }),
+    'time-limit': integer('SECONDS', 'Time limit of each handler invocation, 1 to 900', {
+      min: 1,
+      max: 900,
+      default: 900,
+    }),
+    packaged: flag('Run the bundles that npm run package has built'),
+    faults: text('N%', 'Share of requests to the local S3 and VOD service that fail', {}),
+    seed: integer('N', 'Seed of --faults; the same seed repeats the same faults', {
+      min: 0,
+      max: MAX_SEED,
+      defaultText: 'random',
+    }),
+    verbose: flag('Print the logs of the handlers, and stack traces'),
+  },
+  notes:
+    'To use real services, set S3_ENDPOINT, AWS_*, VOD_ENDPOINT, VOD_HOST, VOD_SECRET_ID, and VOD_SECRET_KEY. ' +
+    'A service that is not set runs locally.',
+} as const satisfies CommandDefinition;
 
 export type Item = { path: string } | { bucket: string; key: string };
+export type Arguments = Exclude<ReturnType<typeof readArguments>, 'help'>;
 
-export type Arguments = Readonly<{
-  items: readonly Item[];
-  bucket: string;
-  data: string;
-  json: boolean;
-  packaged: boolean;
-  verbose: boolean;
-  s3Port: number | undefined;
-  vodPort: number | undefined;
-  timeLimitMs: number;
-  /** Share of the requests that go wrong, 0 to 1, and the seed that says which. */
-  faults: Readonly<{ rate: number; seed: number }> | undefined;
-}>;
+/** @throws {UsageError} */
+export const readArguments = (argv: readonly string[]) =>
+  parseCommand(START, argv, ({ values, positionals }) => {
+    const { data, json, packaged, verbose } = values;
+    if (data === '') throw new UsageError('--data: expected a folder, got an empty name');
+    const items = positionals.map(parseItem);
+    rejectDuplicateNames(items);
+    return {
+      ...{ items, data, json, packaged, verbose },
+      bucket: parseBucketName(values.bucket, '--bucket '),
+      s3Port: values['s3-port'],
+      vodPort: values['vod-port'],
+      timeLimitMs: 1000 * values['time-limit'],
+      faults: parseFaults(values.faults, values.seed),
+    };
+  });
 
-const OPTIONS = {
-  bucket: { type: 'string', default: 'videos' },
-  data: { type: 'string', default: '.local' },
-  json: { type: 'boolean', default: false },
-  packaged: { type: 'boolean', default: false },
-  verbose: { type: 'boolean', default: false },
-  's3-port': { type: 'string' },
-  'vod-port': { type: 'string' },
-  'time-limit': { type: 'string', default: '900' },
-  faults: { type: 'string' },
-  seed: { type: 'string' },
-  help: { type: 'boolean', default: false },
-} as const;
+const parseItem = (text: string): Item => (text.startsWith('s3://') ? parseS3Uri(text) : { path: text });
 
-/** @returns `help` where that is asked for @throws {UsageError} naming the option */
-export function readArguments(argv: readonly string[]): Arguments | 'help' {
-  const { values, positionals } = readOptions('npm start', argv, OPTIONS);
-  if (values.help) return 'help';
-  if (values.data === '') throw new UsageError('--data: expected a folder');
-  const items = positionals.map(item);
-  refuseNamesakes(items);
-  return {
-    items,
-    bucket: bucketName(values.bucket),
-    data: values.data,
-    json: values.json,
-    packaged: values.packaged,
-    verbose: values.verbose,
-    s3Port:
-      values['s3-port'] === undefined ? undefined : parseInteger('--s3-port', values['s3-port'], 0, 65_535),
-    vodPort:
-      values['vod-port'] === undefined
-        ? undefined
-        : parseInteger('--vod-port', values['vod-port'], 0, 65_535),
-    timeLimitMs: 1000 * parseInteger('--time-limit', values['time-limit'], 1, 900),
-    faults: faults(values.faults, values.seed),
-  };
-}
-
-const item = (text: string): Item => (text.startsWith('s3://') ? parseS3Uri(text) : { path: text });
-
-/** Of two files with one name the second would overwrite the first in the bucket. */
-function refuseNamesakes(items: readonly Item[]): void {
+/** Two files of one name would overwrite each other in the bucket. */
+function rejectDuplicateNames(items: readonly Item[]): void {
   const names = new Set<string>();
   for (const item of items) {
     if (!('path' in item)) continue;
     const name = basename(item.path);
     if (names.has(name))
-      throw new UsageError(`${item.path}: another file named ${name} is given: they cannot both be dropped`);
+      throw new UsageError(
+        `${item.path}: another file is also named ${name}. Upload them one after the other.`,
+      );
     names.add(name);
   }
 }
 
-const LARGEST_SEED = 2 ** 31 - 1;
-
-function faults(share: string | undefined, seed: string | undefined): Arguments['faults'] {
+/** `rate`: the share of requests that fail, 0 to 1. */
+function parseFaults(share: string | undefined, seed: number | undefined) {
   if (share === undefined) {
-    if (seed === undefined) return undefined;
-    throw new UsageError(`--seed ${seed}: it is the seed of --faults, which is not given`);
+    if (seed !== undefined)
+      throw new UsageError(`--seed ${seed}: expected --faults as well. Add --faults N%.`);
+    return undefined;
   }
   const percent = Number(share.slice(0, -1));
-  if (!/^[0-9]{1,3}(\.[0-9]{1,3})?%$/.test(share) || percent > 100) {
+  if (!/^[0-9]{1,3}(\.[0-9]{1,3})?%$/.test(share) || percent > 100)
     throw new UsageError(`--faults ${share}: expected a percentage from 0% to 100%`);
-  }
-  return {
-    rate: percent / 100,
-    seed: seed === undefined ? randomInt(LARGEST_SEED) : parseInteger('--seed', seed, 0, LARGEST_SEED),
-  };
-}
-
-function bucketName(name: string): string {
-  // https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
-  if (/^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/.test(name)) return name;
-  throw new UsageError(`--bucket ${name}: expected 3 to 63 of a-z, 0-9, dot, and hyphen`);
+  return { rate: percent / 100, seed: seed ?? randomInt(MAX_SEED) };
 }

@@ -1,47 +1,54 @@
 import { join } from 'node:path';
 import { styleText } from 'node:util';
 import { HeadObjectCommand, type S3Client } from '@aws-sdk/client-s3';
-import { duration, printable, rounded } from '../../cli/format.ts';
+import { describeError } from '../../cli/errors.ts';
+import { formatDuration, replaceControls } from '../../cli/format.ts';
 import { errorMessage } from '../../lib/errors.ts';
 import type { Result, VideoCover } from '../../lib/schemas.ts';
 
-/** What is said when an object's journey has ended: to people in lines, to programs in JSON. */
+const style = (format: 'green' | 'red' | 'dim', text: string): string =>
+  styleText(format, text, { stream: process.stderr });
 
-const good = (text: string): string => styleText('green', text, { stream: process.stderr });
-const bad = (text: string): string => styleText('red', text, { stream: process.stderr });
-const dim = (text: string): string => styleText('dim', text, { stream: process.stderr });
-
-export const jsonLine = (
+/** The JSON line of a result. */
+export const resultJson = (
   { bucket, key, outcome, fileId, url, sha1, size, sent, reason, cover, coverOf }: Result,
   seconds: number,
 ): string =>
   JSON.stringify({
-    bucket,
-    key,
-    outcome,
-    fileId: fileId ?? null,
-    url: url ?? null,
-    sha1: sha1 ?? null,
-    size: size ?? null,
-    partsSent: sent.parts,
-    bytesSent: sent.bytes,
-    seconds: rounded(seconds),
+    ...{ bucket, key, outcome, fileId: fileId ?? null, url: url ?? null, sha1: sha1 ?? null },
+    ...{ size: size ?? null, partsSent: sent.parts, bytesSent: sent.bytes, seconds: roundToMs(seconds) },
     ...(cover && !isNone(cover) && { cover }),
     ...(coverOf && { coverOf }),
     ...(reason !== undefined && { reason }),
   });
 
+/** The JSON line of a failure. It has the fields of a result. */
+export function failureJson(
+  { bucket, key }: { bucket: string; key: string },
+  error: unknown,
+  seconds: number,
+): string {
+  const { name, message } = describeError(error);
+  return JSON.stringify({
+    ...{ bucket, key, outcome: 'failed', fileId: null, url: null, sha1: null },
+    ...{ size: null, partsSent: null, bytesSent: null, seconds: roundToMs(seconds) },
+    ...{ error: name, reason: message },
+  });
+}
+
+const roundToMs = (seconds: number): number => Number(seconds.toFixed(3));
+
 const OUTCOMES: Readonly<Record<Result['outcome'], string>> = {
   uploaded: 'uploaded',
-  instant: 'VOD had these bytes already',
-  unchanged: 'carries its fileId already',
+  instant: 'VOD already had the file',
+  unchanged: 'already uploaded',
   waiting: 'waiting',
   superseded: 'superseded',
   deleted: 'deleted',
   skipped: 'skipped',
 };
 
-/** The result, and the object's metadata as it now stands. */
+/** The lines that report a result, and the metadata that the object has now. */
 export async function resultLines(
   s3: S3Client,
   result: Result,
@@ -49,8 +56,8 @@ export async function resultLines(
   vodFiles: string | undefined,
 ): Promise<string[]> {
   const { bucket, key, outcome, fileId, url, sha1, reason, sent, cover, coverOf } = result;
-  const ended = (coverOf && COVER_OUTCOMES[outcome]) ?? OUTCOMES[outcome];
-  const headline = `${good('✔')} ${printable(key)}  ${ended}${reason ? `: ${reason}` : ''}  ${dim(duration(seconds))}`;
+  const text = (coverOf && COVER_OUTCOMES[outcome]) ?? OUTCOMES[outcome];
+  const headline = `${style('green', '✔')} ${replaceControls(key)}  ${text}${reason ? `: ${reason}` : ''}  ${style('dim', formatDuration(seconds))}`;
   if (!fileId) return [headline];
   const parts =
     sent.parts === 0
@@ -69,35 +76,36 @@ export async function resultLines(
   ];
 }
 
-/** An image has other words. */
+/** The texts for an image. */
 const COVER_OUTCOMES: Partial<Record<Result['outcome'], string>> = {
-  uploaded: 'a cover now',
-  unchanged: 'a cover already',
+  uploaded: 'now a cover',
+  unchanged: 'already a cover',
 };
 
 const isNone = (cover: VideoCover): boolean => 'outcome' in cover && cover.outcome === 'none';
 
 function coverLine(cover: VideoCover): string {
-  if ('Error' in cover) return `    ${bad('cover')}    ${printable(cover.Cause)} ${dim(`[${cover.Error}]`)}`;
+  if ('Error' in cover)
+    return `    ${style('red', 'cover')}    ${replaceControls(cover.Cause)} ${style('dim', `[${cover.Error}]`)}`;
   if (cover.outcome === 'none') return '';
   return field(
     'cover',
-    `${printable(cover.key)}, fileId ${cover.fileId}${cover.reason ? `: ${cover.reason}` : ''}`,
+    `${replaceControls(cover.key)}, fileId ${cover.fileId}${cover.reason ? `: ${cover.reason}` : ''}`,
   );
 }
 
-const field = (name: string, value: string): string => `    ${dim(name.padEnd(8))} ${value}`;
+const field = (name: string, value: string): string => `    ${style('dim', name.padEnd(8))} ${value}`;
 const plural = (count: number, noun: string): string => `${count} ${noun}${count === 1 ? '' : 's'}`;
 
 async function metadataLines(s3: S3Client, bucket: string, key: string): Promise<string[]> {
-  const title = `    ${dim(`metadata of s3://${bucket}/${printable(key)}`)}`;
+  const title = `    ${style('dim', `metadata of s3://${bucket}/${replaceControls(key)}`)}`;
   try {
     const { Metadata: metadata = {} } = await s3.send(new HeadObjectCommand({ Bucket: bucket, Key: key }));
     const width = Math.max(0, ...Object.keys(metadata).map((name) => name.length));
     return [
       title,
       ...Object.entries(metadata).map(
-        ([name, value]) => `      ${dim(name.padEnd(width))} ${printable(value)}`,
+        ([name, value]) => `      ${style('dim', name.padEnd(width))} ${replaceControls(value)}`,
       ),
     ];
   } catch (error) {
@@ -105,32 +113,32 @@ async function metadataLines(s3: S3Client, bucket: string, key: string): Promise
   }
 }
 
-type Watching = Readonly<{
-  endpoint: string;
+type Endpoints = Readonly<{
+  s3Endpoint: string;
   vodEndpoint: string;
   bucket: string;
-  /** Of the S3 server inside, if it is that one. */
+  /** The credentials of the local S3. Undefined for another S3, whose events do not arrive here. */
   credentials: { accessKeyId: string; secretAccessKey: string } | undefined;
 }>;
 
-/** How to bring a file: by any S3 client, or by name where the bucket is elsewhere and its events do not come here. */
-export const watchingLines = ({ endpoint, vodEndpoint, bucket, credentials }: Watching): string[] => [
+/** The lines that explain how to upload an object while the command runs. */
+export const instructionLines = ({ s3Endpoint, vodEndpoint, bucket, credentials }: Endpoints): string[] => [
   ...(credentials
     ? [
-        `S3   ${endpoint}   bucket ${bucket}, access key ${credentials.accessKeyId}, secret key ${credentials.secretAccessKey}`,
+        `S3   ${s3Endpoint}   bucket ${bucket}, access key ${credentials.accessKeyId}, secret key ${credentials.secretAccessKey}`,
         `VOD  ${vodEndpoint}`,
         '',
-        'Drop a video with any S3 client (path style):',
+        'Upload a video with any S3 client (path style):',
         `  AWS_ACCESS_KEY_ID=${credentials.accessKeyId} AWS_SECRET_ACCESS_KEY=${credentials.secretAccessKey} AWS_REGION=us-east-1 \\`,
-        `    aws --endpoint-url ${endpoint} s3 cp clip.mp4 s3://${bucket}/`,
+        `    aws --endpoint-url ${s3Endpoint} s3 cp clip.mp4 s3://${bucket}/`,
       ]
     : [
-        `S3   ${endpoint || 'AWS'}`,
+        `S3   ${s3Endpoint || 'AWS'}`,
         `VOD  ${vodEndpoint}`,
         '',
-        'What is dropped there is not heard of here. Name an object:',
+        'Events from this S3 are not delivered here. Start an object with:',
         `  npm run invoke -- s3://${bucket}/clip.mp4 --local`,
       ]),
   '',
-  'Ctrl-C stops; what is not finished goes on at the next start.',
+  'Ctrl-C stops. Unfinished work continues at the next start.',
 ];

@@ -1,36 +1,29 @@
 import { availableParallelism } from 'node:os';
-import { expectNone, formatError, parseInteger, readOptions } from '../../../cli/args.ts';
+import { type CommandDefinition, integer, parseCommand } from '../../../cli/args.ts';
+import { runMain } from '../../../cli/run-main.ts';
+import { printUsage } from '../../../cli/usage.ts';
 import { everyFault } from './plan.ts';
 import { simulate } from './simulate.ts';
 
 /** The long form of the simulation: each fault of each call by itself, then random plans. */
 
-const USAGE = `npm run test:faults -- [--runs N] [--seed N]
+const MAX_SEED = 2 ** 31 - 1;
 
-  --runs N  plans to live through (default: 1000)
-  --seed N  the same plans again (default: by chance, and told)`;
+const TEST_FAULTS = {
+  name: 'npm run test:faults',
+  summary: 'Runs executions with faults: each fault of each call alone, then random plans.',
+  arguments: [],
+  options: {
+    runs: integer('N', 'Number of plans', { min: 1, max: MAX_SEED, default: 1000 }),
+    seed: integer('N', 'Repeat the plans of this seed', { min: 0, max: MAX_SEED, defaultText: 'random' }),
+  },
+} as const satisfies CommandDefinition;
 
-const LARGEST_SEED = 2 ** 31 - 1;
-
-const OPTIONS = {
-  runs: { type: 'string', default: '1000' },
-  seed: { type: 'string' },
-  help: { type: 'boolean', default: false },
-} as const;
-
-async function main(): Promise<number> {
-  const { values, positionals } = readOptions('npm run test:faults', process.argv.slice(2), OPTIONS);
+async function main(argv: readonly string[]): Promise<number> {
+  const args = parseCommand(TEST_FAULTS, argv, ({ values }) => values);
+  if (args === 'help') return printUsage(TEST_FAULTS);
+  const { runs, seed = Date.now() % MAX_SEED } = args;
   const say = (line: string): void => void process.stdout.write(`${line}\n`);
-  if (values.help) {
-    say(USAGE);
-    return 0;
-  }
-  expectNone(positionals);
-  const runs = parseInteger('--runs', values.runs, 1, LARGEST_SEED);
-  const seed =
-    values.seed === undefined
-      ? Date.now() % LARGEST_SEED
-      : parseInteger('--seed', values.seed, 0, LARGEST_SEED);
   const began = performance.now();
   const took = (): string => `${((performance.now() - began) / 1000).toFixed(0)} s`;
   say(`${runs} plans, --seed ${seed} makes them again; ${availableParallelism()} cores`);
@@ -53,12 +46,4 @@ async function main(): Promise<number> {
 
 process.env.POWERTOOLS_LOG_LEVEL = 'SILENT';
 process.env.AWS_EC2_METADATA_DISABLED = 'true';
-main().then(
-  (code) => {
-    process.exitCode = code;
-  },
-  (error: unknown) => {
-    process.stderr.write(`test:faults: ${formatError(error)}\n`);
-    process.exitCode = 1;
-  },
-);
+await runMain(main, { verbose: true });

@@ -1,34 +1,29 @@
 import { randomInt } from 'node:crypto';
-import { expectNone, formatError, parseInteger, readOptions } from '../../../cli/args.ts';
+import { type CommandDefinition, integer, parseCommand } from '../../../cli/args.ts';
+import { runMain } from '../../../cli/run-main.ts';
+import { printUsage } from '../../../cli/usage.ts';
 import { killAndRestart } from './campaign.ts';
 import { STAGES } from './stages.ts';
 
-const USAGE = `Kills npm start at random moments and starts it again: all arrives, and nothing is sent that VOD held.
+const MAX_SEED = 2 ** 31 - 1;
 
-  npm run test:restart -- [--kills N] [--seed N]
-
-  --kills N  how many (default: 50)
-  --seed N   the plan of an earlier run (default: a new one, which is printed)
-`;
-
-const LARGEST_SEED = 2 ** 31 - 1;
-const OPTIONS = {
-  kills: { type: 'string', default: '50' },
-  seed: { type: 'string' },
-  help: { type: 'boolean', default: false },
-} as const;
+const TEST_RESTART = {
+  name: 'npm run test:restart',
+  summary:
+    'Kills npm start at random moments and restarts it. Every file must arrive, and no part that VOD has may be sent again.',
+  arguments: [],
+  options: {
+    kills: integer('N', 'Number of kills', { min: 1, max: 1_000_000, default: 50 }),
+    seed: integer('N', 'Repeat the plan of this seed', { min: 0, max: MAX_SEED, defaultText: 'random' }),
+  },
+} as const satisfies CommandDefinition;
 
 const print = (line: string): void => void process.stdout.write(`${line}\n`);
 
-async function main(): Promise<void> {
-  const { values, positionals } = readOptions('npm run test:restart', process.argv.slice(2), OPTIONS);
-  if (values.help) return print(USAGE);
-  expectNone(positionals);
-  const kills = parseInteger('--kills', values.kills, 1, 1_000_000);
-  const seed =
-    values.seed === undefined
-      ? randomInt(LARGEST_SEED)
-      : parseInteger('--seed', values.seed, 0, LARGEST_SEED);
+async function main(argv: readonly string[]): Promise<number> {
+  const args = parseCommand(TEST_RESTART, argv, ({ values }) => values);
+  if (args === 'help') return printUsage(TEST_RESTART);
+  const { kills, seed = randomInt(MAX_SEED) } = args;
   print(`${kills} kills, seed ${seed}`);
   const tally = new Map<string, number>(STAGES.map((stage) => [stage, 0]));
   let count = 0;
@@ -38,9 +33,7 @@ async function main(): Promise<void> {
   });
   const stages = [...tally].map(([stage, kills]) => `${stage} ${kills}`).join(', ');
   print(`all arrived, nothing that was held was sent; killed during ${stages}`);
+  return 0;
 }
 
-main().catch((error: unknown) => {
-  process.stderr.write(`test:restart: ${formatError(error)}\n`);
-  process.exitCode = 1;
-});
+await runMain(main, { verbose: true });

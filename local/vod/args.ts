@@ -1,0 +1,26 @@
+import { type CommandDefinition, flag, integer, parseCommand, text } from '../../cli/args.ts';
+import type { VodOptions } from './server.ts';
+
+export const VOD = {
+  name: 'npm run vod',
+  summary: 'Runs the VOD service on this machine. It accepts uploads as vod2.qcloud.com does.',
+  arguments: [],
+  options: {
+    port: integer('N', 'Port on 127.0.0.1; 0 selects a free port', { min: 0, max: 65_535, isRequired: true }),
+    data: text('DIR', 'Folder for uploads: DIR/files, listed in DIR/index.json', { isRequired: true }),
+    latency: integer('MS', 'Delay of each response in milliseconds', { min: 0, max: 600_000, default: 0 }),
+    'no-quota': flag('Do not limit calls; the default is 100 Init, 100 Finish, and 10,000 parts per minute'),
+  },
+  notes:
+    'Clients sign with VOD_SECRET_ID and VOD_SECRET_KEY (default: local-id and local-key), for the host VOD_HOST ' +
+    '(default: vod2.qcloud.com).',
+} as const satisfies CommandDefinition;
+
+/** @throws {UsageError} */
+export const readVodArguments = (
+  argv: readonly string[],
+): Pick<VodOptions, 'port' | 'dir' | 'network' | 'quota'> | 'help' =>
+  parseCommand(VOD, argv, ({ values: { port, data, latency, 'no-quota': hasNoQuota } }) => ({
+    ...{ port, dir: data, network: { latencyMs: latency } },
+    ...(hasNoQuota && { quota: false }),
+  }));

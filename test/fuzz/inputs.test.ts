@@ -3,8 +3,7 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import * as v from 'valibot';
 import { expect, test } from 'vitest';
-import { UsageError } from '../../cli/args.ts';
-import { failureLine } from '../../cli/errors.ts';
+import { formatError, UsageError } from '../../cli/errors.ts';
 import { triggerSettings, uploadSettings, vodSecrets } from '../../lib/config.ts';
 import { InvalidInput, InvalidSetting } from '../../lib/errors.ts';
 import {
@@ -322,7 +321,7 @@ test(
           (error) => error instanceof UsageError,
         );
         if ('refused' in given) {
-          expect(failureLine(undefined, given.refused, false)).not.toMatch(/[\n\r\0]/);
+          expect(formatError(given.refused)).not.toMatch(/[\n\r\0]/);
           return;
         }
         if (given.value === 'help') return;

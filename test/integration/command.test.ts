@@ -13,7 +13,7 @@ import { collectResult } from '../support/process-result.ts';
 import { newFolder } from '../support/temp-folder.ts';
 import { createBytes, sha1 } from '../support/values.ts';
 
-/** `npm start`, as a person and as a program see it. */
+/** `npm start` as a process. */
 
 async function run(args: readonly string[], env: Record<string, string> = {}) {
   const { code, out, err } = await collectResult(startCommand(args, { env }));
@@ -27,7 +27,7 @@ async function files(contents: Record<string, Uint8Array>): Promise<(name: strin
   return (name) => join(dir, name);
 }
 
-test('several files side by side: a JSON line each, everything for people on standard error', async () => {
+test('uploads several files and prints one JSON line for each', async () => {
   const [one, two] = [createBytes(2_000_000), createBytes(3)];
   const path = await files({ 'one.mp4': one, '第 二+.flv': two, 'notes.txt': createBytes(5) });
   const data = await newFolder();
@@ -56,10 +56,10 @@ test('several files side by side: a JSON line each, everything for people on sta
   expect(named.out).toMatchObject([{ key: '第 二+.flv', outcome: 'unchanged', fileId: second.fileId }]);
 });
 
-test('a video and its image, in one go; then a new image alone', async () => {
+test('uploads a video with its cover, then a new cover alone', async () => {
   const sample = (name: string) => new URL(`../../sample/${name}`, import.meta.url).pathname;
   const data = await newFolder();
-  const shown = async () => {
+  const covers = async () => {
     const index: { fileId: string; cover?: { fileId: string } }[] = JSON.parse(
       await readFile(join(data, 'vod', 'index.json'), 'utf8'),
     );
@@ -70,16 +70,16 @@ test('a video and its image, in one go; then a new image alone', async () => {
   const [video, jpg] = ['clip.mp4', 'clip.jpg'].map((key) => out.find((line) => line.key === key));
   expect(video).toMatchObject({ outcome: 'uploaded' });
   const cover = video.cover ?? jpg;
-  expect(await shown()).toEqual([[video.fileId, cover.fileId]]);
+  expect(await covers()).toEqual([[video.fileId, cover.fileId]]);
   expect(err).toMatch(/cover {4}clip\.jpg, fileId \d+|cover of \d+/);
 
   const path = await files({ 'clip.jpg': image() });
   const again = await run(['--json', '--data', data, path('clip.jpg')]);
   expect(again.out).toMatchObject([{ key: 'clip.jpg', outcome: 'uploaded', coverOf: [video.fileId] }]);
-  expect(await shown()).toEqual([[video.fileId, again.out[0].fileId]]);
+  expect(await covers()).toEqual([[video.fileId, again.out[0].fileId]]);
 });
 
-test('one clear line for each that failed, and exit code 1; the others arrive', async () => {
+test('prints one line per failure, returns 1, and uploads the other files', async () => {
   const path = await files({ 'good.mp4': createBytes(10), 'empty.mp4': createBytes(0) });
   await mkdir(path('folder'));
   const data = await newFolder();
@@ -107,18 +107,18 @@ test.each([
   [
     ['x'],
     { VOD_ENDPOINT: 'http://127.0.0.1:1', VOD_SECRET_ID: 'a', VOD_SECRET_KEY: 'b' },
-    /VOD_ENDPOINT.*nobody/,
+    /VOD_ENDPOINT.*expected a server/,
   ],
-  [['x'], { S3_ENDPOINT: 'http://127.0.0.1:1' }, /S3_ENDPOINT.*nobody/],
+  [['x'], { S3_ENDPOINT: 'http://127.0.0.1:1' }, /S3_ENDPOINT.*expected a server/],
   [['x'], { S3_ENDPOINT: 'nonsense' }, /S3_ENDPOINT/],
   [['x'], { VOD_TRANSCODE: 'perhaps' }, /VOD_TRANSCODE.*perhaps/],
-])('%j with %j: one line that names it', async (args, env, message) => {
+])('rejects %j with %j in one line that names the setting or option', async (args, env, message) => {
   const { code, out, err } = await run([...args, '--data', await newFolder()], env);
   expect({ code, out }).toEqual({ code: 1, out: [] });
   expect(err.trim().split('\n')).toEqual([expect.stringMatching(message)]);
 });
 
-test('with nothing named it stays up, takes what any S3 client drops, and stops on Ctrl-C', async () => {
+test('without arguments keeps running, uploads what an S3 client puts, and stops on Ctrl-C', async () => {
   const child = startCommand(['--json', '--data', await newFolder(), '--s3-port', '0', '--vod-port', '0']);
   const said = createInterface(child.stderr)[Symbol.asyncIterator]();
   let endpoint: string | undefined;
@@ -139,7 +139,7 @@ test('with nothing named it stays up, takes what any S3 client drops, and stops 
   expect(code).toBe(0);
 });
 
-test('with another S3 and nothing named it tells how to name an object, and no keys', async () => {
+test('with another S3 prints how to start an object, and no keys', async () => {
   const elsewhere = await listen(createServer(), 0);
   const child = startCommand(['--data', await newFolder(), '--vod-port', '0'], {
     env: {
@@ -159,7 +159,7 @@ test('with another S3 and nothing named it tells how to name an object, and no k
   await elsewhere.close();
 });
 
-test('a data folder has one user at a time', async () => {
+test('rejects a data folder that another process uses', async () => {
   const data = await newFolder();
   const child = startCommand(['--data', data, '--s3-port', '0', '--vod-port', '0']);
   const said = createInterface(child.stderr)[Symbol.asyncIterator]();
@@ -171,23 +171,23 @@ test('a data folder has one user at a time', async () => {
 });
 
 test.each(['--s3-port', '--vod-port'])(
-  'a taken port is named, with the options that name others: %s',
+  'names a port in use and the options to change it: %s',
   async (option) => {
     const other = await listen(createServer(), 0);
     onTestFinished(() => other.close());
     const { code, err } = await run([option, String(other.port), '--data', await newFolder(), 'x']);
-    const line = `✘ port ${other.port} is in use: --s3-port and --vod-port name others, 0 is any free one\n`;
+    const line = `✘ port ${other.port} is in use. Choose another with --s3-port or --vod-port; 0 selects a free port.\n`;
     expect({ code, err }).toEqual({ code: 1, err: line });
   },
 );
 
-test('a file in place of the data folder', async () => {
+test('rejects a file as data folder', async () => {
   const path = await files({ 'one.mp4': createBytes(3) });
   const { code, err } = await run(['--data', path('one.mp4'), path('one.mp4')]);
   expect({ code, err }).toEqual({ code: 1, err: `✘ ${path('one.mp4')} is a file: a folder is expected\n` });
 });
 
-test('another VOD service, over the old path', async () => {
+test('uploads to another VOD service at another path', async () => {
   const vod = await startVod({
     dir: await newFolder(),
     port: 0,

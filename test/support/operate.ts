@@ -1,38 +1,37 @@
 import { spawn } from 'node:child_process';
-import { run } from '../../operate/commands.ts';
-import type { Screen } from '../../operate/screen.ts';
-
-/** The operators' commands. */
+import type { Terminal } from '../../cli/terminal.ts';
+import { runCommand as run } from '../../operate/commands.ts';
 
 const main = new URL('../../operate/main.ts', import.meta.url).pathname;
 
-/** As a process of its own, with an environment that knows nothing but `env`. */
+/** Starts an operators' command as a process whose environment contains only `env`. */
 export const spawnCommand = (args: readonly string[], env: Record<string, string> = {}) =>
   spawn(process.execPath, [main, ...args], {
     env: { PATH: process.env.PATH, AWS_EC2_METADATA_DISABLED: 'true', ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
 
-export type Said = Readonly<{ code: number; out: string[]; err: string[]; bars: string[] }>;
+type Output = Readonly<{ out: string[]; err: string[]; progress: string[] }>;
 
-/** As `main.ts` runs it, in this process: a new one would spend most of its time on loading the SDK. */
-export async function runCommand(...args: string[]): Promise<Said> {
-  const { screen, ...said } = keptScreen();
-  const code = await run(args, screen, new AbortController().signal);
-  return { code, ...said };
+/** Runs a command in this process. A new process would spend most of its time on loading the SDK. */
+export async function runCommand(...args: string[]): Promise<Output & { code: number }> {
+  const { terminal, ...output } = recordTerminal();
+  const code = await run(args, terminal, new AbortController().signal);
+  return { code, ...output };
 }
 
-/** What a command shows, kept. */
-export function keptScreen(isTerminal = false) {
+/** A terminal that records what a command prints. */
+export function recordTerminal(isInteractive = false): Output & { terminal: Terminal } {
   const out: string[] = [];
   const err: string[] = [];
-  const bars: string[] = [];
-  const screen: Screen = {
-    say: (line) => void out.push(line),
-    warn: (line) => void err.push(line),
-    progress: (line) => void bars.push(line),
-    isTerminal,
+  const progress: string[] = [];
+  const terminal: Terminal = {
+    print: (line) => void out.push(line),
+    printError: (line) => void err.push(line),
+    showProgress: (text) => void progress.push(text),
+    isInteractive,
+    height: () => 24,
     close: () => {},
   };
-  return { screen, out, err, bars };
+  return { terminal, out, err, progress };
 }

@@ -119,12 +119,12 @@ test('--help tells the options', async () => {
 });
 
 test.each([
-  [['--port', '0'], /^vod: --data is missing/],
-  [['--port', 'http', '--data', 'x'], /^vod: --port http: expected a whole number from 0 to 65535/],
-  [['--port', '0', '--data', 'x', '--latency', 'long'], /^vod: --latency long: expected a whole number/],
-  [['--port', '0', '--data', 'x', '--quota'], /^vod: Unknown option '--quota'/],
-  [['--port', '0', '--data', 'x', 'y'], /^vod: y: expected options alone/],
-  [['--port', '0', '--data', MAIN], /^vod: .*main\.ts is a file: a folder is expected/],
+  [['--port', '0'], /^✘ --data DIR is missing/],
+  [['--port', 'http', '--data', 'x'], /^✘ --port http: expected an integer from 0 to 65535/],
+  [['--port', '0', '--data', 'x', '--latency', 'long'], /^✘ --latency long: expected an integer/],
+  [['--port', '0', '--data', 'x', '--quota'], /^✘ Unknown option '--quota'/],
+  [['--port', '0', '--data', 'x', 'y'], /^✘ y: expected only options/],
+  [['--port', '0', '--data', MAIN], /^✘ .*main\.ts is a file: a folder is expected/],
 ])('%j is one clear line and exit code 1', async (args, line) => {
   const { code, out, err } = await outcome(...args);
   expect({ code, out }).toEqual({ code: 1, out: '' });
@@ -140,7 +140,7 @@ test('a port in use is one clear line, and the folder is not touched', async () 
   const { code, err } = await outcome('--port', String(other.port), '--data', dir);
   expect({ code, err }).toEqual({
     code: 1,
-    err: `vod: --port: ${other.port} is in use\n`,
+    err: `✘ port ${other.port} is in use. Choose another with --port; 0 selects a free port.\n`,
   });
 });
 
@@ -149,7 +149,7 @@ test('a folder has one service at a time', async () => {
   const { kill } = await running(dir);
   const second = await outcome('--port', '0', '--data', dir);
   expect(second).toMatchObject({ code: 1, out: '' });
-  expect(second.err).toMatch(/^vod: .* is in use by another process: .*--data\n$/);
+  expect(second.err).toMatch(/^✘ .* is in use by another process[^\n]*--data[^\n]*\n$/);
   await kill('SIGKILL');
   await (await running(dir)).kill('SIGTERM');
 });

@@ -12,12 +12,15 @@ import { expect, test } from 'vitest';
 import { LOCAL_S3_CREDENTIALS } from '../../../cli/running-file.ts';
 import { startS3 } from '../../../local/s3/server.ts';
 import { backfill } from '../../../operate/backfill.ts';
-import { keptScreen, runCommand, spawnCommand } from '../../support/operate.ts';
+
+
+import { recordTerminal, runCommand, spawnCommand } from '../../support/operate.ts';
 import { BUCKET, newStack } from '../../support/stack.ts';
 import { newFolder } from '../../support/temp-folder.ts';
 import { createBytes } from '../../support/values.ts';
 
-/** `npm run backfill` over a bucket that was full before the stack was there. */
+
+/** `npm run backfill` for a bucket whose objects are older than the stack. */
 
 type Objects = Readonly<Record<string, Partial<PutObjectCommandInput>>>;
 
@@ -27,7 +30,7 @@ async function folderWith(objects: Objects): Promise<string> {
     dir: join(data, 's3'),
     port: 0,
     credentials: LOCAL_S3_CREDENTIALS,
-    onObjectCreated: async () => {}, // nobody is there to hear of it
+    onObjectCreated: async () => {}, // events of these objects are lost
   });
   const client = new S3Client({
     ...{ endpoint: s3.endpoint, region: 'us-east-1', forcePathStyle: true },
@@ -44,7 +47,7 @@ async function folderWith(objects: Objects): Promise<string> {
 
 const ID = { 'vod-file-id': '123' };
 const MIXED: Objects = {
-  '2026/carried.mp4': { Metadata: ID },
+  '2026/uploaded.mp4': { Metadata: ID },
   '2026/empty.mp4': { Body: Buffer.alloc(0) },
   '2026/folder/': { Body: Buffer.alloc(0) },
   '2026/notes.txt': {},
@@ -55,17 +58,17 @@ const MIXED: Objects = {
   '2026/电影 & <1+1>%41\r.mp4': {},
   '2027/another.mp4': {},
 };
-const WANTED = ['2026/tagged otherwise.mp4', '2026/video by its type.bin', '2026/电影 & <1+1>%41\r.mp4'];
+const PENDING = ['2026/tagged otherwise.mp4', '2026/video by its type.bin', '2026/电影 & <1+1>%41\r.mp4'];
 
 const numbered = (count: number): Objects =>
   Object.fromEntries(
     Array.from({ length: count }, (_, at) => [`film-${String(at).padStart(2, '0')}.mp4`, {}]),
   );
 
-/** `newStack` makes the bucket, which these folders have already. */
+/** These folders already have the bucket, which `newStack` would create. */
 const stackOn = (data: string) => newStack({ data, bucketIsThere: true });
 
-test('every video without a fileId, and nothing else; a dry run says which and starts nothing', async () => {
+test('starts every video without a fileId and nothing else; a dry run only prints them', async () => {
   const data = await folderWith(MIXED);
   const world = await stackOn(data);
   const args = ['backfill', `s3://${BUCKET}/2026/`, '--per-minute', '60000', '--local', '--data', data];
@@ -73,82 +76,82 @@ test('every video without a fileId, and nothing else; a dry run says which and s
   const dry = await runCommand(...args, '--dry-run');
   expect(dry).toMatchObject({ code: 0, err: [] });
   expect(dry.out.slice(0, 4)).toEqual([
-    ...WANTED.map((key) => `would start  s3://${BUCKET}/${key.replace('\r', '□')}`),
-    '9 objects: to start 3, carried 2, skipped 4, refused 0',
+    ...PENDING.map((key) => `would start  s3://${BUCKET}/${key.replace('\r', '□')}`),
+    '9 objects: to start 3, already uploaded 2, skipped 4, rejected 0',
   ]);
   expect(dry.out.slice(4).sort()).toEqual([
     '  skipped 1: a folder marker, not a file',
     '  skipped 1: an image, not a video',
-    '  skipped 1: it is empty',
     expect.stringMatching(/^ {2}skipped 1: neither a video nor an image \(suffix \.txt/),
+    '  skipped 1: the object is empty',
   ]);
   expect(world.executions.count).toBe(0);
   expect(existsSync(join(data, 'backfill'))).toBe(false);
 
   const real = await runCommand(...args);
   expect(real).toMatchObject({ code: 0, err: [] });
-  expect(real.out).toContain('9 objects: started 3, carried 2, skipped 4, refused 0');
+  expect(real.out).toContain('9 objects: started 3, already uploaded 2, skipped 4, rejected 0');
   const results = (await world.results()).filter(({ outcome }) => outcome === 'uploaded');
-  expect(results.map(({ key }) => key).sort()).toEqual([...WANTED].sort());
+  expect(results.map(({ key }) => key).sort()).toEqual([...PENDING].sort());
 
   const again = await runCommand(...args);
-  expect(again.out).toContain('9 objects: started 0, carried 5, skipped 4, refused 0');
+  expect(again.out).toContain('9 objects: started 0, already uploaded 5, skipped 4, rejected 0');
 });
 
-test.each(['SIGINT', 'SIGKILL'] as const)(
-  'stopped by %s it goes on where it was, and starts nothing twice',
-  async (signal) => {
-    const data = await folderWith(numbered(3));
-    const world = await stackOn(data);
-    const args = ['backfill', `s3://${BUCKET}`, '--local', '--data', data];
-    // One a minute: the second one waits for its turn when the signal comes.
-    const child = spawnCommand([...args, '--per-minute', '1']);
-    const lines: string[] = [];
-    createInterface(child.stdout).on('line', (line) => {
-      if (lines.push(line) === 1) child.kill(signal);
-    });
-    const [code] = await once(child, 'close');
-    expect(lines[0]).toMatch(/^started {2}s3:\/\/videos\/film-00\.mp4 {2}film-00\.mp4-/);
-    if (signal === 'SIGINT') {
-      expect(code).toBe(130);
-      expect(lines.slice(1)).toEqual([
-        'stopped: 1 objects: started 1, carried 0, skipped 0, refused 0',
-        expect.stringMatching(/^the same command goes on from there \(.*backfill\/videos-.*\.json\)$/),
-      ]);
-    }
-    await world.idle();
-    const rest = await runCommand(...args, '--per-minute', '60000');
-    expect(rest).toMatchObject({ code: 0, err: [] });
-    expect(rest.out.at(-1)).toMatch(/^3 objects: started [23], carried [01], skipped 0, refused 0$/);
-    const uploaded = (await world.results()).filter(({ outcome }) => outcome === 'uploaded');
-    expect(uploaded.map(({ key }) => key).sort()).toEqual(Object.keys(numbered(3)));
-    expect(readdirSync(join(data, 'backfill'))).toEqual([]);
-  },
-);
-
-test('the bar: of all objects, once they are counted; lines for each only where there is no terminal', async () => {
+test.each(['SIGINT', 'SIGKILL'] as const)('continues after %s and starts nothing twice', async (signal) => {
   const data = await folderWith(numbered(3));
   const world = await stackOn(data);
-  const { screen, out, bars } = keptScreen(true);
-  const given = { where: { local: data }, bucket: BUCKET, prefix: '', perMinute: 60_000 };
+  const args = ['backfill', `s3://${BUCKET}`, '--local', '--data', data];
+  // One start per minute: the second object waits for its turn when the signal arrives.
+  const child = spawnCommand([...args, '--per-minute', '1']);
+  const lines: string[] = [];
+  createInterface(child.stdout).on('line', (line) => {
+    if (lines.push(line) === 1) child.kill(signal);
+  });
+  const [code] = await once(child, 'close');
+  expect(lines[0]).toMatch(/^started {2}s3:\/\/videos\/film-00\.mp4 {2}film-00\.mp4-/);
+  if (signal === 'SIGINT') {
+    expect(code).toBe(130);
+    expect(lines.slice(1)).toEqual([
+      'stopped: 1 objects: started 1, already uploaded 0, skipped 0, rejected 0',
+      expect.stringMatching(/^run the same command to continue \(.*backfill\/videos-.*\.json\)$/),
+    ]);
+  }
+  await world.idle();
+  const rest = await runCommand(...args, '--per-minute', '60000');
+  expect(rest).toMatchObject({ code: 0, err: [] });
+  expect(rest.out.at(-1)).toMatch(/^3 objects: started [23], already uploaded [01], skipped 0, rejected 0$/);
+  const uploaded = (await world.results()).filter(({ outcome }) => outcome === 'uploaded');
+  expect(uploaded.map(({ key }) => key).sort()).toEqual(Object.keys(numbered(3)));
+  expect(readdirSync(join(data, 'backfill'))).toEqual([]);
+});
+
+test('shows a progress bar on a terminal instead of a line per object', async () => {
+  const data = await folderWith(numbered(3));
+  const world = await stackOn(data);
+  const { terminal, out, progress } = recordTerminal(true);
+  const args = { target: { local: data }, bucket: BUCKET, prefix: '', perMinute: 60_000 };
   const code = await backfill(
-    { ...given, restart: false, dryRun: false },
-    screen,
+    { ...args, restart: false, dryRun: false },
+    terminal,
     new AbortController().signal,
   );
-  expect({ code, out }).toEqual({ code: 0, out: ['3 objects: started 3, carried 0, skipped 0, refused 0'] });
-  expect(bars).toHaveLength(4);
-  expect(bars.at(-1)).toBe(
-    '  ████████████████████████ 3 of 3 objects: started 3, carried 0, skipped 0, refused 0',
+  expect({ code, out }).toEqual({
+    code: 0,
+    out: ['3 objects: started 3, already uploaded 0, skipped 0, rejected 0'],
+  });
+  expect(progress).toHaveLength(4);
+  expect(progress.at(-1)).toBe(
+    '  ████████████████████████ of 3: 3 objects: started 3, already uploaded 0, skipped 0, rejected 0',
   );
   await world.idle();
 });
 
-test('a bucket that the stack does not serve, and one that is not there', async () => {
+test('rejects a bucket that the stack does not serve, and one that does not exist', async () => {
   const world = await stackOn(await newFolder());
   const local = ['--local', '--data', world.data];
   const other = await runCommand('backfill', 's3://others/', ...local);
-  const unserved = '✘ s3://others: stack s3-vod-local serves bucket videos';
+  const unserved = '✘ stack s3-vod-local: expected bucket videos, got others. Backfill that bucket.';
   expect(other).toMatchObject({ code: 1, out: [], err: [unserved] });
   const missing = await runCommand('backfill', `s3://${BUCKET}/`, '--dry-run', ...local);
   expect(missing.code).toBe(1);

@@ -2,17 +2,18 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { findRunning } from '../../../cli/running-file.ts';
+import { usage } from '../../../cli/usage.ts';
 import { EventArchive } from '../../../local/aws/event-archive.ts';
-import { BACKFILL_USAGE } from '../../../operate/args.ts';
+import { BACKFILL } from '../../../operate/args.ts';
 import { runCommand, spawnCommand } from '../../support/operate.ts';
 import { collectResult } from '../../support/process-result.ts';
 import { BUCKET, newStack } from '../../support/stack.ts';
 import { newFolder } from '../../support/temp-folder.ts';
 import { createBytes } from '../../support/values.ts';
 
-/** The commands with a local stack that runs. */
+/** The operators' commands with a running local stack. */
 
-test('invoke: an object that the chain is asked for, how it ends, and what it carries then', async () => {
+test('invoke starts an execution, waits for it, and prints its result or its error', async () => {
   const world = await newStack();
   await world.put('film.mp4', createBytes(1000));
   const [{ fileId } = {}] = await world.results();
@@ -35,13 +36,13 @@ test('invoke: an object that the chain is asked for, how it ends, and what it ca
   expect(detached).toMatchObject({ code: 0, out: [expect.stringMatching(/started$/)], err: [] });
 
   const misspelt = ['--options', '{"transcod": true}'];
-  const refused = await runCommand('invoke', `s3://${BUCKET}/film.mp4`, ...misspelt, ...local);
-  expect(refused).toMatchObject({ code: 1, out: [] });
-  expect(refused.err).toEqual([expect.stringMatching(/options\.transcod: .*\[InvalidInput\]$/)]);
+  const rejected = await runCommand('invoke', `s3://${BUCKET}/film.mp4`, ...misspelt, ...local);
+  expect(rejected).toMatchObject({ code: 1, out: [] });
+  expect(rejected.err).toEqual([expect.stringMatching(/options\.transcod: .*\[InvalidInput\]$/)]);
   await world.idle();
 });
 
-test('replay: every object of that time is looked at again, once for each name', async () => {
+test('replay sends the events of a period again, once per name', async () => {
   const world = await newStack();
   const began = new Date().toISOString();
   await world.put('one.mp4', createBytes(1000));
@@ -53,10 +54,10 @@ test('replay: every object of that time is looked at again, once for each name',
   const first = await runCommand('replay', '--from', began, '--name', 'again', ...local);
   expect(first).toMatchObject({ code: 0, err: [] });
   expect(first.out).toEqual([
-    expect.stringContaining(`replay again: the events from ${began} to `),
-    expect.stringMatching(/^replay again: completed, the last of them of \d{4}-/),
+    expect.stringContaining(`replay again: events from ${began} to `),
+    expect.stringMatching(/^replay again: completed, last event at \d{4}-/),
   ]);
-  // Two objects, and each one's write-back, which was an event too: of a state that is no more, and of the one that is.
+  // Each of the two objects has two events: its upload, and the write-back.
   const replayed = (await world.results()).slice(before);
   expect(replayed).toHaveLength(4);
   expect(new Set(replayed.map(({ outcome }) => outcome))).toEqual(new Set(['unchanged']));
@@ -70,21 +71,21 @@ test('replay: every object of that time is looked at again, once for each name',
   const early = await runCommand('replay', '--from', '3d', ...local);
   expect(early).toMatchObject({ code: 1, out: [] });
   expect(early.err).toEqual([
-    expect.stringMatching(/archive s3-vod-local holds the events since .*: give that, or later$/),
+    expect.stringMatching(/--from .*: expected .* or later, the oldest event in archive s3-vod-local$/),
   ]);
 });
 
-test('a replay of a time in which nothing came', async () => {
+test('replay of a period without events ends with none', async () => {
   const world = await newStack();
   const began = new Date(new EventArchive(join(world.data, 'archive')).startTime).toISOString();
   const { code, out } = await runCommand('replay', '--from', began, '--local', '--data', world.data);
   expect({ code, last: out.at(-1) }).toEqual({
     code: 0,
-    last: expect.stringMatching(/completed, there were none$/),
+    last: expect.stringMatching(/completed, no events$/),
   });
 });
 
-test('where no stack runs: one line that says so, also beside what a killed one has left', async () => {
+test('reports that no stack is running, even if a killed one left its file', async () => {
   const data = await newFolder();
   await writeFile(
     join(data, 'running.json'),
@@ -93,29 +94,29 @@ test('where no stack runs: one line that says so, also beside what a killed one 
   const { code, out, err } = await runCommand('redrive', '--local', '--data', data);
   expect({ code, out }).toEqual({ code: 1, out: [] });
   expect(err).toEqual([
-    `✘ no stack runs on ${data}: start one with npm start -- --data ${data}, and leave it running`,
+    `✘ data folder ${data}: expected a running stack, got none. Start one with npm start -- --data ${data}.`,
   ]);
 });
 
-test('a stack that stops is no longer found', async () => {
+test('a stopped stack is no longer found', async () => {
   const world = await newStack();
   expect(await findRunning(world.data)).toMatchObject({ s3: { endpoint: world.s3Endpoint, isLocal: true } });
   await world.close();
   expect(await findRunning(world.data)).toBe(undefined);
 });
 
-test('as a process: help, a command that is none, and the streams and exit codes of both', async () => {
+test('prints help on standard output, and an unknown command on standard error with exit code 1', async () => {
   const run = (...args: string[]) => collectResult(spawnCommand(args));
   const [help, none] = await Promise.all([run('backfill', '--help'), run('backfil')]);
-  expect(help).toEqual({ code: 0, out: `${BACKFILL_USAGE}\n`, err: '' });
+  expect(help).toEqual({ code: 0, out: `${usage(BACKFILL)}\n`, err: '' });
   expect(none).toEqual({
     code: 1,
     out: '',
-    err: '✘ backfil: expected one of invoke, replay, redrive, backfill\n',
+    err: '✘ command backfil: expected one of invoke, replay, redrive, backfill, enable-events\n',
   });
 });
 
-test('as a process: an environment with other keys, a profile, and other addresses is no hindrance', async () => {
+test('ignores other credentials, profiles, and endpoints in the environment with --local', async () => {
   const world = await newStack();
   const others = {
     AWS_PROFILE: 'nobody',
@@ -130,6 +131,6 @@ test('as a process: an environment with other keys, a profile, and other address
   const args = ['backfill', `s3://${BUCKET}/`, '--local', '--data', world.data];
   expect(await collectResult(spawnCommand(args, others))).toEqual({
     ...{ code: 0, err: '' },
-    out: '0 objects: started 0, carried 0, skipped 0, refused 0\n',
+    out: '0 objects: started 0, already uploaded 0, skipped 0, rejected 0\n',
   });
 });

@@ -25,10 +25,13 @@ import { invoke } from '../../../operate/invoke.ts';
 import { redrive } from '../../../operate/redrive.ts';
 import { replay } from '../../../operate/replay.ts';
 import { findStack } from '../../../operate/stack.ts';
-import { keptScreen } from '../../support/operate.ts';
+
+
+import { recordTerminal } from '../../support/operate.ts';
 import { newFolder } from '../../support/temp-folder.ts';
 
-/** What only AWS itself answers: a half-deployed stack, long tasks, refusals. No server here can play that part. */
+
+/** Cases that only AWS produces and the local stack cannot: a half-deployed stack, long tasks, rejected calls. */
 
 const cloudFormation = mockClient(CloudFormationClient);
 const events = mockClient(EventBridgeClient);
@@ -37,7 +40,7 @@ const s3 = mockClient(S3Client);
 const sfn = mockClient(SFNClient);
 const sqs = mockClient(SQSClient);
 
-const where: StackTarget = { stack: 's3-vod-dev', region: 'eu-central-1' };
+const target: StackTarget = { stack: 's3-vod-dev', region: 'eu-central-1' };
 const signal = new AbortController().signal;
 const EVENTS = 'arn:aws:events:eu-central-1:123456789012';
 const OUTPUTS = {
@@ -67,31 +70,31 @@ beforeEach(() => {
   deployed();
 });
 
-const refusal = (name: string, message: string) => Object.assign(new Error(message), { name });
+const awsError = (name: string, message: string) => Object.assign(new Error(message), { name });
 
-describe('the stack', () => {
-  test('is asked for what it puts out', async () => {
-    const stack = await findStack(where);
+describe('findStack', () => {
+  test('reads the outputs of the stack and sets the region', async () => {
+    const stack = await findStack(target);
     expect(stack.output('QueueUrl')).toBe(OUTPUTS.QueueUrl);
     expect(process.env.AWS_REGION).toBe('eu-central-1');
   });
 
-  test('half deployed: one line names what it lacks, and nothing is begun', async () => {
+  test('rejects a half-deployed stack by the missing output before any other call', async () => {
     deployed({ BucketName: 'films' }, 'ROLLBACK_COMPLETE');
-    const { screen, out } = keptScreen();
-    const lacks = (output: string) =>
-      `stack s3-vod-dev (ROLLBACK_COMPLETE) has no output ${output}: it is half deployed, or from another template: deploy it again`;
+    const { terminal, out } = recordTerminal();
+    const lacking = (output: string) =>
+      `stack s3-vod-dev (ROLLBACK_COMPLETE): expected output ${output}, got none. Deploy the stack again.`;
     const request = { bucket: 'films', key: 'a.mp4' };
-    const stretch = { where, from: 0, to: 1, name: 'r' };
-    const scope = { where, bucket: 'films', prefix: '', perMinute: 60, restart: false, dryRun: false };
-    await expect(invoke({ where, request, detach: false }, screen, signal)).rejects.toThrow(
-      lacks('TriggerFunctionName'),
+    const period = { target, from: 0, to: 1, name: 'r' };
+    const scope = { target, bucket: 'films', prefix: '', perMinute: 60, restart: false, dryRun: false };
+    await expect(invoke({ target, request, detach: false }, terminal, signal)).rejects.toThrow(
+      lacking('TriggerFunctionName'),
     );
-    await expect(replay(stretch, screen, signal)).rejects.toThrow(lacks('ArchiveArn'));
-    await expect(redrive({ where, since: 0, dryRun: false }, screen, signal)).rejects.toThrow(
-      lacks('StateMachineArn'),
+    await expect(replay(period, terminal, signal)).rejects.toThrow(lacking('ArchiveArn'));
+    await expect(redrive({ target, since: 0, dryRun: false }, terminal, signal)).rejects.toThrow(
+      lacking('StateMachineArn'),
     );
-    await expect(backfill(scope, screen, signal)).rejects.toThrow(lacks('StateMachineArn'));
+    await expect(backfill(scope, terminal, signal)).rejects.toThrow(lacking('StateMachineArn'));
     expect(out).toEqual([]);
     const calls = [events.calls(), lambda.calls(), s3.calls(), sfn.calls(), sqs.calls()];
     expect(calls.map(({ length }) => length)).toEqual([0, 0, 0, 0, 0]);
@@ -99,23 +102,23 @@ describe('the stack', () => {
 
   test.each([
     ['ValidationError', 'Stack with id s3-vod-dev does not exist', /^stack s3-vod-dev: .*does not exist/],
-    ['AccessDenied', 'User is not authorized', /^stack s3-vod-dev: AccessDenied .*: check whose credentials/],
-    ['ExpiredToken', 'The security token is expired', /: log in again$/],
-    ['Error', 'Region is missing', /: name it with --region or AWS_REGION/],
-    ['CredentialsProviderError', 'none.', /: set AWS_PROFILE, or AWS_ACCESS_KEY_ID/],
-  ])('%s is told with what to do', async (name, message, told) => {
-    cloudFormation.on(DescribeStacksCommand).rejects(refusal(name, message));
-    await expect(findStack(where)).rejects.toThrow(told);
-    await expect(findStack(where)).rejects.toThrow(/^[^\n]*$/);
+    ['AccessDenied', 'User is not authorized', /^stack s3-vod-dev: AccessDenied .*\. Check the credentials/],
+    ['ExpiredToken', 'The security token is expired', /\. Log in again\.$/],
+    ['Error', 'Region is missing', /\. Set --region or AWS_REGION/],
+    ['CredentialsProviderError', 'none.', /\. Set AWS_PROFILE, or AWS_ACCESS_KEY_ID/],
+  ])('reports %s in one line with advice', async (name, message, expected) => {
+    cloudFormation.on(DescribeStacksCommand).rejects(awsError(name, message));
+    await expect(findStack(target)).rejects.toThrow(expected);
+    await expect(findStack(target)).rejects.toThrow(/^[^\n]*$/);
   });
 });
 
 describe('replay', () => {
   const to = Date.now();
   const from = to - 3_600_000;
-  const given = { where, from, to, name: 'after-the-outage' };
+  const args = { target, from, to, name: 'after-the-outage' };
 
-  test('is of this stack’s archive, to this stack’s rule, and followed to its end', async () => {
+  test('replays from the archive of the stack to its rule and waits until the end', async () => {
     events
       .on(DescribeArchiveCommand, { ArchiveName: 'films' })
       .resolves({ CreationTime: new Date(0), RetentionDays: 30 });
@@ -126,8 +129,8 @@ describe('replay', () => {
       .resolvesOnce({ State: 'STARTING' })
       .resolvesOnce({ State: 'RUNNING', EventLastReplayedTime: last })
       .resolves({ State: 'COMPLETED', EventLastReplayedTime: last });
-    const { screen, out, bars } = keptScreen();
-    expect(await replay(given, screen, signal)).toBe(0);
+    const { terminal, out, progress } = recordTerminal();
+    expect(await replay(args, terminal, signal)).toBe(0);
     expect(events.commandCalls(StartReplayCommand)[0]?.args[0].input).toEqual({
       ReplayName: 'after-the-outage',
       EventSourceArn: OUTPUTS.ArchiveArn,
@@ -135,31 +138,31 @@ describe('replay', () => {
       EventEndTime: new Date(to),
       Destination: { Arn: OUTPUTS.EventBusArn, FilterArns: [OUTPUTS.RuleArn] },
     });
-    expect(bars).toEqual(['  starting', `  running, events up to ${last.toISOString()}`]);
-    expect(out.at(-1)).toBe(`replay after-the-outage: completed, the last of them of ${last.toISOString()}`);
+    expect(progress).toEqual(['  starting', `  running, events up to ${last.toISOString()}`]);
+    expect(out.at(-1)).toBe(`replay after-the-outage: completed, last event at ${last.toISOString()}`);
   });
 
-  test('that fails: exit code 1, with what AWS says of it', async () => {
+  test('returns 1 with the reason when the replay fails', async () => {
     events.on(DescribeArchiveCommand).resolves({ CreationTime: new Date(0), RetentionDays: 0 });
     events.on(StartReplayCommand).resolves({});
     events.on(DescribeReplayCommand).resolves({ State: 'FAILED', StateReason: 'no such rule' });
-    const { screen, out } = keptScreen();
-    expect(await replay(given, screen, signal)).toBe(1);
-    expect(out.at(-1)).toBe('replay after-the-outage: failed, no such rule, there were none');
+    const { terminal, out } = recordTerminal();
+    expect(await replay(args, terminal, signal)).toBe(1);
+    expect(out.at(-1)).toBe('replay after-the-outage: failed, no such rule, no events');
   });
 
   test.each([[{ CreationTime: new Date(from + 1) }], [{ CreationTime: new Date(0), RetentionDays: 0.01 }]])(
-    'of a time older than the archive is refused before it begins: %j',
+    'rejects a period before the archive begins: %j',
     async (archive) => {
       events.on(DescribeArchiveCommand).resolves(archive);
-      await expect(replay(given, keptScreen().screen, signal)).rejects.toThrow(
-        /^--from .*archive films holds the events since/,
+      await expect(replay(args, recordTerminal().terminal, signal)).rejects.toThrow(
+        /^--from .*: expected .* or later, the oldest event in archive films$/,
       );
       expect(events.commandCalls(StartReplayCommand)).toEqual([]);
     },
   );
 
-  test('is left to itself on Ctrl-C', async () => {
+  test('stops waiting on a signal, and the replay continues', async () => {
     const stop = new AbortController();
     events.on(DescribeArchiveCommand).resolves({});
     events.on(StartReplayCommand).resolves({});
@@ -167,29 +170,29 @@ describe('replay', () => {
       stop.abort();
       return { State: 'RUNNING' };
     });
-    const { screen, out } = keptScreen();
-    expect(await replay(given, screen, stop.signal)).toBe(130);
-    expect(out.at(-1)).toBe('stopped watching: replay after-the-outage goes on');
+    const { terminal, out } = recordTerminal();
+    expect(await replay(args, terminal, stop.signal)).toBe(130);
+    expect(out.at(-1)).toBe('stopped waiting: replay after-the-outage continues');
   });
 });
 
-test('invoke, left to itself on Ctrl-C', async () => {
+test('invoke stops waiting on a signal, and the execution continues', async () => {
   const stop = new AbortController();
-  const answer = JSON.stringify({ executions: [{ name: 'a', status: 'started' }] });
-  lambda.on(InvokeCommand).resolves({ Payload: Uint8ArrayBlobAdapter.fromString(answer) });
+  const response = JSON.stringify({ executions: [{ name: 'a', status: 'started' }] });
+  lambda.on(InvokeCommand).resolves({ Payload: Uint8ArrayBlobAdapter.fromString(response) });
   sfn.onAnyCommand().callsFake(async () => {
     stop.abort();
     return { status: 'RUNNING' };
   });
-  const { screen, out } = keptScreen();
+  const { terminal, out } = recordTerminal();
   expect(
-    await invoke({ where, request: { bucket: 'films', key: 'a' }, detach: false }, screen, stop.signal),
+    await invoke({ target, request: { bucket: 'films', key: 'a' }, detach: false }, terminal, stop.signal),
   ).toBe(130);
-  expect(out).toEqual(['s3://films/a  execution a started', 'stopped watching: the execution goes on']);
+  expect(out).toEqual(['s3://films/a  execution a started', 'stopped waiting: the execution continues']);
 });
 
 describe('redrive of dead letters', () => {
-  const given = { where, since: 0, dryRun: false };
+  const args = { target, since: 0, dryRun: false };
 
   beforeEach(() => {
     sqs.on(GetQueueAttributesCommand).resolves({ Attributes: { ApproximateNumberOfMessages: '7' } });
@@ -197,7 +200,7 @@ describe('redrive of dead letters', () => {
     sfn.on(ListExecutionsCommand).resolves({ executions: [] });
   });
 
-  test('moves them to the queue of this stack, and is followed to its end', async () => {
+  test('moves them to the queue of the stack and waits until the end', async () => {
     sqs
       .on(ListMessageMoveTasksCommand)
       .resolvesOnce({
@@ -206,32 +209,32 @@ describe('redrive of dead letters', () => {
         ],
       })
       .resolves({ Results: [{ Status: 'COMPLETED', ApproximateNumberOfMessagesMoved: 7 }] });
-    const { screen, out, bars } = keptScreen();
-    expect(await redrive(given, screen, signal)).toBe(0);
+    const { terminal, out, progress } = recordTerminal();
+    expect(await redrive(args, terminal, signal)).toBe(0);
     expect(sqs.commandCalls(StartMessageMoveTaskCommand)[0]?.args[0].input).toEqual({
       SourceArn: OUTPUTS.DeadLetterQueueArn,
       DestinationArn: OUTPUTS.QueueArn,
     });
-    expect(bars).toEqual(['  3 of 7 dead letters moved']);
+    expect(progress).toEqual(['  3 of 7 dead letters moved']);
     expect(out[1]).toMatch(/^dead letters: 7 moved/);
   });
 
-  test('that stops half way: exit code 1; the executions are attended to all the same', async () => {
+  test('returns 1 when the move fails, and redrives the executions all the same', async () => {
     const task = {
       Status: 'FAILED',
       ApproximateNumberOfMessagesMoved: 2,
       FailureReason: 'CouldNotDetermineMessageSource',
     };
     sqs.on(ListMessageMoveTasksCommand).resolves({ Results: [task] });
-    const { screen, out, err } = keptScreen();
-    expect(await redrive(given, screen, signal)).toBe(1);
+    const { terminal, out, err } = recordTerminal();
+    expect(await redrive(args, terminal, signal)).toBe(1);
     expect(err).toEqual(['dead letters: 2 moved, then failed: CouldNotDetermineMessageSource']);
     expect(out.at(-1)).toMatch(/^failed executions since .*: 0;/);
   });
 });
 
 describe('backfill', () => {
-  const given = { where, bucket: 'films', prefix: '', perMinute: 60_000, restart: false, dryRun: false };
+  const args = { target, bucket: 'films', prefix: '', perMinute: 60_000, restart: false, dryRun: false };
   const keys = Array.from({ length: 12 }, (_, at) => `film-${String(at).padStart(2, '0')}.mp4`);
   const denied = new S3ServiceException({
     name: 'Forbidden',
@@ -257,39 +260,39 @@ describe('backfill', () => {
       .on(HeadObjectCommand, { Bucket: 'films', Key: key, ChecksumMode: 'ENABLED' })
       .resolves({ ETag: '"e"', ContentLength: 5, Metadata: metadata });
 
-  test('an object that S3 refuses is named; the others are started, and the exit code is 1', async () => {
+  test('reports an object that S3 rejects, starts the others, and returns 1', async () => {
     s3.on(HeadObjectCommand).resolves({ ETag: '"e"', ContentLength: 5 });
     s3.on(HeadObjectCommand, { Bucket: 'films', Key: 'film-03.mp4', ChecksumMode: 'ENABLED' }).rejects(
       denied,
     );
-    const { screen, out, err } = keptScreen();
-    expect(await backfill(given, screen, signal)).toBe(1);
+    const { terminal, out, err } = recordTerminal();
+    expect(await backfill(args, terminal, signal)).toBe(1);
     expect(err).toEqual([
-      expect.stringMatching(/^refused {2}film-03\.mp4 {2}HEAD s3:\/\/films\/film-03\.mp4: 403/),
+      expect.stringMatching(/^rejected {2}film-03\.mp4 {2}HEAD s3:\/\/films\/film-03\.mp4: 403/),
     ]);
-    expect(out).toContain('12 objects: started 11, carried 0, skipped 0, refused 1');
+    expect(out).toContain('12 objects: started 11, already uploaded 0, skipped 0, rejected 1');
     expect(existsSync('.backfill')).toBe(true);
     expect(readdirSync('.backfill')).toEqual([]);
   });
 
-  test('ten in a row are the policy’s fault: it stops, and goes on before them when that is mended', async () => {
+  test('stops after ten rejections in a row, and continues before them in the next run', async () => {
     s3.on(HeadObjectCommand).rejects(denied);
     head('film-00.mp4');
     head('film-01.mp4', { 'vod-file-id': '1' });
-    const first = keptScreen();
-    await expect(backfill(given, first.screen, signal)).rejects.toThrow(
-      /^10 objects in a row were refused; the last: HEAD/,
+    const first = recordTerminal();
+    await expect(backfill(args, first.terminal, signal)).rejects.toThrow(
+      /^S3 rejected 10 objects in a row; the last: HEAD/,
     );
-    expect(checkpoint()).toMatchObject({ after: 'film-00.mp4', started: 1, refused: 0 });
+    expect(checkpoint()).toMatchObject({ after: 'film-00.mp4', started: 1, rejected: 0 });
     s3.on(HeadObjectCommand).resolves({ ETag: '"e"', ContentLength: 5 });
     head('film-01.mp4', { 'vod-file-id': '1' });
-    const second = keptScreen();
-    expect(await backfill(given, second.screen, signal)).toBe(0);
-    expect(second.out[0]).toBe('going on after film-00.mp4');
-    expect(second.out).toContain('12 objects: started 11, carried 1, skipped 0, refused 0');
+    const second = recordTerminal();
+    expect(await backfill(args, second.terminal, signal)).toBe(0);
+    expect(second.out[0]).toBe('continuing after film-00.mp4');
+    expect(second.out).toContain('12 objects: started 11, already uploaded 1, skipped 0, rejected 0');
   });
 
-  test('archived objects are skipped, restored ones are not', async () => {
+  test('skips archived objects unless they are restored', async () => {
     s3.on(HeadObjectCommand).resolves({ ETag: '"e"', ContentLength: 5, StorageClass: 'DEEP_ARCHIVE' });
     const restored = {
       ETag: '"e"',
@@ -300,27 +303,27 @@ describe('backfill', () => {
     s3.on(HeadObjectCommand, { Bucket: 'films', Key: 'film-03.mp4', ChecksumMode: 'ENABLED' }).resolves(
       restored,
     );
-    const { screen, out } = keptScreen();
-    expect(await backfill(given, screen, signal)).toBe(0);
+    const { terminal, out } = recordTerminal();
+    expect(await backfill(args, terminal, signal)).toBe(0);
     expect(out.slice(-2)).toEqual([
-      '12 objects: started 1, carried 0, skipped 11, refused 0',
-      '  skipped 11: it is archived: restore it first',
+      '12 objects: started 1, already uploaded 0, skipped 11, rejected 0',
+      '  skipped 11: the object is archived; restore it first',
     ]);
   });
 
-  test('what Step Functions refuses ends it; begun again it is heard of under the same name', async () => {
+  test('stops when Step Functions rejects a start, and repeats it under the same name in the next run', async () => {
     s3.on(HeadObjectCommand).resolves({ ETag: '"e"', ContentLength: 5 });
     sfn
       .on(StartExecutionCommand)
       .resolvesOnce({})
-      .rejectsOnce(refusal('AccessDeniedException', 'no'))
+      .rejectsOnce(awsError('AccessDeniedException', 'no'))
       .resolves({});
-    const first = keptScreen();
-    await expect(backfill(given, first.screen, signal)).rejects.toThrow(
-      /^start s3:\/\/films\/film-01\.mp4: AccessDeniedException no: check whose credentials/,
+    const first = recordTerminal();
+    await expect(backfill(args, first.terminal, signal)).rejects.toThrow(
+      /^start s3:\/\/films\/film-01\.mp4: AccessDeniedException no\. Check the credentials/,
     );
-    expect(first.out.at(-2)).toBe('stopped: 1 objects: started 1, carried 0, skipped 0, refused 0');
-    expect(await backfill(given, keptScreen().screen, signal)).toBe(0);
+    expect(first.out.at(-2)).toBe('stopped: 1 objects: started 1, already uploaded 0, skipped 0, rejected 0');
+    expect(await backfill(args, recordTerminal().terminal, signal)).toBe(0);
     const names = sfn.commandCalls(StartExecutionCommand).map(({ args }) => args[0].input.name);
     expect(names).toHaveLength(13);
     expect(names[2]).toBe(names[1]);

@@ -1,4 +1,3 @@
-import { spawn } from 'node:child_process';
 import {
   type Event,
   GetBucketNotificationConfigurationCommand,
@@ -11,20 +10,21 @@ import { mockClient } from 'aws-sdk-client-mock';
 import fc from 'fast-check';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { startS3 } from '../../../local/s3/server.ts';
-import { enableEvents } from '../../../operate/enable-events.ts';
+import { addEventBridge } from '../../../operate/enable-events.ts';
+import { spawnCommand } from '../../support/operate.ts';
 import { collectResult } from '../../support/process-result.ts';
 import { newFolder } from '../../support/temp-folder.ts';
 
-/** The local S3 keeps no notification configuration, so a mock does: one that replaces it as a whole, as S3 does. */
-describe('a bucket that is there already', () => {
+/** The local S3 has no notification configuration. This mock replaces the whole configuration, as S3 does. */
+describe('addEventBridge', () => {
   const mock = mockClient(S3Client);
   const s3 = new S3Client({ region: 'eu-central-1' });
-  let standing: NotificationConfiguration;
+  let current: NotificationConfiguration;
   beforeEach(() => {
     mock.reset();
-    mock.on(GetBucketNotificationConfigurationCommand).callsFake(() => ({ $metadata: {}, ...standing }));
+    mock.on(GetBucketNotificationConfigurationCommand).callsFake(() => ({ $metadata: {}, ...current }));
     mock.on(PutBucketNotificationConfigurationCommand).callsFake(({ NotificationConfiguration }) => {
-      standing = JSON.parse(JSON.stringify(NotificationConfiguration));
+      current = JSON.parse(JSON.stringify(NotificationConfiguration));
       return {};
     });
   });
@@ -51,24 +51,24 @@ describe('a bucket that is there already', () => {
     { requiredKeys: [] },
   );
 
-  test('speaks to EventBridge, and all that stood there stands; twice is once', async () => {
+  test('adds EventBridge once and keeps all other notifications', async () => {
     await fc.assert(
       fc.asyncProperty(others, async (before) => {
-        standing = before;
+        current = before;
         mock.resetHistory();
         const count = Object.values(before).flat().length;
-        expect(await enableEvents(s3, 'videos')).toEqual({ changed: true, others: count });
-        expect(standing).toEqual({ ...before, EventBridgeConfiguration: {} });
-        expect(await enableEvents(s3, 'videos')).toEqual({ changed: false, others: count });
+        expect(await addEventBridge(s3, 'videos')).toEqual({ changed: true, others: count });
+        expect(current).toEqual({ ...before, EventBridgeConfiguration: {} });
+        expect(await addEventBridge(s3, 'videos')).toEqual({ changed: false, others: count });
         expect(changes()).toHaveLength(1);
       }),
       { numRuns: 30 },
     );
   });
 
-  test('is only touched where it is the account’s that was named', async () => {
-    standing = {};
-    await enableEvents(s3, 'videos', '123456789012');
+  test('sends the expected owner with both calls', async () => {
+    current = {};
+    await addEventBridge(s3, 'videos', '123456789012');
     const inputs = mock.calls().map(({ args: [command] }) => command.input);
     expect(inputs).toHaveLength(2);
     for (const input of inputs)
@@ -76,32 +76,26 @@ describe('a bucket that is there already', () => {
   });
 });
 
-describe('the command', () => {
-  const main = new URL('../../../operate/enable-events.ts', import.meta.url).pathname;
-  const run = async (args: string[], env: Record<string, string> = {}) => {
-    const child = spawn(process.execPath, [main, ...args], {
-      env: { PATH: process.env.PATH, AWS_EC2_METADATA_DISABLED: 'true', HOME: '/nowhere', ...env },
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
-    return collectResult(child);
-  };
+describe('npm run enable-events', () => {
+  const run = (args: string[], env: Record<string, string> = {}) =>
+    collectResult(spawnCommand(['enable-events', ...args], { HOME: '/nowhere', ...env }));
   const oneLine = (err: string) => expect(err.trim().split('\n')).toHaveLength(1);
 
   test.each([
-    [[], /bucket is missing/],
-    [['one', 'two'], /two: expected one bucket/],
-    [['s3://videos'], /s3:\/\/videos: expected a bucket's name/],
+    [[], /expected BUCKET, got no argument/],
+    [['one', 'two'], /two: expected one BUCKET/],
+    [['s3://videos'], /s3:\/\/videos: expected a bucket name/],
     [['videos', '--owner', 'me'], /12 digits/],
     [['videos', '--wat'], /--wat/],
-    [['videos'], /no credentials: set AWS_PROFILE/],
-  ])('%j: one line that says what is wrong', async (args, message) => {
+    [['videos'], /CredentialsProviderError.*Set AWS_PROFILE/],
+  ])('%j fails with one line that says what is wrong', async (args, message) => {
     const { code, out, err } = await run(args);
     expect({ code, out }).toEqual({ code: 1, out: '' });
     expect(err).toMatch(message);
     oneLine(err);
   });
 
-  test('a store that does not know it, or not the bucket', async () => {
+  test('names the bucket in an error of the store', async () => {
     const credentials = { accessKeyId: 'local', secretAccessKey: 'local-secret' };
     const store = await startS3({ dir: await newFolder(), port: 0, credentials });
     const env = {
@@ -111,12 +105,12 @@ describe('the command', () => {
     };
     const { code, err } = await run(['videos'], env);
     expect(code).toBe(1);
-    expect(err).toMatch(/^enable-events: s3:\/\/videos: /);
+    expect(err).toMatch(/^✘ s3:\/\/videos: /);
     oneLine(err);
     await store.close();
   });
 
-  test('--help', async () => {
+  test('prints its options with --help', async () => {
     expect(await run(['--help'])).toMatchObject({ code: 0, out: expect.stringContaining('--owner') });
   });
 });

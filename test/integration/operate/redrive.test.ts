@@ -9,7 +9,7 @@ import { BUCKET, newStack } from '../../support/stack.ts';
 import { newFolder } from '../../support/temp-folder.ts';
 import { createBytes } from '../../support/values.ts';
 
-/** `npm run redrive` with what an earlier run has left on disk: dead letters, and executions that failed. */
+/** `npm run redrive` with dead letters and failed executions of an earlier run. */
 
 const DAY_MS = 86_400_000;
 const daysAgo = (days: number): number => Date.now() - days * DAY_MS;
@@ -33,9 +33,9 @@ async function folderWith(letters: readonly unknown[], failed: Readonly<Record<s
 
 const request = (key: string) => ({ bucket: BUCKET, key });
 
-test('dead letters go back to the queue, failed executions go on, those too old begin anew, once', async () => {
+test('moves dead letters to the queue, redrives failed executions, and restarts old ones once', async () => {
   const old = daysAgo(20);
-  const data = await folderWith([request('letter.mp4'), { nobody: 'knows me' }], {
+  const data = await folderWith([request('letter.mp4'), { unknown: 'event' }], {
     recent: [request('recent.mp4'), daysAgo(2)],
     old: [request('old.mp4'), old],
     older: [request('older.mp4'), daysAgo(40)],
@@ -51,43 +51,45 @@ test('dead letters go back to the queue, failed executions go on, those too old 
   expect(dry).toMatchObject({ code: 0, err: [] });
   const reason = 'VodRejected: the account is in arrears';
   expect(dry.out).toEqual([
-    'dead letters: 2, would go back to the queue',
-    `would redrive  recent  s3://${BUCKET}/recent.mp4  ${reason}`,
-    `would begin anew  old  s3://${BUCKET}/old.mp4  ${reason}`,
-    expect.stringMatching(/: 2; would be redriven 1, begun anew 1; going on already 0, left alone 0$/),
+    'dead letters: 2, would move to the queue',
+    `would be redriven  recent  s3://${BUCKET}/recent.mp4  ${reason}`,
+    `would be restarted  old  s3://${BUCKET}/old.mp4  ${reason}`,
+    expect.stringMatching(/: 2; would be redriven 1, restarted 1; already continued 0, skipped 0$/),
   ]);
   expect([world.executions.count, world.queue.deadLetters().length]).toEqual([before, 2]);
 
   const real = await runCommand(...args);
   expect(real).toMatchObject({ code: 0, err: [] });
   expect(real.out).toEqual([
-    'dead letters: 2, go back to the queue',
+    'dead letters: 2, moving to the queue',
     expect.stringMatching(/^dead letters: 2 moved/),
     `redriven  recent  s3://${BUCKET}/recent.mp4  ${reason}`,
-    `begun anew  old  s3://${BUCKET}/old.mp4  ${reason}`,
-    expect.stringMatching(/: 2; redriven 1, begun anew 1; going on already 0, left alone 0$/),
+    `restarted  old  s3://${BUCKET}/old.mp4  ${reason}`,
+    expect.stringMatching(/: 2; redriven 1, restarted 1; already continued 0, skipped 0$/),
   ]);
   await world.idle();
-  expect(world.queue.deadLetters().map(({ body }) => body)).toEqual(['{"nobody":"knows me"}']);
-  expect(world.executions.count).toBe(before + 3); // the letter's, and two that go on
+  expect(world.queue.deadLetters().map(({ body }) => body)).toEqual(['{"unknown":"event"}']);
+  expect(world.executions.count).toBe(before + 3); // the dead letter's, and the two continued ones
   expect(world.executions.get('recent')).toMatchObject({ status: 'SUCCEEDED', redriveCount: 1 });
   const again = restartName(request('old.mp4'), 'old', new Date(old));
   expect(world.executions.get(again)).toMatchObject({ status: 'SUCCEEDED', input: request('old.mp4') });
 
   const twice = await runCommand(...args);
   expect(twice.out.slice(-1)).toEqual([
-    expect.stringMatching(/: 1; redriven 0, begun anew 0; going on already 1, left alone 0$/),
+    expect.stringMatching(/: 1; redriven 0, restarted 0; already continued 1, skipped 0$/),
   ]);
   await world.idle();
   expect(world.executions.count).toBe(before + 3);
 });
 
-test('an execution that somebody started with something else is left alone, and the exit code says so', async () => {
+test('skips an execution whose input is not an upload request, and returns 1', async () => {
   const data = await folderWith([], { other: [{ Comment: 'Insert your JSON here' }, daysAgo(1)] });
   const world = await newStack({ data });
   const { code, out, err } = await runCommand('redrive', '--local', '--data', data);
   expect(code).toBe(1);
-  expect(out).toEqual(['dead letters: 0', expect.stringMatching(/left alone 1$/)]);
-  expect(err).toEqual([expect.stringMatching(/^left alone {2}other: its input is no request: \{"Comment"/)]);
+  expect(out).toEqual(['dead letters: 0', expect.stringMatching(/skipped 1$/)]);
+  expect(err).toEqual([
+    expect.stringMatching(/^skipped {2}other: expected an upload request as input, got \{"Comment"/),
+  ]);
   expect(world.executions.count).toBe(0);
 });

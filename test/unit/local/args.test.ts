@@ -13,7 +13,7 @@ const DEFAULTS = {
   faults: undefined,
 };
 
-test('files and objects, with the defaults', () => {
+test('reads files and objects, with default options', () => {
   expect(readArguments(['a/b.mp4', 's3://films/2026/c d.mp4'])).toEqual({
     ...DEFAULTS,
     items: [{ path: 'a/b.mp4' }, { bucket: 'films', key: '2026/c d.mp4' }],
@@ -21,20 +21,10 @@ test('files and objects, with the defaults', () => {
   expect(readArguments([])).toEqual({ ...DEFAULTS, items: [] });
 });
 
-test('every option', () => {
-  const options = [
-    '--bucket',
-    'my-films',
-    '--data',
-    'd',
-    '--json',
-    '--packaged',
-    '--verbose',
-    '--s3-port',
-    '0',
-    '--vod-port',
-    '65535',
-  ];
+test('reads every option', () => {
+  const options = '--bucket my-films --data d --json --packaged --verbose --s3-port 0 --vod-port 65535'.split(
+    ' ',
+  );
   expect(readArguments([...options, '--time-limit=3', '--faults', '2.5%', '--seed', '7'])).toEqual({
     ...{ items: [], bucket: 'my-films', data: 'd', json: true, packaged: true, verbose: true },
     ...{ s3Port: 0, vodPort: 65_535, timeLimitMs: 3_000, faults: { rate: 0.025, seed: 7 } },
@@ -47,7 +37,7 @@ test.each([
   [['--bucket'], /--bucket/],
   [['--bucket', 'No'], /--bucket No/],
   [['--data='], /--data: expected a folder/],
-  [['--time-limit', 'soon'], /--time-limit soon: expected a whole number from 1 to 900/],
+  [['--time-limit', 'soon'], /--time-limit soon: expected an integer from 1 to 900/],
   [['--time-limit', '0'], /--time-limit 0/],
   [['--time-limit', '1e2'], /--time-limit 1e2/],
   [['--s3-port', '65536'], /--s3-port 65536/],
@@ -59,8 +49,8 @@ test.each([
   [['--faults', '1%', '--seed', 'x'], /--seed x/],
   [['s3://bucket-only'], /s3:\/\/bucket-only: expected s3:\/\/bucket\/key/],
   [['s3:///key'], /expected s3:\/\/bucket\/key/],
-  [['a/film.mp4', 'b/film.mp4'], /b\/film\.mp4: another file named film\.mp4/],
-])('%j is a usage error that names it, in one line', (argv, message) => {
+  [['a/film.mp4', 'b/film.mp4'], /b\/film\.mp4: another file is also named film\.mp4/],
+])('rejects %j with one line that names the problem', (argv, message) => {
   expect(() => readArguments(argv)).toThrow(
     expect.objectContaining({ name: 'UsageError', message: expect.stringMatching(message) }),
   );

@@ -13,12 +13,10 @@ import { LOCAL_S3_CREDENTIALS } from '../../../cli/running-file.ts';
 import { startS3 } from '../../../local/s3/server.ts';
 import { backfill } from '../../../operate/backfill.ts';
 
-
 import { recordTerminal, runCommand, spawnCommand } from '../../support/operate.ts';
 import { BUCKET, newStack } from '../../support/stack.ts';
 import { newFolder } from '../../support/temp-folder.ts';
 import { createBytes } from '../../support/values.ts';
-
 
 /** `npm run backfill` for a bucket whose objects are older than the stack. */
 

@@ -26,10 +26,8 @@ import { redrive } from '../../../operate/redrive.ts';
 import { replay } from '../../../operate/replay.ts';
 import { findStack } from '../../../operate/stack.ts';
 
-
 import { recordTerminal } from '../../support/operate.ts';
 import { newFolder } from '../../support/temp-folder.ts';
-
 
 /** Cases that only AWS produces and the local stack cannot: a half-deployed stack, long tasks, rejected calls. */
 

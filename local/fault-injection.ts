@@ -5,35 +5,29 @@ import { finished, Writable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { S3Client } from '@aws-sdk/client-s3';
 
-/** What the local services do, when told to, instead of serving well: off unless somebody passes a `Faults`. */
-
-/**
- * Of the wire. `refuse`: the connection is reset before the request is read. `reset`: after that, nothing done. `lost`: in place
- * of the reply, the work done. `cut`: in the middle of the reply's body. `silence`: no reply ever, nothing done. `stall`: the body
- * stops in the middle, the connection stays. `drip`: the body comes in small pieces. And three statuses, nothing done.
- */
-const OF_THE_WIRE = [
-  'early-reset',
-  'reset',
-  'lost-response',
-  'truncated-body',
-  'no-response',
-  'stalled-body',
-  'slow-body',
-  '500',
+/** Faults that any request can meet. */
+const NETWORK_FAULTS = [
+  'early-reset', // the connection is reset before the request is read
+  'reset', // the connection is reset after the request is read, nothing is done
+  'lost-response', // the request is processed, then the connection is reset
+  'truncated-body', // the connection closes in the middle of the response body
+  'no-response', // no response ever arrives, nothing is done
+  'stalled-body', // the response body stops in the middle, the connection stays open
+  'slow-body', // the response body arrives in small pieces
+  '500', // these statuses, nothing is done
   '503',
   '429',
 ] as const;
 
-/** Said by VOD in place of doing it; `refused` and `passing` are codes below 0, `canRetry` 0 and 1. */
-const SAID_BY_VOD = ['rejected', 'retryable', '4400', '4500', '6000', 'not-json', 'truncated-json'] as const;
+/** Responses of VOD, nothing is done. `rejected` and `retryable` are codes below 0 with `canRetry` 0 and 1. */
+const VOD_FAULTS = ['rejected', 'retryable', '4400', '4500', '6000', 'not-json', 'truncated-json'] as const;
 
 /**
- * Of one call. `vanished`: the upload is forgotten before it. `forgotten`: the part is, after a reply that says it is held. `holes`:
- * every other held part is not listed. `no dataSize`: the list comes without it. `unseen`: Finish has not seen all parts yet.
- * `error in 200`: an S3 copy that fails after its status was sent.
+ * Faults of single calls. `upload-lost`: VOD loses the upload before the call. `part-lost`: VOD confirms a part, then loses it.
+ * `parts-unlisted`: every other stored part is missing from the list. `no-data-size`: the list has no `dataSize`.
+ * `parts-not-visible`: FinishUpload does not see all parts yet. `error-in-200`: an S3 copy fails after its status was sent.
  */
-const OF_A_CALL = {
+const CALL_FAULTS = {
   InitUpload: ['parts-unlisted', 'no-data-size', 'upload-lost'],
   UploadPart: ['part-lost', 'upload-lost'],
   FinishUpload: ['parts-not-visible', 'upload-lost'],
@@ -43,11 +37,11 @@ const OF_A_CALL = {
 } as const;
 
 export type Fault =
-  | (typeof OF_THE_WIRE)[number]
-  | (typeof SAID_BY_VOD)[number]
-  | (typeof OF_A_CALL)[keyof typeof OF_A_CALL][number];
+  | (typeof NETWORK_FAULTS)[number]
+  | (typeof VOD_FAULTS)[number]
+  | (typeof CALL_FAULTS)[keyof typeof CALL_FAULTS][number];
 
-/** Calls of the chain, by service. What a person's own client does besides (`PutObject`, …) meets no random faults. */
+/** The calls of the pipeline. Other calls of a client (`PutObject`, …) meet no seeded faults. */
 export const PIPELINE_CALLS = {
   s3: [
     'HeadObject',
@@ -66,61 +60,51 @@ export const PIPELINE_CALLS = {
 } as const;
 
 export type FaultyService = keyof typeof PIPELINE_CALLS;
-
-/** A request at the door of a service. */
 export type ServiceCall = Readonly<{ service: FaultyService; call: string }>;
 
-/** Decides for each request, as it comes, what goes wrong with it. The request waits for the decision. */
+/** Selects the fault of a request when it arrives. The service waits for the decision. */
 export type FaultSelector = (serviceCall: ServiceCall) => Fault | undefined | Promise<Fault | undefined>;
 
-/** What can go wrong with a call. */
+/** The faults that a call can meet. */
 export function listFaults({ service, call }: ServiceCall): readonly Fault[] {
   if (!PIPELINE_CALLS[service].some((name) => name === call)) return [];
-  const special = Object.entries(OF_A_CALL).find(([name]) => name === call)?.[1] ?? [];
-  return [...OF_THE_WIRE, ...(service === 'vod' ? SAID_BY_VOD : []), ...special];
+  const callFaults = Object.entries(CALL_FAULTS).find(([name]) => name === call)?.[1] ?? [];
+  return [...NETWORK_FAULTS, ...(service === 'vod' ? VOD_FAULTS : []), ...callFaults];
 }
 
-/** Each request of the chain meets a fault with this probability; the n-th request of a call always the same one. */
+/**
+ * Each request of the pipeline meets a fault with probability `rate` (0 to 1). With the same seed, the n-th request of a
+ * call always meets the same fault.
+ */
 export function createSeededFaults(rate: number, seed: number): FaultSelector {
-  const nth = createCallCounter();
+  const count = createCallCounter();
   return (serviceCall) => {
-    const text = `${seed} ${serviceCall.service} ${serviceCall.call} ${nth(serviceCall)}`;
-    const dice = createHash('sha256').update(text).digest();
-    const kinds = listFaults(serviceCall);
-    return dice.readUInt32BE(0) / 2 ** 32 < rate ? kinds[dice.readUInt32BE(4) % kinds.length] : undefined;
+    const text = `${seed} ${serviceCall.service} ${serviceCall.call} ${count(serviceCall)}`;
+    const random = createHash('sha256').update(text).digest();
+    const faults = listFaults(serviceCall);
+    return random.readUInt32BE(0) / 2 ** 32 < rate
+      ? faults[random.readUInt32BE(4) % faults.length]
+      : undefined;
   };
 }
 
-/** The requests `nth` (from 0) to `nth + times - 1` of a call meet this fault. */
-export type FaultRule = Readonly<{ call: string; nth: number; times?: number; fault: Fault }>;
-
-export function createScriptedFaults(script: readonly FaultRule[]): FaultSelector {
-  const nth = createCallCounter();
-  return (serviceCall) => {
-    const now = nth(serviceCall);
-    return script.find(
-      (line) => line.call === serviceCall.call && now >= line.nth && now < line.nth + (line.times ?? 1),
-    )?.fault;
-  };
-}
-
-/** Counts the requests of each call, from 0. */
+/** Numbers the requests of each call, from 0. */
 export function createCallCounter(): (serviceCall: ServiceCall) => number {
   const counts = new Map<string, number>();
   return ({ service, call }) => {
     const name = `${service} ${call}`;
-    const nth = counts.get(name) ?? 0;
-    counts.set(name, nth + 1);
-    return nth;
+    const count = counts.get(name) ?? 0;
+    counts.set(name, count + 1);
+    return count;
   };
 }
 
-/** In the `User-Agent` of whoever is no part of the chain. */
-const OUTSIDER = 's3-vod-outsider';
+/** Marks, in the `User-Agent`, clients that are not part of the pipeline. */
+const BYPASS_MARKER = 's3-vod-bypass-faults';
 
-/** The requests of this client meet no faults: a person drops a file, a test looks. */
+/** Exempts a client's requests from faults, for uploads of local files and for tests. */
 export function bypassFaults(client: S3Client): S3Client {
-  client.config.customUserAgent = [[OUTSIDER]];
+  client.config.customUserAgent = [[BYPASS_MARKER]];
   return client;
 }
 
@@ -129,70 +113,68 @@ export const selectFault = async (
   request: IncomingMessage,
   serviceCall: () => ServiceCall,
 ): Promise<Fault | undefined> =>
-  faults && !request.headers['user-agent']?.includes(OUTSIDER) ? faults(serviceCall()) : undefined;
+  faults && !request.headers['user-agent']?.includes(BYPASS_MARKER) ? faults(serviceCall()) : undefined;
 
-/** Faults of the wire that come before any work. Answers whether that is the end of the request. */
+/** Injects the faults that precede any work. Returns whether the request ends here. */
 export async function injectFault(fault: Fault, request: IncomingMessage): Promise<boolean> {
   switch (fault) {
     case 'early-reset':
       reset(request.socket);
       return true;
     case 'reset':
-      await finishedReading(request);
+      await new Promise((resolve) => finished(request.resume(), resolve));
       reset(request.socket);
       return true;
     case 'no-response':
-      request.resume(); // it is the client that gives up
+      request.resume(); // the client gives up
       return true;
     default:
       return false;
   }
 }
 
-/** One that is ending already Node cannot reset, and would never close. */
+/** Node cannot reset a socket that is already ending, and would never close it. */
 const reset = (socket: Socket | null): void =>
   void (socket?.writable ? socket.resetAndDestroy() : socket?.destroy());
 
-/** Pieces of a dripping body, and milliseconds between them. */
-const DRIP = { pieces: 16, ms: 5 } as const;
+const BODY_FAULTS: readonly unknown[] = [
+  'lost-response',
+  'truncated-body',
+  'stalled-body',
+  'slow-body',
+] satisfies Fault[];
 
-/** Where the body of a reply goes that meets a fault of the wire; else straight to where it was to go. */
+/** Returns the stream for the response body: `out`, or a stream that injects the fault on the way to `out`. */
 export function corruptResponse(fault: Fault | undefined, response: ServerResponse, out: Writable): Writable {
-  if (
-    fault !== 'lost-response' &&
-    fault !== 'truncated-body' &&
-    fault !== 'stalled-body' &&
-    fault !== 'slow-body'
-  )
-    return out;
-  const spoil = new Writable({
+  if (!BODY_FAULTS.includes(fault)) return out;
+  const body = new Writable({
     write(chunk: Buffer, _, done) {
-      if (fault === 'slow-body') return void drip(chunk, out).then(() => done(), done);
-      // The status and the headers go out with the first bytes of the body.
-      const half = fault === 'lost-response' ? undefined : chunk.subarray(0, chunk.length >> 1);
-      if (!half) reset(response.socket);
-      else out.write(half, () => fault === 'truncated-body' && response.socket?.destroy());
+      if (fault === 'slow-body') writeSlowly(chunk, out).then(() => done(), done);
+      // Status and headers are sent with the first bytes of the body.
+      else if (fault === 'lost-response') reset(response.socket);
+      else
+        out.write(
+          chunk.subarray(0, chunk.length >> 1),
+          () => fault === 'truncated-body' && response.socket?.destroy(),
+        );
     },
     final(done) {
-      if (fault === 'slow-body') return void out.end(done);
-      if (fault !== 'stalled-body') reset(response.socket); // there was no body to cut
+      if (fault === 'slow-body') out.end(done);
+      else if (fault !== 'stalled-body') reset(response.socket); // the response has no body
     },
   });
-  // Nobody waits for a reply that cannot come to its end.
-  finished(response, () => spoil.destroy(new Error(`${fault}: the reply was spoiled`)));
-  return spoil.on('error', () => {});
+  // The server must not wait for a response that cannot end.
+  finished(response, () => body.destroy(new Error(`${fault}: the response was corrupted`)));
+  return body.on('error', () => {});
 }
 
-async function drip(bytes: Buffer, out: Writable): Promise<void> {
-  const size = Math.max(1, Math.ceil(bytes.length / DRIP.pieces));
-  for (let at = 0; at < bytes.length && !out.destroyed; at += size) {
-    out.write(bytes.subarray(at, at + size));
-    await delay(DRIP.ms);
+const SLOW_BODY_PIECES = 16;
+const SLOW_BODY_DELAY_MS = 5;
+
+async function writeSlowly(bytes: Buffer, out: Writable): Promise<void> {
+  const size = Math.max(1, Math.ceil(bytes.length / SLOW_BODY_PIECES));
+  for (let offset = 0; offset < bytes.length && !out.destroyed; offset += size) {
+    out.write(bytes.subarray(offset, offset + size));
+    await delay(SLOW_BODY_DELAY_MS);
   }
-}
-
-async function finishedReading(request: IncomingMessage): Promise<void> {
-  const { promise, resolve } = Promise.withResolvers<void>();
-  finished(request.resume(), () => resolve());
-  await promise;
 }

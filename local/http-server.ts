@@ -6,8 +6,8 @@ import { tuneGarbageCollector } from '../lib/upload/gc-tuning.ts';
 export type ListeningServer = Readonly<{ port: number; endpoint: string; close: () => Promise<void> }>;
 
 /**
- * Starts a local service on loopback, on `port` (0: any free one).
- * `close` stops accepting, ends idle and busy connections alike, and settles when all are gone.
+ * Makes a server listen on loopback. Port 0 is any free port.
+ * `close` stops accepting connections, ends the open ones, and resolves when all are closed.
  */
 export async function listen(server: Server, port: number): Promise<ListeningServer> {
   server.once('connection', tuneGarbageCollector);

@@ -3,52 +3,52 @@ import type { Socket } from 'node:net';
 import { finished, Writable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 
-/** The network that a local service pretends to be at the far end of, so that a measurement on loopback means something. */
+/** Limits of the simulated network. A missing limit does not apply. */
 export type NetworkLimits = Readonly<{
-  /** Of each connection, for bodies in both directions. */
+  /** Per connection, for bodies in both directions together. */
   bytesPerSecond?: number | undefined;
-  /** Added to every request before it is answered. */
+  /** Added before the response to each request. */
   latencyMs?: number | undefined;
 }>;
 
-/** How much of its own lateness a paced body may make good: what timers are late by, not what the peer is. */
-const CATCH_UP_MS = 20;
+/** A body may catch up at most this much of its delay: timers fire late. A slow peer must not produce a burst. */
+const MAX_CATCH_UP_MS = 20;
 
-/** The next chunk's time on one connection, on any clock of milliseconds. */
+/** Schedules the chunks of one connection. `now`: milliseconds of any clock. */
 export class BandwidthLimit {
   readonly #bytesPerMs: number;
-  #free = 0;
+  #freeAt = 0;
 
   constructor(bytesPerSecond: number) {
     this.#bytesPerMs = bytesPerSecond / 1000;
   }
 
-  /** A body begins: idle time before it is not saved up. */
+  /** Starts a body. The idle time before it gives no credit. */
   begin(now: number): void {
-    this.#free = Math.max(this.#free, now);
+    this.#freeAt = Math.max(this.#freeAt, now);
   }
 
-  /** Milliseconds until a chunk that is put on the line now has crossed it. */
+  /** Returns the milliseconds until a chunk that is sent now has arrived. */
   take(bytes: number, now: number): number {
-    this.#free = Math.max(this.#free, now - CATCH_UP_MS) + bytes / this.#bytesPerMs;
-    return Math.max(0, this.#free - now);
+    this.#freeAt = Math.max(this.#freeAt, now - MAX_CATCH_UP_MS) + bytes / this.#bytesPerMs;
+    return Math.max(0, this.#freeAt - now);
   }
 }
 
-/** Nothing is limited unless it is said: then a body is passed on as it is. */
+/** Gives a local service the latency and bandwidth of a remote one, for measurements on loopback. */
 export function createNetworkSimulator({ bytesPerSecond, latencyMs = 0 }: NetworkLimits = {}) {
-  const paces = new WeakMap<Socket, BandwidthLimit>();
+  const limits = new WeakMap<Socket, BandwidthLimit>();
 
-  function paceOf(socket: Socket, bytes: number): BandwidthLimit {
-    const pace = paces.get(socket) ?? new BandwidthLimit(bytes);
-    paces.set(socket, pace);
-    pace.begin(performance.now());
-    return pace;
+  function beginBody(socket: Socket, bytesPerSecond: number): BandwidthLimit {
+    const limit = limits.get(socket) ?? new BandwidthLimit(bytesPerSecond);
+    limits.set(socket, limit);
+    limit.begin(performance.now());
+    return limit;
   }
 
-  async function* paced(source: AsyncIterable<Buffer>, pace: BandwidthLimit): AsyncGenerator<Buffer> {
+  async function* delayChunks(source: AsyncIterable<Buffer>, limit: BandwidthLimit): AsyncGenerator<Buffer> {
     for await (const chunk of source) {
-      await delay(pace.take(chunk.length, performance.now()));
+      await delay(limit.take(chunk.length, performance.now()));
       yield chunk;
     }
   }
@@ -58,20 +58,22 @@ export function createNetworkSimulator({ bytesPerSecond, latencyMs = 0 }: Networ
       if (latencyMs > 0) await delay(latencyMs);
     },
 
-    /** A request's body. Whoever stops early leaves the connection open, for the answer. */
+    /** The body of a request. A reader that stops early leaves the connection open for the response. */
     incoming: (request: IncomingMessage): AsyncIterable<Buffer> => {
-      const bytes = request.iterator({ destroyOnReturn: false });
-      return bytesPerSecond === undefined ? bytes : paced(bytes, paceOf(request.socket, bytesPerSecond));
+      const body = request.iterator({ destroyOnReturn: false });
+      return bytesPerSecond === undefined
+        ? body
+        : delayChunks(body, beginBody(request.socket, bytesPerSecond));
     },
 
-    /** Where a response's body is to be written. */
+    /** The stream for the body of a response. */
     outgoing: (response: ServerResponse): Writable => {
       const { socket } = response;
       if (bytesPerSecond === undefined || !socket) return response;
-      const pace = paceOf(socket, bytesPerSecond);
-      const line = new Writable({
+      const limit = beginBody(socket, bytesPerSecond);
+      const body = new Writable({
         write(chunk: Buffer, _, done) {
-          delay(pace.take(chunk.length, performance.now())).then(() => response.write(chunk, done), done);
+          delay(limit.take(chunk.length, performance.now())).then(() => response.write(chunk, done), done);
         },
         final: (done) => void response.end(done),
         destroy: (error, done) => {
@@ -79,8 +81,8 @@ export function createNetworkSimulator({ bytesPerSecond, latencyMs = 0 }: Networ
           done(error);
         },
       });
-      finished(response, (error) => error && line.destroy(error));
-      return line;
+      finished(response, (error) => error && body.destroy(error));
+      return body;
     },
   };
 }

@@ -1,4 +1,4 @@
-import { createHash, type Hash } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { basename } from 'node:path';
@@ -9,28 +9,30 @@ import { errorMessage, InvalidInput, ObjectDeleted } from '../lib/errors.ts';
 import { headObject } from '../lib/s3/head-object.ts';
 import { sendS3 } from '../lib/s3/request.ts';
 
-/** A file of this machine put into the bucket, as `aws s3 cp` would. */
-
 const MIN_PART_BYTES = 16 * 1024 * 1024;
 const MAX_PARTS = 10_000; // https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html
 
+/** `size` in bytes. */
 export type LocalFile = Readonly<{ path: string; key: string; size: number }>;
 
-/** @throws {InvalidInput} where there is no such file */
+/** @throws {InvalidInput} if the path is not a regular file */
 export async function readFileInfo(path: string): Promise<LocalFile> {
   const stats = await stat(path).catch((cause: unknown) => {
-    const gone = cause instanceof Error && 'code' in cause && cause.code === 'ENOENT';
-    throw new InvalidInput(`${path}: ${gone ? 'there is no such file' : errorMessage(cause)}`, { cause });
+    const isMissing = cause instanceof Error && 'code' in cause && cause.code === 'ENOENT';
+    throw new InvalidInput(`${path}: ${isMissing ? 'the file does not exist' : errorMessage(cause)}`, {
+      cause,
+    });
   });
-  if (!stats.isFile()) {
-    throw new InvalidInput(
-      `${path}: ${stats.isDirectory() ? 'a directory: name the files in it' : 'no regular file'}`,
-    );
-  }
+  if (stats.isDirectory())
+    throw new InvalidInput(`${path}: expected a file, got a directory. Name the files in it.`);
+  if (!stats.isFile()) throw new InvalidInput(`${path}: expected a regular file`);
   return { path, key: basename(path), size: stats.size };
 }
 
-/** Puts the file there, unless the bucket holds these very bytes under its name already. Answers whether it did. */
+/**
+ * Uploads a file to the bucket, as `aws s3 cp` does.
+ * @returns false if the object with the file's name already contains the same bytes, and nothing was uploaded
+ */
 export async function uploadFile(
   s3: S3Client,
   bucket: string,
@@ -38,11 +40,9 @@ export async function uploadFile(
   signal: AbortSignal,
 ): Promise<boolean> {
   const partSize = Math.max(MIN_PART_BYTES, Math.ceil(file.size / MAX_PARTS));
-  const there = await headObject(s3, { bucket, key: file.key }, signal).catch((error: unknown) => {
-    if (error instanceof ObjectDeleted) return undefined;
-    throw error;
-  });
-  if (there?.pin.size === file.size && (await holdsBytes(there.pin.etag, file, partSize))) return false;
+  const existing = await headObject(s3, { bucket, key: file.key }, signal).catch(ignoreDeleted);
+  if (existing?.pin.size === file.size && (await hasETag(existing.pin.etag, file, partSize))) return false;
+  const contentType = mime.getType(file.key);
   const upload = new Upload({
     client: s3,
     partSize,
@@ -50,7 +50,7 @@ export async function uploadFile(
       Bucket: bucket,
       Key: file.key,
       Body: createReadStream(file.path),
-      ...(mime.getType(file.key) && { ContentType: mime.getType(file.key) ?? '' }),
+      ...(contentType && { ContentType: contentType }),
     },
   });
   const abort = (): void => void upload.abort();
@@ -63,43 +63,33 @@ export async function uploadFile(
   return true;
 }
 
-/** Whether an ETag is what these bytes would get: put whole, rewritten whole since, or put in parts of this size. */
-async function holdsBytes(etag: string, { path, size }: LocalFile, partSize: number): Promise<boolean> {
+/** Whether S3 gives this file the ETag: uploaded as a whole, copied to one piece later, or uploaded in such parts. */
+async function hasETag(etag: string, { path, size }: LocalFile, partSize: number): Promise<boolean> {
   const whole = createHash('md5');
-  const parts: Buffer[] = [];
-  let part: Hash | undefined;
-  let room = 0;
-  for await (const chunk of createReadStream(path, { highWaterMark: 1024 * 1024 })) {
-    const bytes: Buffer = chunk;
-    whole.update(bytes);
-    for (let at = 0; at < bytes.length; ) {
-      if (room === 0) {
-        if (part) parts.push(part.digest());
-        part = createHash('md5');
-        room = partSize;
-      }
-      const slice = bytes.subarray(at, at + room);
-      part?.update(slice);
-      at += slice.length;
-      room -= slice.length;
+  const parts = createHash('md5');
+  let partCount = 0;
+  for (let start = 0; start < size; start += partSize, partCount++) {
+    const part = createHash('md5');
+    for await (const chunk of createReadStream(path, { start, end: start + partSize - 1, highWaterMark: 1024 ** 2 })) {
+      whole.update(chunk);
+      part.update(chunk);
     }
+    parts.update(part.digest());
   }
-  if (part) parts.push(part.digest());
-  const inParts = `${createHash('md5').update(Buffer.concat(parts)).digest('hex')}-${parts.length}`;
-  return etag === whole.digest('hex') || (size > partSize && etag === inParts);
+  const multipartETag = `${parts.digest('hex')}-${partCount}`;
+  return etag === whole.digest('hex') || (size > partSize && etag === multipartETag);
 }
 
-/** The local store's bucket is made when it is missing; another store's is its owner's business. */
+/** Creates the bucket if it does not exist. */
 export async function ensureBucket(s3: S3Client, bucket: string, signal: AbortSignal): Promise<void> {
-  const what = `bucket ${bucket}`;
-  try {
-    await sendS3(what, signal, () =>
-      s3.send(new HeadBucketCommand({ Bucket: bucket }), { abortSignal: signal }),
-    );
-  } catch (error) {
-    if (!(error instanceof ObjectDeleted)) throw error;
-    await sendS3(what, signal, () =>
-      s3.send(new CreateBucketCommand({ Bucket: bucket }), { abortSignal: signal }),
-    );
-  }
+  const target = `bucket ${bucket}`;
+  const input = { Bucket: bucket };
+  const head = () => s3.send(new HeadBucketCommand(input), { abortSignal: signal });
+  const create = () => s3.send(new CreateBucketCommand(input), { abortSignal: signal });
+  const existing = await sendS3(target, signal, head).catch(ignoreDeleted);
+  if (!existing) await sendS3(target, signal, create);
+}
+
+function ignoreDeleted(error: unknown): undefined {
+  if (!(error instanceof ObjectDeleted)) throw error;
 }

@@ -11,7 +11,6 @@ import { stateMachineJson } from '../../../deploy/state-machine.ts';
 import { type Resource, readTemplate, type Template } from '../../../deploy/template.ts';
 import { uploadSettings } from '../../../lib/config.ts';
 import { QUOTA_TABLE } from '../../../lib/quota/counter.ts';
-import { loadBundle } from '../../../local/load-bundle.ts';
 import { newStack } from '../../support/stack.ts';
 import { newFolder } from '../../support/temp-folder.ts';
 import { createBytes, sha1 } from '../../support/values.ts';
@@ -353,8 +352,7 @@ describe('the bundles', () => {
   });
 
   test('are required by --packaged, whose error names npm run package', async () => {
-    const nowhere = await newFolder();
-    expect(() => loadBundle(nowhere, 'init')).toThrow(/init\.js is not there: npm run package builds it/);
-    await expect(newStack({ bundleDir: nowhere })).rejects.toThrow('npm run package');
+    const bundleDir = await newFolder();
+    await expect(newStack({ bundleDir })).rejects.toThrow(/\.js does not exist\. .*npm run package/);
   });
 });

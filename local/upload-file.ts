@@ -70,7 +70,11 @@ async function hasETag(etag: string, { path, size }: LocalFile, partSize: number
   let partCount = 0;
   for (let start = 0; start < size; start += partSize, partCount++) {
     const part = createHash('md5');
-    for await (const chunk of createReadStream(path, { start, end: start + partSize - 1, highWaterMark: 1024 ** 2 })) {
+    for await (const chunk of createReadStream(path, {
+      start,
+      end: start + partSize - 1,
+      highWaterMark: 1024 ** 2,
+    })) {
       whole.update(chunk);
       part.update(chunk);
     }

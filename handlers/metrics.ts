@@ -7,18 +7,16 @@ import { type Progress, type Retries, watchProgress, watchRetries } from '../lib
 import { Outcome } from '../lib/schemas.ts';
 
 /**
- * What each invocation did, as CloudWatch metrics: one line in the embedded metric format on standard output, in Lambda
- * only. Watches what the rooms of lib tell of their work (`lib/progress.ts`); they know nothing of it.
+ * Writes one line of CloudWatch metrics per invocation, in the embedded metric format, to standard output. The values come
+ * from the reports of `lib/progress.ts`.
  */
 
-/** Letters and digits only: others would need quotes in the dashboard's searches. */
+/** Letters and digits only: other characters would need quotes in the searches of the dashboard. */
 export const NAMESPACE = 'S3Vod';
-/** As the log has it too. With `stage` and `step` it makes the dimensions. */
-const SERVICE = 's3-vod';
 
 const { Count, Bytes, Seconds } = MetricUnit;
 
-/** Every metric and its unit. docs/reference/metrics.md tells what each counts, `deploy/observability.yml` shows them. */
+/** Each metric with its unit. */
 export const METRICS = {
   Uploaded: Count,
   Instant: Count,
@@ -50,57 +48,57 @@ const OUTCOMES: Readonly<Record<Outcome, Metric>> = {
   skipped: 'Skipped',
 };
 
-/** `id`: the invocation's, which its log lines carry too. */
-export type Measured = Readonly<{ step: string; id: string; env: Environment }>;
+/** `id`: the request ID of the invocation, which its log lines have too. */
+type Invocation = Readonly<{ step: string; id: string; env: Environment }>;
 
-/** Runs an invocation, and in Lambda writes its metrics when it has ended, well or not. What comes of it is `run`'s. */
-export async function withMetrics<T>({ step, id, env }: Measured, run: () => Promise<T>): Promise<T> {
-  // Lambda itself sets it. Elsewhere standard output is for others.
+/** Runs an invocation and, in Lambda, writes its metrics. Returns and throws what `run` returns and throws. */
+export async function withMetrics<T>({ step, id, env }: Invocation, run: () => Promise<T>): Promise<T> {
+  // Only Lambda sets this variable. Elsewhere, standard output has other uses.
   if (!env.AWS_LAMBDA_FUNCTION_NAME) return run();
-  const tally = new InvocationMetrics();
-  // An instance of its own: one for all would add up what runs side by side.
+  const values = new InvocationMetrics();
+  // One instance per invocation: a shared one would add up concurrent invocations.
   const metrics = new Metrics({
     namespace: NAMESPACE,
-    serviceName: SERVICE,
+    serviceName: 's3-vod',
     defaultDimensions: { stage: stageOf(env), step },
   });
   metrics.addMetadata('function_request_id', id);
   try {
-    const result = await tallies.run(tally, run);
-    tally.onResult(result);
+    const result = await current.run(values, run);
+    values.onResult(result);
     return result;
   } catch (error) {
-    tally.onError(error);
+    values.onError(error);
     metrics.addMetadata('error', error instanceof Error ? error.name : 'unknown');
     throw error;
   } finally {
-    tally.add('StepSeconds', secondsSince(tally.began));
-    for (const [metric, value] of tally.values) metrics.addMetric(metric, METRICS[metric], value);
+    values.add('StepSeconds', secondsSince(values.startedAt));
+    for (const [metric, value] of values.totals) metrics.addMetric(metric, METRICS[metric], value);
     metrics.publishStoredMetrics();
   }
 }
 
-const Ended = v.object({ next: v.literal('done'), outcome: Outcome });
+const FinalResult = v.object({ next: v.literal('done'), outcome: Outcome });
 const BatchResponse = v.object({ batchItemFailures: v.array(v.unknown()) });
 
-/** One invocation's values, of those metrics that it has anything to say of. */
+/** The values of one invocation. A metric without a value is not written. */
 class InvocationMetrics {
-  readonly values = new Map<Metric, number>();
-  readonly began = performance.now();
-  #hashing: { from: number; began: number } | undefined;
+  readonly totals = new Map<Metric, number>();
+  readonly startedAt = performance.now();
+  #hashing: { from: number; startedAt: number } | undefined;
 
   add(metric: Metric, value: number): void {
-    this.values.set(metric, (this.values.get(metric) ?? 0) + value);
+    this.totals.set(metric, (this.totals.get(metric) ?? 0) + value);
   }
 
-  onProgress(step: Progress): void {
-    if (step.stage === 'part') {
+  onProgress(progress: Progress): void {
+    if (progress.stage === 'part') {
       this.add('PartsSent', 1);
-      this.add('BytesSent', step.bytes);
-    } else if (step.stage === 'hash') {
-      this.#hashing ??= { from: step.done, began: performance.now() };
-      this.values.set('BytesHashed', step.done - this.#hashing.from);
-      this.values.set('HashSeconds', secondsSince(this.#hashing.began));
+      this.add('BytesSent', progress.bytes);
+    } else if (progress.stage === 'hash') {
+      this.#hashing ??= { from: progress.done, startedAt: performance.now() };
+      this.totals.set('BytesHashed', progress.done - this.#hashing.from);
+      this.totals.set('HashSeconds', secondsSince(this.#hashing.startedAt));
     }
   }
 
@@ -108,9 +106,8 @@ class InvocationMetrics {
     this.add(of === 'S3' ? 'StorageRetries' : 'VodRetries', count);
   }
 
-  /** The answer says whether the object has come to its end, or which messages of a batch have failed. */
   onResult(result: unknown): void {
-    if (v.is(Ended, result)) this.add(OUTCOMES[result.outcome], 1);
+    if (v.is(FinalResult, result)) this.add(OUTCOMES[result.outcome], 1);
     if (v.is(BatchResponse, result)) this.add('MessagesFailed', result.batchItemFailures.length);
   }
 
@@ -120,9 +117,9 @@ class InvocationMetrics {
   }
 }
 
-const secondsSince = (began: number): number => (performance.now() - began) / 1000;
+const secondsSince = (startedAt: number): number => (performance.now() - startedAt) / 1000;
 
-/** Finds the invocation that a word of lib belongs to, also where several run side by side in one process. */
-const tallies = new AsyncLocalStorage<InvocationMetrics>();
-watchProgress((step) => tallies.getStore()?.onProgress(step));
-watchRetries((retries) => tallies.getStore()?.onRetries(retries));
+/** The invocation of a report. Several run concurrently in one process of the local engine. */
+const current = new AsyncLocalStorage<InvocationMetrics>();
+watchProgress((progress) => current.getStore()?.onProgress(progress));
+watchRetries((retries) => current.getStore()?.onRetries(retries));

@@ -6,8 +6,8 @@ import { type Started, startExecution, stepFunctionsClient } from '../lib/trigge
 import { createHandler } from './create-handler.ts';
 
 /**
- * Takes every shape an event comes in and starts one execution for each object named. In a batch from a queue each message
- * fails alone; any other event fails as a whole. A person who asks gets the executions' names.
+ * Starts one execution per object that an event names. Messages of a queue fail independently. Any other event fails as a
+ * whole, and its response lists the executions.
  */
 export const handler = createHandler(
   'trigger',
@@ -17,12 +17,12 @@ export const handler = createHandler(
     const { stateMachineArn } = triggerSettings(process.env);
     const sfn = stepFunctionsClient(process.env);
     const executions: Started[] = [];
-    const batchItemFailures: { itemIdentifier: string }[] = [];
+    const batchItemFailures: SQSBatchResponse['batchItemFailures'] = [];
     const messages = messagesOf(event);
-    for (const { messageId, parseObjects: read } of messages) {
+    for (const { messageId, parseObjects } of messages) {
       try {
-        for (const { request, dedupeKey } of read()) {
-          // A person who asks means now: each message, or invocation, is an occasion of its own.
+        for (const { request, dedupeKey } of parseObjects()) {
+          // Each manual request starts an execution, even for a known version.
           const salt = dedupeKey === 'manual' ? (messageId ?? awsRequestId) : dedupeKey;
           const execution = await startExecution(sfn, stateMachineArn, request, salt, deadline.signal);
           log.info('execution', { ...execution, bucket: request.bucket, key: request.key });

@@ -51,7 +51,7 @@ export type UploadSettings = Readonly<{
   quota: QuotaSettings;
 }>;
 
-/** The largest object that one `CopyObject` accepts: https://docs.aws.amazon.com/AmazonS3/latest/API/API_CopyObject.html */
+/** The size limit of a single `CopyObject`: https://docs.aws.amazon.com/AmazonS3/latest/API/API_CopyObject.html */
 export const MAX_COPY_BYTES = 5 * 1024 ** 3;
 
 /** The smallest part of a multipart copy, except for the last part. */

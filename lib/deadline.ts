@@ -1,28 +1,28 @@
-/** Time of one invocation as a budget, in milliseconds. */
+/** The time of one invocation, in milliseconds. */
 export type Deadline = Readonly<{
-  /** Time left for work; what it takes to hand over is already kept back. Never below 0. */
+  /** The time left for work, without the shutdown reserve. Never negative. */
   remaining: () => number;
-  /** Whether work that takes `ms` can still be done. */
+  /** Whether there is time for work that takes `ms`. */
   hasTimeFor: (ms: number) => boolean;
-  /** The whole limit of the invocation, as it stood when the invocation began. */
+  /** The time that the invocation had at its start, with the shutdown reserve. */
   limit: number;
-  /** Aborts when the time for work is over: what is then in flight is given up and handed over as not done. */
+  /** Aborts the requests in flight when the time for work is over. */
   signal: AbortSignal;
   /** Stops the timer behind `signal`. */
   release: () => void;
 }>;
 
-/** Kept back to abort what is in flight, to settle it, and to reply: a tenth of the limit, at least 0.2 s, at most 10 s. */
+/** The time to abort requests, settle them, and return: a tenth of the limit, but at least 0.2 s and at most 10 s. */
 export const shutdownReserveMs = (limit: number): number => Math.min(10_000, Math.max(200, limit / 10));
 
 /**
- * @param msLeft the invocation's own clock: Lambda's `context.getRemainingTimeInMillis`
- * @param ended aborts when the invocation is ended from outside, as the local engine does when it stops
+ * @param msLeft the clock of the invocation: Lambda's `context.getRemainingTimeInMillis`
+ * @param stopped aborts when the local engine stops
  */
-export function deadlineFrom(msLeft: () => number, ended?: AbortSignal): Deadline {
+export function deadlineFrom(msLeft: () => number, stopped?: AbortSignal): Deadline {
   const limit = msLeft();
   const reserve = shutdownReserveMs(limit);
-  const remaining = (): number => (ended?.aborted ? 0 : Math.max(0, msLeft() - reserve));
+  const remaining = (): number => (stopped?.aborted ? 0 : Math.max(0, msLeft() - reserve));
   const controller = new AbortController();
   const timer = setTimeout(
     () => controller.abort(new DeadlineExceeded(`the time limit of ${limit} ms was over`)),
@@ -33,12 +33,12 @@ export function deadlineFrom(msLeft: () => number, ended?: AbortSignal): Deadlin
     remaining,
     hasTimeFor: (ms) => remaining() > ms,
     limit,
-    signal: ended ? AbortSignal.any([controller.signal, ended]) : controller.signal,
+    signal: stopped ? AbortSignal.any([controller.signal, stopped]) : controller.signal,
     release: () => clearTimeout(timer),
   };
 }
 
-/** The reason that `Deadline.signal` aborts with; no failure: whoever asked the deadline hands over what is left. */
+/** The abort reason of `Deadline.signal`. It is not a failure: the invocation returns a checkpoint. */
 export class DeadlineExceeded extends Error {
   override readonly name = 'DeadlineExceeded';
 }

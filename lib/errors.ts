@@ -1,113 +1,75 @@
 /**
- * One class for each thing that somebody acts on differently. The `name` is written out, since the state machine
- * matches it (`ErrorEquals`) and a minified bundle would change a class's own name.
+ * One class per reaction of the caller. `name` is a string, not the name of the class, because the state machine matches it
+ * (`ErrorEquals`) and a minifier renames classes.
  */
-abstract class S3VodError extends Error {
-  abstract override readonly name: string;
-}
+const errorNamed = <const N extends string>(name: N) =>
+  class extends Error {
+    override readonly name = name;
+  };
 
-/** An event, an input, or an option is not what it should be. Act: correct it and send it again. */
-export class InvalidInput extends S3VodError {
-  override readonly name = 'InvalidInput';
-}
+/** An event, an input, or an option is invalid. Correct it and send it again. */
+export class InvalidInput extends errorNamed('InvalidInput') {}
 
-/** A setting of the stack is missing or wrong. Act: set it and redrive. */
-export class InvalidSetting extends S3VodError {
-  override readonly name = 'InvalidSetting';
-}
+/** A setting of the stack is missing or wrong. Set it and redrive. */
+export class InvalidSetting extends errorNamed('InvalidSetting') {}
 
-/** A setting could not be read just now. What was tried may be tried again. The state machine does. */
-export class SettingUnavailable extends S3VodError {
-  override readonly name = 'SettingUnavailable';
-}
+/** A setting could not be read. The state machine retries. */
+export class SettingUnavailable extends errorNamed('SettingUnavailable') {}
 
-/** The object as it is cannot be uploaded or written back: empty, archived, its metadata full. Act: change the object. */
-export class UnsupportedObject extends S3VodError {
-  override readonly name = 'UnsupportedObject';
-}
+/** The object cannot be uploaded or written back: it is empty, archived, or its metadata is full. Change the object. */
+export class UnsupportedObject extends errorNamed('UnsupportedObject') {}
 
-/** Somebody asked for an object that is not there. Act: check bucket and key. */
-export class ObjectNotFound extends S3VodError {
-  override readonly name = 'ObjectNotFound';
-}
+/** A request names an object that does not exist. Check bucket and key. */
+export class ObjectNotFound extends errorNamed('ObjectNotFound') {}
 
-/** The video that an image names by its key has no `fileId` yet, or none that S3 vouches for. Act: as the message says. */
-export class VideoNotReady extends S3VodError {
-  override readonly name = 'VideoNotReady';
-}
+/** The video that an image names has no `fileId` yet, or one that S3 does not verify. The message says what to do. */
+export class VideoNotReady extends errorNamed('VideoNotReady') {}
 
-/** S3 refuses the request and would again. Act: check credentials, policy, region. */
-export class StorageRejected extends S3VodError {
-  override readonly name = 'StorageRejected';
-}
+/** S3 rejects the request and would reject it again. Check credentials, policy, and region. */
+export class StorageRejected extends errorNamed('StorageRejected') {}
 
-/** S3 did not answer, or not well; what was tried may be tried again. The state machine does. */
-export class StorageUnavailable extends S3VodError {
-  override readonly name = 'StorageUnavailable';
-}
+/** S3 did not respond, or not correctly. The state machine retries. */
+export class StorageUnavailable extends errorNamed('StorageUnavailable') {}
 
-/** VOD refuses the request and would again. Act: as the message says (secret, clock, parameters, account). */
-export class VodRejected extends S3VodError {
-  override readonly name = 'VodRejected';
-}
+/** VOD rejects the request and would reject it again. The message says what to do (secret, clock, parameters, account). */
+export class VodRejected extends errorNamed('VodRejected') {}
 
-/** VOD did not answer, or not well; what was tried may be tried again. The state machine does. */
-export class VodUnavailable extends S3VodError {
-  override readonly name = 'VodUnavailable';
-}
+/** VOD did not respond, or not correctly. The state machine retries. */
+export class VodUnavailable extends errorNamed('VodUnavailable') {}
 
-/** The account's quota is used up for now, or nobody can say whether it is. The state machine waits, then repeats. */
-export class QuotaExceeded extends S3VodError {
-  override readonly name = 'QuotaExceeded';
-}
+/** The account's quota is used up, or its counter is unavailable. The state machine waits, then retries. */
+export class QuotaExceeded extends errorNamed('QuotaExceeded') {}
 
-/** The invocation ended without getting anything done. Act: give the function more time, or redrive if S3 or VOD was slow. */
-export class NoProgress extends S3VodError {
-  override readonly name = 'NoProgress';
-}
+/** The invocation ended without progress. Give the function more time, or redrive if S3 or VOD was slow. */
+export class NoProgress extends errorNamed('NoProgress') {}
 
-/** VOD still lacks parts after every round of sending them. Act: redrive, which asks it again what it holds. */
-export class UploadIncomplete extends S3VodError {
-  override readonly name = 'UploadIncomplete';
-}
+/** VOD still lacks parts after every round. Redrive: Init asks VOD again which parts it has. */
+export class UploadIncomplete extends errorNamed('UploadIncomplete') {}
 
-/** S3's own SHA-1 of the object is not the one that was declared to VOD. Act: find out; nothing was lost. */
-export class ContentMismatch extends S3VodError {
-  override readonly name = 'ContentMismatch';
-}
+/** S3's own SHA-1 of the object differs from the SHA-1 that VOD received. Investigate; no data is lost. */
+export class ContentMismatch extends errorNamed('ContentMismatch') {}
 
-/** The object is no longer the one that the upload was pinned to. Ends as the outcome `superseded`. */
-export class ObjectChanged extends S3VodError {
-  override readonly name = 'ObjectChanged';
-}
+/** The object is no longer the version of the upload. The outcome is `superseded`. */
+export class ObjectChanged extends errorNamed('ObjectChanged') {}
 
-/** The object is no longer there. Ends as the outcome `deleted`. */
-export class ObjectDeleted extends S3VodError {
-  override readonly name = 'ObjectDeleted';
-}
+/** The object was deleted. The outcome is `deleted`. */
+export class ObjectDeleted extends errorNamed('ObjectDeleted') {}
 
-/** VOD no longer knows the upload, or does not hold all of it. Leads back to `InitUpload`, which says what it holds. */
-export class UploadNotFound extends S3VodError {
-  override readonly name = 'UploadNotFound';
-}
+/** VOD no longer has the upload, or lacks parts of it. Init calls `InitUpload` again, which lists the parts. */
+export class UploadNotFound extends errorNamed('UploadNotFound') {}
 
-/** VOD did not get the bytes that were announced (code -10006). Leads to reading the part's range again. */
-export class PartRejected extends S3VodError {
-  override readonly name = 'PartRejected';
-}
+/** VOD did not receive the announced bytes (code -10006). The part is read and sent again. */
+export class PartRejected extends errorNamed('PartRejected') {}
 
-/** What somebody else's error says of itself: some network errors carry a code and no message. */
+/** The message of any error. It includes the code or the class, because some network errors have no message. */
 export function errorMessage(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   const message = stripCanonicalRequest(error.message);
   const code = 'code' in error && error.code !== undefined ? String(error.code) : '';
   const kind = error.name === 'Error' || error.name === 'AggregateError' ? code : error.name;
-  const words = message.includes(kind) ? message : [kind, message].filter(Boolean).join(' ');
-  return words || error.name;
+  const text = message.includes(kind) ? message : [kind, message].filter(Boolean).join(' ');
+  return text || error.name;
 }
 
-/**
- * To an error about a signature some services of AWS add, after an empty line, the request as they would have signed it,
- * with the session token in it.
- */
+/** Some AWS services append the expected canonical request to a signature error. It contains the session token. */
 export const stripCanonicalRequest = (message: string): string => message.split(/\n\s*\n/, 1)[0] ?? '';

@@ -1,36 +1,37 @@
 import * as v from 'valibot';
 import { InvalidInput } from './errors.ts';
 
-/** What one state says to the next, and the words of the chain. Bytes everywhere; offsets count from the object's start. */
+/** The events, states, and values of the pipeline. All sizes and offsets are in bytes; offsets start at 0. */
 
+export const NonEmptyString = v.pipe(v.string(), v.nonEmpty());
+export const NonNegativeInt = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
+export const PositiveInt = v.pipe(v.number(), v.safeInteger(), v.minValue(1));
+
+/** SHA-1 of a whole object: 40 lower-case hex digits. */
 export const Sha1 = v.pipe(
   v.string(),
   v.regex(/^[0-9a-f]{40}$/, 'Expected 40 lower-case hex digits'),
   v.brand('Sha1'),
 );
-/** SHA-1 of a whole object: 40 lower-case hex digits. */
 export type Sha1 = v.InferOutput<typeof Sha1>;
 
+/** VOD's ID of a file: decimal digits in a string, because a double cannot represent it. */
 export const FileId = v.pipe(
   v.string(),
   v.regex(/^[0-9]{1,40}$/, 'Expected a string of digits'),
   v.brand('FileId'),
 );
-/** VOD's name of a file: decimal digits, always a string since it does not fit a double. */
 export type FileId = v.InferOutput<typeof FileId>;
 
-export const NonEmptyString = v.pipe(v.string(), v.nonEmpty());
-/** S3 names objects in UTF-8, where half of a surrogate pair has no place. */
+/** Keys are UTF-8, which cannot encode half of a surrogate pair. */
 const WellFormedString = v.pipe(
   NonEmptyString,
   v.check((text) => text.isWellFormed(), 'Expected whole characters, got half of a surrogate pair'),
 );
 export const BucketName = v.pipe(WellFormedString, v.regex(/^[^/]*$/, 'Expected a bucket, without a slash'));
 export const Key = WellFormedString;
-export const NonNegativeInt = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
-export const PositiveInt = v.pipe(v.number(), v.safeInteger(), v.minValue(1));
 
-/** What may be set for one object; see `lib/upload/upload-options.ts` for where it comes from. */
+/** The options of one upload. `lib/upload/upload-options.ts` reads them from metadata and settings. */
 export const UploadOptions = v.strictObject({
   classId: v.optional(NonNegativeInt),
   tags: v.optional(v.array(NonEmptyString)),
@@ -41,33 +42,28 @@ export const UploadOptions = v.strictObject({
 });
 export type UploadOptions = v.InferOutput<typeof UploadOptions>;
 
-const objectFields = {
+/** A request that an operator types into a console. Only bucket and key are required. An unknown field is an error. */
+export const ManualRequest = v.strictObject({
   bucket: BucketName,
   key: Key,
   versionId: v.optional(NonEmptyString),
-  /** Of an image that somebody sends by hand: the file whose cover it is to be. */
+  /** For an image: the file that gets it as its cover. */
   fileId: v.optional(FileId),
   options: v.optional(UploadOptions),
-  /** Ask VOD, whatever the object carries: the file may have been deleted there. */
+  /** Call VOD even if the object has a marker, because the file may be deleted in VOD. */
   force: v.optional(v.boolean()),
-};
+});
 
-/** What a person types into a console: just bucket and key will do. A misspelt field is refused, not ignored. */
-export const ManualRequest = v.strictObject(objectFields);
-
-/**
- * One object to bring over; the input of an execution. `etag` is there when an event named the object's state:
- * such a request is about those bytes and no others.
- */
+/** The input of an execution. An event adds `etag`; the execution then applies to that version only. */
 export const UploadRequest = v.strictObject({
-  ...objectFields,
+  ...ManualRequest.entries,
   etag: v.optional(NonEmptyString),
   size: v.optional(NonNegativeInt),
   sequencer: v.optional(NonEmptyString),
 });
 export type UploadRequest = v.InferOutput<typeof UploadRequest>;
 
-/** The one state of an object that an upload is about: every read after the first `HeadObject` is held to it. */
+/** The object version of an upload, as the first `HeadObject` returned it. All later reads must match it. */
 export const ObjectVersion = v.object({
   bucket: NonEmptyString,
   key: NonEmptyString,
@@ -77,14 +73,11 @@ export const ObjectVersion = v.object({
 });
 export type ObjectVersion = v.InferOutput<typeof ObjectVersion>;
 
-/**
- * How far the hash pass came: `state` (base64, about 100 bytes) is the resumable hasher's own after `offset` bytes.
- * Without a state the pass starts over with that hasher.
- */
+/** `state` (base64, about 100 bytes) is the saved hasher after `offset` bytes. An empty state starts a new hash pass. */
 export const HashCheckpoint = v.object({ offset: NonNegativeInt, state: v.string() });
 export type HashCheckpoint = v.InferOutput<typeof HashCheckpoint>;
 
-/** A stretch of `count` parts from part number `first` (0-based); `missing` says which of them to send where not all. */
+/** `count` parts from part number `first`, which starts at 0. `missing` encodes which of them to send; without it, all. */
 export const Batch = v.object({
   first: NonNegativeInt,
   count: PositiveInt,
@@ -92,25 +85,23 @@ export const Batch = v.object({
 });
 export type Batch = v.InferOutput<typeof Batch>;
 
-const uploadBounds = { sha1: Sha1, size: PositiveInt, partSize: PositiveInt };
-
-/** What is common to all parts of an upload. */
-export const UploadBounds = v.object(uploadBounds);
+/** The fields that all parts of an upload have in common. */
+export const UploadBounds = v.object({ sha1: Sha1, size: PositiveInt, partSize: PositiveInt });
 export type UploadBounds = v.InferOutput<typeof UploadBounds>;
 
-/** `more`: parts are missing beyond these batches, too scattered to be listed at once. */
+/** `hasMore`: there are more missing parts than these batches can list. The next round plans them. */
 export const Upload = v.object({
-  ...uploadBounds,
+  ...UploadBounds.entries,
   batches: v.array(Batch),
   hasMore: v.optional(v.literal(true)),
 });
 export type Upload = v.InferOutput<typeof Upload>;
 
-/** A file that VOD has confirmed whole. */
+/** A file that VOD has stored completely. */
 export const StoredFile = v.object({ fileId: FileId, url: v.string(), sha1: Sha1 });
 export type StoredFile = v.InferOutput<typeof StoredFile>;
 
-/** Parts that VOD confirmed one by one, and their bytes. `lost`: the error for which a run of parts gave up, if it did. */
+/** The parts that VOD confirmed. `restartReason`: the error that ended a batch, after which Init must run again. */
 export const SentTotals = v.object({
   parts: NonNegativeInt,
   bytes: NonNegativeInt,
@@ -129,7 +120,7 @@ export const Outcome = v.picklist([
 ]);
 export type Outcome = v.InferOutput<typeof Outcome>;
 
-/** What became of a video's cover; or, in the words of Step Functions, the error that the video did not fail for. */
+/** The result of a video's cover. `Error` and `Cause` come from Step Functions; they do not fail the video. */
 export const VideoCover = v.union([
   v.object({
     outcome: v.picklist(['uploaded', 'unchanged']),
@@ -142,7 +133,7 @@ export const VideoCover = v.union([
 ]);
 export type VideoCover = v.InferOutput<typeof VideoCover>;
 
-/** How an object's journey ended; the output of an execution. */
+/** The output of an execution. */
 export const Result = v.object({
   next: v.literal('done'),
   bucket: NonEmptyString,
@@ -153,26 +144,23 @@ export const Result = v.object({
   url: v.optional(v.string()),
   sha1: v.optional(Sha1),
   size: v.optional(NonNegativeInt),
-  /** Of an image: the files whose cover it is. */
+  /** For an image: the files that have it as their cover. */
   coverOf: v.optional(v.array(FileId)),
-  /** Of a video. */
+  /** For a video. */
   cover: v.optional(VideoCover),
   sent: SentTotals,
 });
 export type Result = v.InferOutput<typeof Result>;
 
-/** The name of the execution, for the log. */
-const execution = v.optional(v.string());
-
 const jobFields = {
   request: UploadRequest,
-  execution,
-  /** `InitUpload` is asked again when parts turn out to be missing: a bounded number of rounds between redrives. */
+  /** The name of the execution, for the log. */
+  execution: v.optional(v.string()),
   round: NonNegativeInt,
   sent: SentTotals,
 };
 
-/** The input of Init: a fresh request, a hash pass to go on with, or an upload that VOD has not got whole. */
+/** The input of Init: a new request, a hash pass to continue, or an upload whose parts VOD lacks. */
 export const InitInput = v.object({
   ...jobFields,
   pin: v.optional(ObjectVersion),
@@ -181,18 +169,24 @@ export const InitInput = v.object({
 });
 export type InitInput = v.InferOutput<typeof InitInput>;
 
-/** The input of one run of parts. No `batch`: nothing is left to do. */
 export const PartInput = v.pipe(
-  v.object({ execution, pin: ObjectVersion, upload: UploadBounds, batch: Batch, sent: SentTotals }),
+  v.object({
+    execution: jobFields.execution,
+    pin: ObjectVersion,
+    upload: UploadBounds,
+    batch: Batch,
+    sent: SentTotals,
+  }),
   v.check(
     ({ upload, batch }) => batch.first + batch.count <= Math.ceil(upload.size / upload.partSize),
     'Expected a batch of parts that the upload has',
   ),
 );
 export type PartInput = v.InferOutput<typeof PartInput>;
+/** Without `batch`, no part is left to send. */
 export type PartOutput = Omit<PartInput, 'batch'> & { batch?: Batch };
 
-/** What Finish is about: all parts were sent (`parts`: what each run of them sent), or VOD has the file already (`file`). */
+/** `parts`: the totals of each batch. `file`: set if VOD already has the file, so that no part was sent. */
 export const FinishJob = v.object({
   ...jobFields,
   pin: ObjectVersion,
@@ -206,25 +200,24 @@ export type FinishJob = v.InferOutput<typeof FinishJob>;
 export const FinishInput = v.object({ job: FinishJob, redrives: NonNegativeInt });
 export type FinishInput = v.InferOutput<typeof FinishInput>;
 
-/** An image on its way to the videos whose cover it is. */
 export const ImageJob = v.object({ ...jobFields, pin: ObjectVersion });
 export type ImageJob = v.InferOutput<typeof ImageJob>;
 
-/** A video that VOD has. */
+/** A video that VOD has stored. */
 export const CoveredVideo = v.object({ bucket: NonEmptyString, key: NonEmptyString, fileId: FileId });
 export type CoveredVideo = v.InferOutput<typeof CoveredVideo>;
 
-/** How often Step Functions has repeated this state, and how often the execution was redriven. */
+/** Counted by Step Functions: retries of this state, and redrives of the execution. */
 const retryCounts = { retries: NonNegativeInt, redrives: NonNegativeInt };
 
-/** The input of Cover: an image that looks for its videos, or a video that looks for its image. */
+/** The input of Cover: an image for its videos, or a video for its image. */
 export const CoverInput = v.union([
   v.object({ ...retryCounts, image: ImageJob }),
-  v.object({ ...retryCounts, execution, video: CoveredVideo }),
+  v.object({ ...retryCounts, execution: jobFields.execution, video: CoveredVideo }),
 ]);
 export type CoverInput = v.InferOutput<typeof CoverInput>;
 
-/** What Init and Finish answer; the state machine goes where `next` says. */
+/** The outputs of Init and Finish. `next` selects the next state. */
 export type InitOutput =
   | (InitInput & { next: 'hash'; pin: ObjectVersion })
   | (FinishJob & { next: 'parts'; upload: Upload })
@@ -234,33 +227,33 @@ export type InitOutput =
 export type FinishOutput = (InitInput & { next: 'init' }) | Result;
 
 /**
- * What a schema makes of `value`, at a door of the chain.
- * @throws {InvalidInput} naming `what` it is and each field that is wrong.
+ * Parses a value that enters the pipeline.
+ * @throws {InvalidInput} with `source` and the path of each wrong field
  */
 export function parse<const S extends v.GenericSchema>(
   schema: S,
   value: unknown,
-  what: string,
+  source: string,
 ): v.InferOutput<S> {
   const result = v.safeParse(schema, value);
   if (result.success) return result.output;
-  throw new InvalidInput(`${what}: ${formatIssues(result.issues)}`);
+  throw new InvalidInput(`${source}: ${formatIssues(result.issues)}`);
 }
 
-/** Characters of one issue, and issues: what is wrong may be of any size, and what is said of it ends up in logs and histories. */
-const LIMITS = { characters: 200, issues: 10 };
+/** Wrong input can have any size, and messages end up in logs and execution histories. */
+const MAX_ISSUES = 10;
+const MAX_ISSUE_CHARS = 200;
 
-/** The issues of a failed parse in one line: `options.classId: Invalid type: Expected number but received "x"`. */
+/** Formats the issues of a failed parse in one line: `options.classId: Invalid type: Expected number but received "x"`. */
 export function formatIssues(issues: readonly v.BaseIssue<unknown>[]): string {
   const lines = issues.map((issue) => {
     const path = v.getDotPath(issue);
-    return truncate(path ? `${path}: ${issue.message}` : issue.message, LIMITS.characters);
+    return truncate(path ? `${path}: ${issue.message}` : issue.message, MAX_ISSUE_CHARS);
   });
-  const told = [...new Set(lines)];
-  const more = told.length - LIMITS.issues;
-  return [...told.slice(0, LIMITS.issues), ...(more > 0 ? [`and ${more} more`] : [])].join('; ');
+  const unique = [...new Set(lines)];
+  const more = unique.length - MAX_ISSUES;
+  return [...unique.slice(0, MAX_ISSUES), ...(more > 0 ? [`and ${more} more`] : [])].join('; ');
 }
 
-/** The beginning of a text that somebody else wrote. */
 export const truncate = (text: string, characters = 80): string =>
   text.length > characters ? `${text.slice(0, characters)}…` : text;

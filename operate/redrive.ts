@@ -150,7 +150,7 @@ async function redriveOne(
     const { status } = await sendAws(`redrive ${name}`, () =>
       redriveOrRestart(sfn, machine, name, request, signal),
     );
-    if (status === 'known') return { action: 'continued' };
+    if (status === 'exists') return { action: 'continued' };
   }
   const action = isTooOld ? 'restarted' : 'redriven';
   const verb = dryRun ? `would be ${action}` : action;

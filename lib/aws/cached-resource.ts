@@ -1,19 +1,16 @@
-/**
- * One value at a time, for as long as it is asked for by the same key: what a function keeps from one invocation to the next.
- * `close` ends a value that another takes the place of.
- */
+/** Keeps one value between invocations, as long as its key is the same. `close` disposes of a replaced value. */
 export function cacheByKey<T>(close: (value: T) => void) {
-  let kept: { key: string; value: T } | undefined;
+  let cached: { key: string; value: T } | undefined;
   const release = (): void => {
-    if (kept) close(kept.value);
-    kept = undefined;
+    if (cached) close(cached.value);
+    cached = undefined;
   };
-  const get = (key: string, make: () => T): T => {
-    if (kept?.key !== key) {
+  const get = (key: string, create: () => T): T => {
+    if (cached?.key !== key) {
       release();
-      kept = { key, value: make() };
+      cached = { key, value: create() };
     }
-    return kept.value;
+    return cached.value;
   };
   return { get, release };
 }

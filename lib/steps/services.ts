@@ -7,8 +7,8 @@ import type { UploadOptions } from '../schemas.ts';
 import { createVodClient, type VodClient } from '../vod/client.ts';
 
 /**
- * What the steps work with, as the environment sets it. One set serves all invocations of a function, for its kept-alive
- * connections; a changed setting or secret makes a new one.
+ * The clients and settings of the steps. One set serves all invocations of a function, so connections stay open. A changed
+ * setting or secret creates a new set.
  */
 export type Services = Readonly<{
   s3: S3Client;
@@ -17,28 +17,28 @@ export type Services = Readonly<{
   writeBack: WriteBackSettings;
 }>;
 
-const upload = cacheByKey<Services & { quota: Quota }>(({ s3, vod, quota }) => {
+const cached = cacheByKey<Services & { quota: Quota }>(({ s3, vod, quota }) => {
   s3.destroy();
   vod.close();
   quota.close();
 });
 
-/** Both ends of the journey, and the stack's default options. @throws {InvalidSetting} */
+/** @throws {InvalidSetting} {SettingUnavailable} */
 export async function servicesFor(env: Environment): Promise<Services> {
   const settings = uploadSettings(env);
   const secrets = await vodSecrets(env);
   const key = JSON.stringify([settings, secrets, env.AWS_ACCESS_KEY_ID, env.AWS_SECRET_ACCESS_KEY]);
-  return upload.get(key, () => {
-    const quota = createQuota({ ...settings.quota, account: secrets.secretId });
+  return cached.get(key, () => {
+    const { s3Endpoint, vod, quota: limits, ...rest } = settings;
+    const quota = createQuota({ ...limits, account: secrets.secretId });
     return {
-      s3: createS3Client({ endpoint: settings.s3Endpoint }),
-      vod: createVodClient({ ...settings.vod, secrets }, quota),
+      ...rest,
+      s3: createS3Client({ endpoint: s3Endpoint }),
+      vod: createVodClient({ ...vod, secrets }, quota),
       quota,
-      defaults: settings.defaults,
-      writeBack: settings.writeBack,
     };
   });
 }
 
-/** Closes the kept-alive connections. */
-export const releaseServices = (): void => upload.release();
+/** Closes idle connections. */
+export const releaseServices = (): void => cached.release();

@@ -11,11 +11,11 @@ import * as v from 'valibot';
 import { cacheByKey } from '../aws/cached-resource.ts';
 import type { Environment } from '../config.ts';
 import { InvalidInput } from '../errors.ts';
-import { UploadRequest } from '../schemas.ts';
+import { truncate, UploadRequest } from '../schemas.ts';
 
-/** Executions of the state machine: their names, and one for each state of an object. */
+/** Starts one execution of the state machine per object version. */
 
-/** Milliseconds to connect, and to an answer. */
+/** In milliseconds. The SDK itself has no limits. */
 const TIMEOUTS = {
   connectionTimeout: 3_000,
   requestTimeout: 10_000,
@@ -23,21 +23,22 @@ const TIMEOUTS = {
   throwOnRequestTimeout: true,
 };
 
-const states = cacheByKey<SFNClient>((client) => client.destroy());
+const cachedClient = cacheByKey<SFNClient>((client) => client.destroy());
 
-/** Step Functions, where the SDK's own settings say. One client serves all invocations of a function. */
+/** One client serves all invocations of a function. */
 export const stepFunctionsClient = (env: Environment): SFNClient =>
-  states.get(env.AWS_ENDPOINT_URL_SFN ?? '', () => new SFNClient({ requestHandler: TIMEOUTS }));
+  cachedClient.get(env.AWS_ENDPOINT_URL_SFN ?? '', () => new SFNClient({ requestHandler: TIMEOUTS }));
 
-/** Closes the kept-alive connections. */
-export const releaseStepFunctionsClient = (): void => states.release();
+/** Closes idle connections. */
+export const releaseStepFunctionsClient = (): void => cachedClient.release();
 
-/** https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html: at most 80 characters. */
+/** An execution name has at most 80 characters: https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html */
 const MAX_READABLE_CHARS = 40;
 
 /**
- * A name that people can read (the file's) and that is unique to the object's state (a hash): hearing of one state
- * twice gives one name. `dedupeKey` tells apart what shall be looked at again.
+ * Returns a name that starts with the file name and ends with a hash of the object version. Two events for the same version
+ * have the same name.
+ * @param dedupeKey makes a different name for the same version
  */
 export function executionName(
   { bucket, key, versionId, etag, sequencer }: UploadRequest,
@@ -53,41 +54,54 @@ export function executionName(
   return readable ? `${readable}-${hash}` : hash;
 }
 
-/** `started` and `redriven`: it runs now. `known`: it runs already, has ended well, or was stopped by a person. */
-export type Started = Readonly<{ name: string; status: 'started' | 'redriven' | 'known' }>;
+/** `exists`: an execution of this name is running, has succeeded, or was stopped by an operator. */
+export type Started = Readonly<{ name: string; status: 'started' | 'redriven' | 'exists' }>;
 
-/** Execution ARNs differ from their machine's in two words: `…:stateMachine:NAME` and `…:execution:NAME:EXECUTION`. */
+/** The ARNs of a state machine and its execution: `…:stateMachine:NAME` and `…:execution:NAME:EXECUTION`. */
 export const executionArn = (stateMachineArn: string, name: string): string =>
   `${stateMachineArn.replace(':stateMachine:', ':execution:')}:${name}`;
 
-/** What a person stopped (ABORTED) stays stopped. */
+/** Without ABORTED: what an operator stopped stays stopped. */
 const FAILED = new Set(['FAILED', 'TIMED_OUT']);
 
 /**
- * The name under which an object's journey begins again, once the execution of this name is too old to be redriven (14
- * days, while its name is kept for 90). It follows from the old one: whoever begins it again finds whether another did.
+ * The name of the execution that replaces one that is too old for a redrive. Step Functions redrives for 14 days and
+ * reserves a name for 90 days. The name follows from the old one, so concurrent restarts find each other.
  */
 export const restartName = (request: UploadRequest, name: string, ended: Date | undefined): string =>
   executionName(request, `${name} after ${ended?.toISOString()}`);
 
 /**
- * Starts the execution for an object's state, once: one that has failed goes on from where it failed, or begins again
- * under another name.
- * @throws {InvalidInput} where the name is taken by another object's execution, and what Step Functions answers
+ * Starts the execution for an object version. If it exists and failed, it is redriven, or restarted under another name.
+ * @throws {InvalidInput} if an execution for another object has the name, and the errors of Step Functions
  */
-export async function startExecution(
+export const startExecution = (
   sfn: SFNClient,
   stateMachineArn: string,
   request: UploadRequest,
   dedupeKey: string,
   signal: AbortSignal,
+): Promise<Started> =>
+  startOrRedrive(sfn, stateMachineArn, executionName(request, dedupeKey), request, signal);
+
+async function startOrRedrive(
+  sfn: SFNClient,
+  stateMachineArn: string,
+  name: string,
+  request: UploadRequest,
+  signal: AbortSignal,
 ): Promise<Started> {
-  const name = executionName(request, dedupeKey);
-  const isNew = await start(sfn, stateMachineArn, name, request, signal);
-  return isNew ? { name, status: 'started' } : redriveOrRestart(sfn, stateMachineArn, name, request, signal);
+  const command = new StartExecutionCommand({ stateMachineArn, name, input: JSON.stringify(request) });
+  try {
+    await sfn.send(command, { abortSignal: signal });
+    return { name, status: 'started' };
+  } catch (error) {
+    if (!(error instanceof ExecutionAlreadyExists)) throw error;
+    return redriveOrRestart(sfn, stateMachineArn, name, request, signal);
+  }
 }
 
-/** What `startExecution` does where there is an execution of this name already. */
+/** Redrives the execution of this name if it failed, or restarts it if Step Functions rejects the redrive. */
 export async function redriveOrRestart(
   sfn: SFNClient,
   stateMachineArn: string,
@@ -97,50 +111,29 @@ export async function redriveOrRestart(
 ): Promise<Started> {
   const options = { abortSignal: signal };
   const arn = executionArn(stateMachineArn, name);
-  const look = () => sfn.send(new DescribeExecutionCommand({ executionArn: arn }), options);
-  const { status, stopDate, input } = await look();
+  const describe = () => sfn.send(new DescribeExecutionCommand({ executionArn: arn }), options);
+  const { status, stopDate, input } = await describe();
   assertSameObject(arn, input, request);
-  if (!status || !FAILED.has(status)) return { name, status: 'known' };
+  if (!status || !FAILED.has(status)) return { name, status: 'exists' };
   try {
     await sfn.send(new RedriveExecutionCommand({ executionArn: arn }), options);
     return { name, status: 'redriven' };
   } catch (error) {
     if (!(error instanceof ExecutionNotRedrivable)) throw error;
-    const { status: now } = await look(); // nor can one that runs be, since somebody else has just redriven it
-    if (!now || !FAILED.has(now)) return { name, status: 'known' };
+    // Step Functions also rejects the redrive of a running execution, which a concurrent redrive has started.
+    const { status: now } = await describe();
+    if (!now || !FAILED.has(now)) return { name, status: 'exists' };
   }
-  const next = restartName(request, name, stopDate);
-  const isNew = await start(sfn, stateMachineArn, next, request, signal);
-  return isNew
-    ? { name: next, status: 'started' }
-    : redriveOrRestart(sfn, stateMachineArn, next, request, signal);
+  return startOrRedrive(sfn, stateMachineArn, restartName(request, name, stopDate), request, signal);
 }
 
-/** Answers whether it was started. The same name and input while it runs is no error: then it has ended, or has another input. */
-async function start(
-  sfn: SFNClient,
-  stateMachineArn: string,
-  name: string,
-  request: UploadRequest,
-  signal: AbortSignal,
-): Promise<boolean> {
-  const command = new StartExecutionCommand({ stateMachineArn, name, input: JSON.stringify(request) });
-  try {
-    await sfn.send(command, { abortSignal: signal });
-    return true;
-  } catch (error) {
-    if (error instanceof ExecutionAlreadyExists) return false;
-    throw error;
-  }
-}
-
-/** A person may have started anything under any name: an object must not be taken for done since another was. */
+/** An operator can start any input under any name. The object must not count as uploaded because another one was. */
 function assertSameObject(arn: string, input: string | undefined, { bucket, key }: UploadRequest): void {
-  if (input === undefined) return; // not shown to who may not decrypt it
+  if (input === undefined) return; // without permission to decrypt it, Step Functions leaves it out
   const other = v.safeParse(v.pipe(v.string(), v.parseJson(), UploadRequest), input);
   if (other.success && other.output.bucket === bucket && other.output.key === key) return;
   throw new InvalidInput(
-    `s3://${bucket}/${key}: its execution's name is taken: ${arn} was started with ${input.slice(0, 200)}: ` +
-      'start the object by hand, from a console or with npm run invoke',
+    `StartExecution s3://${bucket}/${key}: expected ${arn} to be for this object, got the input ${truncate(input, 200)}. ` +
+      'Start the object manually, from a console or with npm run invoke.',
   );
 }

@@ -69,7 +69,7 @@ const REFUSED: Readonly<Record<string, RegExp>> = {
   's3-1.0': /^the event \(S3 notification\): Records\.0\.eventVersion: Expected event version 2\.x$/,
   's3-3.0': /^the event \(S3 notification\): Records\.0\.eventVersion: Expected event version 2\.x$/,
   's3-no-key': /^the event \(S3 notification\): Records\.0\.s3\.object\.key: .*"key"/,
-  's3-key-not-encoded': /^the event \(S3 notification\): the key "100%\.mp4" is not form-encoded$/,
+  's3-key-not-encoded': /^the event \(S3 notification\): expected a form-encoded key, got "100%\.mp4"$/,
   'sqs-s3-3.0':
     /^message 059f[^ ]+ \(S3 notification\): Records\.0\.eventVersion: Expected event version 2\.x$/,
   'sns-s3-3.0': /^the event \(S3 notification\): Records\.0\.eventVersion: Expected event version 2\.x$/,
@@ -78,9 +78,9 @@ const REFUSED: Readonly<Record<string, RegExp>> = {
   'eventbridge-other-source': /^the event \(EventBridge\): source: .*"aws\.s3".*"aws\.ec2"/,
   'sqs-one-bad': /^message 059f[^ ]+: expected JSON, got "not JSON"$/,
   'sqs-not-json': /^message 059f[^ ]+: expected JSON, got "hello"$/,
-  'sqs-unknown': /^message 059f[^ ]+: expected .*; got an object of \["orderId","items"\]$/,
-  'sqs-sns-unknown': /^message 059f[^ ]+: expected .*; got an object of \["alarm"\]$/,
-  unknown: /^the event: expected .*; got an object of \["version","routeKey","rawPath","isBase64Encoded"\]$/,
+  'sqs-unknown': /^message 059f[^ ]+: expected .*; got an object with \["orderId","items"\]$/,
+  'sqs-sns-unknown': /^message 059f[^ ]+: expected .*; got an object with \["alarm"\]$/,
+  unknown: /^the event: expected .*; got an object with \["version","routeKey","rawPath","isBase64Encoded"\]$/,
   dynamodb: /^the event \(S3 notification\): Records\.0\.eventSource: .*"aws:s3".*"aws:dynamodb"/,
   'manual-misspelt': /^the event: verionId: /,
 };
@@ -174,7 +174,7 @@ describe('refused with InvalidInput', () => {
 
   test('the message shows what came, cut short', () => {
     expect(() => readAll({ ['x'.repeat(1000)]: 1 })).toThrow(
-      /^the event: expected .*; got an object of \["x{100,118}$/,
+      /^the event: expected .*; got an object with \["x{100,118}…$/,
     );
   });
 });

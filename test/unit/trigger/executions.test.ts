@@ -119,7 +119,7 @@ describe('starting', () => {
     async (status) => {
       sfn.on(StartExecutionCommand).rejects(known);
       sfn.on(DescribeExecutionCommand, { executionArn: executionArnOfIt }).resolves({ status });
-      expect(await start()).toEqual({ name, status: 'known' });
+      expect(await start()).toEqual({ name, status: 'exists' });
       expect(sfn.commandCalls(RedriveExecutionCommand)).toHaveLength(0);
     },
   );
@@ -167,7 +167,7 @@ describe('starting', () => {
     sfn
       .on(RedriveExecutionCommand)
       .rejects(new ExecutionNotRedrivable({ message: 'it is RUNNING', $metadata: {} }));
-    expect(await start()).toEqual({ name, status: 'known' });
+    expect(await start()).toEqual({ name, status: 'exists' });
     expect(sfn.commandCalls(StartExecutionCommand)).toHaveLength(1);
   });
 
@@ -190,7 +190,7 @@ describe('starting', () => {
     sfn.on(StartExecutionCommand).rejects(known);
     const input = JSON.stringify({ ...REQUEST, size: 6, options: { classId: 1 } });
     sfn.on(DescribeExecutionCommand).resolves({ status: 'RUNNING', input });
-    expect(await start()).toEqual({ name, status: 'known' });
+    expect(await start()).toEqual({ name, status: 'exists' });
   });
 
   test('every status is thought of above', () => {

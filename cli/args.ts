@@ -52,7 +52,12 @@ type Value<O extends Option> = O extends { type: 'boolean' }
 
 export type Values<O extends CommandDefinition['options']> = { readonly [K in keyof O]: Value<O[K]> };
 
-type ParsedCommand<C extends CommandDefinition> = { values: Values<C['options']>; positionals: string[] };
+/** `argument`: the required argument, or the empty string for a command without one. */
+type ParsedCommand<C extends CommandDefinition> = {
+  values: Values<C['options']>;
+  positionals: string[];
+  argument: string;
+};
 
 /**
  * Parses a command line and converts it.
@@ -66,8 +71,14 @@ export function parseCommand<C extends CommandDefinition, A>(
 ): A | 'help' {
   const { values, positionals } = splitArguments(command, argv);
   if (values.help) return 'help';
-  if (command.arguments.length === 0 && positionals.length > 0)
+  const [expected] = command.arguments;
+  const [argument = '', ...more] = positionals;
+  if (!expected && argument)
     throw new UsageError(`${positionals.join(' ')}: expected only options. ${helpHint(command)}`);
+  if (expected && !expected.isOptional) {
+    if (!argument) throw new UsageError(`expected ${expected.name}, got no argument. ${helpHint(command)}`);
+    if (more.length > 0) throw new UsageError(`${more.join(' ')}: expected one ${expected.name}, got more`);
+  }
   const parsed = Object.entries(command.options).map(([name, option]) => {
     const value = values[name];
     if (option.type === 'boolean') return [name, value === true];
@@ -78,7 +89,7 @@ export function parseCommand<C extends CommandDefinition, A>(
     return [name, parseInteger(`--${name}`, value, option.min, option.max)];
   });
   // The types of the values follow from the table, which the compiler cannot see through its entries.
-  return convert({ values: Object.fromEntries(parsed) as Values<C['options']>, positionals });
+  return convert({ values: Object.fromEntries(parsed) as Values<C['options']>, positionals, argument });
 }
 
 function splitArguments(command: CommandDefinition, argv: readonly string[]) {
@@ -96,14 +107,6 @@ function splitArguments(command: CommandDefinition, argv: readonly string[]) {
 
 const helpHint = ({ name }: CommandDefinition): string => `Run ${name} -- --help for the options.`;
 
-/** @throws {UsageError} unless there is exactly one argument */
-export function expectOne([first, ...more]: readonly string[], expected: string): string {
-  if (first === undefined) throw new UsageError(`expected ${expected}, got no argument`);
-  if (more.length > 0) throw new UsageError(`${more.join(' ')}: expected one ${expected}, got more`);
-  return first;
-}
-
-/** @throws {UsageError} */
 function parseInteger(target: string, text: string, min: number, max: number): number {
   const value = Number(text);
   if (/^[0-9]+$/.test(text) && value >= min && value <= max) return value;

@@ -1,6 +1,5 @@
 import {
   type CommandDefinition,
-  expectOne,
   flag,
   integer,
   parseBucketName,
@@ -55,20 +54,14 @@ export const INVOKE = {
   },
 } as const satisfies CommandDefinition;
 
-export type Invoke = Readonly<{
-  target: StackTarget;
-  request: Readonly<{ bucket: string; key: string; versionId?: string; options?: unknown; force?: true }>;
-  detach: boolean;
-}>;
-
 /** @throws {UsageError} */
-export const readInvoke = (argv: readonly string[]): Invoke | 'help' =>
-  parseCommand(INVOKE, argv, ({ values, positionals }) => {
+export const readInvoke = (argv: readonly string[]) =>
+  parseCommand(INVOKE, argv, ({ values, argument }) => {
     const { 'version-id': versionId, options, force, detach } = values;
     return {
       target: parseTarget(values),
       request: {
-        ...parseS3Uri(expectOne(positionals, 's3://bucket/key')),
+        ...parseS3Uri(argument),
         ...(versionId !== undefined && { versionId }),
         ...(options !== undefined && { options: parseJson('--options', options) }),
         ...(force && { force }),
@@ -95,11 +88,8 @@ export const REPLAY = {
   },
 } as const satisfies CommandDefinition;
 
-/** Times in milliseconds since 1970. */
-export type Replay = Readonly<{ target: StackTarget; from: number; to: number; name: string }>;
-
-/** @throws {UsageError} */
-export const readReplay = (argv: readonly string[], now = Date.now()): Replay | 'help' =>
+/** Times are in milliseconds since 1970. @throws {UsageError} */
+export const readReplay = (argv: readonly string[], now = Date.now()) =>
   parseCommand(REPLAY, argv, ({ values }) => {
     const from = parseTime('--from', values.from, now);
     const to = parseTime('--to', values.to ?? '0s', now);
@@ -132,11 +122,8 @@ export const REDRIVE = {
   },
 } as const satisfies CommandDefinition;
 
-/** `since`: milliseconds since 1970. */
-export type Redrive = Readonly<{ target: StackTarget; since: number; dryRun: boolean }>;
-
-/** @throws {UsageError} */
-export const readRedrive = (argv: readonly string[], now = Date.now()): Redrive | 'help' =>
+/** `since` is in milliseconds since 1970. @throws {UsageError} */
+export const readRedrive = (argv: readonly string[], now = Date.now()) =>
   parseCommand(REDRIVE, argv, ({ values }) => ({
     target: parseTarget(values),
     since: parseTime('--since', values.since, now),
@@ -161,20 +148,10 @@ export const BACKFILL = {
   },
 } as const satisfies CommandDefinition;
 
-export type Backfill = Readonly<{
-  target: StackTarget;
-  bucket: string;
-  prefix: string;
-  perMinute: number;
-  restart: boolean;
-  dryRun: boolean;
-}>;
-
 /** @throws {UsageError} */
-export const readBackfill = (argv: readonly string[]): Backfill | 'help' =>
-  parseCommand(BACKFILL, argv, ({ values, positionals }) => {
-    const uri = expectOne(positionals, 's3://bucket/prefix');
-    const { bucket, key: prefix } = parseS3Uri(uri, 's3://bucket/prefix');
+export const readBackfill = (argv: readonly string[]) =>
+  parseCommand(BACKFILL, argv, ({ values, argument }) => {
+    const { bucket, key: prefix } = parseS3Uri(argument, 's3://bucket/prefix');
     const { 'per-minute': perMinute, restart, 'dry-run': dryRun } = values;
     return { target: parseTarget(values), bucket, prefix, perMinute, restart, dryRun };
   });
@@ -192,16 +169,21 @@ export const ENABLE_EVENTS = {
     'Needs s3:GetBucketNotification and s3:PutBucketNotification on the bucket. S3_ENDPOINT and AWS_* select another store.',
 } as const satisfies CommandDefinition;
 
-export type EnableEvents = Readonly<{ bucket: string; owner: string | undefined }>;
-
 /** @throws {UsageError} */
-export const readEnableEvents = (argv: readonly string[]): EnableEvents | 'help' =>
-  parseCommand(ENABLE_EVENTS, argv, ({ values: { owner }, positionals }) => {
-    const bucket = parseBucketName(expectOne(positionals, 'BUCKET'));
+export const readEnableEvents = (argv: readonly string[]) =>
+  parseCommand(ENABLE_EVENTS, argv, ({ values: { owner }, argument }) => {
+    const bucket = parseBucketName(argument);
     if (owner !== undefined && !/^\d{12}$/.test(owner))
       throw new UsageError(`--owner ${owner}: expected an account ID of 12 digits`);
     return { bucket, owner };
   });
+
+type ArgumentsOf<R extends (argv: readonly string[]) => unknown> = Exclude<ReturnType<R>, 'help'>;
+export type Invoke = ArgumentsOf<typeof readInvoke>;
+export type Replay = ArgumentsOf<typeof readReplay>;
+export type Redrive = ArgumentsOf<typeof readRedrive>;
+export type Backfill = ArgumentsOf<typeof readBackfill>;
+export type EnableEvents = ArgumentsOf<typeof readEnableEvents>;
 
 export const formatTime = (time: number): string => new Date(time).toISOString();
 

@@ -20,25 +20,20 @@ const Checkpoint = v.object({
 });
 export type Checkpoint = v.InferOutput<typeof Checkpoint>;
 
-export type CheckpointFile = Readonly<{
-  path: string;
-  read(): Checkpoint | undefined;
-  write(checkpoint: Checkpoint): void;
-  remove(): void;
-}>;
+export type CheckpointFile = ReturnType<typeof openCheckpoint>;
 
 /** The checkpoint file of this stack, bucket, and prefix in folder `dir`. */
 export function openCheckpoint(
   dir: string,
   { stateMachineArn, bucket, prefix }: Pick<Checkpoint, 'stateMachineArn' | 'bucket' | 'prefix'>,
-): CheckpointFile {
+) {
   const identity = JSON.stringify([stateMachineArn, bucket, prefix]);
   const name = `${bucket}-${createHash('sha256').update(identity).digest('hex').slice(0, 16)}`;
   const store = new JsonStore(dir, Checkpoint);
   return {
     path: join(dir, `${name}.json`),
     read: () => store.get(name),
-    write: (checkpoint) => store.put(name, checkpoint),
+    write: (checkpoint: Checkpoint) => store.put(name, checkpoint),
     remove: () => store.delete(name),
   };
 }

@@ -3,18 +3,7 @@ import { formatError, UsageError } from '../cli/errors.ts';
 import { STOPPED } from '../cli/signals.ts';
 import type { Terminal } from '../cli/terminal.ts';
 import { usage } from '../cli/usage.ts';
-import {
-  BACKFILL,
-  ENABLE_EVENTS,
-  INVOKE,
-  REDRIVE,
-  REPLAY,
-  readBackfill,
-  readEnableEvents,
-  readInvoke,
-  readRedrive,
-  readReplay,
-} from './args.ts';
+import * as args from './args.ts';
 
 type Run<A> = (args: A, terminal: Terminal, signal: AbortSignal) => Promise<number>;
 
@@ -26,20 +15,24 @@ const createCommand =
     load: () => Promise<Run<A>>,
   ): Run<readonly string[]> =>
   async (argv, terminal, signal) => {
-    const args = read(argv);
-    if (args !== 'help') return (await load())(args, terminal, signal);
+    const parsed = read(argv);
+    if (parsed !== 'help') return (await load())(parsed, terminal, signal);
     terminal.print(usage(definition));
     return 0;
   };
 
 const COMMANDS: Readonly<Record<string, Run<readonly string[]>>> = {
-  invoke: createCommand(INVOKE, readInvoke, async () => (await import('./invoke.ts')).invoke),
-  replay: createCommand(REPLAY, readReplay, async () => (await import('./replay.ts')).replay),
-  redrive: createCommand(REDRIVE, readRedrive, async () => (await import('./redrive.ts')).redrive),
-  backfill: createCommand(BACKFILL, readBackfill, async () => (await import('./backfill.ts')).backfill),
+  invoke: createCommand(args.INVOKE, args.readInvoke, async () => (await import('./invoke.ts')).invoke),
+  replay: createCommand(args.REPLAY, args.readReplay, async () => (await import('./replay.ts')).replay),
+  redrive: createCommand(args.REDRIVE, args.readRedrive, async () => (await import('./redrive.ts')).redrive),
+  backfill: createCommand(
+    args.BACKFILL,
+    args.readBackfill,
+    async () => (await import('./backfill.ts')).backfill,
+  ),
   'enable-events': createCommand(
-    ENABLE_EVENTS,
-    readEnableEvents,
+    args.ENABLE_EVENTS,
+    args.readEnableEvents,
     async () => (await import('./enable-events.ts')).enableEvents,
   ),
 };

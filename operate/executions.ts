@@ -2,7 +2,7 @@ import {
   DescribeExecutionCommand,
   type DescribeExecutionCommandOutput,
   ExecutionDoesNotExist,
-  ListExecutionsCommand,
+  paginateListExecutions,
   SFNClient,
 } from '@aws-sdk/client-sfn';
 import { executionArn } from '../lib/trigger/executions.ts';
@@ -23,22 +23,13 @@ export async function listFailedSince(
 ): Promise<string[]> {
   const names: string[] = [];
   for (const statusFilter of ['FAILED', 'TIMED_OUT'] as const) {
-    let nextToken: string | undefined;
-    do {
-      const command = new ListExecutionsCommand({
-        stateMachineArn,
-        statusFilter,
-        maxResults: 1000,
-        nextToken,
-      });
-      const page = await sendAws(`executions of ${stateMachineArn}`, () =>
-        client.send(command, { abortSignal: signal }),
-      );
-      for (const { name, stopDate } of page.executions ?? []) {
-        if (name && stopDate && stopDate.getTime() >= since) names.push(name);
+    const input = { stateMachineArn, statusFilter, maxResults: 1000 };
+    await sendAws(`executions of ${stateMachineArn}`, async () => {
+      for await (const page of paginateListExecutions({ client }, input, { abortSignal: signal })) {
+        for (const { name, stopDate } of page.executions ?? [])
+          if (name && stopDate && stopDate.getTime() >= since) names.push(name);
       }
-      nextToken = page.nextToken;
-    } while (nextToken !== undefined);
+    });
   }
   return names;
 }

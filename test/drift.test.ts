@@ -6,6 +6,7 @@ import { parse as parseYaml } from 'yaml';
 import { FUNCTION_GB } from '../bench/cost.ts';
 import { HANDLER_FLAGS } from '../bench/flags.ts';
 import type { CommandDefinition } from '../cli/args.ts';
+import { usage } from '../cli/usage.ts';
 import { DEPLOY, PACKAGE, REMOVE } from '../deploy/args.ts';
 import { stackParameters } from '../deploy/params.ts';
 import { stateMachineJson } from '../deploy/state-machine.ts';
@@ -219,14 +220,15 @@ test('each setting that the code reads stands in docs/reference/settings.md, and
 const COMMANDS = [START, VOD, INVOKE, REPLAY, REDRIVE, BACKFILL, ENABLE_EVENTS, PACKAGE, DEPLOY, REMOVE];
 
 test.each(COMMANDS.map((command): [string, CommandDefinition] => [command.name, command]))(
-  '%s is a script, and docs/reference/cli.md lists it with its options',
-  (name, { options }) => {
+  '%s is a script, its usage text is 80 columns wide, and docs/reference/cli.md lists its options',
+  (name, command) => {
+    for (const line of usage(command).split('\n')) expect(line.length, line).toBeLessThanOrEqual(80);
     const scripts: Record<string, string> = JSON.parse(read('package.json')).scripts;
     const script = /[a-z-]+$/.exec(name)?.[0] ?? '';
     expect(Object.keys(scripts)).toContain(script);
     const page = read('docs/reference/cli.md');
     expect(page).toContain(script);
-    for (const option of Object.keys(options)) expect(page).toContain(`\`--${option}`);
+    for (const option of Object.keys(command.options)) expect(page).toContain(`\`--${option}`);
   },
 );
 

@@ -14,10 +14,12 @@ export const spawnCommand = (args: readonly string[], env: Record<string, string
 type Output = Readonly<{ out: string[]; err: string[]; progress: string[] }>;
 
 /** Runs a command in this process. A new process would spend most of its time on loading the SDK. */
-export async function runCommand(...args: string[]): Promise<Output & { code: number }> {
+export const runCommand = (...args: string[]) => runUntil(new AbortController().signal, ...args);
+
+/** Runs a command that the signal stops. */
+export async function runUntil(signal: AbortSignal, ...args: string[]): Promise<Output & { code: number }> {
   const { terminal, ...output } = recordTerminal();
-  const code = await run(args, terminal, new AbortController().signal);
-  return { code, ...output };
+  return { code: await run(args, terminal, signal), ...output };
 }
 
 /** A terminal that records what a command prints. */

@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { CloudFormationClient, DescribeStacksCommand } from '@aws-sdk/client-cloudformation';
 import {
@@ -19,14 +19,8 @@ import {
 import { Uint8ArrayBlobAdapter } from '@smithy/core/serde';
 import { mockClient } from 'aws-sdk-client-mock';
 import { beforeEach, describe, expect, test } from 'vitest';
-import type { StackTarget } from '../../../operate/args.ts';
-import { backfill } from '../../../operate/backfill.ts';
-import { invoke } from '../../../operate/invoke.ts';
-import { redrive } from '../../../operate/redrive.ts';
-import { replay } from '../../../operate/replay.ts';
 import { findStack } from '../../../operate/stack.ts';
-
-import { recordTerminal } from '../../support/operate.ts';
+import { runCommand, runUntil } from '../../support/operate.ts';
 import { newFolder } from '../../support/temp-folder.ts';
 
 /** Cases that only AWS produces and the local stack cannot: a half-deployed stack, long tasks, rejected calls. */
@@ -38,8 +32,6 @@ const s3 = mockClient(S3Client);
 const sfn = mockClient(SFNClient);
 const sqs = mockClient(SQSClient);
 
-const target: StackTarget = { stack: 's3-vod-dev', region: 'eu-central-1' };
-const signal = new AbortController().signal;
 const EVENTS = 'arn:aws:events:eu-central-1:123456789012';
 const OUTPUTS = {
   BucketName: 'films',
@@ -54,8 +46,8 @@ const OUTPUTS = {
   RuleArn: `${EVENTS}:rule/films`,
 };
 
-function deployed(
-  outputs: Partial<typeof OUTPUTS> = OUTPUTS,
+function deploy(
+  outputs: Partial<typeof OUTPUTS>,
   StackStatus: 'CREATE_COMPLETE' | 'ROLLBACK_COMPLETE' = 'CREATE_COMPLETE',
 ) {
   const Outputs = Object.entries(outputs).map(([OutputKey, OutputValue]) => ({ OutputKey, OutputValue }));
@@ -65,111 +57,110 @@ function deployed(
 
 beforeEach(() => {
   for (const mock of [cloudFormation, events, lambda, s3, sfn, sqs]) mock.reset();
-  deployed();
+  deploy(OUTPUTS);
 });
 
 const awsError = (name: string, message: string) => Object.assign(new Error(message), { name });
 
-describe('findStack', () => {
-  test('reads the outputs of the stack and sets the region', async () => {
-    const stack = await findStack(target);
+describe('the stack', () => {
+  test('is read from CloudFormation in the region of the option', async () => {
+    const stack = await findStack({ stack: 's3-vod-dev', region: 'eu-central-1' });
     expect(stack.output('QueueUrl')).toBe(OUTPUTS.QueueUrl);
     expect(process.env.AWS_REGION).toBe('eu-central-1');
   });
 
-  test('rejects a half-deployed stack by the missing output before any other call', async () => {
-    deployed({ BucketName: 'films' }, 'ROLLBACK_COMPLETE');
-    const { terminal, out } = recordTerminal();
-    const lacking = (output: string) =>
-      `stack s3-vod-dev (ROLLBACK_COMPLETE): expected output ${output}, got none. Deploy the stack again.`;
-    const request = { bucket: 'films', key: 'a.mp4' };
-    const period = { target, from: 0, to: 1, name: 'r' };
-    const scope = { target, bucket: 'films', prefix: '', perMinute: 60, restart: false, dryRun: false };
-    await expect(invoke({ target, request, detach: false }, terminal, signal)).rejects.toThrow(
-      lacking('TriggerFunctionName'),
-    );
-    await expect(replay(period, terminal, signal)).rejects.toThrow(lacking('ArchiveArn'));
-    await expect(redrive({ target, since: 0, dryRun: false }, terminal, signal)).rejects.toThrow(
-      lacking('StateMachineArn'),
-    );
-    await expect(backfill(scope, terminal, signal)).rejects.toThrow(lacking('StateMachineArn'));
-    expect(out).toEqual([]);
-    const calls = [events.calls(), lambda.calls(), s3.calls(), sfn.calls(), sqs.calls()];
-    expect(calls.map(({ length }) => length)).toEqual([0, 0, 0, 0, 0]);
+  test.each([
+    [['invoke', 's3://films/a.mp4'], 'TriggerFunctionName'],
+    [['replay', '--from', '1h'], 'ArchiveArn'],
+    [['redrive'], 'StateMachineArn'],
+    [['backfill', 's3://films'], 'StateMachineArn'],
+  ])('%j rejects a half-deployed stack before any other call', async (args, output) => {
+    deploy({ BucketName: 'films' }, 'ROLLBACK_COMPLETE');
+    const message = `stack s3-vod-dev (ROLLBACK_COMPLETE): expected output ${output}, got none. Deploy the stack again.`;
+    expect(await runCommand(...args)).toEqual({ code: 1, out: [], err: [`✘ ${message}`], progress: [] });
+    for (const mock of [events, lambda, s3, sfn, sqs]) expect(mock.calls()).toEqual([]);
   });
 
   test.each([
-    ['ValidationError', 'Stack with id s3-vod-dev does not exist', /^stack s3-vod-dev: .*does not exist/],
-    ['AccessDenied', 'User is not authorized', /^stack s3-vod-dev: AccessDenied .*\. Check the credentials/],
+    ['ValidationError', 'Stack with id s3-vod-dev does not exist', /^✘ stack s3-vod-dev: .*does not exist/],
+    [
+      'AccessDenied',
+      'User is not authorized',
+      /^✘ stack s3-vod-dev: AccessDenied .*\. Check the credentials/,
+    ],
     ['ExpiredToken', 'The security token is expired', /\. Log in again\.$/],
     ['Error', 'Region is missing', /\. Set --region or AWS_REGION/],
     ['CredentialsProviderError', 'none.', /\. Set AWS_PROFILE, or AWS_ACCESS_KEY_ID/],
-  ])('reports %s in one line with advice', async (name, message, expected) => {
+  ])('error %s is reported in one line with advice', async (name, message, expected) => {
     cloudFormation.on(DescribeStacksCommand).rejects(awsError(name, message));
-    await expect(findStack(target)).rejects.toThrow(expected);
-    await expect(findStack(target)).rejects.toThrow(/^[^\n]*$/);
+    const { code, err } = await runCommand('redrive');
+    expect({ code, err }).toEqual({ code: 1, err: [expect.stringMatching(expected)] });
+    expect(err[0]).not.toContain('\n');
   });
 });
 
 describe('replay', () => {
-  const to = Date.now();
-  const from = to - 3_600_000;
-  const args = { target, from, to, name: 'after-the-outage' };
+  const to = new Date(Date.now() - 1000);
+  const from = new Date(to.getTime() - 3_600_000);
+  const name = 'after-the-outage';
+  const args = ['replay', '--from', from.toISOString(), '--to', to.toISOString(), '--name', name];
 
-  test('replays from the archive of the stack to its rule and waits until the end', async () => {
+  beforeEach(() => {
     events
       .on(DescribeArchiveCommand, { ArchiveName: 'films' })
       .resolves({ CreationTime: new Date(0), RetentionDays: 30 });
     events.on(StartReplayCommand).resolves({ State: 'STARTING' });
-    const last = new Date(from + 1000);
+  });
+
+  test('sends the archive of the stack to its rule and waits until the end', async () => {
+    const last = new Date(from.getTime() + 1000);
     events
-      .on(DescribeReplayCommand, { ReplayName: 'after-the-outage' })
+      .on(DescribeReplayCommand, { ReplayName: name })
       .resolvesOnce({ State: 'STARTING' })
       .resolvesOnce({ State: 'RUNNING', EventLastReplayedTime: last })
       .resolves({ State: 'COMPLETED', EventLastReplayedTime: last });
-    const { terminal, out, progress } = recordTerminal();
-    expect(await replay(args, terminal, signal)).toBe(0);
-    expect(events.commandCalls(StartReplayCommand)[0]?.args[0].input).toEqual({
-      ReplayName: 'after-the-outage',
-      EventSourceArn: OUTPUTS.ArchiveArn,
-      EventStartTime: new Date(from),
-      EventEndTime: new Date(to),
-      Destination: { Arn: OUTPUTS.EventBusArn, FilterArns: [OUTPUTS.RuleArn] },
+    const { code, out, progress } = await runCommand(...args);
+    expect({ code, last: out.at(-1) }).toEqual({
+      code: 0,
+      last: `replay after-the-outage: completed, last event at ${last.toISOString()}`,
     });
     expect(progress).toEqual(['  starting', `  running, events up to ${last.toISOString()}`]);
-    expect(out.at(-1)).toBe(`replay after-the-outage: completed, last event at ${last.toISOString()}`);
+    expect(events.commandCalls(StartReplayCommand)[0]?.args[0].input).toEqual({
+      ReplayName: name,
+      EventSourceArn: OUTPUTS.ArchiveArn,
+      EventStartTime: from,
+      EventEndTime: to,
+      Destination: { Arn: OUTPUTS.EventBusArn, FilterArns: [OUTPUTS.RuleArn] },
+    });
   });
 
-  test('returns 1 with the reason when the replay fails', async () => {
-    events.on(DescribeArchiveCommand).resolves({ CreationTime: new Date(0), RetentionDays: 0 });
-    events.on(StartReplayCommand).resolves({});
+  test('returns 1 with the reason of a failed replay', async () => {
     events.on(DescribeReplayCommand).resolves({ State: 'FAILED', StateReason: 'no such rule' });
-    const { terminal, out } = recordTerminal();
-    expect(await replay(args, terminal, signal)).toBe(1);
+    const { code, out } = await runCommand(...args);
+    expect(code).toBe(1);
     expect(out.at(-1)).toBe('replay after-the-outage: failed, no such rule, no events');
   });
 
-  test.each([[{ CreationTime: new Date(from + 1) }], [{ CreationTime: new Date(0), RetentionDays: 0.01 }]])(
-    'rejects a period before the archive begins: %j',
-    async (archive) => {
-      events.on(DescribeArchiveCommand).resolves(archive);
-      await expect(replay(args, recordTerminal().terminal, signal)).rejects.toThrow(
-        /^--from .*: expected .* or later, the oldest event in archive films$/,
-      );
-      expect(events.commandCalls(StartReplayCommand)).toEqual([]);
-    },
-  );
+  test.each([
+    [{ CreationTime: new Date(from.getTime() + 1) }],
+    [{ CreationTime: new Date(0), RetentionDays: 0.01 }],
+  ])('rejects a period before the archive begins: %j', async (archive) => {
+    events.on(DescribeArchiveCommand).resolves(archive);
+    const { err } = await runCommand(...args);
+    expect(err).toEqual([
+      expect.stringMatching(/^✘ --from .*: expected .* or later, the oldest event in archive films$/),
+    ]);
+    expect(events.commandCalls(StartReplayCommand)).toEqual([]);
+  });
 
   test('stops waiting on a signal, and the replay continues', async () => {
     const stop = new AbortController();
-    events.on(DescribeArchiveCommand).resolves({});
-    events.on(StartReplayCommand).resolves({});
     events.on(DescribeReplayCommand).callsFake(async () => {
       stop.abort();
       return { State: 'RUNNING' };
     });
-    const { terminal, out } = recordTerminal();
-    expect(await replay(args, terminal, stop.signal)).toBe(130);
+    const { code, out } = await runUntil(stop.signal, ...args);
+    expect(code).toBe(130);
     expect(out.at(-1)).toBe('stopped waiting: replay after-the-outage continues');
   });
 });
@@ -182,16 +173,12 @@ test('invoke stops waiting on a signal, and the execution continues', async () =
     stop.abort();
     return { status: 'RUNNING' };
   });
-  const { terminal, out } = recordTerminal();
-  expect(
-    await invoke({ target, request: { bucket: 'films', key: 'a' }, detach: false }, terminal, stop.signal),
-  ).toBe(130);
+  const { code, out } = await runUntil(stop.signal, 'invoke', 's3://films/a');
+  expect(code).toBe(130);
   expect(out).toEqual(['s3://films/a  execution a started', 'stopped waiting: the execution continues']);
 });
 
 describe('redrive of dead letters', () => {
-  const args = { target, since: 0, dryRun: false };
-
   beforeEach(() => {
     sqs.on(GetQueueAttributesCommand).resolves({ Attributes: { ApproximateNumberOfMessages: '7' } });
     sqs.on(StartMessageMoveTaskCommand).resolves({ TaskHandle: 'h' });
@@ -199,110 +186,84 @@ describe('redrive of dead letters', () => {
   });
 
   test('moves them to the queue of the stack and waits until the end', async () => {
+    const moving = { ApproximateNumberOfMessagesMoved: 3, ApproximateNumberOfMessagesToMove: 7 };
     sqs
       .on(ListMessageMoveTasksCommand)
-      .resolvesOnce({
-        Results: [
-          { Status: 'RUNNING', ApproximateNumberOfMessagesMoved: 3, ApproximateNumberOfMessagesToMove: 7 },
-        ],
-      })
+      .resolvesOnce({ Results: [{ Status: 'RUNNING', ...moving }] })
       .resolves({ Results: [{ Status: 'COMPLETED', ApproximateNumberOfMessagesMoved: 7 }] });
-    const { terminal, out, progress } = recordTerminal();
-    expect(await redrive(args, terminal, signal)).toBe(0);
+    const { code, out, progress } = await runCommand('redrive');
+    expect({ code, progress }).toEqual({ code: 0, progress: ['  3 of 7 dead letters moved'] });
+    expect(out[1]).toMatch(/^dead letters: 7 moved/);
     expect(sqs.commandCalls(StartMessageMoveTaskCommand)[0]?.args[0].input).toEqual({
       SourceArn: OUTPUTS.DeadLetterQueueArn,
       DestinationArn: OUTPUTS.QueueArn,
     });
-    expect(progress).toEqual(['  3 of 7 dead letters moved']);
-    expect(out[1]).toMatch(/^dead letters: 7 moved/);
   });
 
   test('returns 1 when the move fails, and redrives the executions all the same', async () => {
-    const task = {
-      Status: 'FAILED',
-      ApproximateNumberOfMessagesMoved: 2,
-      FailureReason: 'CouldNotDetermineMessageSource',
-    };
-    sqs.on(ListMessageMoveTasksCommand).resolves({ Results: [task] });
-    const { terminal, out, err } = recordTerminal();
-    expect(await redrive(args, terminal, signal)).toBe(1);
+    const reason = { FailureReason: 'CouldNotDetermineMessageSource' };
+    sqs
+      .on(ListMessageMoveTasksCommand)
+      .resolves({ Results: [{ Status: 'FAILED', ApproximateNumberOfMessagesMoved: 2, ...reason }] });
+    const { code, out, err } = await runCommand('redrive');
+    expect(code).toBe(1);
     expect(err).toEqual(['dead letters: 2 moved, then failed: CouldNotDetermineMessageSource']);
     expect(out.at(-1)).toMatch(/^failed executions since .*: 0;/);
   });
 });
 
 describe('backfill', () => {
-  const args = { target, bucket: 'films', prefix: '', perMinute: 60_000, restart: false, dryRun: false };
+  const args = ['backfill', 's3://films', '--per-minute', '60000'];
   const keys = Array.from({ length: 12 }, (_, at) => `film-${String(at).padStart(2, '0')}.mp4`);
-  const denied = new S3ServiceException({
-    name: 'Forbidden',
-    $fault: 'client',
-    $metadata: { httpStatusCode: 403 },
-    message: 'no',
-  });
-  const checkpoint = () => {
-    const [file = ''] = readdirSync('.backfill');
-    return JSON.parse(readFileSync(join('.backfill', file), 'utf8'));
-  };
+  const $metadata = { httpStatusCode: 403 };
+  const denied = new S3ServiceException({ name: 'Forbidden', $fault: 'client', $metadata, message: 'no' });
+  const HEAD = { ETag: '"e"', ContentLength: 5 };
 
   beforeEach(async () => {
     process.chdir(await newFolder());
     s3.on(ListObjectsV2Command).callsFake(async ({ StartAfter: after = '' }) => ({
       Contents: keys.filter((key) => key > after).map((Key) => ({ Key, Size: 5 })),
     }));
+    s3.on(HeadObjectCommand).resolves(HEAD);
     sfn.on(StartExecutionCommand).resolves({});
   });
 
-  const head = (key: string, metadata: Record<string, string> = {}) =>
-    s3
-      .on(HeadObjectCommand, { Bucket: 'films', Key: key, ChecksumMode: 'ENABLED' })
-      .resolves({ ETag: '"e"', ContentLength: 5, Metadata: metadata });
+  const onHead = (Key: string) => s3.on(HeadObjectCommand, { Bucket: 'films', Key, ChecksumMode: 'ENABLED' });
 
   test('reports an object that S3 rejects, starts the others, and returns 1', async () => {
-    s3.on(HeadObjectCommand).resolves({ ETag: '"e"', ContentLength: 5 });
-    s3.on(HeadObjectCommand, { Bucket: 'films', Key: 'film-03.mp4', ChecksumMode: 'ENABLED' }).rejects(
-      denied,
-    );
-    const { terminal, out, err } = recordTerminal();
-    expect(await backfill(args, terminal, signal)).toBe(1);
+    onHead('film-03.mp4').rejects(denied);
+    const { code, out, err } = await runCommand(...args);
+    expect(code).toBe(1);
     expect(err).toEqual([
       expect.stringMatching(/^rejected {2}film-03\.mp4 {2}HEAD s3:\/\/films\/film-03\.mp4: 403/),
     ]);
     expect(out).toContain('12 objects: started 11, already uploaded 0, skipped 0, rejected 1');
-    expect(existsSync('.backfill')).toBe(true);
     expect(readdirSync('.backfill')).toEqual([]);
   });
 
   test('stops after ten rejections in a row, and continues before them in the next run', async () => {
     s3.on(HeadObjectCommand).rejects(denied);
-    head('film-00.mp4');
-    head('film-01.mp4', { 'vod-file-id': '1' });
-    const first = recordTerminal();
-    await expect(backfill(args, first.terminal, signal)).rejects.toThrow(
-      /^S3 rejected 10 objects in a row; the last: HEAD/,
-    );
-    expect(checkpoint()).toMatchObject({ after: 'film-00.mp4', started: 1, rejected: 0 });
-    s3.on(HeadObjectCommand).resolves({ ETag: '"e"', ContentLength: 5 });
-    head('film-01.mp4', { 'vod-file-id': '1' });
-    const second = recordTerminal();
-    expect(await backfill(args, second.terminal, signal)).toBe(0);
+    onHead('film-00.mp4').resolves(HEAD);
+    onHead('film-01.mp4').resolves({ ...HEAD, Metadata: { 'vod-file-id': '1' } });
+    const first = await runCommand(...args);
+    expect(first.err.at(-1)).toMatch(/^✘ S3 rejected 10 objects in a row; the last: HEAD/);
+    const [file = ''] = readdirSync('.backfill');
+    const checkpoint: unknown = JSON.parse(readFileSync(join('.backfill', file), 'utf8'));
+    expect(checkpoint).toMatchObject({ after: 'film-00.mp4', started: 1, rejected: 0 });
+    s3.on(HeadObjectCommand).resolves(HEAD);
+    onHead('film-01.mp4').resolves({ ...HEAD, Metadata: { 'vod-file-id': '1' } });
+    const second = await runCommand(...args);
+    expect(second).toMatchObject({ code: 0, err: [] });
     expect(second.out[0]).toBe('continuing after film-00.mp4');
     expect(second.out).toContain('12 objects: started 11, already uploaded 1, skipped 0, rejected 0');
   });
 
   test('skips archived objects unless they are restored', async () => {
-    s3.on(HeadObjectCommand).resolves({ ETag: '"e"', ContentLength: 5, StorageClass: 'DEEP_ARCHIVE' });
-    const restored = {
-      ETag: '"e"',
-      ContentLength: 5,
-      StorageClass: 'GLACIER' as const,
-      Restore: 'ongoing-request="false", expiry-date="…"',
-    };
-    s3.on(HeadObjectCommand, { Bucket: 'films', Key: 'film-03.mp4', ChecksumMode: 'ENABLED' }).resolves(
-      restored,
-    );
-    const { terminal, out } = recordTerminal();
-    expect(await backfill(args, terminal, signal)).toBe(0);
+    s3.on(HeadObjectCommand).resolves({ ...HEAD, StorageClass: 'DEEP_ARCHIVE' });
+    const Restore = 'ongoing-request="false", expiry-date="…"';
+    onHead('film-03.mp4').resolves({ ...HEAD, StorageClass: 'GLACIER', Restore });
+    const { code, out } = await runCommand(...args);
+    expect(code).toBe(0);
     expect(out.slice(-2)).toEqual([
       '12 objects: started 1, already uploaded 0, skipped 11, rejected 0',
       '  skipped 11: the object is archived; restore it first',
@@ -310,19 +271,20 @@ describe('backfill', () => {
   });
 
   test('stops when Step Functions rejects a start, and repeats it under the same name in the next run', async () => {
-    s3.on(HeadObjectCommand).resolves({ ETag: '"e"', ContentLength: 5 });
     sfn
       .on(StartExecutionCommand)
       .resolvesOnce({})
       .rejectsOnce(awsError('AccessDeniedException', 'no'))
       .resolves({});
-    const first = recordTerminal();
-    await expect(backfill(args, first.terminal, signal)).rejects.toThrow(
-      /^start s3:\/\/films\/film-01\.mp4: AccessDeniedException no\. Check the credentials/,
-    );
-    expect(first.out.at(-2)).toBe('stopped: 1 objects: started 1, already uploaded 0, skipped 0, rejected 0');
-    expect(await backfill(args, recordTerminal().terminal, signal)).toBe(0);
-    const names = sfn.commandCalls(StartExecutionCommand).map(({ args }) => args[0].input.name);
+    const { out, err } = await runCommand(...args);
+    expect(err).toEqual([
+      expect.stringMatching(
+        /^✘ start s3:\/\/films\/film-01\.mp4: AccessDeniedException no\. Check the credentials/,
+      ),
+    ]);
+    expect(out.at(-2)).toBe('stopped: 1 objects: started 1, already uploaded 0, skipped 0, rejected 0');
+    expect((await runCommand(...args)).code).toBe(0);
+    const names = sfn.commandCalls(StartExecutionCommand).map((call) => call.args[0].input.name);
     expect(names).toHaveLength(13);
     expect(names[2]).toBe(names[1]);
     expect(new Set(names).size).toBe(12);

@@ -67,7 +67,7 @@ test.each([readInvoke, replay, redrive, readBackfill])('%o returns help for --he
 });
 
 test.each([
-  [readInvoke, [], /^expected s3:\/\/bucket\/key, got no argument$/],
+  [readInvoke, [], /^expected s3:\/\/bucket\/key, got no argument\. Run npm run invoke -- --help/],
   [readInvoke, ['s3://films'], /^s3:\/\/films: expected s3:\/\/bucket\/key$/],
   [readInvoke, ['s3://films/'], /^s3:\/\/films\/: expected s3:\/\/bucket\/key$/],
   [readInvoke, ['film.mp4'], /^film\.mp4: expected s3:\/\/bucket\/key$/],

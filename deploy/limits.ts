@@ -1,6 +1,5 @@
-import { readFileSync } from 'node:fs';
 import * as v from 'valibot';
-import { parse } from 'yaml';
+import { serverlessYml } from './params.ts';
 
 const ServerlessYml = v.object({
   params: v.object({
@@ -13,9 +12,7 @@ const ServerlessYml = v.object({
   }),
 });
 
-const text = readFileSync(new URL('../serverless.yml', import.meta.url), 'utf8');
-// Without logLevel, the parser warns about CloudFormation's tags, such as !Ref.
-const { params, functions } = v.parse(ServerlessYml, parse(text, { logLevel: 'error' }));
+const { params, functions } = v.parse(ServerlessYml, serverlessYml());
 
 /** The limits that serverless.yml deploys by default. The local engine and the bench apply the same limits. */
 export const DEPLOYED_LIMITS = {

@@ -6,11 +6,13 @@ const Params = v.object({
   params: v.object({ default: v.record(v.string(), v.union([v.string(), v.number()])) }),
 });
 
-/** The stack's parameters and their defaults, from serverless.yml. */
-export function stackParameters(): Readonly<Record<string, string | number>> {
-  const text = readFileSync(new URL('../serverless.yml', import.meta.url), 'utf8');
-  return v.parse(Params, parse(text, { logLevel: 'silent' })).params.default; // CloudFormation's tags are unknown to YAML
-}
+/** The content of serverless.yml. Without `logLevel` the parser warns about CloudFormation's tags, such as `!Ref`. */
+export const serverlessYml = (): unknown =>
+  parse(readFileSync(new URL('../serverless.yml', import.meta.url), 'utf8'), { logLevel: 'silent' });
+
+/** The stack's parameters and their defaults. */
+export const stackParameters = (): Readonly<Record<string, string | number>> =>
+  v.parse(Params, serverlessYml()).params.default;
 
 /**
  * Checks the `--param` options. osls ignores a parameter that the stack does not have, and deploys the default.

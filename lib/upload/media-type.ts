@@ -5,10 +5,10 @@ export type Media =
   | { kind: 'image'; fileName: string; fileType: string }
   | { kind: 'other'; reason: string };
 
-const VIDEO_EXTENSIONS = new Set(
+export const VIDEO_EXTENSIONS = new Set(
   '3gp asf avi dat f4v flv m2ts m4v mkv mov mp4 mpe mpeg mpg mts mxf ogv rm rmvb ts vob webm wmv'.split(' '),
 );
-const IMAGE_EXTENSIONS = new Set('bmp gif jpeg jpg png webp'.split(' '));
+export const IMAGE_EXTENSIONS = new Set('bmp gif jpeg jpg png webp'.split(' '));
 
 /** Types of `video/…` content whose name is not their suffix. */
 const EXTENSION_OF_TYPE: Readonly<Record<string, string>> = {

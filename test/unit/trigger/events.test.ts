@@ -80,7 +80,8 @@ const REFUSED: Readonly<Record<string, RegExp>> = {
   'sqs-not-json': /^message 059f[^ ]+: expected JSON, got "hello"$/,
   'sqs-unknown': /^message 059f[^ ]+: expected .*; got an object with \["orderId","items"\]$/,
   'sqs-sns-unknown': /^message 059f[^ ]+: expected .*; got an object with \["alarm"\]$/,
-  unknown: /^the event: expected .*; got an object with \["version","routeKey","rawPath","isBase64Encoded"\]$/,
+  unknown:
+    /^the event: expected .*; got an object with \["version","routeKey","rawPath","isBase64Encoded"\]$/,
   dynamodb: /^the event \(S3 notification\): Records\.0\.eventSource: .*"aws:s3".*"aws:dynamodb"/,
   'manual-misspelt': /^the event: verionId: /,
 };

@@ -8,54 +8,49 @@ import { type ParameterStore, startParameterStore } from '../support/parameter-s
 import { type Answer, scripted } from '../support/scripted-server.ts';
 import { failureOf } from '../support/values.ts';
 
-describe('the settings of the upload', () => {
-  test('without any: the real service, the real S3, no options', () => {
-    const { s3Endpoint, vod, defaults } = uploadSettings({});
-    expect(s3Endpoint).toBe(undefined);
-    expect({ ...vod, endpoint: vod.endpoint.href }).toEqual({
-      endpoint: 'https://vod2.qcloud.com/v2/index.php',
-      host: 'vod2.qcloud.com',
-      region: 'gz',
-    });
-    expect(defaults).toEqual({});
+describe('uploadSettings', () => {
+  test.each([
+    {
+      title: 'defaults to the public VOD endpoint and to S3 itself',
+      env: {},
+      s3Endpoint: undefined,
+      vod: { endpoint: 'https://vod2.qcloud.com/v2/index.php', host: 'vod2.qcloud.com', region: 'gz' },
+      defaults: {},
+    },
+    {
+      title: 'returns each variable',
+      env: {
+        S3_ENDPOINT: 'http://127.0.0.1:9000',
+        VOD_ENDPOINT: 'http://127.0.0.1:9001/v3/index.php',
+        VOD_HOST: 'vod.example.com',
+        VOD_REGION: 'sh',
+        VOD_CLASS_ID: '3',
+      },
+      s3Endpoint: 'http://127.0.0.1:9000',
+      vod: { endpoint: 'http://127.0.0.1:9001/v3/index.php', host: 'vod.example.com', region: 'sh' },
+      defaults: { classId: 3 },
+    },
+  ])('$title', ({ env, s3Endpoint, vod, defaults }) => {
+    const settings = uploadSettings(env);
+    expect(settings).toMatchObject({ s3Endpoint, defaults });
+    expect({ ...settings.vod, endpoint: settings.vod.endpoint.href }).toEqual(vod);
   });
 
-  test('each as set', () => {
-    const { s3Endpoint, vod, defaults } = uploadSettings({
-      S3_ENDPOINT: 'http://127.0.0.1:9000',
-      VOD_ENDPOINT: 'http://127.0.0.1:9001/v3/index.php',
-      VOD_HOST: 'vod.example.com',
-      VOD_REGION: 'sh',
-      VOD_CLASS_ID: '3',
-    });
-    expect(s3Endpoint).toBe('http://127.0.0.1:9000');
-    expect({ ...vod, endpoint: vod.endpoint.href }).toEqual({
-      endpoint: 'http://127.0.0.1:9001/v3/index.php',
-      host: 'vod.example.com',
-      region: 'sh',
-    });
-    expect(defaults).toEqual({ classId: 3 });
+  test('treats an empty variable as not set', () => {
+    const names = ['S3_ENDPOINT', 'VOD_ENDPOINT', 'VOD_HOST', 'VOD_REGION', 'VOD_CLASS_ID'];
+    const empty = [...names, 'WRITE_BACK', 'COPY_LIMIT_BYTES'].map((name) => [name, '']);
+    expect(uploadSettings(Object.fromEntries(empty))).toEqual(uploadSettings({}));
   });
 
-  test('set to nothing is not set', () => {
-    const empty = { S3_ENDPOINT: '', VOD_ENDPOINT: '', VOD_HOST: '', VOD_REGION: '', VOD_CLASS_ID: '' };
-    expect(uploadSettings(empty)).toEqual(uploadSettings({}));
-  });
-
-  test('an endpoint without a path means the usual one', () => {
+  test('completes an endpoint without a path', () => {
     const { vod } = uploadSettings({ VOD_ENDPOINT: 'http://127.0.0.1:9001' });
     expect(vod.endpoint.href).toBe('http://127.0.0.1:9001/v2/index.php');
   });
 
-  test('how to write back: onto the object’s metadata, in copies as large as S3 makes them, unless set', () => {
+  test('writes back to metadata, in copies of up to 5 GiB, unless configured otherwise', () => {
     expect(uploadSettings({}).writeBack).toEqual({ mode: 'metadata', maxCopyBytes: 5 * 1024 ** 3 });
-    expect(uploadSettings({ WRITE_BACK: '', COPY_LIMIT_BYTES: '' }).writeBack).toEqual(
-      uploadSettings({}).writeBack,
-    );
-    expect(uploadSettings({ WRITE_BACK: 'tags', COPY_LIMIT_BYTES: '5242880' }).writeBack).toEqual({
-      mode: 'tags',
-      maxCopyBytes: 5_242_880,
-    });
+    const { writeBack } = uploadSettings({ WRITE_BACK: 'tags', COPY_LIMIT_BYTES: '5242880' });
+    expect(writeBack).toEqual({ mode: 'tags', maxCopyBytes: 5_242_880 });
   });
 
   test.each([
@@ -75,17 +70,17 @@ describe('the settings of the upload', () => {
     ['VOD_TRANSCODE', 'maybe'],
     ['VOD_ALLOW_HTTP', 'yes'],
     ['S3_ALLOW_HTTP', '1'],
-  ])('%s=%s is refused by name', (name, value) => {
+  ])('rejects %s=%s and names the variable', (name, value) => {
     expect(() => uploadSettings({ [name]: value })).toThrow(InvalidSetting);
     expect(() => uploadSettings({ [name]: value })).toThrow(`setting ${name}: `);
   });
 });
 
-describe.each(['S3', 'VOD'])('the way to %s', (end) => {
+describe.each(['S3', 'VOD'])('the endpoint of %s', (service) => {
   const set =
     (address: string, more: Record<string, string> = {}) =>
     () =>
-      uploadSettings({ [`${end}_ENDPOINT`]: address, ...more });
+      uploadSettings({ [`${service}_ENDPOINT`]: address, ...more });
 
   test.each([
     'http://vod.example',
@@ -94,13 +89,14 @@ describe.each(['S3', 'VOD'])('the way to %s', (end) => {
     'http://localhost.example',
     'http://[2001:db8::1]',
     'http://0.0.0.0:9000',
-  ])('%s has no TLS: refused, unless a setting allows it', (address) => {
+  ])('must be https, unless a setting allows http: %s', (address) => {
+    const other = service === 'S3' ? 'VOD' : 'S3';
     expect(set(address)).toThrow(InvalidSetting);
-    expect(set(address)).toThrow(`setting ${end}_ENDPOINT: expected an https address`);
-    expect(set(address)).toThrow(`set ${end}_ALLOW_HTTP=true`);
-    expect(set(address, { [`${end}_ALLOW_HTTP`]: 'false' })).toThrow(InvalidSetting);
-    expect(set(address, { [`${end}_ALLOW_HTTP`]: 'true' })).not.toThrow();
-    expect(set(address, { [`${end === 'S3' ? 'VOD' : 'S3'}_ALLOW_HTTP`]: 'true' })).toThrow(InvalidSetting);
+    expect(set(address)).toThrow(`setting ${service}_ENDPOINT: expected an https address`);
+    expect(set(address)).toThrow(`set ${service}_ALLOW_HTTP=true`);
+    expect(set(address, { [`${service}_ALLOW_HTTP`]: 'false' })).toThrow(InvalidSetting);
+    expect(set(address, { [`${service}_ALLOW_HTTP`]: 'true' })).not.toThrow();
+    expect(set(address, { [`${other}_ALLOW_HTTP`]: 'true' })).toThrow(InvalidSetting);
     expect(set(address.replace('http:', 'https:'))).not.toThrow();
   });
 
@@ -110,34 +106,30 @@ describe.each(['S3', 'VOD'])('the way to %s', (end) => {
     'http://127.1:9000',
     'http://127.9.9.9',
     'http://[::1]:9000',
-  ])('%s does not leave the machine', (address) => {
+  ])('can be http on the same machine: %s', (address) => {
     expect(set(address)).not.toThrow();
   });
 
-  test.each(['http', 'https'])('a password in an address (%s) is refused, and not repeated', (scheme) => {
-    const tried = set(`${scheme}://someone:pa55word@127.0.0.1:9000`);
-    expect(tried).toThrow(`setting ${end}_ENDPOINT: expected an address without a user name and a password`);
-    expect(tried).not.toThrow('pa55word');
+  test.each(['http', 'https'])('must not contain a password, and the error omits it (%s)', (scheme) => {
+    const attempt = set(`${scheme}://someone:pa55word@127.0.0.1:9000`);
+    expect(attempt).toThrow(`setting ${service}_ENDPOINT: expected an address without a user name`);
+    expect(attempt).not.toThrow('pa55word');
   });
 });
 
-describe('the setting of the trigger', () => {
-  const arn = 'arn:aws:states:eu-central-1:123456789012:stateMachine:upload';
-
-  test('is the state machine', () => {
+describe('triggerSettings', () => {
+  test('returns the state machine', () => {
+    const arn = 'arn:aws:states:eu-central-1:123456789012:stateMachine:upload';
     expect(triggerSettings({ STATE_MACHINE_ARN: arn })).toEqual({ stateMachineArn: arn });
   });
 
-  test.each([{}, { STATE_MACHINE_ARN: '' }, { STATE_MACHINE_ARN: 'upload' }])(
-    '%j is refused by name',
-    (env) => {
-      expect(() => triggerSettings(env)).toThrow(InvalidSetting);
-      expect(() => triggerSettings(env)).toThrow('setting STATE_MACHINE_ARN: ');
-    },
-  );
+  test.each([{}, { STATE_MACHINE_ARN: '' }, { STATE_MACHINE_ARN: 'upload' }])('rejects %j', (env) => {
+    expect(() => triggerSettings(env)).toThrow(InvalidSetting);
+    expect(() => triggerSettings(env)).toThrow('setting STATE_MACHINE_ARN: ');
+  });
 });
 
-describe('the secrets', () => {
+describe('vodSecrets', () => {
   let store: ParameterStore;
   beforeAll(async () => {
     store = await startParameterStore();
@@ -146,7 +138,7 @@ describe('the secrets', () => {
   });
   afterAll(() => store.close());
   const SECRETS = { VOD_SECRET_ID: 'id-4711', VOD_SECRET_KEY: 'key-4712' };
-  /** The settings of a function that may ask the store. */
+  /** The settings of a function that can call the store. */
   const withStore = (settings: Record<string, string>) => ({
     ...SECRETS,
     AWS_REGION: 'eu-central-1',
@@ -154,21 +146,20 @@ describe('the secrets', () => {
     ...settings,
   });
 
-  test('from the environment', async () => {
-    expect(await vodSecrets(SECRETS)).toEqual({ secretId: 'id-4711', secretKey: 'key-4712' });
-    expect(await vodSecrets({ ...SECRETS, VOD_TOKEN: 'token-4713' })).toEqual({
-      secretId: 'id-4711',
-      secretKey: 'key-4712',
-      token: 'token-4713',
-    });
-    expect(await vodSecrets({ ...SECRETS, VOD_TOKEN: '' })).toEqual({
-      secretId: 'id-4711',
-      secretKey: 'key-4712',
+  test.each([
+    ['an ID and a key', {}, {}],
+    ['a token', { VOD_TOKEN: 'token-4713' }, { token: 'token-4713' }],
+    ['an empty token', { VOD_TOKEN: '' }, {}],
+    ['empty names of parameters', { VOD_SECRET_ID_PARAMETER: '', VOD_SECRET_KEY_PARAMETER: '' }, {}],
+  ])('reads the environment: %s', async (_, settings, more) => {
+    expect(await vodSecrets({ ...SECRETS, ...settings })).toEqual({
+      ...{ secretId: 'id-4711', secretKey: 'key-4712' },
+      ...more,
     });
     expect(store.asked()).toEqual([]);
   });
 
-  test('from the parameter store, decrypted, which goes before the environment, and is asked once', async () => {
+  test('prefers decrypted parameters to the environment and reads each once', async () => {
     store.holds('/stored/id', 'stored-id');
     store.holds('/stored/key', 'stored-key');
     store.holds('/stored/token', 'stored-token');
@@ -182,12 +173,7 @@ describe('the secrets', () => {
     expect(store.asked().filter((name) => name.startsWith('/stored/'))).toHaveLength(3);
   });
 
-  test('a parameter’s name that is empty is not set', async () => {
-    const env = { ...SECRETS, VOD_SECRET_ID_PARAMETER: '', VOD_SECRET_KEY_PARAMETER: '' };
-    expect(await vodSecrets(env)).toEqual({ secretId: 'id-4711', secretKey: 'key-4712' });
-  });
-
-  test('a changed parameter is seen after five minutes, not before', async () => {
+  test('sees a changed parameter after five minutes, not earlier', async () => {
     vi.useFakeTimers({ toFake: ['Date'] });
     onTestFinished(() => void vi.useRealTimers());
     const env = withStore({ VOD_SECRET_KEY_PARAMETER: '/changed/key' });
@@ -201,7 +187,8 @@ describe('the secrets', () => {
     expect([await keyAfter(299_000), await keyAfter(1_001)]).toEqual(['old', 'new']);
   });
 
-  test('a store that has too much to do is asked again', async () => {
+  test('retries when the store throttles', async () => {
+    accelerateTimers();
     store.refuses('/throttled', 400, 'ThrottlingException', 'Rate exceeded');
     store.thenHolds('/throttled', 'came-through');
     const { secretKey } = await vodSecrets(withStore({ VOD_SECRET_KEY_PARAMETER: '/throttled' }));
@@ -210,8 +197,9 @@ describe('the secrets', () => {
 
   test.each([
     ['throttles', 400, 'ThrottlingException'],
-    ['is not well', 500, 'InternalServerError'],
-  ])('a store that %s for long: the state machine may ask again', async (_, status, type) => {
+    ['fails', 500, 'InternalServerError'],
+  ])('throws SettingUnavailable when the store %s three times', async (_, status, type) => {
+    accelerateTimers();
     const name = `/passing/${status}`;
     store.refuses(name, status, type, 'later');
     const error = await failureOf(vodSecrets(withStore({ VOD_SECRET_KEY_PARAMETER: name })));
@@ -224,22 +212,24 @@ describe('the secrets', () => {
     expect(store.asked().filter((asked) => asked === name)).toHaveLength(3);
   });
 
-  test('so it may where the store does not answer, or something else does', async () => {
-    const nobody = { AWS_ENDPOINT_URL_SSM: 'http://127.0.0.1:1', VOD_SECRET_KEY_PARAMETER: '/unreached' };
-    const unreached = await failureOf(vodSecrets(withStore(nobody)));
-    expect([unreached.name, unreached.message]).toEqual([
-      'SettingUnavailable',
-      expect.stringContaining('ECONNREFUSED'),
-    ]);
+  test('throws SettingUnavailable when there is no response, or one from a proxy', async () => {
+    accelerateTimers();
+    const closed = { AWS_ENDPOINT_URL_SSM: 'http://127.0.0.1:1', VOD_SECRET_KEY_PARAMETER: '/unreached' };
+    expect(await failureOf(vodSecrets(withStore(closed)))).toMatchObject({
+      name: 'SettingUnavailable',
+      message: expect.stringContaining('ECONNREFUSED'),
+    });
     store.says('/proxy', 502, '<html>Bad Gateway</html>');
-    const { name, message } = await failureOf(vodSecrets(withStore({ VOD_SECRET_KEY_PARAMETER: '/proxy' })));
-    expect([name, message]).toEqual(['SettingUnavailable', expect.stringContaining('HTTP 502')]);
+    expect(await failureOf(vodSecrets(withStore({ VOD_SECRET_KEY_PARAMETER: '/proxy' })))).toMatchObject({
+      name: 'SettingUnavailable',
+      message: expect.stringContaining('HTTP 502'),
+    });
   });
 
   test.each<[string, Answer]>([
-    ['does not begin', () => {}],
-    ['does not end', (response) => void response.writeHead(200).write('{"Parameter":')],
-  ])('nobody waits for an answer that %s', async (which, silent) => {
+    ['begin', () => {}],
+    ['end', (response) => void response.writeHead(200).write('{"Parameter":')],
+  ])('stops waiting for a response that does not %s', async (which, silent) => {
     accelerateTimers();
     const { timeout } = AbortSignal;
     vi.spyOn(AbortSignal, 'timeout').mockImplementation((ms) => timeout.call(AbortSignal, ms / 25));
@@ -252,7 +242,7 @@ describe('the secrets', () => {
   });
 
   test.each(['http://ssm.example.com', 'ssm.example.com', 'ftp://127.0.0.1'])(
-    'nobody is asked at %s, where others can listen',
+    'sends no request to %s, where others can read it',
     async (AWS_ENDPOINT_URL_SSM) => {
       const env = withStore({ AWS_ENDPOINT_URL_SSM, VOD_SECRET_KEY_PARAMETER: '/overheard' });
       expect(await failureOf(vodSecrets(env))).toMatchObject({
@@ -262,7 +252,7 @@ describe('the secrets', () => {
     },
   );
 
-  test('a parameter needs a region to be in', async () => {
+  test('requires the region of a parameter', async () => {
     const error = await failureOf(vodSecrets({ ...SECRETS, VOD_SECRET_ID_PARAMETER: '/anywhere' }));
     expect(error).toMatchObject({
       name: 'InvalidSetting',
@@ -270,19 +260,19 @@ describe('the secrets', () => {
     });
   });
 
-  test('none is ever in a message, whatever else is wrong', async () => {
+  test('never shows a secret in an error', async () => {
     const anySecret = fc.stringMatching(/^[A-Za-z0-9+/=]{12,40}$/);
     const wrong = fc.constantFrom<Record<string, string>>(
       { VOD_SECRET_ID: '' },
       { VOD_SECRET_KEY: '' },
-      { VOD_SECRET_ID_PARAMETER: '/refused' },
-      { VOD_SECRET_KEY_PARAMETER: '/refused' },
-      { VOD_TOKEN_PARAMETER: '/refused' },
+      { VOD_SECRET_ID_PARAMETER: '/denied' },
+      { VOD_SECRET_KEY_PARAMETER: '/denied' },
+      { VOD_TOKEN_PARAMETER: '/denied' },
       { VOD_HOST: 'no host' },
       { VOD_ENDPOINT: 'nowhere' },
       { VOD_CLASS_ID: 'seven' },
     );
-    store.refuses('/refused', 400, 'AccessDeniedException', 'not allowed');
+    store.refuses('/denied', 400, 'AccessDeniedException', 'not allowed');
     await fc.assert(
       fc.asyncProperty(fc.tuple(anySecret, anySecret, anySecret), wrong, async (secrets, change) => {
         const [VOD_SECRET_ID, VOD_SECRET_KEY, VOD_TOKEN] = secrets;
@@ -295,23 +285,18 @@ describe('the secrets', () => {
     );
   });
 
-  test.each(['VOD_SECRET_ID', 'VOD_SECRET_KEY'])(
-    'without %s: told what to set, and no value of the others',
-    async (name) => {
-      for (const value of [undefined, '']) {
-        const { name: kind, message } = await failureOf(
-          vodSecrets({ ...SECRETS, VOD_TOKEN: 'token-4713', [name]: value }),
-        );
-        expect(kind).toBe('InvalidSetting');
-        expect(message).toContain(
-          `setting ${name}: expected a value, got nothing. Set it, or set ${name}_PARAMETER`,
-        );
-        expect(message).not.toMatch(/471\d/);
-      }
-    },
-  );
+  test.each(['VOD_SECRET_ID', 'VOD_SECRET_KEY'])('requires %s and shows no other value', async (name) => {
+    for (const value of [undefined, '']) {
+      const error = await failureOf(vodSecrets({ ...SECRETS, VOD_TOKEN: 'token-4713', [name]: value }));
+      expect(error.name).toBe('InvalidSetting');
+      expect(error.message).toContain(
+        `setting ${name}: expected a value, got nothing. Set it, or set ${name}_PARAMETER`,
+      );
+      expect(error.message).not.toMatch(/471\d/);
+    }
+  });
 
-  test('a parameter that cannot be read is named, with its setting; no value is', async () => {
+  test('names the missing parameter and its setting, but no value', async () => {
     store.holds('/unread/id', 'stored-id-4714');
     const env = withStore({
       VOD_SECRET_ID_PARAMETER: '/unread/id',
@@ -325,14 +310,13 @@ describe('the secrets', () => {
     expect(inspect(error, { depth: 9 })).not.toMatch(/471\d/);
   });
 
-  test.each(['', undefined])('a parameter that holds nothing (%j): as one that is missing', async (Value) => {
+  test.each(['', undefined])('treats a parameter with the value %j as missing', async (Value) => {
     const name = `/empty/${String(Value)}`;
     store.holds(name, Value);
     const env = withStore({ VOD_SECRET_KEY: '', VOD_SECRET_KEY_PARAMETER: name });
-    const error = await failureOf(vodSecrets(env));
-    expect([error.name, error.message]).toEqual([
-      'InvalidSetting',
-      expect.stringContaining('VOD_SECRET_KEY'),
-    ]);
+    expect(await failureOf(vodSecrets(env))).toMatchObject({
+      name: 'InvalidSetting',
+      message: expect.stringContaining('VOD_SECRET_KEY'),
+    });
   });
 });

@@ -5,31 +5,29 @@ import { DeadlineExceeded, deadlineFrom, shutdownReserveMs } from '../../lib/dea
 beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());
 
-/** An invocation's clock that starts now, as `context.getRemainingTimeInMillis` does. */
-function invocation(limit: number): () => number {
+/** A clock that starts now, as `context.getRemainingTimeInMillis` does. */
+function clockOf(limit: number): () => number {
   const end = Date.now() + limit;
   return () => end - Date.now();
 }
 
-test.each([
-  [1_000, 200],
-  [2_000, 200],
-  [30_000, 3_000],
-  [100_000, 10_000],
-  [900_000, 10_000],
-])('of %i ms, %i are kept back to hand over', (limit, reserve) => {
-  expect(shutdownReserveMs(limit)).toBe(reserve);
-  const deadline = deadlineFrom(invocation(limit));
-  expect([deadline.limit, deadline.remaining()]).toEqual([limit, limit - reserve]);
-});
+describe('deadlineFrom', () => {
+  test.each([
+    [1_000, 200],
+    [2_000, 200],
+    [30_000, 3_000],
+    [100_000, 10_000],
+    [900_000, 10_000],
+  ])('of %i ms, reserves %i ms for the shutdown', (limit, reserve) => {
+    expect(shutdownReserveMs(limit)).toBe(reserve);
+    const deadline = deadlineFrom(clockOf(limit));
+    expect([deadline.limit, deadline.remaining()]).toEqual([limit, limit - reserve]);
+  });
 
-test('what remains and what is allowed follow the clock', () => {
-  fc.assert(
-    fc.property(
-      fc.integer({ min: 1, max: 900_000 }),
-      fc.nat(1_000_000),
-      fc.nat(900_000),
-      (limit, passed, work) => {
+  test('follows the clock of the invocation', () => {
+    const limits = fc.integer({ min: 1, max: 900_000 });
+    fc.assert(
+      fc.property(limits, fc.nat(1_000_000), fc.nat(900_000), (limit, passed, work) => {
         let left = limit;
         const deadline = deadlineFrom(() => left);
         left -= passed;
@@ -37,14 +35,14 @@ test('what remains and what is allowed follow the clock', () => {
         expect(deadline.remaining()).toBe(expected);
         expect(deadline.hasTimeFor(work)).toBe(expected > work);
         deadline.release();
-      },
-    ),
-  );
+      }),
+    );
+  });
 });
 
-describe('the signal', () => {
-  test('aborts when the time for work is over, and not before', () => {
-    const { signal, remaining } = deadlineFrom(invocation(30_000));
+describe('signal', () => {
+  test('aborts when the time for work is over, not earlier', () => {
+    const { signal, remaining } = deadlineFrom(clockOf(30_000));
     vi.advanceTimersByTime(26_999);
     expect([signal.aborted, remaining()]).toEqual([false, 1]);
     vi.advanceTimersByTime(1);
@@ -56,35 +54,35 @@ describe('the signal', () => {
     });
   });
 
-  test('aborts at once where there is no time for work at all', () => {
-    const { signal, hasTimeFor: allows } = deadlineFrom(() => 150);
-    expect(allows(0)).toBe(false);
+  test('aborts immediately if the limit is shorter than the reserve', () => {
+    const { signal, hasTimeFor } = deadlineFrom(() => 150);
+    expect(hasTimeFor(0)).toBe(false);
     vi.advanceTimersByTime(1);
     expect(signal.aborted).toBe(true);
   });
 
-  test('aborts when the invocation is ended from outside, with its reason', () => {
-    const ended = new AbortController();
-    const { signal, remaining, hasTimeFor: allows } = deadlineFrom(invocation(30_000), ended.signal);
-    expect([signal.aborted, allows(0)]).toEqual([false, true]);
-    ended.abort(new Error('the engine stops'));
-    expect([signal.aborted, remaining(), allows(0)]).toEqual([true, 0, false]);
+  test('aborts with the reason of the engine when the engine stops', () => {
+    const stopped = new AbortController();
+    const { signal, remaining, hasTimeFor } = deadlineFrom(clockOf(30_000), stopped.signal);
+    expect([signal.aborted, hasTimeFor(0)]).toEqual([false, true]);
+    stopped.abort(new Error('the engine stops'));
+    expect([signal.aborted, remaining(), hasTimeFor(0)]).toEqual([true, 0, false]);
     expect(signal.reason).toMatchObject({ message: 'the engine stops' });
   });
 
-  test('is aborted from the start where the invocation was ended already', () => {
-    const { signal, remaining } = deadlineFrom(invocation(30_000), AbortSignal.abort());
+  test('is aborted from the start if the engine has stopped', () => {
+    const { signal, remaining } = deadlineFrom(clockOf(30_000), AbortSignal.abort());
     expect([signal.aborted, remaining()]).toEqual([true, 0]);
   });
 
-  test('with an outside end there is still the end of the time', () => {
-    const { signal } = deadlineFrom(invocation(30_000), new AbortController().signal);
+  test('aborts at the end of the time if the engine does not stop', () => {
+    const { signal } = deadlineFrom(clockOf(30_000), new AbortController().signal);
     vi.advanceTimersByTime(27_000);
     expect(signal.reason).toBeInstanceOf(DeadlineExceeded);
   });
 
-  test('a deadline that is released aborts nothing any more and holds no timer', () => {
-    const { signal, release } = deadlineFrom(invocation(30_000));
+  test('never aborts after release, which stops the timer', () => {
+    const { signal, release } = deadlineFrom(clockOf(30_000));
     release();
     expect(vi.getTimerCount()).toBe(0);
     vi.advanceTimersByTime(60_000);

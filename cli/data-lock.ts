@@ -6,14 +6,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 /**
- * A data folder has one user at a time: two would both go on with what was not finished. Held by a listening socket,
- * which a killed process cannot leave behind as a process id in a file would (its number may live on, or be a zombie's).
- * @returns what gives the folder back @throws {FolderInUse}
+ * Locks a data folder, which is created if it does not exist. Two processes on one folder would both continue the same
+ * unfinished work. A listening socket holds the lock because, unlike a file with a process ID, it ends with its process.
+ * @returns a function that releases the lock @throws {Error} if another process holds the lock, or the path is a file
  */
 export async function lock(dir: string): Promise<() => Promise<void>> {
-  makeFolder(dir);
-  const path = socketOf(dir);
-  const server = (await held(path)) ?? (await heldAfter(path, dir));
+  createFolder(dir);
+  const path = socketPath(dir);
+  const server = (await listenOn(path)) ?? (await replaceStaleSocket(path, dir));
   server.unref();
   return async () => {
     server.close();
@@ -21,30 +21,27 @@ export async function lock(dir: string): Promise<() => Promise<void>> {
   };
 }
 
-function makeFolder(dir: string): void {
+/** Whether a process holds the lock of a data folder. */
+export const isLocked = async (dir: string): Promise<boolean> =>
+  existsSync(dir) && (await acceptsConnections(socketPath(dir)));
+
+function createFolder(dir: string): void {
   try {
     mkdirSync(dir, { recursive: true });
   } catch (cause) {
     const isFile = cause instanceof Error && 'code' in cause && cause.code === 'EEXIST';
-    throw isFile ? new Error(`${dir} is a file: a folder is expected`, { cause }) : cause;
+    throw isFile ? new Error(`data folder ${dir}: expected a folder, got a file`, { cause }) : cause;
   }
 }
 
-/** Whether a data folder has its user now. */
-export const isLocked = async (dir: string): Promise<boolean> =>
-  existsSync(dir) && (await answers(socketOf(dir)));
-
-/** Not in the folder itself: a socket's path may be no longer than about 100 bytes. */
-function socketOf(dir: string): string {
+/** A path in the temporary folder: the path of a socket is limited to about 100 bytes. */
+function socketPath(dir: string): string {
   const name = createHash('sha256').update(realpathSync(dir)).digest('hex').slice(0, 24);
   return join(tmpdir(), `s3-vod-${name}.sock`);
 }
 
-export class FolderInUse extends Error {
-  override readonly name = 'FolderInUse';
-}
-
-async function held(path: string): Promise<Server | undefined> {
+/** @returns undefined if the socket file exists already */
+async function listenOn(path: string): Promise<Server | undefined> {
   const server = createServer((socket) => socket.destroy());
   try {
     server.listen(path);
@@ -56,24 +53,24 @@ async function held(path: string): Promise<Server | undefined> {
   }
 }
 
-/** A socket file on which nobody answers is a killed process's. */
-async function heldAfter(path: string, dir: string): Promise<Server> {
-  if (!(await answers(path))) {
+/** A socket file that accepts no connections was left by a killed process. */
+async function replaceStaleSocket(path: string, dir: string): Promise<Server> {
+  if (!(await acceptsConnections(path))) {
     rmSync(path, { force: true });
-    const server = await held(path);
+    const server = await listenOn(path);
     if (server) return server;
   }
-  throw new FolderInUse(
-    `${dir} is in use by another process: stop that one, or give another folder with --data`,
+  throw new Error(
+    `data folder ${dir} is in use by another process. Stop it or select another folder with --data.`,
   );
 }
 
-async function answers(path: string): Promise<boolean> {
+async function acceptsConnections(path: string): Promise<boolean> {
   const socket = connect(path);
-  const answered = await once(socket, 'connect').then(
+  const isConnected = await once(socket, 'connect').then(
     () => true,
     () => false,
   );
   socket.destroy();
-  return answered;
+  return isConnected;
 }

@@ -4,10 +4,7 @@ import type { GenericSchema, InferOutput } from 'valibot';
 import { safeParse } from 'valibot';
 import { writeJson } from './write-json.ts';
 
-/**
- * Small JSON records on disk, one file each, named by what they are about. A record is there whole or not at all, also
- * after `kill -9`: it is written beside its place and renamed into it.
- */
+/** Stores small JSON records in a folder, one file per record. A record is complete or absent, also after `kill -9`. */
 export class JsonStore<const S extends GenericSchema> {
   readonly #dir: string;
   readonly #schema: S;
@@ -31,13 +28,13 @@ export class JsonStore<const S extends GenericSchema> {
     rmSync(this.#file(name), { force: true });
   }
 
-  /** All records in the order of their names. */
+  /** Returns all records in the order of their names. */
   all(): InferOutput<S>[] {
     const files = readdirSync(this.#dir).filter((file) => file.endsWith('.json'));
     return files.sort().flatMap((file) => this.#read(join(this.#dir, file)) ?? []);
   }
 
-  /** A file that is no such record is somebody else's: it is left alone. */
+  /** Ignores a file that does not match the schema. Another program may have written it. */
   #read(file: string): InferOutput<S> | undefined {
     try {
       const parsed = safeParse(this.#schema, JSON.parse(readFileSync(file, 'utf8')));
@@ -49,7 +46,7 @@ export class JsonStore<const S extends GenericSchema> {
 
   #file(name: string): string {
     if (!/^[A-Za-z0-9._-]{1,120}$/.test(name))
-      throw new RangeError(`not a record's name: ${JSON.stringify(name)}`);
+      throw new RangeError(`record name ${JSON.stringify(name)}: expected 1 to 120 of A-Z a-z 0-9 . _ -`);
     return join(this.#dir, `${name}.json`);
   }
 }

@@ -1,36 +1,33 @@
-import { existsSync } from 'node:fs';
 import * as v from 'valibot';
 import { isLocked } from './data-lock.ts';
 import { JsonStore } from './json-store.ts';
 
-/** How the stack that runs on a data folder is reached: told in a small file there, for the operators' commands. */
-
-/** The stack's name, in the place of the deployment's `s3-vod-STAGE`. */
+/** The name of the local stack. A deployed stack is named `s3-vod-STAGE`. */
 export const LOCAL_STACK = 's3-vod-local';
 
-/** Of the built-in S3. */
+/** The credentials of the local S3. */
 export const LOCAL_S3_CREDENTIALS = { accessKeyId: 'local', secretAccessKey: 'local-secret' } as const;
 
+/** The endpoints of a running local stack. The operators' commands find them in its data folder. */
 const Running = v.object({
-  /** Answers the AWS calls of the operators; `local/aws/server.ts`. */
+  /** The endpoint of the local AWS services; `local/aws/server.ts`. */
   engine: v.string(),
   region: v.string(),
-  /** `isLocal`: the built-in one, whose keys everybody knows. */
+  /** `isLocal`: the local S3, which has the credentials above. */
   s3: v.object({ endpoint: v.string(), isLocal: v.boolean() }),
 });
 export type Running = v.InferOutput<typeof Running>;
 
 const NAME = 'running';
 
-/** @returns what takes it back */
+/** @returns a function that removes the file */
 export function writeRunningFile(data: string, running: Running): () => void {
-  const journal = new JsonStore(data, Running);
-  journal.put(NAME, running);
-  return () => journal.delete(NAME);
+  const store = new JsonStore(data, Running);
+  store.put(NAME, running);
+  return () => store.delete(NAME);
 }
 
-/** A killed process leaves its file behind; only the one that holds the folder is there to be asked. */
+/** A killed stack leaves its file behind. The lock of the folder shows whether the stack is running. */
 export async function findRunning(data: string): Promise<Running | undefined> {
-  if (!existsSync(data) || !(await isLocked(data))) return undefined;
-  return new JsonStore(data, Running).get(NAME);
+  return (await isLocked(data)) ? new JsonStore(data, Running).get(NAME) : undefined;
 }

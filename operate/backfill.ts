@@ -172,16 +172,17 @@ class BackfillRun {
     return started + uploaded + skipped + rejected;
   }
 
-  #summary(): string {
+  #summary(count = `${this.#done}`): string {
     const { started, uploaded, skipped, rejected } = this.#checkpoint;
     const verb = this.#args.dryRun ? 'to start' : 'started';
-    return `${this.#done} objects: ${verb} ${started}, already uploaded ${uploaded}, skipped ${skipped}, rejected ${rejected}`;
+    return `${count} objects: ${verb} ${started}, already uploaded ${uploaded}, skipped ${skipped}, rejected ${rejected}`;
   }
 
   #progress(): string {
     const total = this.#total;
     if (total === undefined) return `  ${this.#summary()}`;
-    return `  ${formatBar(total === 0 ? 1 : this.#done / total)} of ${total}: ${this.#summary()}`;
+    const bar = formatBar(total === 0 ? 1 : this.#done / total);
+    return `  ${bar} ${this.#summary(`${this.#done} of ${total}`)}`;
   }
 
   /** Counts the objects for the progress bar. A listing is much faster than the HEAD requests. */

@@ -6,7 +6,7 @@ import * as v from 'valibot';
 import { expect, test } from 'vitest';
 import { Sha1 } from '../../lib/schemas.ts';
 import { createVodClient } from '../../lib/vod/client.ts';
-import { heldParts, startCommand } from '../support/command.ts';
+import { countHeldParts, startCommand } from '../support/command.ts';
 import { createAmpleQuota } from '../support/quota.ts';
 import { BUCKET, newStack } from '../support/stack.ts';
 import { newFolder } from '../support/temp-folder.ts';
@@ -59,12 +59,12 @@ test('a process that is killed while it sends goes on at the next start with the
   await writeFile(path, body);
 
   const killed = run(data, path);
-  for await (const line of createInterface(killed.stderr)) if (line.includes('sending')) break;
+  for await (const line of createInterface(killed.stderr)) if (line.includes('uploading')) break;
   const uploads = join(data, 'vod', 'uploads');
-  for await (const _ of watch(uploads)) if ((await heldParts(data)) >= 10) break;
+  for await (const _ of watch(uploads)) if ((await countHeldParts(data)) >= 10) break;
   killed.kill('SIGKILL');
   await once(killed, 'close');
-  const held = await heldParts(data);
+  const held = await countHeldParts(data);
   expect(held).toBeLessThan(96);
 
   const again = run(data, path);

@@ -124,7 +124,7 @@ test.each([
   [['--port', '0', '--data', 'x', '--latency', 'long'], /^✘ --latency long: expected an integer/],
   [['--port', '0', '--data', 'x', '--quota'], /^✘ Unknown option '--quota'/],
   [['--port', '0', '--data', 'x', 'y'], /^✘ y: expected only options/],
-  [['--port', '0', '--data', MAIN], /^✘ .*main\.ts is a file: a folder is expected/],
+  [['--port', '0', '--data', MAIN], /^✘ .*main\.ts: expected a folder, got a file/],
 ])('%j is one clear line and exit code 1', async (args, line) => {
   const { code, out, err } = await outcome(...args);
   expect({ code, out }).toEqual({ code: 1, out: '' });

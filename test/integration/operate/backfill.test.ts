@@ -11,8 +11,7 @@ import {
 import { expect, test } from 'vitest';
 import { LOCAL_S3_CREDENTIALS } from '../../../cli/running-file.ts';
 import { startS3 } from '../../../local/s3/server.ts';
-import { backfill } from '../../../operate/backfill.ts';
-
+import { runCommand as run } from '../../../operate/commands.ts';
 import { recordTerminal, runCommand, spawnCommand } from '../../support/operate.ts';
 import { BUCKET, newStack } from '../../support/stack.ts';
 import { newFolder } from '../../support/temp-folder.ts';
@@ -128,20 +127,11 @@ test('shows a progress bar on a terminal instead of a line per object', async ()
   const data = await folderWith(numbered(3));
   const world = await stackOn(data);
   const { terminal, out, progress } = recordTerminal(true);
-  const args = { target: { local: data }, bucket: BUCKET, prefix: '', perMinute: 60_000 };
-  const code = await backfill(
-    { ...args, restart: false, dryRun: false },
-    terminal,
-    new AbortController().signal,
-  );
-  expect({ code, out }).toEqual({
-    code: 0,
-    out: ['3 objects: started 3, already uploaded 0, skipped 0, rejected 0'],
-  });
-  expect(progress).toHaveLength(4);
-  expect(progress.at(-1)).toBe(
-    '  ████████████████████████ of 3: 3 objects: started 3, already uploaded 0, skipped 0, rejected 0',
-  );
+  const args = ['backfill', `s3://${BUCKET}`, '--per-minute', '60000', '--local', '--data', data];
+  const code = await run(args, terminal, new AbortController().signal);
+  const summary = '3 objects: started 3, already uploaded 0, skipped 0, rejected 0';
+  expect({ code, out, updates: progress.length }).toEqual({ code: 0, out: [summary], updates: 4 });
+  expect(progress.at(-1)).toBe(`  ████████████████████████ 3 of ${summary}`);
   await world.idle();
 });
 

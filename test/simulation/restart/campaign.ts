@@ -12,7 +12,7 @@ import { LOCAL_S3_CREDENTIALS } from '../../../cli/running-file.ts';
 import { UploadRequest } from '../../../lib/schemas.ts';
 import { messagesOf } from '../../../lib/trigger/events.ts';
 import { startS3 } from '../../../local/s3/server.ts';
-import { namesIn, startCommand, uploadsOf } from '../../support/command.ts';
+import { listNames, readUploads, startCommand } from '../../support/command.ts';
 import { collectResult } from '../../support/process-result.ts';
 import { type SentPart, STAGES, type Stage, stepOf } from './stages.ts';
 import type { Sighting } from './witness.ts';
@@ -149,7 +149,7 @@ const offsetsOf = ({ bytes }: Film): number[] =>
 const Index = v.array(v.object({ sha1: v.string(), fileId: v.string(), fileType: v.string() }));
 
 async function indexOf(data: string): Promise<v.InferOutput<typeof Index>> {
-  const names = await namesIn(join(data, 'vod'));
+  const names = await listNames(join(data, 'vod'));
   return names.includes('index.json')
     ? v.parse(Index, JSON.parse(await readFile(join(data, 'vod', 'index.json'), 'utf8')))
     : [];
@@ -157,7 +157,7 @@ async function indexOf(data: string): Promise<v.InferOutput<typeof Index>> {
 
 /** The offsets that VOD holds of each film, by its own journals and index; and the bytes are what it says. */
 async function heldBy({ data, films }: World): Promise<Held> {
-  const [uploads, index] = [await uploadsOf(data), await indexOf(data)];
+  const [uploads, index] = [await readUploads(data), await indexOf(data)];
   const held = new Map<string, ReadonlySet<number>>();
   for (const film of films) {
     const upload = uploads.get(film.sha1);
@@ -174,8 +174,8 @@ async function provesHeld(
   held: ReadonlyMap<number, string>,
   movingTo?: string,
 ): Promise<void> {
-  const names = await namesIn(join(data, 'vod', 'uploads'));
-  const moved = (await namesIn(join(data, 'vod', 'files'))).find(
+  const names = await listNames(join(data, 'vod', 'uploads'));
+  const moved = (await listNames(join(data, 'vod', 'files'))).find(
     (name) => movingTo !== undefined && name.startsWith(`${movingTo}.`),
   );
   const path =
@@ -210,7 +210,7 @@ async function live(world: World, held: Held, moment: Moment | undefined): Promi
   const named = world.films.filter(({ key }) => world.namesAll || !announced.has(key));
   const paths = named.length > 0 ? named.map(({ path }) => path) : [world.bystander];
   const child = startCommand(['--json', '--data', world.data, ...paths], {
-    witness: new URL('./witness.ts', import.meta.url).href,
+    preload: new URL('./witness.ts', import.meta.url).href,
     ...(world.copiesInParts && { env: { COPY_LIMIT_BYTES: String(5 * MIB) } }),
   });
   const outcome = collectResult(child);
@@ -267,7 +267,7 @@ function expectedIn(
 /** Keys whose event is on disk: in the queue, or become an execution. They are to arrive without being named again. */
 async function announcedIn(data: string): Promise<Set<string>> {
   const keys = new Set<string>();
-  if ((await namesIn(data)).length === 0) return keys;
+  if ((await listNames(data)).length === 0) return keys;
   for (const { body } of new JsonStore(join(data, 'queue'), v.object({ body: v.string() })).all()) {
     for (const { parseObjects: read } of messagesOf(JSON.parse(body)))
       for (const { request } of read()) keys.add(request.key);
@@ -305,7 +305,7 @@ async function everythingArrived({ data, films }: World): Promise<void> {
     await server.close();
   }
   for (const folder of ['vod/uploads', 'queue', 'dead-letters', 's3/drafts']) {
-    const left = await namesIn(join(data, folder));
+    const left = await listNames(join(data, folder));
     if (left.length > 0) throw new Broken(`left in ${folder}: ${left.slice(0, 3)}`);
   }
 }

@@ -5,7 +5,7 @@ import * as v from 'valibot';
 import { expect, onTestFinished, test, vi } from 'vitest';
 import type { LambdaContext } from '../../../handlers/create-handler.ts';
 import { StorageRejected } from '../../../lib/errors.ts';
-import { jsonOutput } from '../../support/output.ts';
+import { captureJsonLines } from '../../support/capture-json-lines.ts';
 
 /** The wrapping that every handler shares, as its log shows it. */
 
@@ -31,7 +31,7 @@ async function freshStep() {
   onTestFinished(() => void vi.unstubAllEnvs());
   vi.resetModules();
   const { createHandler: step } = await import('../../../handlers/create-handler.ts');
-  return { step, output: jsonOutput() };
+  return { step, output: captureJsonLines() };
 }
 
 test('the first invocation alone is a cold start, and each log line names its own invocation and object', async () => {

@@ -6,7 +6,7 @@ import { reportProgress, reportRetries } from '../../../lib/progress.ts';
 import { createS3Client } from '../../../lib/s3/client.ts';
 import { headObject } from '../../../lib/s3/head-object.ts';
 import { accelerateTimers } from '../../support/accelerate-timers.ts';
-import { jsonOutput } from '../../support/output.ts';
+import { captureJsonLines } from '../../support/capture-json-lines.ts';
 import { scripted } from '../../support/scripted-server.ts';
 import { BUCKET, newStack } from '../../support/stack.ts';
 import { createBytes, never, pinOf } from '../../support/values.ts';
@@ -20,7 +20,7 @@ function inLambda(): (step?: string) => Line[] {
   vi.stubEnv('AWS_LAMBDA_FUNCTION_NAME', 'any');
   vi.stubEnv('STAGE', 'test');
   onTestFinished(() => void vi.unstubAllEnvs());
-  const output = jsonOutput();
+  const output = captureJsonLines();
   return (name) =>
     output()
       .filter(({ step }) => name === undefined || step === name)
@@ -32,7 +32,7 @@ const invocation = (step = 'part', id = 'id') => ({ step, id, env: { ...process.
 test('a line in the embedded metric format: names and units, service, stage, and step', async () => {
   vi.stubEnv('AWS_LAMBDA_FUNCTION_NAME', 'any');
   onTestFinished(() => void vi.unstubAllEnvs());
-  const output = jsonOutput();
+  const output = captureJsonLines();
   const answer = { next: 'done', outcome: 'uploaded' };
   expect(await withMetrics(invocation('finish', 'the id'), async () => answer)).toBe(answer);
   expect(output()).toEqual([
@@ -58,7 +58,7 @@ test('a line in the embedded metric format: names and units, service, stage, and
 });
 
 test('not in Lambda: what the invocation answers, and nothing on standard output', async () => {
-  const output = jsonOutput();
+  const output = captureJsonLines();
   expect(await withMetrics(invocation(), async () => 7)).toBe(7);
   await expect(withMetrics(invocation(), () => Promise.reject(new InvalidInput('x')))).rejects.toThrow('x');
   expect(output()).toEqual([]);

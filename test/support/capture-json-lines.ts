@@ -1,8 +1,8 @@
 import * as v from 'valibot';
 import { onTestFinished, vi } from 'vitest';
 
-/** What this process writes, to standard output and standard error, from now on: JSON lines, or the test fails. */
-export function jsonOutput(): () => Record<string, unknown>[] {
+/** Captures the output of this process on both streams until the test ends. Every line must be a JSON object. */
+export function captureJsonLines(): () => Record<string, unknown>[] {
   let text = '';
   for (const stream of [process.stdout, process.stderr]) {
     const spy = vi.spyOn(stream, 'write').mockImplementation((chunk) => {

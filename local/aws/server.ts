@@ -1,6 +1,6 @@
 import { createServer, type IncomingMessage } from 'node:http';
 import { type ListeningServer, listen } from '../http-server.ts';
-import { document, type XmlValue } from '../s3/wire/xml.ts';
+import { writeXml, type XmlValue } from '../s3/wire/xml.ts';
 import { ApiError, type Operations } from './api-error.ts';
 
 export type AwsServices = Readonly<{
@@ -110,7 +110,7 @@ const xmlError = (code: string, message: string): HttpResponse =>
 const xmlResponse = (status: number, root: string, content: XmlValue): HttpResponse => ({
   status,
   type: 'text/xml',
-  body: document(root, content),
+  body: writeXml(root, content),
 });
 
 function parseJson(body: string): unknown {

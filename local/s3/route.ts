@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http';
-import type { Call, Operation } from './call.ts';
+import type { Operation, S3Request } from './operation.ts';
 import { getAcl, putAcl } from './operations/acl.ts';
 import {
   createBucket,
@@ -22,124 +22,96 @@ import { copyPart } from './operations/part-copy.ts';
 import { putObject } from './operations/put.ts';
 import { deleteTagging, getTagging, putTagging } from './operations/tagging.ts';
 import { S3Error } from './wire/errors.ts';
-import { queryValue, readTarget } from './wire/target.ts';
+import { queryValue, readTarget, type Target } from './wire/target.ts';
 
-/** By method and subresource; see `subresources` for what is one. */
-const SERVICE: Readonly<Record<string, Operation>> = { 'GET ': listBuckets };
+type Route = readonly [apiName: string, operation: Operation];
+/** By method and subresources, separated by a space. `COPY` is a PUT with `x-amz-copy-source`. */
+type Routes = Readonly<Record<string, Route>>;
 
-const BUCKET: Readonly<Record<string, Operation>> = {
-  'PUT ': createBucket,
-  'HEAD ': headBucket,
-  'DELETE ': deleteBucket,
-  'GET ': listObjectsV1,
-  'GET list-type': listObjectsV2,
-  'GET versions': listVersions,
-  'GET uploads': listUploads,
-  'GET location': getLocation,
-  'GET versioning': getVersioning,
-  'PUT versioning': putVersioning,
-  'POST delete': deleteObjects,
+const SERVICE: Routes = { 'GET ': ['ListBuckets', listBuckets] };
+
+const BUCKET: Routes = {
+  'PUT ': ['CreateBucket', createBucket],
+  'HEAD ': ['HeadBucket', headBucket],
+  'DELETE ': ['DeleteBucket', deleteBucket],
+  'GET ': ['ListObjects', listObjectsV1],
+  'GET list-type': ['ListObjectsV2', listObjectsV2],
+  'GET versions': ['ListObjectVersions', listVersions],
+  'GET uploads': ['ListMultipartUploads', listUploads],
+  'GET location': ['GetBucketLocation', getLocation],
+  'GET versioning': ['GetBucketVersioning', getVersioning],
+  'PUT versioning': ['PutBucketVersioning', putVersioning],
+  'POST delete': ['DeleteObjects', deleteObjects],
 };
 
-const OBJECT: Readonly<Record<string, Operation>> = {
-  'PUT ': (call) => (isCopy(call) ? copyObject(call) : putObject(call)),
-  'GET ': getObject,
-  'HEAD ': getObject,
-  'DELETE ': deleteObject,
-  'GET acl': getAcl,
-  'PUT acl': putAcl,
-  'GET tagging': getTagging,
-  'PUT tagging': putTagging,
-  'DELETE tagging': deleteTagging,
-  'POST uploads': createUpload,
-  'PUT partNumber,uploadId': (call) => (isCopy(call) ? copyPart(call) : uploadPart(call)),
-  'GET uploadId': listParts,
-  'POST uploadId': completeUpload,
-  'DELETE uploadId': abortUpload,
+const OBJECT: Routes = {
+  'PUT ': ['PutObject', putObject],
+  'COPY ': ['CopyObject', copyObject],
+  'GET ': ['GetObject', getObject],
+  'HEAD ': ['HeadObject', getObject],
+  'DELETE ': ['DeleteObject', deleteObject],
+  'GET acl': ['GetObjectAcl', getAcl],
+  'PUT acl': ['PutObjectAcl', putAcl],
+  'GET tagging': ['GetObjectTagging', getTagging],
+  'PUT tagging': ['PutObjectTagging', putTagging],
+  'DELETE tagging': ['DeleteObjectTagging', deleteTagging],
+  'POST uploads': ['CreateMultipartUpload', createUpload],
+  'PUT partNumber,uploadId': ['UploadPart', uploadPart],
+  'COPY partNumber,uploadId': ['UploadPartCopy', copyPart],
+  'GET uploadId': ['ListParts', listParts],
+  'POST uploadId': ['CompleteMultipartUpload', completeUpload],
+  'DELETE uploadId': ['AbortMultipartUpload', abortUpload],
 };
 
-/** Query parameters that only refine what is asked for, and those of a signature. All others name a subresource. */
-const REFINEMENTS = new Set([
-  ...[
-    'versionId',
-    'prefix',
-    'delimiter',
-    'max-keys',
-    'encoding-type',
-    'marker',
-    'start-after',
-    'fetch-owner',
-  ],
-  ...[
-    'continuation-token',
-    'key-marker',
-    'version-id-marker',
-    'upload-id-marker',
-    'max-uploads',
-    'max-parts',
-  ],
-  ...['part-number-marker', 'max-buckets', 'bucket-region', 'x-id'],
-]);
+/** Query parameters that refine a request. Every other one, except those of a signature, names a subresource. */
+const REFINEMENTS = new Set(
+  [
+    'versionId prefix delimiter max-keys encoding-type marker start-after fetch-owner continuation-token',
+    'key-marker version-id-marker upload-id-marker max-uploads max-parts part-number-marker max-buckets',
+    'bucket-region x-id',
+  ].flatMap((names) => names.split(' ')),
+);
 
-const subresources = ({ target: { query } }: Pick<Call, 'target'>): string =>
+const listSubresources = ({ query }: Target): string =>
   query
     .map(([name]) => name)
     .filter((name) => !REFINEMENTS.has(name) && !/^(x-amz-|response-)/i.test(name))
     .sort()
     .join();
 
-const isCopy = ({ headers }: Pick<IncomingMessage, 'headers'> | Pick<Call, 'headers'>): boolean =>
-  headers['x-amz-copy-source'] !== undefined;
+type Routable = Pick<IncomingMessage, 'method' | 'headers'> | Pick<S3Request, 'method' | 'headers'>;
 
-/** What a request asks for, and whether the request itself is signed: a form carries its signature in its fields. */
-export function findOperation(call: Call): Readonly<{ operation: Operation; signed: boolean }> {
-  const { method, target, headers } = call;
-  const subresource = subresources(call);
-  if (
-    method === 'POST' &&
-    target.bucket &&
-    !target.key &&
-    headers['content-type']?.startsWith('multipart/form-data')
-  ) {
-    return { operation: postObject, signed: false };
-  }
-  const table = target.key ? OBJECT : target.bucket ? BUCKET : SERVICE;
-  const operation = table[`${method} ${subresource}`];
-  if (operation) return { operation, signed: true };
-  return {
-    operation: () => {
-      const listType = queryValue(target.query, 'list-type');
-      if (listType !== undefined) throw new S3Error('InvalidArgument', 'Invalid List Type');
-      throw new S3Error('NotImplemented', `${method} ?${subresource} is not something this local S3 knows`);
-    },
-    signed: true,
-  };
+function findRoute({ method, headers }: Routable, target: Target): Route | undefined {
+  const routes = target.key ? OBJECT : target.bucket ? BUCKET : SERVICE;
+  const subresources = listSubresources(target);
+  const isCopy = method === 'PUT' && headers['x-amz-copy-source'] !== undefined;
+  return (isCopy ? routes[`COPY ${subresources}`] : undefined) ?? routes[`${method} ${subresources}`];
 }
 
-/** As S3's own documentation calls what is done to objects. */
-const API_NAMES: Readonly<Record<string, string>> = {
-  'HEAD ': 'HeadObject',
-  'GET ': 'GetObject',
-  'PUT ': 'PutObject',
-  'DELETE ': 'DeleteObject',
-  'GET acl': 'GetObjectAcl',
-  'GET tagging': 'GetObjectTagging',
-  'PUT tagging': 'PutObjectTagging',
-  'POST uploads': 'CreateMultipartUpload',
-  'PUT partNumber,uploadId': 'UploadPart',
-  'POST uploadId': 'CompleteMultipartUpload',
-  'DELETE uploadId': 'AbortMultipartUpload',
-};
+/** Returns the requested operation. `isSigned` is false for a form, which carries its signature in its fields. */
+export function findOperation(request: S3Request): Readonly<{ operation: Operation; isSigned: boolean }> {
+  const { method, target, headers } = request;
+  const isForm = headers['content-type']?.startsWith('multipart/form-data');
+  if (method === 'POST' && target.bucket && !target.key && isForm) {
+    return { operation: postObject, isSigned: false };
+  }
+  const [, operation = rejectUnknown] = findRoute(request, target) ?? [];
+  return { operation, isSigned: true };
+}
 
-/** What a request is called before it is looked at: the call where it is about objects, else nothing. */
-export function apiName(request: IncomingMessage): string {
+function rejectUnknown({ method, target }: S3Request): never {
+  if (queryValue(target.query, 'list-type') !== undefined) {
+    throw new S3Error('InvalidArgument', 'Invalid List Type');
+  }
+  const subresources = listSubresources(target);
+  throw new S3Error('NotImplemented', `${method} ?${subresources} is not supported by this local S3`);
+}
+
+/** Returns the S3 API name of a request before it is verified, or an empty string. */
+export function findApiName(request: IncomingMessage): string {
   try {
-    const target = readTarget(request.url ?? '');
-    const asked = `${request.method} ${subresources({ target })}`;
-    if (!target.key) return target.bucket && asked === 'GET list-type' ? 'ListObjectsV2' : '';
-    const name = API_NAMES[asked];
-    if (name === 'PutObject' && isCopy(request)) return 'CopyObject';
-    return name === 'UploadPart' && isCopy(request) ? 'UploadPartCopy' : (name ?? '');
+    const [name = ''] = findRoute(request, readTarget(request.url ?? '')) ?? [];
+    return name;
   } catch {
     return '';
   }

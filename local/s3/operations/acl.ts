@@ -1,45 +1,42 @@
 import * as v from 'valibot';
-import { type Call, type Reply, receiveText } from '../call.ts';
+import { receiveText, type S3Request, type S3Response, xmlResponse } from '../operation.ts';
 import { S3Error } from '../wire/errors.ts';
-import { GRANTEE_TYPES, type Grant, OWNER, PERMISSIONS, readGrants, statesGrants } from '../wire/grants.ts';
-import { queryValue } from '../wire/target.ts';
-import { document, NAMESPACE, readXml, type XmlValue } from '../wire/xml.ts';
+import {
+  GRANTEE_TYPES,
+  type Grant,
+  hasGrantHeaders,
+  OWNER,
+  OWNER_XML,
+  PERMISSIONS,
+  readGrants,
+} from '../wire/grants.ts';
+import { readXml, type XmlValue } from '../wire/xml.ts';
 import { findObject } from './get.ts';
 import { versionHeader } from './put.ts';
 
-const INSTANCE = 'http://www.w3.org/2001/XMLSchema-instance';
+const XSI_NAMESPACE = 'http://www.w3.org/2001/XMLSchema-instance';
 
-export function getAcl({ store, target }: Call): Reply {
-  const bucket = store.bucket(target.bucket);
-  const object = findObject(bucket, target.key, queryValue(target.query, 'versionId'));
-  const content = {
-    '@xmlns': NAMESPACE,
-    Owner: { ID: OWNER.id, DisplayName: OWNER.name },
-    AccessControlList: { Grant: object.grants.map(describeGrant) },
-  };
-  return {
-    status: 200,
-    headers: versionHeader(bucket, object),
-    xml: document('AccessControlPolicy', content),
-  };
+export function getAcl(request: S3Request): S3Response {
+  const { bucket, object } = findObject(request);
+  const content = { Owner: OWNER_XML, AccessControlList: { Grant: object.grants.map(describeGrant) } };
+  return xmlResponse('AccessControlPolicy', content, versionHeader(bucket, object));
 }
 
-export async function putAcl(call: Call): Promise<Reply> {
-  const { store, target, headers } = call;
-  const text = await receiveText(call);
-  if (statesGrants(headers) && text !== '') {
-    throw new S3Error('InvalidRequest', 'An ACL is stated in the headers or in the body, not in both');
+export async function putAcl(request: S3Request): Promise<S3Response> {
+  const { target, headers } = request;
+  const text = await receiveText(request);
+  if (hasGrantHeaders(headers) && text !== '') {
+    throw new S3Error('InvalidRequest', 'An ACL is allowed in the headers or in the body, but not in both');
   }
   const grants = text === '' ? readGrants(headers) : readPolicy(text);
-  const bucket = store.bucket(target.bucket);
-  const object = findObject(bucket, target.key, queryValue(target.query, 'versionId'));
+  const { bucket, object } = findObject(request);
   bucket.updateInPlace(target.key, object.versionId, { grants: [...grants] });
   return { status: 200, headers: versionHeader(bucket, object) };
 }
 
 const describeGrant = ({ type, grantee, permission }: Grant): XmlValue => ({
   Grantee: {
-    '@xmlns:xsi': INSTANCE,
+    '@xmlns:xsi': XSI_NAMESPACE,
     '@xsi:type': type,
     ...(type === 'CanonicalUser' && {
       ID: grantee,
@@ -51,13 +48,13 @@ const describeGrant = ({ type, grantee, permission }: Grant): XmlValue => ({
   Permission: permission,
 });
 
-const policy = v.object({
+const policySchema = v.object({
   AccessControlList: v.union([
     v.object({
       Grant: v.array(
         v.object({
           Grantee: v.object({
-            // The parser has taken the prefix `xsi:` off.
+            // The parser removes the prefix `xsi:`.
             '@type': v.picklist(GRANTEE_TYPES),
             ID: v.optional(v.string()),
             URI: v.optional(v.string()),
@@ -72,7 +69,7 @@ const policy = v.object({
 });
 
 function readPolicy(text: string): readonly Grant[] {
-  const { AccessControlList: list } = readXml(text, 'AccessControlPolicy', policy);
+  const { AccessControlList: list } = readXml(text, 'AccessControlPolicy', policySchema);
   if (list === '') return [];
   return list.Grant.map(({ Grantee, Permission }) => {
     const grantee = Grantee.ID ?? Grantee.URI ?? Grantee.EmailAddress;

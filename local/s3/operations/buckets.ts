@@ -1,74 +1,73 @@
 import * as v from 'valibot';
-import { type Call, type Reply, receiveText } from '../call.ts';
+import { receiveText, type S3Request, type S3Response, xmlResponse } from '../operation.ts';
 import { VERSIONING } from '../store/record.ts';
 import { S3Error } from '../wire/errors.ts';
-import { OWNER } from '../wire/grants.ts';
-import { document, NAMESPACE, readXml } from '../wire/xml.ts';
+import { OWNER_XML } from '../wire/grants.ts';
+import { readXml } from '../wire/xml.ts';
 
 const DEFAULT_REGION = 'us-east-1';
 
-export function listBuckets({ store }: Call): Reply {
-  const buckets = store.buckets().map(({ record }) => ({
+export function listBuckets({ store }: S3Request): S3Response {
+  const buckets = store.listBuckets().map(({ record }) => ({
     Name: record.name,
     CreationDate: new Date(record.created).toISOString(),
     BucketRegion: record.region,
   }));
-  const content = {
-    '@xmlns': NAMESPACE,
-    Owner: { ID: OWNER.id, DisplayName: OWNER.name },
-    Buckets: { Bucket: buckets },
-  };
-  return { status: 200, xml: document('ListAllMyBucketsResult', content) };
+  return xmlResponse('ListAllMyBucketsResult', { Owner: OWNER_XML, Buckets: { Bucket: buckets } });
 }
 
-const configuration = v.union([v.object({ LocationConstraint: v.optional(v.string()) }), v.literal('')]);
+const configurationSchema = v.union([
+  v.object({ LocationConstraint: v.optional(v.string()) }),
+  v.literal(''),
+]);
 
-export async function createBucket(call: Call): Promise<Reply> {
-  const { target, store, headers } = call;
-  const text = await receiveText(call);
-  const stated = text === '' ? '' : readXml(text, 'CreateBucketConfiguration', configuration);
-  const region = (stated !== '' && stated.LocationConstraint) || DEFAULT_REGION;
-  // Locks need versions, so S3 switches them on by itself; the locks are recorded on objects, and not enforced here.
-  const locks = headers['x-amz-bucket-object-lock-enabled']?.toLowerCase() === 'true';
-  store.createBucket(target.bucket, region, locks ? 'Enabled' : undefined);
+export async function createBucket(request: S3Request): Promise<S3Response> {
+  const { target, store, headers } = request;
+  const text = await receiveText(request);
+  const configuration = text === '' ? '' : readXml(text, 'CreateBucketConfiguration', configurationSchema);
+  const region = (configuration !== '' && configuration.LocationConstraint) || DEFAULT_REGION;
+  // Object locks require versions, so S3 enables versioning. This server stores locks but does not enforce them.
+  const hasLocks = headers['x-amz-bucket-object-lock-enabled']?.toLowerCase() === 'true';
+  store.createBucket(target.bucket, region, hasLocks ? 'Enabled' : undefined);
   return { status: 200, headers: { location: `/${target.bucket}` } };
 }
 
-export function headBucket({ store, target }: Call): Reply {
-  const { record } = store.bucket(target.bucket);
+export function headBucket({ store, target }: S3Request): S3Response {
+  const { record } = store.getBucket(target.bucket);
   return { status: 200, headers: { 'x-amz-bucket-region': record.region } };
 }
 
-export function deleteBucket({ store, target }: Call): Reply {
+export function deleteBucket({ store, target }: S3Request): S3Response {
   store.deleteBucket(target.bucket);
   return { status: 204 };
 }
 
-export function getLocation({ store, target }: Call): Reply {
-  const { region } = store.bucket(target.bucket).record;
-  // The first region has no constraint: the element is empty.
-  const constraint = region === DEFAULT_REGION ? '' : region;
-  return { status: 200, xml: document('LocationConstraint', { '@xmlns': NAMESPACE, '#text': constraint }) };
+export function getLocation({ store, target }: S3Request): S3Response {
+  const { region } = store.getBucket(target.bucket).record;
+  // S3 returns an empty element for its first region.
+  return xmlResponse('LocationConstraint', { '#text': region === DEFAULT_REGION ? '' : region });
 }
 
-export function getVersioning({ store, target }: Call): Reply {
-  const { versioning } = store.bucket(target.bucket).record;
-  return {
-    status: 200,
-    xml: document('VersioningConfiguration', { '@xmlns': NAMESPACE, Status: versioning }),
-  };
+export function getVersioning({ store, target }: S3Request): S3Response {
+  return xmlResponse('VersioningConfiguration', {
+    Status: store.getBucket(target.bucket).record.versioning,
+  });
 }
 
-const versioningConfiguration = v.object({
+const versioningSchema = v.object({
   Status: v.optional(v.picklist(VERSIONING)),
   MfaDelete: v.optional(v.string()),
 });
 
-export async function putVersioning(call: Call): Promise<Reply> {
-  const bucket = call.store.bucket(call.target.bucket);
-  const stated = readXml(await receiveText(call), 'VersioningConfiguration', versioningConfiguration);
-  if (stated.MfaDelete === 'Enabled') throw new S3Error('NotImplemented', 'MFA delete is not supported');
-  if (!stated.Status) throw new S3Error('IllegalVersioningConfigurationException');
-  bucket.update({ ...bucket.record, versioning: stated.Status });
+export async function putVersioning(request: S3Request): Promise<S3Response> {
+  const bucket = request.store.getBucket(request.target.bucket);
+  const { Status, MfaDelete } = readXml(
+    await receiveText(request),
+    'VersioningConfiguration',
+    versioningSchema,
+  );
+  if (MfaDelete === 'Enabled') throw new S3Error('NotImplemented', 'MFA delete is not supported');
+  if (!Status) throw new S3Error('IllegalVersioningConfigurationException');
+  bucket.update({ ...bucket.record, versioning: Status });
   return { status: 200 };
 }

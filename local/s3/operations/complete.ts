@@ -1,39 +1,35 @@
 import * as v from 'valibot';
-import { type Call, type Reply, receiveText, required } from '../call.ts';
+import {
+  receiveText,
+  requireQueryValue,
+  type S3Request,
+  type S3Response,
+  xmlResponse,
+} from '../operation.ts';
 import type { Bucket } from '../store/bucket.ts';
 import type { PartRecord, StoredObject, UploadRecord } from '../store/record.ts';
 import { hidesMd5 } from '../wire/attributes.ts';
-import { writeGuard } from '../wire/conditions.ts';
+import { createWriteGuard } from '../wire/conditions.ts';
 import {
   ALGORITHMS,
+  type Algorithm,
   type Checksum,
   checksumElement,
   checksumHeader,
   compositeChecksum,
+  digestBytes,
   multipartETag,
-  startDigest,
 } from '../wire/digest.ts';
 import { S3Error } from '../wire/errors.ts';
-import { document, NAMESPACE, readXml } from '../wire/xml.ts';
-import { checksumXml } from './copy.ts';
+import { readXml } from '../wire/xml.ts';
+import { describeChecksum } from './copy.ts';
 import { findUpload, MAX_PARTS } from './multipart.ts';
-import { encryptionHeaders, simpleETag, versionHeader } from './put.ts';
+import { createETag, encryptionHeaders, versionHeader } from './put.ts';
 
-/** Of every part but the last: https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html */
-const MIN_PART = 5 * 1024 ** 2;
+/** The minimum size of every part except the last: https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html */
+const MIN_PART_BYTES = 5 * 1024 ** 2;
 
-/** The elements `ChecksumSHA1` and so on, each optional. */
-const checksums = v.partial(
-  v.object({
-    ChecksumCRC32: v.string(),
-    ChecksumCRC32C: v.string(),
-    ChecksumCRC64NVME: v.string(),
-    ChecksumSHA1: v.string(),
-    ChecksumSHA256: v.string(),
-  }),
-);
-
-const completion = v.object({
+const completionSchema = v.object({
   Part: v.pipe(
     v.array(
       v.object({
@@ -42,28 +38,32 @@ const completion = v.object({
           v.string(),
           v.transform((etag) => etag.trim().replaceAll('"', '')),
         ),
-        ...checksums.entries,
+        ChecksumCRC32: v.optional(v.string()),
+        ChecksumCRC32C: v.optional(v.string()),
+        ChecksumCRC64NVME: v.optional(v.string()),
+        ChecksumSHA1: v.optional(v.string()),
+        ChecksumSHA256: v.optional(v.string()),
       }),
     ),
     v.minLength(1),
     v.maxLength(MAX_PARTS),
   ),
 });
-type Completion = v.InferOutput<typeof completion>;
+type Completion = v.InferOutput<typeof completionSchema>;
 
 /** https://docs.aws.amazon.com/AmazonS3/latest/API/API_CompleteMultipartUpload.html */
-export async function completeUpload(call: Call): Promise<Reply> {
-  const { store, target, headers } = call;
-  const bucket = store.bucket(target.bucket);
-  const asked = readXml(await receiveText(call), 'CompleteMultipartUpload', completion);
-  const uploadId = required(call, 'uploadId');
-  // A client that lost the answer asks again, and the listener may have missed the event: both get it once more.
-  const done = store.completed(target.bucket, target.key, uploadId);
-  if (done) return completed(call, bucket, done);
+export async function completeUpload(request: S3Request): Promise<S3Response> {
+  const { store, target, headers } = request;
+  const bucket = store.getBucket(target.bucket);
+  const completion = readXml(await receiveText(request), 'CompleteMultipartUpload', completionSchema);
+  const uploadId = requireQueryValue(request, 'uploadId');
+  // A client that lost the response sends the request again, and the listener may have missed the event. Both get it again.
+  const completed = store.findCompleted(target.bucket, target.key, uploadId);
+  if (completed) return reportCompleted(request, bucket, completed);
 
-  const { record } = findUpload(call);
-  const guard = writeGuard(headers);
-  const parts = chooseParts(call, asked);
+  const { record } = findUpload(request);
+  const guard = createWriteGuard(headers);
+  const parts = selectParts(request, completion);
   const pieces = parts.flatMap((part) => part.pieces);
   const size = parts.reduce((sum, part) => sum + part.size, 0);
   const expected = headers['x-amz-mp-object-size'];
@@ -74,75 +74,74 @@ export async function completeUpload(call: Call): Promise<Reply> {
     );
   }
   using _ = store.blobs.hold(pieces);
-  const checksum = await checksumOf(call, record, parts);
-  // Reading for a checksum takes time, in which somebody else may have ended the upload.
-  findUpload(call);
-  const md5s = parts.map((part) => part.md5);
+  const checksum = await computeChecksum(request, record, parts);
+  // Another request may have ended the upload during the computation.
+  findUpload(request);
   const { attributes } = record;
   const etag = hidesMd5(attributes.placement)
-    ? `${simpleETag('', attributes.placement)}-${parts.length}`
-    : multipartETag(md5s);
+    ? `${createETag('', attributes.placement)}-${parts.length}`
+    : multipartETag(parts.map((part) => part.md5));
   const object = bucket.publish(
     target.key,
     { ...attributes, etag, size, pieces, uploadId, ...(checksum && { checksum }) },
     guard,
   );
-  store.uploads.end(uploadId);
-  return completed(call, bucket, object);
+  store.uploads.remove(uploadId);
+  return reportCompleted(request, bucket, object);
 }
 
-async function completed(call: Call, bucket: Bucket, object: StoredObject): Promise<Reply> {
-  const { key, path } = call.target;
-  await call.announce('CompleteMultipartUpload', bucket, key, object);
+async function reportCompleted(
+  request: S3Request,
+  bucket: Bucket,
+  object: StoredObject,
+): Promise<S3Response> {
+  const { key, path } = request.target;
+  await request.emitCreated('ObjectCreated:CompleteMultipartUpload', bucket, key, object);
   const content = {
-    '@xmlns': NAMESPACE,
-    Location: `http://${call.headers.host ?? 'localhost'}${path}`,
+    Location: `http://${request.headers.host ?? 'localhost'}${path}`,
     Bucket: bucket.record.name,
     Key: key,
     ETag: `"${object.etag}"`,
-    ...checksumXml(object.checksum),
+    ...describeChecksum(object.checksum),
   };
-  return {
-    status: 200,
-    headers: { ...encryptionHeaders(object.placement), ...versionHeader(bucket, object) },
-    xml: document('CompleteMultipartUploadResult', content),
-  };
+  const headers = { ...encryptionHeaders(object.placement), ...versionHeader(bucket, object) };
+  return xmlResponse('CompleteMultipartUploadResult', content, headers);
 }
 
-/** The parts the client lists, if they are in order, there, as it knows them, and not too small. */
-function chooseParts(call: Call, { Part: asked }: Completion): PartRecord[] {
-  const { parts } = findUpload(call);
-  const chosen = asked.map((entry, at) => {
+/** Returns the parts that the client lists. @throws {S3Error} if one is missing, different, out of order, or too small */
+function selectParts(request: S3Request, { Part: listed }: Completion): PartRecord[] {
+  const { parts } = findUpload(request);
+  const selected = listed.map((entry, at) => {
     const number = entry.PartNumber;
-    if (number <= (asked[at - 1]?.PartNumber ?? 0)) throw new S3Error('InvalidPartOrder');
+    if (number <= (listed[at - 1]?.PartNumber ?? 0)) throw new S3Error('InvalidPartOrder');
     const part = parts.get(number);
     if (!part || part.etag !== entry.ETag) {
-      throw new S3Error('InvalidPart', undefined, { details: { PartNumber: number, ETag: entry.ETag } });
+      throw new S3Error('InvalidPart', { details: { PartNumber: number, ETag: entry.ETag } });
     }
     for (const algorithm of ALGORITHMS) {
-      const stated = entry[checksumElement(algorithm)];
-      if (stated === undefined || part.checksum?.algorithm !== algorithm) continue;
-      if (stated !== part.checksum.value)
-        throw new S3Error('InvalidPart', undefined, { details: { PartNumber: number } });
+      const value = entry[checksumElement(algorithm)];
+      if (value === undefined || part.checksum?.algorithm !== algorithm) continue;
+      if (value !== part.checksum.value)
+        throw new S3Error('InvalidPart', { details: { PartNumber: number } });
     }
     return part;
   });
-  const small = chosen.slice(0, -1).find((part) => part.size < MIN_PART);
+  const small = selected.slice(0, -1).find((part) => part.size < MIN_PART_BYTES);
   if (small) {
-    throw new S3Error('EntityTooSmall', undefined, {
+    throw new S3Error('EntityTooSmall', {
       details: {
         PartNumber: small.number,
         ProposedSize: small.size,
-        MinSizeAllowed: MIN_PART,
+        MinSizeAllowed: MIN_PART_BYTES,
         ETag: small.etag,
       },
     });
   }
-  return chosen;
+  return selected;
 }
 
-async function checksumOf(
-  { store, headers }: Call,
+async function computeChecksum(
+  { store, headers }: S3Request,
   { checksum: plan }: UploadRecord,
   parts: readonly PartRecord[],
 ): Promise<Checksum | undefined> {
@@ -154,17 +153,16 @@ async function checksumOf(
           algorithm,
           parts.map((part) => part.checksum?.value ?? ''),
         )
-      : await fullChecksum();
+      : { algorithm, type, value: await computeFullChecksum(algorithm) };
   const sent = headers[checksumHeader(algorithm)];
   if (sent !== undefined && sent !== checksum.value) {
     throw new S3Error('BadDigest', `The ${algorithm} you specified did not match the calculated checksum.`);
   }
   return checksum;
 
-  // CRCs of parts can be combined by arithmetic; reading the bytes again is slower, and nothing that can go wrong.
-  async function fullChecksum(): Promise<Checksum> {
-    const digest = startDigest(algorithm);
-    for await (const chunk of store.blobs.read(parts.flatMap((part) => part.pieces))) digest.update(chunk);
-    return { algorithm, type, value: digest.digest().toString('base64') };
+  // CRCs of parts can be combined by arithmetic. Reading the bytes again is slower but simpler.
+  async function computeFullChecksum(algorithm: Algorithm): Promise<string> {
+    const pieces = parts.flatMap((part) => part.pieces);
+    return (await digestBytes(store.blobs.read(pieces), algorithm)).checksum?.value ?? '';
   }
 }

@@ -1,125 +1,113 @@
-import type { Call, Reply } from '../call.ts';
+import { type S3Request, type S3Response, xmlResponse } from '../operation.ts';
 import type { Attributes, StoredObject } from '../store/record.ts';
-import { readTagging, refuseArchived } from '../wire/attributes.ts';
-import { MAX_BODY } from '../wire/body.ts';
-import { checkCopySource, writeGuard } from '../wire/conditions.ts';
-import {
-  type Algorithm,
-  type Checksum,
-  checksumElement,
-  readAlgorithm,
-  startDigest,
-  startMd5,
-} from '../wire/digest.ts';
+import { COPY_CHANGE_HEADERS, rejectArchived } from '../wire/attributes.ts';
+import { MAX_BODY_BYTES } from '../wire/body.ts';
+import { checkCopySource, createWriteGuard } from '../wire/conditions.ts';
+import { type Checksum, checksumElement, digestBytes, readAlgorithm } from '../wire/digest.ts';
 import { S3Error } from '../wire/errors.ts';
+import type { RequestHeaders } from '../wire/headers.ts';
 import { readCopySource } from '../wire/target.ts';
-import { document, NAMESPACE, type XmlValue } from '../wire/xml.ts';
-import { findObject } from './get.ts';
-import { encryptionHeaders, readAttributes, simpleETag, versionHeader } from './put.ts';
+import type { XmlElements } from '../wire/xml.ts';
+import { findVersion } from './get.ts';
+import { createETag, encryptionHeaders, readAttributes, versionHeader } from './put.ts';
 
 /** https://docs.aws.amazon.com/AmazonS3/latest/API/API_CopyObject.html */
-export async function copyObject(call: Call): Promise<Reply> {
-  const { store, target, headers } = call;
-  const bucket = store.bucket(target.bucket);
-  const source = findCopySource(call);
-  if (source.object.size > MAX_BODY) {
-    const message = `The specified copy source is larger than the maximum allowable size for a copy source: ${MAX_BODY}`;
-    throw new S3Error('InvalidRequest', message);
+export async function copyObject(request: S3Request): Promise<S3Response> {
+  const { store, target, headers } = request;
+  const bucket = store.getBucket(target.bucket);
+  const source = findCopySource(request);
+  checkCopySize(source.object.size);
+  const attributes = buildAttributes(headers, source.object);
+  if (source.isCurrent && source.bucket === bucket && source.key === target.key) {
+    rejectUnchangedCopy(headers);
   }
-  const attributes = attributesOfCopy(headers, source.object);
-  if (source.isCurrent && source.bucket === bucket && source.key === target.key) refuseUnchanged(headers);
-  const guard = writeGuard(headers);
+  const guard = createWriteGuard(headers);
 
-  // The bytes are not copied: both objects share them. They are read only for what is not known about them yet.
+  // Both objects share the bytes. The copy reads them only to compute a digest that the source does not have.
   using _ = store.blobs.hold(source.object.pieces);
-  const { md5, checksum } = await digestsOfCopy(call, source.object);
-  // Copied is what stands there at the moment of the copy: what somebody wrote meanwhile, a tag only, is not undone.
-  if (findCopySource(call).object !== source.object) return copyObject(call);
+  const { md5, checksum } = await findDigests(request, source.object);
+  // A write during the reading, such as a new tag, must not be undone: start again with the new source.
+  if (findCopySource(request).object !== source.object) return copyObject(request);
   const { pieces, size } = source.object;
-  const etag = simpleETag(md5, attributes.placement);
+  const etag = createETag(md5, attributes.placement);
   const object = bucket.publish(
     target.key,
     { ...attributes, etag, md5, size, pieces, ...(checksum && { checksum }) },
     guard,
   );
-  await call.announce('Copy', bucket, target.key, object);
+  await request.emitCreated('ObjectCreated:Copy', bucket, target.key, object);
 
-  const result = {
-    '@xmlns': NAMESPACE,
-    LastModified: new Date(object.modified).toISOString(),
-    ETag: `"${object.etag}"`,
-    ...checksumXml(object.checksum),
-  };
-  return {
-    status: 200,
-    headers: {
+  return xmlResponse(
+    'CopyObjectResult',
+    {
+      LastModified: new Date(object.modified).toISOString(),
+      ETag: `"${object.etag}"`,
+      ...describeChecksum(object.checksum),
+    },
+    {
+      ...source.versionHeader,
       ...encryptionHeaders(object.placement),
       ...versionHeader(bucket, object),
-      ...source.versionHeader,
     },
-    xml: document('CopyObjectResult', result),
-  };
+  );
 }
 
-/** The object in `x-amz-copy-source`, if it may be copied and the conditions on it hold. */
-export function findCopySource({ store, headers }: Call) {
+/** @throws {S3Error} `InvalidRequest` when one request must not copy this many bytes */
+export function checkCopySize(size: number): void {
+  if (size <= MAX_BODY_BYTES) return;
+  throw new S3Error(
+    'InvalidRequest',
+    `The specified copy source is larger than the maximum allowable size for a copy source: ${MAX_BODY_BYTES}`,
+  );
+}
+
+/** Finds the object in `x-amz-copy-source`. @throws {S3Error} when it must not be copied or a condition fails */
+export function findCopySource({ store, headers }: S3Request) {
   const { bucket: name, key, versionId } = readCopySource(headers['x-amz-copy-source'] ?? '');
-  const bucket = store.bucket(name);
-  const named = bucket.versions(key).find((version) => version.versionId === versionId);
-  if (named?.kind === 'delete marker') {
+  const bucket = store.getBucket(name);
+  const version = bucket.getVersions(key).find((candidate) => candidate.versionId === versionId);
+  if (version?.kind === 'delete marker') {
     throw new S3Error(
       'InvalidRequest',
       'The source of a copy request may not specifically refer to a delete marker by version id.',
     );
   }
-  const object = findObject(bucket, key, versionId);
-  refuseArchived(object.placement);
+  const object = findVersion(bucket, key, versionId);
+  rejectArchived(object.placement);
   checkCopySource(headers, object);
-  const [version] = Object.values(versionHeader(bucket, object));
   return {
     bucket,
     key,
     object,
-    isCurrent: object === bucket.current(key),
-    versionHeader: version === undefined ? {} : { 'x-amz-copy-source-version-id': version },
+    isCurrent: object === bucket.getCurrent(key),
+    versionHeader: bucket.record.versioning ? { 'x-amz-copy-source-version-id': object.versionId } : {},
   };
 }
 
-export const checksumXml = (checksum: Checksum | undefined): Record<string, XmlValue> =>
+export const describeChecksum = (checksum: Checksum | undefined): XmlElements =>
   checksum ? { [checksumElement(checksum.algorithm)]: checksum.value, ChecksumType: checksum.type } : {};
 
-/** What the directives let through from the source. All else is as the request says, or S3's default. */
-function attributesOfCopy(headers: Call['headers'], source: StoredObject): Attributes {
-  const stated = readAttributes(headers);
-  const metadata = readDirective(headers, 'x-amz-metadata-directive');
-  const tagging = readDirective(headers, 'x-amz-tagging-directive');
+/** The directives select what the copy takes from its source. The request or S3's defaults determine the rest. */
+function buildAttributes(headers: RequestHeaders, source: StoredObject): Attributes {
+  const attributes = readAttributes(headers);
+  const copiesMetadata = readDirective(headers, 'x-amz-metadata-directive') === 'COPY';
+  const copiesTags = readDirective(headers, 'x-amz-tagging-directive') === 'COPY';
   return {
-    ...stated,
-    ...(metadata === 'COPY' && { content: source.content, metadata: source.metadata }),
-    tags: tagging === 'COPY' ? source.tags : [...readTagging(headers['x-amz-tagging'])],
+    ...attributes,
+    ...(copiesMetadata && { content: source.content, metadata: source.metadata }),
+    ...(copiesTags && { tags: source.tags }),
   };
 }
 
-function readDirective(headers: Call['headers'], name: string): 'COPY' | 'REPLACE' {
+function readDirective(headers: RequestHeaders, name: string): 'COPY' | 'REPLACE' {
   const value = headers[name] ?? 'COPY';
   if (value === 'COPY' || value === 'REPLACE') return value;
   throw new S3Error('InvalidArgument', `Unknown directive: ${name}`);
 }
 
-const CHANGES = [
-  'x-amz-storage-class',
-  'x-amz-website-redirect-location',
-  'x-amz-server-side-encryption',
-  'x-amz-server-side-encryption-aws-kms-key-id',
-  'x-amz-server-side-encryption-bucket-key-enabled',
-];
-
-function refuseUnchanged(headers: Call['headers']): void {
-  if (
-    headers['x-amz-metadata-directive'] === 'REPLACE' ||
-    CHANGES.some((name) => headers[name] !== undefined)
-  )
-    return;
+function rejectUnchangedCopy(headers: RequestHeaders): void {
+  if (headers['x-amz-metadata-directive'] === 'REPLACE') return;
+  if (COPY_CHANGE_HEADERS.some((name) => headers[name] !== undefined)) return;
   throw new S3Error(
     'InvalidRequest',
     "This copy request is illegal because it is trying to copy an object to itself without changing the object's metadata, storage class, website redirect location or encryption attributes.",
@@ -127,36 +115,19 @@ function refuseUnchanged(headers: Call['headers']): void {
 }
 
 /**
- * The MD5 and checksum of the copy. A checksum is computed where one is asked for; otherwise that of the source is
- * carried along, of the full object also where the source's is a composite of its parts.
+ * Returns the MD5 and the checksum of the copy. The request may name a checksum algorithm; otherwise the copy has the
+ * one of its source. The checksum covers the full object, even if the checksum of the source is composite.
  */
-async function digestsOfCopy(
-  { store, headers }: Call,
-  source: StoredObject,
-): Promise<{ md5: string; checksum: Checksum | undefined }> {
-  const asked = headers['x-amz-checksum-algorithm'];
-  const algorithm = asked === undefined ? source.checksum?.algorithm : readAlgorithm(asked);
-  const carried =
-    source.checksum?.type === 'FULL_OBJECT' && source.checksum.algorithm === algorithm
-      ? source.checksum
-      : undefined;
-  if (source.md5 !== undefined && (carried || algorithm === undefined))
-    return { md5: source.md5, checksum: carried };
+async function findDigests(
+  { store, headers }: S3Request,
+  { checksum: known, md5, pieces }: StoredObject,
+): Promise<Readonly<{ md5: string; checksum: Checksum | undefined }>> {
+  const requested = headers['x-amz-checksum-algorithm'];
+  const algorithm = requested === undefined ? known?.algorithm : readAlgorithm(requested);
+  const reusable = known?.type === 'FULL_OBJECT' && known.algorithm === algorithm ? known : undefined;
+  if (md5 !== undefined && (reusable || !algorithm)) return { md5, checksum: reusable };
 
-  const md5 = startMd5();
-  const digest = carried === undefined && algorithm ? startDigest(algorithm) : undefined;
-  for await (const chunk of store.blobs.read(source.pieces)) {
-    md5.update(chunk);
-    digest?.update(chunk);
-  }
-  return {
-    md5: md5.digest().toString('hex'),
-    checksum: digest && algorithm ? fullObject(algorithm, digest.digest()) : carried,
-  };
+  const computed = await digestBytes(store.blobs.read(pieces), reusable ? undefined : algorithm);
+  const checksum = computed.checksum ? { ...computed.checksum, type: 'FULL_OBJECT' as const } : reusable;
+  return { md5: computed.md5, checksum };
 }
-
-const fullObject = (algorithm: Algorithm, value: Buffer): Checksum => ({
-  algorithm,
-  type: 'FULL_OBJECT',
-  value: value.toString('base64'),
-});

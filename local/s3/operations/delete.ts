@@ -1,28 +1,30 @@
 import * as v from 'valibot';
-import { type Call, type Reply, receiveText } from '../call.ts';
+import { receiveText, type S3Request, type S3Response, xmlResponse } from '../operation.ts';
 import type { Bucket } from '../store/bucket.ts';
-import { writeGuard } from '../wire/conditions.ts';
+import { createWriteGuard } from '../wire/conditions.ts';
 import { S3Error } from '../wire/errors.ts';
+import type { RequestHeaders } from '../wire/headers.ts';
 import { checkKey, queryValue } from '../wire/target.ts';
-import { document, NAMESPACE, readXml } from '../wire/xml.ts';
+import { readXml } from '../wire/xml.ts';
 
-/** What became of a key: which version is gone, or which delete marker hides it now. */
-type Deleted = Readonly<{ versionId?: string; marker?: string }>;
+/** The deleted version, or the delete marker that was added or deleted. */
+type Deletion = Readonly<{ versionId?: string; marker?: string }>;
 
 /** https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObject.html */
-export function deleteObject({ store, target, headers }: Call): Reply {
-  const bucket = store.bucket(target.bucket);
-  const { versionId, marker } = remove(bucket, target.key, queryValue(target.query, 'versionId'), headers);
+export function deleteObject({ store, target, headers }: S3Request): S3Response {
+  const bucket = store.getBucket(target.bucket);
+  const versionId = queryValue(target.query, 'versionId');
+  const deletion = deleteKey(bucket, target.key, versionId, headers);
   return {
     status: 204,
     headers: {
-      'x-amz-version-id': marker ?? versionId,
-      'x-amz-delete-marker': marker === undefined ? undefined : 'true',
+      'x-amz-version-id': deletion.marker ?? deletion.versionId,
+      'x-amz-delete-marker': deletion.marker === undefined ? undefined : 'true',
     },
   };
 }
 
-const deletion = v.object({
+const deleteSchema = v.object({
   Quiet: v.optional(v.string()),
   Object: v.pipe(
     v.array(v.object({ Key: v.pipe(v.string(), v.nonEmpty()), VersionId: v.optional(v.string()) })),
@@ -31,34 +33,36 @@ const deletion = v.object({
 });
 
 /** https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html */
-export async function deleteObjects(call: Call): Promise<Reply> {
-  const bucket = call.store.bucket(call.target.bucket);
-  const asked = readXml(await receiveText(call), 'Delete', deletion);
-  const results = asked.Object.map(({ Key, VersionId }) => {
+export async function deleteObjects(request: S3Request): Promise<S3Response> {
+  const bucket = request.store.getBucket(request.target.bucket);
+  const { Object: objects, Quiet } = readXml(await receiveText(request), 'Delete', deleteSchema);
+  const results = objects.map(({ Key, VersionId }) => {
     checkKey(Key);
-    const { marker } = remove(bucket, Key, VersionId, {});
+    const { marker } = deleteKey(bucket, Key, VersionId, {});
     return { Key, VersionId, DeleteMarker: marker && true, DeleteMarkerVersionId: marker };
   });
-  const content = { '@xmlns': NAMESPACE, Deleted: asked.Quiet === 'true' ? [] : results };
-  return { status: 200, xml: document('DeleteResult', content) };
+  return xmlResponse('DeleteResult', { Deleted: Quiet === 'true' ? [] : results });
 }
 
-/** Deleting what is not there succeeds as well. */
-function remove(
+/** Deletes a version, or hides the key behind a delete marker. Succeeds for a key or version that does not exist. */
+function deleteKey(
   bucket: Bucket,
   key: string,
   versionId: string | undefined,
-  headers: Call['headers'],
-): Deleted {
-  if (headers['if-match'] !== undefined) {
-    if (versionId !== undefined) throw new S3Error('NotImplemented', 'If-Match on the deletion of a version');
-    writeGuard({ 'if-match': headers['if-match'] })(bucket.current(key));
+  { 'if-match': match }: RequestHeaders,
+): Deletion {
+  if (match !== undefined) {
+    if (versionId !== undefined) {
+      throw new S3Error('NotImplemented', 'If-Match on the deletion of a version is not supported');
+    }
+    createWriteGuard({ 'if-match': match })(bucket.getCurrent(key));
   }
   if (versionId !== undefined) {
-    // It is answered in a header, also where there is no such version.
-    if (!/^[\x21-\x7e]+$/.test(versionId))
+    // The response repeats the version ID in a header, even if the version does not exist.
+    if (!/^[\x21-\x7e]+$/.test(versionId)) {
       throw new S3Error('InvalidArgument', 'Invalid version id specified');
-    const version = bucket.versions(key).find((candidate) => candidate.versionId === versionId);
+    }
+    const version = bucket.getVersions(key).find((candidate) => candidate.versionId === versionId);
     if (version) bucket.deleteVersion(key, versionId);
     return { versionId, ...(version?.kind === 'delete marker' && { marker: versionId }) };
   }

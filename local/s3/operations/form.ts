@@ -1,53 +1,57 @@
 import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { Busboy, type BusboyInstance } from '@fastify/busboy';
-import type { Call, Reply } from '../call.ts';
-import { checkHeaders, checkTags, metadataHeaders } from '../wire/attributes.ts';
+import type { S3Request, S3Response } from '../operation.ts';
+import { metadataHeaders } from '../wire/attributes.ts';
 import { checkSignature, readBasicDate, readScope } from '../wire/auth.ts';
-import { type Bounds, openBody } from '../wire/body.ts';
+import { openBody, type SizeLimits } from '../wire/body.ts';
 import { S3Error } from '../wire/errors.ts';
+import { checkHeaders, type StoredHeaders } from '../wire/headers.ts';
 import { checkPolicy } from '../wire/policy.ts';
 import { checkKey, encodePath } from '../wire/target.ts';
-import { document, readXml } from '../wire/xml.ts';
+import { writeXml } from '../wire/xml.ts';
 import { publishReceived, readAttributes, writtenHeaders } from './put.ts';
-import { tagging, tagsOf } from './tagging.ts';
+import { readTagSet } from './tagging.ts';
 
 type Fields = ReadonlyMap<string, string>;
 
-const MAX_FIELD = 64 * 1024;
+const MAX_FIELD_BYTES = 64 * 1024;
 
 /**
- * A file from a browser's form: https://docs.aws.amazon.com/AmazonS3/latest/API/RESTObjectPOST.html
- * The form is signed by its policy, so nothing of it counts before that is verified.
+ * Stores a file from a browser form: https://docs.aws.amazon.com/AmazonS3/latest/API/RESTObjectPOST.html
+ * The policy signs the form. No field is trusted before the policy is verified.
  */
-export async function postObject(call: Call): Promise<Reply> {
-  const { store, target, headers } = call;
-  const bucket = store.bucket(target.bucket);
-  const contentType = headers['content-type'] ?? '';
-  const form = openForm(contentType);
+export async function postObject(request: S3Request): Promise<S3Response> {
+  const { store, target, headers } = request;
+  const bucket = store.getBucket(target.bucket);
+  const form = openForm(headers['content-type'] ?? '');
   const fields = new Map([['bucket', target.bucket]]);
   form.on('field', (name, value) => fields.set(name.toLowerCase(), value));
-  const parsed = parse(call, form);
+  const parsed = parseForm(request, form);
   try {
-    // Fields after the file do not count: S3 says so too.
-    const { file, filename } = await Promise.race([nextFile(form), parsed.then(refuseFormWithoutFile)]);
-    // A body that breaks off ends the file with the error; somebody must listen even where nobody reads any more.
+    // Like S3, ignores fields after the file.
+    const { file, filename } = await Promise.race([nextFile(form), parsed.then(rejectFormWithoutFile)]);
+    // An interrupted body destroys the file with an error, which needs a listener even if nothing reads the file.
     file.on('error', () => {});
     parsed.catch((error: Error) => file.destroy(error));
-    const bounds = verifyForm(call, fields);
+    const limits = verifyForm(request, fields);
     // biome-ignore lint/suspicious/noTemplateCurlyInString: S3's own placeholder
     const key = (fields.get('key') ?? '').replaceAll('${filename}', filename);
     if (key === '') throw new S3Error('InvalidArgument', "Bucket POST must contain a field named 'key'.");
     checkKey(key);
-    const stated = statedIn(fields);
-    const attributes = { ...readAttributes(stated), ...tagsIn(fields) };
+    const formHeaders = toHeaders(fields);
+    const tagging = fields.get('tagging');
+    const attributes = {
+      ...readAttributes(formHeaders),
+      ...(tagging !== undefined && { tags: readTagSet(tagging) }),
+    };
     checkHeaders({ ...attributes.content, ...attributes.placement, ...metadataHeaders(attributes.metadata) });
-    const body = openBody(file, stated, 'UNSIGNED-PAYLOAD', { bounds });
-    using draft = await store.blobs.write(body.bytes);
+    const body = openBody(file, formHeaders, 'UNSIGNED-PAYLOAD', { limits });
+    using blob = await store.blobs.write(body.bytes);
     await parsed;
-    const object = publishReceived(bucket, key, attributes, { ...draft, ...body.facts() }, () => {});
-    await call.announce('Post', bucket, key, object);
-    return describeSuccess(call, key, fields, writtenHeaders(bucket, object), object.etag);
+    const object = publishReceived(bucket, key, attributes, { ...blob, ...body.facts() }, () => {});
+    await request.emitCreated('ObjectCreated:Post', bucket, key, object);
+    return describeSuccess(request, key, fields, writtenHeaders(bucket, object), object.etag);
   } finally {
     form.destroy();
   }
@@ -57,18 +61,18 @@ function openForm(contentType: string): BusboyInstance {
   try {
     return new Busboy({
       headers: { 'content-type': contentType },
-      limits: { fieldSize: MAX_FIELD, fields: 200 },
+      limits: { fieldSize: MAX_FIELD_BYTES, fields: 200 },
       isPartAFile: (name) => name?.toLowerCase() === 'file',
     });
   } catch (cause) {
-    throw new S3Error('MalformedPOSTRequest', undefined, { cause }); // without a boundary
+    throw new S3Error('MalformedPOSTRequest', { cause }); // without a boundary
   }
 }
 
-/** Feeds the form; settles at its closing boundary. Rejections are dealt with where the promise is awaited. */
-function parse(call: Call, form: BusboyInstance): Promise<void> {
-  const parsed = pipeline(call.openSource(), form).catch((cause: unknown) => {
-    throw new S3Error('MalformedPOSTRequest', undefined, { cause });
+/** Feeds the form and settles at its closing boundary. Callers handle rejections where they await the promise. */
+function parseForm({ openSource }: S3Request, form: BusboyInstance): Promise<void> {
+  const parsed = pipeline(openSource(), form).catch((cause: unknown) => {
+    throw new S3Error('MalformedPOSTRequest', { cause });
   });
   parsed.catch(() => {});
   return parsed;
@@ -80,12 +84,12 @@ function nextFile(form: BusboyInstance): Promise<{ file: Readable; filename: str
   });
 }
 
-function refuseFormWithoutFile(): never {
+function rejectFormWithoutFile(): never {
   throw new S3Error('InvalidArgument', 'POST requires exactly one file upload per request.');
 }
 
-/** Who sent it, and does its policy allow what it says? Returns how long the file may be. */
-function verifyForm({ credentials, now }: Call, fields: Fields): Bounds {
+/** Verifies the signature of the policy, and the fields by the policy. Returns the allowed size of the file. */
+function verifyForm({ credentials, now }: S3Request, fields: Fields): SizeLimits {
   const policy = fields.get('policy');
   if (policy === undefined) throw new S3Error('AccessDenied');
   const field = (name: string): string => {
@@ -95,38 +99,30 @@ function verifyForm({ credentials, now }: Call, fields: Fields): Bounds {
   };
   const date = field('x-amz-date');
   if (field('x-amz-algorithm') !== 'AWS4-HMAC-SHA256' || readBasicDate(date) === undefined) {
-    throw new S3Error(
-      'InvalidArgument',
-      'X-Amz-Algorithm must be AWS4-HMAC-SHA256, X-Amz-Date YYYYMMDDTHHMMSSZ',
-    );
+    const message = 'X-Amz-Algorithm must be AWS4-HMAC-SHA256, X-Amz-Date YYYYMMDDTHHMMSSZ';
+    throw new S3Error('InvalidArgument', message);
   }
   const scope = readScope({ credential: field('x-amz-credential'), date }, credentials);
   checkSignature(policy, field('x-amz-signature'), scope, credentials);
   return checkPolicy(policy, fields, now());
 }
 
-/** The fields that are named as headers are. Text is UTF-8 here; a header's bytes are handled as Latin-1. */
-function statedIn(fields: Fields): Readonly<Record<string, string>> {
-  const stated = [...fields]
-    .filter(([name]) => name !== 'tagging')
-    .map(([name, value]) => [name === 'acl' ? 'x-amz-acl' : name, Buffer.from(value).toString('latin1')]);
-  return Object.fromEntries(stated);
-}
-
-function tagsIn(fields: Fields) {
-  const xml = fields.get('tagging');
-  return xml === undefined ? {} : { tags: [...checkTags(tagsOf(readXml(xml, 'Tagging', tagging)))] };
-}
+/** Converts fields to headers of the same names. Fields are UTF-8, but header bytes are handled as Latin-1. */
+const toHeaders = (fields: Fields): StoredHeaders =>
+  Object.fromEntries(
+    [...fields]
+      .filter(([name]) => name !== 'tagging')
+      .map(([name, value]) => [name === 'acl' ? 'x-amz-acl' : name, Buffer.from(value).toString('latin1')]),
+  );
 
 function describeSuccess(
-  call: Call,
+  { target: { bucket }, headers: { host = 'localhost' } }: S3Request,
   key: string,
   fields: Fields,
-  headers: NonNullable<Reply['headers']>,
+  headers: NonNullable<S3Response['headers']>,
   etag: string,
-): Reply {
-  const { bucket } = call.target;
-  const location = `http://${call.headers.host ?? 'localhost'}/${bucket}/${encodePath(key)}`;
+): S3Response {
+  const location = `http://${host}/${bucket}/${encodePath(key)}`;
   const redirect = fields.get('success_action_redirect') ?? fields.get('redirect');
   if (redirect !== undefined && URL.canParse(redirect)) {
     const url = new URL(redirect);
@@ -136,10 +132,8 @@ function describeSuccess(
     return { status: 303, headers: { ...headers, location: url.href } };
   }
   const status = fields.get('success_action_status');
-  if (status === '201') {
-    const content = { Location: location, Bucket: bucket, Key: key, ETag: `"${etag}"` };
-    return { status: 201, headers: { ...headers, location }, xml: document('PostResponse', content) };
-  }
-  if (status === '200') return { status: 200, headers: { ...headers, location } };
-  return { status: 204, headers: { ...headers, location } };
+  const result = { status: status === '200' ? 200 : 204, headers: { ...headers, location } };
+  if (status !== '201') return result;
+  const content = { Location: location, Bucket: bucket, Key: key, ETag: `"${etag}"` };
+  return { ...result, status: 201, xml: writeXml('PostResponse', content) };
 }

@@ -1,18 +1,19 @@
-import type { Call, Reply } from '../call.ts';
+import { type S3Request, type S3Response, xmlResponse } from '../operation.ts';
 import type { Bucket } from '../store/bucket.ts';
-import { type Entry, entriesOf, firstOf } from '../store/entries.ts';
+import { type Entry, listEntries, takeFirst } from '../store/entries.ts';
 import type { StoredVersion } from '../store/record.ts';
-import { storageClass } from '../wire/attributes.ts';
+import { storageClassOf } from '../wire/attributes.ts';
 import { S3Error } from '../wire/errors.ts';
-import { OWNER } from '../wire/grants.ts';
+import { OWNER_XML } from '../wire/grants.ts';
 import { encodePath, queryCount, queryValue } from '../wire/target.ts';
-import { document, NAMESPACE, type XmlValue } from '../wire/xml.ts';
+import type { XmlElements, XmlValue } from '../wire/xml.ts';
 
-const MOST = 1000;
-const OWNER_XML = { ID: OWNER.id, DisplayName: OWNER.name };
+export const MAX_ITEMS = 1000;
 
-/** What all listings are asked alike. `show` writes a key or a prefix as `encoding-type` wants it. */
-export function readListing({ target: { query } }: Call) {
+type Listing = ReturnType<typeof readListing>;
+
+/** Reads the parameters that all listings share. `show` writes a key or prefix as `encoding-type` requests it. */
+export function readListing({ target: { query } }: S3Request, maxName = 'max-keys') {
   const encoding = queryValue(query, 'encoding-type');
   if (encoding !== undefined && encoding !== 'url') {
     throw new S3Error('InvalidArgument', 'Invalid Encoding Method specified in Request');
@@ -20,149 +21,139 @@ export function readListing({ target: { query } }: Call) {
   return {
     prefix: queryValue(query, 'prefix') ?? '',
     delimiter: queryValue(query, 'delimiter') ?? '',
-    most: queryCount(query, 'max-keys', MOST),
+    max: queryCount(query, maxName, MAX_ITEMS),
     encoding,
     show: encoding === 'url' ? encodePath : (text: string): string => text,
   };
 }
 
+/** Takes one page. `last` is the entry that the next page starts after; `xml` has the elements that all listings share. */
+export function takePage<T extends Entry>(
+  { prefix, delimiter, max, encoding, show }: Listing,
+  entries: Iterable<T>,
+): Readonly<{ items: readonly T[]; last: T | undefined; xml: XmlElements }> {
+  const { items, hasMore } = takeFirst(entries, max);
+  const groups = items.filter(({ kind }) => kind === 'group');
+  const xml = {
+    Prefix: show(prefix),
+    Delimiter: delimiter ? show(delimiter) : undefined,
+    EncodingType: encoding,
+    IsTruncated: hasMore,
+    CommonPrefixes: groups.map(({ name }) => ({ Prefix: show(name) })),
+  };
+  return { items, last: hasMore ? items.at(-1) : undefined, xml };
+}
+
 /** https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html */
-export function listObjectsV2(call: Call): Reply {
-  const { query } = call.target;
+export function listObjectsV2(request: S3Request): S3Response {
+  const { query } = request.target;
   if (queryValue(query, 'list-type') !== '2') throw new S3Error('InvalidArgument', 'Invalid List Type');
   const token = queryValue(query, 'continuation-token');
   const startAfter = queryValue(query, 'start-after');
   const withOwner = queryValue(query, 'fetch-owner') === 'true';
   const after = token === undefined ? (startAfter ?? '') : readToken(token);
-  return list(call, after, withOwner, ({ count, last, show }) => ({
-    KeyCount: count,
+  const { items, last, listing, xml } = listObjects(request, after, withOwner);
+  return xmlResponse('ListBucketResult', {
+    ...xml,
+    KeyCount: items.length,
     ContinuationToken: token,
-    NextContinuationToken: last && writeToken(last),
-    StartAfter: startAfter && show(startAfter),
-  }));
+    NextContinuationToken: last && writeToken(last.name),
+    StartAfter: startAfter && listing.show(startAfter),
+  });
 }
 
 /** https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjects.html */
-export function listObjectsV1(call: Call): Reply {
-  const marker = queryValue(call.target.query, 'marker') ?? '';
-  return list(call, marker, true, ({ last, delimiter, show }) => ({
-    Marker: show(marker),
-    // Without a delimiter the last key itself is where to go on.
-    NextMarker: last && delimiter ? show(last) : undefined,
-  }));
+export function listObjectsV1(request: S3Request): S3Response {
+  const marker = queryValue(request.target.query, 'marker') ?? '';
+  const { last, listing, xml } = listObjects(request, marker, true);
+  return xmlResponse('ListBucketResult', {
+    ...xml,
+    Marker: listing.show(marker),
+    // Without a delimiter, the client continues after the last key.
+    NextMarker: last && listing.delimiter ? listing.show(last.name) : undefined,
+  });
 }
 
-type Outcome = Readonly<{
-  count: number;
-  /** What the next page comes after. */
-  last: string | undefined;
-  delimiter: string;
-  show: (text: string) => string;
-}>;
-
-function list(
-  call: Call,
-  after: string,
-  withOwner: boolean,
-  describe: (outcome: Outcome) => Record<string, XmlValue>,
-): Reply {
-  const bucket = call.store.bucket(call.target.bucket);
-  const { prefix, delimiter, most, encoding, show } = readListing(call);
-  const { items, more } = firstOf(
-    visible(bucket, entriesOf(bucket.names, { prefix, delimiter, after })),
-    most,
+function listObjects(request: S3Request, after: string, withOwner: boolean) {
+  const bucket = request.store.getBucket(request.target.bucket);
+  const listing = readListing(request);
+  const { items, last, xml } = takePage(
+    listing,
+    filterVisible(bucket, listEntries(bucket.names, { ...listing, after })),
   );
-  const last = more ? items.at(-1)?.name : undefined;
-  const content = {
-    '@xmlns': NAMESPACE,
-    Name: bucket.record.name,
-    Prefix: show(prefix),
-    Delimiter: delimiter ? show(delimiter) : undefined,
-    MaxKeys: most,
-    EncodingType: encoding,
-    IsTruncated: more,
-    ...describe({ count: items.length, last, delimiter, show }),
-    Contents: items
-      .filter(({ kind }) => kind === 'name')
-      .map(({ name }) => describeObject(bucket, name, show, withOwner)),
-    CommonPrefixes: commonPrefixes(items, show),
-  };
-  return { status: 200, xml: document('ListBucketResult', content) };
+  const Contents = items
+    .filter(({ kind }) => kind === 'name')
+    .map(({ name }) => describeObject(bucket, name, listing, withOwner));
+  return { items, last, listing, xml: { Name: bucket.record.name, MaxKeys: listing.max, ...xml, Contents } };
 }
 
-/** Keys hidden by a delete marker are not listed, nor is a group in which all are. */
-function* visible(bucket: Bucket, entries: Iterable<Entry>): Generator<Entry> {
+/** Omits keys that a delete marker hides, and groups that contain only such keys. */
+function* filterVisible(bucket: Bucket, entries: Iterable<Entry>): Generator<Entry> {
   for (const entry of entries) {
-    if (entry.kind === 'name' ? bucket.current(entry.name) : anyVisible(bucket, entry.name)) yield entry;
+    if (entry.kind === 'name' ? bucket.getCurrent(entry.name) : hasVisible(bucket, entry.name)) yield entry;
   }
 }
 
-function anyVisible(bucket: Bucket, group: string): boolean {
+function hasVisible(bucket: Bucket, group: string): boolean {
   for (const name of bucket.names.from(group)) {
     if (!name.startsWith(group)) return false;
-    if (bucket.current(name)) return true;
+    if (bucket.getCurrent(name)) return true;
   }
   return false;
 }
 
-function describeObject(bucket: Bucket, key: string, show: Outcome['show'], withOwner: boolean): XmlValue {
-  const object = bucket.current(key);
-  return (
-    object && {
-      Key: show(key),
-      LastModified: new Date(object.modified).toISOString(),
-      ETag: `"${object.etag}"`,
-      ChecksumAlgorithm: object.checksum?.algorithm,
-      ChecksumType: object.checksum?.type,
-      Size: object.size,
-      StorageClass: storageClass(object.placement),
-      Owner: withOwner ? OWNER_XML : undefined,
-    }
-  );
+function describeObject(bucket: Bucket, key: string, { show }: Listing, withOwner: boolean): XmlValue {
+  const object = bucket.getCurrent(key);
+  return object && { ...describeVersion(key, object, show), Owner: withOwner ? OWNER_XML : undefined };
 }
-
-export const commonPrefixes = (
-  entries: readonly Readonly<{ kind: string; name: string }>[],
-  show: Outcome['show'],
-) => entries.filter(({ kind }) => kind === 'group').map(({ name }) => ({ Prefix: show(name) }));
 
 type VersionEntry = Entry & Readonly<{ version?: StoredVersion; isLatest?: boolean }>;
 
 /** https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectVersions.html */
-export function listVersions(call: Call): Reply {
-  const bucket = call.store.bucket(call.target.bucket);
-  const { prefix, delimiter, most, encoding, show } = readListing(call);
-  const keyMarker = queryValue(call.target.query, 'key-marker') ?? '';
-  const versionMarker = queryValue(call.target.query, 'version-id-marker') ?? '';
+export function listVersions(request: S3Request): S3Response {
+  const { query } = request.target;
+  const bucket = request.store.getBucket(request.target.bucket);
+  const listing = readListing(request);
+  const { show } = listing;
+  const keyMarker = queryValue(query, 'key-marker') ?? '';
+  const versionMarker = queryValue(query, 'version-id-marker') ?? '';
   if (versionMarker && !keyMarker) {
     throw new S3Error('InvalidArgument', 'A version-id marker cannot be specified without a key marker.');
   }
-  const asked = { prefix, delimiter, after: keyMarker, inclusive: versionMarker !== '' };
-  const entries = versionsOf(bucket, entriesOf(bucket.names, asked), keyMarker, versionMarker);
-  const { items, more } = firstOf(entries, most);
-  const last = more ? items.at(-1) : undefined;
-  const listed = (kind: StoredVersion['kind']): XmlValue[] =>
-    items.filter(({ version }) => version?.kind === kind).map((entry) => describeVersion(entry, show));
-  const content = {
-    '@xmlns': NAMESPACE,
+  const entries = listEntries(bucket.names, {
+    ...listing,
+    after: keyMarker,
+    inclusive: versionMarker !== '',
+  });
+  const versions = expandVersions(bucket, entries, keyMarker, versionMarker);
+  const { items, last, xml } = takePage(listing, versions);
+  const describeKind = (kind: StoredVersion['kind']): XmlValue[] =>
+    items.flatMap(({ name, version, isLatest }) =>
+      version?.kind === kind
+        ? [
+            {
+              ...describeVersion(name, version, show),
+              VersionId: version.versionId,
+              IsLatest: isLatest,
+              Owner: OWNER_XML,
+            },
+          ]
+        : [],
+    );
+  return xmlResponse('ListVersionsResult', {
     Name: bucket.record.name,
-    Prefix: show(prefix),
     KeyMarker: show(keyMarker),
     VersionIdMarker: versionMarker,
     NextKeyMarker: last && show(last.name),
     NextVersionIdMarker: last?.version?.versionId,
-    Delimiter: delimiter ? show(delimiter) : undefined,
-    MaxKeys: most,
-    EncodingType: encoding,
-    IsTruncated: more,
-    Version: listed('object'),
-    DeleteMarker: listed('delete marker'),
-    CommonPrefixes: commonPrefixes(items, show),
-  };
-  return { status: 200, xml: document('ListVersionsResult', content) };
+    MaxKeys: listing.max,
+    ...xml,
+    Version: describeKind('object'),
+    DeleteMarker: describeKind('delete marker'),
+  });
 }
 
-function* versionsOf(
+function* expandVersions(
   bucket: Bucket,
   entries: Iterable<Entry>,
   keyMarker: string,
@@ -173,24 +164,17 @@ function* versionsOf(
       yield entry;
       continue;
     }
-    const versions = bucket.versions(entry.name);
-    const seen =
+    const versions = bucket.getVersions(entry.name);
+    const listed =
       entry.name === keyMarker ? versions.findIndex(({ versionId }) => versionId === versionMarker) + 1 : 0;
-    for (const version of versions.slice(seen)) {
+    for (const version of versions.slice(listed)) {
       yield { ...entry, version, isLatest: version === versions[0] };
     }
   }
 }
 
-function describeVersion({ name, version, isLatest }: VersionEntry, show: Outcome['show']): XmlValue {
-  if (!version) return undefined;
-  const common = {
-    Key: show(name),
-    VersionId: version.versionId,
-    IsLatest: isLatest,
-    LastModified: new Date(version.modified).toISOString(),
-    Owner: OWNER_XML,
-  };
+function describeVersion(key: string, version: StoredVersion, show: Listing['show']): XmlElements {
+  const common = { Key: show(key), LastModified: new Date(version.modified).toISOString() };
   if (version.kind === 'delete marker') return common;
   return {
     ...common,
@@ -198,7 +182,7 @@ function describeVersion({ name, version, isLatest }: VersionEntry, show: Outcom
     ChecksumAlgorithm: version.checksum?.algorithm,
     ChecksumType: version.checksum?.type,
     Size: version.size,
-    StorageClass: storageClass(version.placement),
+    StorageClass: storageClassOf(version.placement),
   };
 }
 
@@ -206,8 +190,6 @@ const writeToken = (last: string): string => Buffer.from(last).toString('base64u
 
 function readToken(token: string): string {
   const last = Buffer.from(token, 'base64url').toString();
-  if (token === '' || writeToken(last) !== token) {
-    throw new S3Error('InvalidArgument', 'The continuation token provided is incorrect');
-  }
-  return last;
+  if (token !== '' && writeToken(last) === token) return last;
+  throw new S3Error('InvalidArgument', 'The continuation token provided is incorrect');
 }

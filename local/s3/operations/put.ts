@@ -1,28 +1,28 @@
 import { randomBytes } from 'node:crypto';
-import { type Call, type Received, type Reply, receive } from '../call.ts';
+import { type ReceivedBlob, receiveBlob, type S3Request, type S3Response } from '../operation.ts';
 import type { Bucket } from '../store/bucket.ts';
 import type { Attributes, StoredObject } from '../store/record.ts';
 import {
   hidesMd5,
-  type Kept,
   readContentHeaders,
   readMetadata,
   readPlacementHeaders,
   readTagging,
 } from '../wire/attributes.ts';
-import { type Guard, writeGuard } from '../wire/conditions.ts';
+import { createWriteGuard, type WriteGuard } from '../wire/conditions.ts';
 import { checksumHeader } from '../wire/digest.ts';
 import { readGrants } from '../wire/grants.ts';
+import type { RequestHeaders, StoredHeaders } from '../wire/headers.ts';
 
 /** https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html */
-export async function putObject(call: Call): Promise<Reply> {
-  const { store, target, headers } = call;
-  const bucket = store.bucket(target.bucket);
+export async function putObject(request: S3Request): Promise<S3Response> {
+  const { store, target, headers } = request;
+  const bucket = store.getBucket(target.bucket);
   const attributes = readAttributes(headers);
-  const guard = writeGuard(headers);
-  using received = await receive(call);
+  const guard = createWriteGuard(headers);
+  using received = await receiveBlob(request);
   const object = publishReceived(bucket, target.key, attributes, received, guard);
-  await call.announce('Put', bucket, target.key, object);
+  await request.emitCreated('ObjectCreated:Put', bucket, target.key, object);
   return { status: 200, headers: writtenHeaders(bucket, object) };
 }
 
@@ -30,14 +30,14 @@ export const publishReceived = (
   bucket: Bucket,
   key: string,
   attributes: Attributes,
-  { md5, size, pieces, checksum }: Received,
-  guard: Guard,
+  { md5, size, pieces, checksum }: ReceivedBlob,
+  guard: WriteGuard,
 ): StoredObject =>
   bucket.publish(
     key,
     {
       ...attributes,
-      etag: simpleETag(md5, attributes.placement),
+      etag: createETag(md5, attributes.placement),
       md5,
       size,
       pieces: [...pieces],
@@ -46,8 +46,8 @@ export const publishReceived = (
     guard,
   );
 
-/** Everything a writer says of an object beside its bytes. */
-export const readAttributes = (headers: Call['headers']): Attributes => ({
+/** Reads everything that a writer states about an object, except its bytes. */
+export const readAttributes = (headers: RequestHeaders): Attributes => ({
   content: readContentHeaders(headers),
   placement: readPlacementHeaders(headers),
   metadata: readMetadata(headers),
@@ -55,12 +55,12 @@ export const readAttributes = (headers: Call['headers']): Attributes => ({
   grants: [...readGrants(headers)],
 });
 
-/** The ETag of an object that was written in one go. Under KMS it looks like an MD5 and is none. */
-export const simpleETag = (md5: string, placement: Kept): string =>
+/** The ETag of an object that was written in one request. With KMS, it looks like an MD5 but is random. */
+export const createETag = (md5: string, placement: StoredHeaders): string =>
   hidesMd5(placement) ? randomBytes(16).toString('hex') : md5;
 
-/** What the answer to a write says of the object it made. */
-export const writtenHeaders = (bucket: Bucket, object: StoredObject): NonNullable<Reply['headers']> => ({
+/** The headers of the response to a write. */
+export const writtenHeaders = (bucket: Bucket, object: StoredObject): NonNullable<S3Response['headers']> => ({
   etag: `"${object.etag}"`,
   ...(object.checksum && {
     [checksumHeader(object.checksum.algorithm)]: object.checksum.value,
@@ -70,11 +70,13 @@ export const writtenHeaders = (bucket: Bucket, object: StoredObject): NonNullabl
   ...versionHeader(bucket, object),
 });
 
-export const encryptionHeaders = (placement: Kept): Kept =>
+export const encryptionHeaders = (placement: StoredHeaders): StoredHeaders =>
   Object.fromEntries(
     Object.entries(placement).filter(([name]) => name.startsWith('x-amz-server-side-encryption')),
   );
 
-/** A bucket that never had versions does not speak of them. */
-export const versionHeader = (bucket: Bucket, { versionId }: Pick<StoredObject, 'versionId'>): Kept =>
-  bucket.record.versioning ? { 'x-amz-version-id': versionId } : {};
+/** Empty for a bucket that never had versioning. */
+export const versionHeader = (
+  bucket: Bucket,
+  { versionId }: Pick<StoredObject, 'versionId'>,
+): StoredHeaders => (bucket.record.versioning ? { 'x-amz-version-id': versionId } : {});

@@ -1,45 +1,43 @@
 import * as v from 'valibot';
-import { type Call, type Reply, receiveText } from '../call.ts';
-import type { Bucket } from '../store/bucket.ts';
-import type { StoredObject } from '../store/record.ts';
+import { receiveText, type S3Request, type S3Response, xmlResponse } from '../operation.ts';
 import { checkTags, type Tag } from '../wire/attributes.ts';
-import { queryValue } from '../wire/target.ts';
-import { document, NAMESPACE, readXml } from '../wire/xml.ts';
+import { readXml } from '../wire/xml.ts';
 import { findObject } from './get.ts';
 import { versionHeader } from './put.ts';
 
-export const tagging = v.object({
-  // An element without children reads as text.
+const taggingSchema = v.object({
+  // The parser returns an element without children as text.
   TagSet: v.union([
     v.object({ Tag: v.optional(v.array(v.object({ Key: v.string(), Value: v.string() })), []) }),
     v.pipe(v.string(), v.trim(), v.literal('')),
   ]),
 });
 
-export const tagsOf = ({ TagSet }: v.InferOutput<typeof tagging>): Tag[] =>
-  TagSet === '' ? [] : TagSet.Tag.map(({ Key, Value }) => ({ key: Key, value: Value }));
+/** Reads a `Tagging` document. @throws {S3Error} `MalformedXML` or `InvalidTag` */
+export function readTagSet(xml: string): Tag[] {
+  const { TagSet } = readXml(xml, 'Tagging', taggingSchema);
+  const tags = TagSet === '' ? [] : TagSet.Tag;
+  return [...checkTags(tags.map(({ Key, Value }) => ({ key: Key, value: Value })))];
+}
 
-export function getTagging(call: Call): Reply {
-  const { bucket, object } = find(call);
+export function getTagging(request: S3Request): S3Response {
+  const { bucket, object } = findObject(request);
   const tags = object.tags.map(({ key, value }) => ({ Key: key, Value: value }));
-  const content = { '@xmlns': NAMESPACE, TagSet: { Tag: tags } };
-  return { status: 200, headers: versionHeader(bucket, object), xml: document('Tagging', content) };
+  return xmlResponse('Tagging', { TagSet: { Tag: tags } }, versionHeader(bucket, object));
 }
 
-export async function putTagging(call: Call): Promise<Reply> {
-  const tags = [...checkTags(tagsOf(readXml(await receiveText(call), 'Tagging', tagging)))];
-  const { bucket, object } = find(call);
-  bucket.updateInPlace(call.target.key, object.versionId, { tags });
-  return { status: 200, headers: versionHeader(bucket, object) };
+export async function putTagging(request: S3Request): Promise<S3Response> {
+  const tags = readTagSet(await receiveText(request));
+  return { status: 200, headers: updateTags(request, tags) };
 }
 
-export function deleteTagging(call: Call): Reply {
-  const { bucket, object } = find(call);
-  bucket.updateInPlace(call.target.key, object.versionId, { tags: [] });
-  return { status: 204, headers: versionHeader(bucket, object) };
-}
+export const deleteTagging = (request: S3Request): S3Response => ({
+  status: 204,
+  headers: updateTags(request, []),
+});
 
-function find({ store, target }: Call): { bucket: Bucket; object: StoredObject } {
-  const bucket = store.bucket(target.bucket);
-  return { bucket, object: findObject(bucket, target.key, queryValue(target.query, 'versionId')) };
+function updateTags(request: S3Request, tags: Tag[]): NonNullable<S3Response['headers']> {
+  const { bucket, object } = findObject(request);
+  bucket.updateInPlace(request.target.key, object.versionId, { tags });
+  return versionHeader(bucket, object);
 }

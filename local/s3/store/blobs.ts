@@ -7,32 +7,32 @@ import { finished, pipeline } from 'node:stream/promises';
 import { listNames } from './disk.ts';
 import type { Piece } from './record.ts';
 
-const READ_AHEAD = 256 * 1024;
+const READ_BYTES = 256 * 1024;
 
 const idle: Buffer[] = [];
-const takeBuffer = (): Buffer => idle.pop() ?? Buffer.allocUnsafeSlow(READ_AHEAD);
+const acquireBuffer = (): Buffer => idle.pop() ?? Buffer.allocUnsafeSlow(READ_BYTES);
 
 /**
- * Files that are written once and never changed. Objects, parts of uploads, copies and readers share them: a blob goes
- * when the last of those lets go, so an overwritten object can still be read to its end by whoever began.
+ * Files that are written once and never change. Objects, parts, copies, and readers share them, counted by reference.
+ * The last release deletes a blob, so a reader that started before an overwrite still gets all bytes.
  */
 export class Blobs {
   readonly #dir: string;
-  readonly #uses = new Map<string, number>();
+  readonly #references = new Map<string, number>();
 
   constructor(dir: string) {
     this.#dir = dir;
   }
 
-  /** Writes a new blob, held by the caller until it is disposed of. Nothing stays behind when `bytes` throws. */
+  /** Writes a new blob, which the caller holds until disposal. Leaves no file if `bytes` throws. */
   async write(bytes: AsyncIterable<Buffer>): Promise<PendingBlob> {
     const blob = randomUUID();
-    const file = createWriteStream(this.#path(blob), { flags: 'wx', highWaterMark: 4 * READ_AHEAD });
+    const file = createWriteStream(this.#path(blob), { flags: 'wx', highWaterMark: 4 * READ_BYTES });
     this.#retain(blob);
     try {
       await pipeline(bytes, file);
     } catch (error) {
-      // Before that the file may not even be there yet, and would outlive its removal.
+      // Before `close`, the file may not exist yet; it would appear after its removal.
       if (!file.closed) await new Promise<void>((closed) => file.once('close', () => closed()));
       this.#release(blob);
       throw error;
@@ -50,70 +50,62 @@ export class Blobs {
     for (const { blob } of pieces) this.#release(blob);
   }
 
-  /** Keeps bytes in place while somebody works on them. */
+  /** Retains the bytes until disposal. */
   hold(pieces: readonly Piece[]): Disposable {
     this.retain(pieces);
     return { [Symbol.dispose]: () => this.release(pieces) };
   }
 
   async *read(pieces: readonly Piece[]): AsyncGenerator<Buffer> {
-    for (const piece of pieces) yield* this.#open(piece);
+    for (const { blob, offset, size } of pieces) {
+      const range = { start: offset, end: offset + size - 1 };
+      yield* createReadStream(this.#path(blob), { ...range, highWaterMark: READ_BYTES });
+    }
   }
 
   /**
-   * Sends bytes as fast as `out` takes them, and ends it. Two buffers take turns, one being read into while the other is
-   * sent: a file's stream would make a new one for each chunk.
+   * Writes the bytes to `out` and ends it. Two buffers alternate: one is read into while the other is sent. A file stream
+   * would allocate a new buffer for each chunk.
    */
   async send(pieces: readonly Piece[], out: Writable): Promise<void> {
-    const gone = finished(out);
-    gone.catch(() => {}); // is told by what waits for it
-    const written = (bytes: Buffer): Promise<void> =>
+    const ended = finished(out);
+    ended.catch(() => {}); // handled where it is awaited
+    const write = (bytes: Buffer): Promise<void> =>
       new Promise((resolve, reject) => void out.write(bytes, (error) => (error ? reject(error) : resolve())));
-    let [free, full] = [takeBuffer(), takeBuffer()];
+    let [free, full] = [acquireBuffer(), acquireBuffer()];
     let sent: Promise<unknown> = Promise.resolve();
     for (const { blob, offset, size } of pieces) {
       await using file = await open(this.#path(blob));
       for (let at = 0; at < size; ) {
-        const { bytesRead } = await file.read(free, 0, Math.min(READ_AHEAD, size - at), offset + at);
+        const { bytesRead } = await file.read(free, 0, Math.min(READ_BYTES, size - at), offset + at);
         if (bytesRead === 0) throw new Error(`blob ${blob} ends after ${offset + at} bytes`);
         at += bytesRead;
         await sent;
-        sent = Promise.race([written(free.subarray(0, bytesRead)), gone]);
+        sent = Promise.race([write(free.subarray(0, bytesRead)), ended]);
         sent.catch(() => {});
         [free, full] = [full, free];
       }
     }
     await sent;
     out.end();
-    await gone;
-    idle.push(free, full); // not where it broke off: the system may still be reading from them
+    await ended;
+    idle.push(free, full); // not after an error: the system may still read from them
   }
 
-  /** Removes what nothing refers to: an upload that was cut off by a kill, a blob whose last user went with it. */
+  /** Deletes blobs without references, which a killed process left. */
   sweep(): void {
-    for (const name of listNames(this.#dir)) if (!this.#uses.has(name)) unlinkSync(this.#path(name));
-  }
-
-  #open({ blob, offset, size }: Piece): AsyncIterable<Buffer> & NodeJS.ReadableStream {
-    return createReadStream(this.#path(blob), {
-      start: offset,
-      end: offset + size - 1,
-      highWaterMark: READ_AHEAD,
-    });
+    for (const name of listNames(this.#dir)) if (!this.#references.has(name)) unlinkSync(this.#path(name));
   }
 
   #retain(blob: string): void {
-    this.#uses.set(blob, (this.#uses.get(blob) ?? 0) + 1);
+    this.#references.set(blob, (this.#references.get(blob) ?? 0) + 1);
   }
 
   #release(blob: string): void {
-    const left = (this.#uses.get(blob) ?? 0) - 1;
-    if (left > 0) {
-      this.#uses.set(blob, left);
-      return;
-    }
-    this.#uses.delete(blob);
-    // In the background: freeing many GiB takes a while. What fails here is swept at the next start.
+    const left = (this.#references.get(blob) ?? 0) - 1;
+    if (left > 0) return void this.#references.set(blob, left);
+    this.#references.delete(blob);
+    // In the background: freeing many GiB takes time. The next start sweeps what fails here.
     unlink(this.#path(blob), () => {});
   }
 
@@ -122,10 +114,10 @@ export class Blobs {
   }
 }
 
-/** A blob that nothing refers to yet. */
+/** A blob without references except the one of its writer, which disposal releases. */
 export type PendingBlob = Disposable & Readonly<{ pieces: readonly Piece[] }>;
 
-/** The pieces that hold `length` bytes from `first` on. */
+/** The pieces that contain `length` bytes starting at offset `first`. */
 export function slice(pieces: readonly Piece[], first: number, length: number): Piece[] {
   const found: Piece[] = [];
   let skip = first;

@@ -1,7 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Guard } from '../wire/conditions.ts';
+import type { WriteGuard } from '../wire/conditions.ts';
 import { S3Error } from '../wire/errors.ts';
 import type { Blobs } from './blobs.ts';
 import { type Folders, listNames, loadJson, saveJson } from './disk.ts';
@@ -14,10 +14,10 @@ import {
 } from './record.ts';
 import { SortedNames } from './sorted-names.ts';
 
-/** What a writer brings; the bucket adds version, time and sequencer. */
+/** An object as its writer provides it. The bucket adds the version ID, time, and sequencer. */
 export type NewObject = Omit<StoredObject, 'kind' | 'versionId' | 'modified' | 'sequencer'>;
 
-/** What a bucket needs of the store around it. */
+/** Everything that a bucket needs from its store. */
 export type BucketContext = Readonly<{
   folders: Folders;
   blobs: Blobs;
@@ -28,36 +28,36 @@ export type BucketContext = Readonly<{
 const RECORD = 'bucket.json';
 const OBJECTS = 'objects';
 
-/** A bucket: its keys, and for each its versions. Everything that changes it is synchronous, so atomic to all others. */
+/** A bucket: its keys and their versions. Every change is synchronous, so no other operation sees half of it. */
 export class Bucket {
   readonly names = new SortedNames();
   readonly #versions = new Map<string, readonly StoredVersion[]>();
-  readonly #around: BucketContext;
+  readonly #context: BucketContext;
   readonly #dir: string;
   #record: BucketRecord;
-  #removed = false;
+  #isRemoved = false;
 
-  constructor(around: BucketContext, record: BucketRecord) {
-    this.#around = around;
+  constructor(context: BucketContext, record: BucketRecord) {
+    this.#context = context;
     this.#record = record;
-    this.#dir = join(around.folders.buckets, record.name);
+    this.#dir = join(context.folders.buckets, record.name);
   }
 
-  static create(around: BucketContext, record: BucketRecord): Bucket {
-    const bucket = new Bucket(around, record);
+  static create(context: BucketContext, record: BucketRecord): Bucket {
+    const bucket = new Bucket(context, record);
     mkdirSync(join(bucket.#dir, OBJECTS), { recursive: true });
     bucket.update(record);
     return bucket;
   }
 
-  /** The bucket in that folder; undefined, and no folder any more, where a kill cut its creation or removal short. */
-  static load(around: BucketContext, name: string): Bucket | undefined {
-    const dir = join(around.folders.buckets, name);
+  /** Loads a bucket. If a kill interrupted its creation or removal, deletes the folder and returns undefined. */
+  static load(context: BucketContext, name: string): Bucket | undefined {
+    const dir = join(context.folders.buckets, name);
     if (!existsSync(join(dir, RECORD))) {
       rmSync(dir, { recursive: true });
       return undefined;
     }
-    const bucket = new Bucket(around, loadJson(join(dir, RECORD), bucketRecord));
+    const bucket = new Bucket(context, loadJson(join(dir, RECORD), bucketRecord));
     for (const file of listNames(join(dir, OBJECTS))) {
       const { key, versions } = loadJson(join(dir, OBJECTS, file), keyRecord);
       bucket.#index(key, versions);
@@ -70,35 +70,35 @@ export class Bucket {
   }
 
   update(record: BucketRecord): void {
-    saveJson(this.#around.folders, join(this.#dir, RECORD), record);
+    saveJson(this.#context.folders, join(this.#dir, RECORD), record);
     this.#record = record;
   }
 
   remove(): void {
-    this.#removed = true;
+    this.#isRemoved = true;
     rmSync(join(this.#dir, RECORD));
     rmSync(this.#dir, { recursive: true });
   }
 
-  /** Newest first; none where the key was never written or is gone altogether. */
-  versions(key: string): readonly StoredVersion[] {
+  /** Newest first. Empty if the key has no versions. */
+  getVersions(key: string): readonly StoredVersion[] {
     return this.#versions.get(key) ?? [];
   }
 
-  /** The object a plain GET sees. */
-  current(key: string): StoredObject | undefined {
-    const [newest] = this.versions(key);
+  /** The object that a GET without a version ID returns. */
+  getCurrent(key: string): StoredObject | undefined {
+    const [newest] = this.getVersions(key);
     return newest?.kind === 'object' ? newest : undefined;
   }
 
-  /** Makes `object` the current one of `key`, unless `guard` objects to what is there. */
-  publish(key: string, object: NewObject, guard: Guard): StoredObject {
-    guard(this.current(key));
+  /** Makes `object` the current version of `key`. @throws {S3Error} when `guard` rejects the version it replaces */
+  publish(key: string, object: NewObject, guard: WriteGuard): StoredObject {
+    guard(this.getCurrent(key));
     const published: StoredObject = {
       kind: 'object',
       ...object,
       ...this.#stamp(),
-      sequencer: this.#around.nextSequencer(),
+      sequencer: this.#context.nextSequencer(),
     };
     this.#push(key, published);
     return published;
@@ -111,52 +111,51 @@ export class Bucket {
     return marker;
   }
 
-  /** Removes one version for good. */
+  /** Deletes one version permanently. */
   deleteVersion(key: string, versionId: string): void {
     this.#save(
       key,
-      this.versions(key).filter((version) => version.versionId !== versionId),
+      this.getVersions(key).filter((version) => version.versionId !== versionId),
     );
   }
 
-  /** Changes what S3 lets change in place: tags and grants. */
+  /** Changes tags or grants, the only attributes that S3 changes in place. */
   updateInPlace(
     key: string,
     versionId: string,
     change: Partial<Pick<StoredObject, 'tags' | 'grants'>>,
   ): void {
-    const amended = this.versions(key).map((version) =>
+    const updated = this.getVersions(key).map((version) =>
       version.kind === 'object' && version.versionId === versionId ? { ...version, ...change } : version,
     );
-    this.#save(key, amended);
+    this.#save(key, updated);
   }
 
   #stamp(): { versionId: string; modified: number } {
     return {
       versionId: this.#record.versioning === 'Enabled' ? randomBytes(16).toString('hex') : 'null',
-      // S3 keeps time in whole seconds.
-      modified: Math.floor(this.#around.now().getTime() / 1000) * 1000,
+      // S3 stores times in whole seconds.
+      modified: Math.floor(this.#context.now().getTime() / 1000) * 1000,
     };
   }
 
-  /** There is at most one `null` version: it is replaced, the others stay. */
+  /** Replaces the version with the same ID: there is at most one `null` version. */
   #push(key: string, version: StoredVersion): void {
-    const others = this.versions(key).filter(({ versionId }) => versionId !== version.versionId);
+    const others = this.getVersions(key).filter(({ versionId }) => versionId !== version.versionId);
     this.#save(key, [version, ...others]);
   }
 
   #save(key: string, versions: readonly StoredVersion[]): void {
-    // An upload may take longer than its bucket lasts.
-    if (this.#removed)
-      throw new S3Error('NoSuchBucket', undefined, { details: { BucketName: this.#record.name } });
+    // The bucket may have been deleted during a long upload.
+    if (this.#isRemoved) throw new S3Error('NoSuchBucket', { details: { BucketName: this.#record.name } });
     const path = join(this.#dir, OBJECTS, fileName(key));
-    if (versions.length > 0) saveJson(this.#around.folders, path, { key, versions });
+    if (versions.length > 0) saveJson(this.#context.folders, path, { key, versions });
     else rmSync(path, { force: true });
     this.#index(key, versions);
   }
 
   #index(key: string, versions: readonly StoredVersion[]): void {
-    const before = this.versions(key);
+    const before = this.getVersions(key);
     if (versions.length > 0) {
       this.#versions.set(key, versions);
       this.names.add(key);
@@ -164,18 +163,18 @@ export class Bucket {
       this.#versions.delete(key);
       this.names.remove(key);
     }
-    for (const version of versions) if (version.kind === 'object') this.#around.blobs.retain(version.pieces);
-    for (const version of before) if (version.kind === 'object') this.#around.blobs.release(version.pieces);
+    for (const version of versions) if (version.kind === 'object') this.#context.blobs.retain(version.pieces);
+    for (const version of before) if (version.kind === 'object') this.#context.blobs.release(version.pieces);
   }
 }
 
-/** No key can leave the folder, be too long for the file system, or stand in the way of another: its hash is its name. */
+/** The hash of the key: a key cannot leave the folder, exceed the file system's limits, or collide with another. */
 const fileName = (key: string): string => `${createHash('sha256').update(key).digest('hex')}.json`;
 
 /** https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html */
 export function checkBucketName(name: string): void {
   const wellFormed = /^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/.test(name);
   if (!wellFormed || name.includes('..') || /^\d+\.\d+\.\d+\.\d+$/.test(name)) {
-    throw new S3Error('InvalidBucketName', undefined, { details: { BucketName: name } });
+    throw new S3Error('InvalidBucketName', { details: { BucketName: name } });
   }
 }

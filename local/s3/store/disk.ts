@@ -4,14 +4,8 @@ import { join } from 'node:path';
 import * as v from 'valibot';
 import { writeJson } from '../../../cli/write-json.ts';
 
-/** The folders of the store. All on one file system, so that a rename between them is atomic. */
-export type Folders = Readonly<{
-  root: string;
-  buckets: string;
-  blobs: string;
-  uploads: string;
-  drafts: string;
-}>;
+/** The folders of the store. They are on one file system, so that a rename between them is atomic. */
+export type Folders = Readonly<Record<'root' | 'buckets' | 'blobs' | 'uploads' | 'drafts', string>>;
 
 export function openFolders(dir: string): Folders {
   const folders = {
@@ -21,13 +15,13 @@ export function openFolders(dir: string): Folders {
     uploads: join(dir, 'uploads'),
     drafts: join(dir, 'drafts'),
   };
-  // What a killed process had begun to write.
+  // Unfinished writes of a killed process.
   rmSync(folders.drafts, { recursive: true, force: true });
   for (const folder of Object.values(folders)) mkdirSync(folder, { recursive: true });
   return folders;
 }
 
-/** Writes a record of the store atomically. The draft lies in its own folder, which the next start empties. */
+/** Writes a record of the store atomically. The next start empties the folder of drafts. */
 export const saveJson = ({ drafts }: Folders, path: string, value: unknown): void =>
   writeJson(path, value, join(drafts, randomUUID()));
 
@@ -35,9 +29,8 @@ export function loadJson<const S extends v.GenericSchema>(path: string, schema: 
   try {
     return v.parse(schema, JSON.parse(readFileSync(path, 'utf8')));
   } catch (cause) {
-    throw new Error(`${path} is not what this S3 server wrote: remove it, or the folder, and start again`, {
-      cause,
-    });
+    const message = `${path}: expected a record of the local S3 server. Delete the file or the data folder, then restart.`;
+    throw new Error(message, { cause });
   }
 }
 

@@ -2,49 +2,48 @@ import { compareUtf8, type SortedNames } from './sorted-names.ts';
 
 export type Entry = Readonly<{ kind: 'name' | 'group'; name: string }>;
 
-type Asked = Readonly<{
+type EntryQuery = Readonly<{
   prefix: string;
-  /** '' where names are not to be grouped. */
+  /** '' disables grouping. */
   delimiter: string;
-  /** Names after this one, and after all of its group where it is one. */
+  /** Entries start after this name, or after all names of this group. */
   after: string;
-  /** List `after` itself too. */
+  /** Includes `after` itself. */
   inclusive?: boolean;
 }>;
 
 /**
- * Names in order. Those that share what goes from the prefix to the first delimiter are one entry, a group (S3: common
- * prefix): https://docs.aws.amazon.com/AmazonS3/latest/userguide/using-prefixes.html
+ * Lists names in order. Names with the same text between the prefix and the first delimiter form one entry, a group (S3:
+ * common prefix): https://docs.aws.amazon.com/AmazonS3/latest/userguide/using-prefixes.html
  */
-export function* entriesOf(
+export function* listEntries(
   names: SortedNames,
-  { prefix, delimiter, after, inclusive = false }: Asked,
+  { prefix, delimiter, after, inclusive = false }: EntryQuery,
 ): Generator<Entry> {
-  let group = groupOf(after, prefix, delimiter) === after && after !== '' ? after : undefined;
+  let group = findGroup(after, prefix, delimiter) === after && after !== '' ? after : undefined;
   for (const name of names.from(compareUtf8(after, prefix) > 0 ? after : prefix)) {
     if (!name.startsWith(prefix)) return;
     if (name === after && !inclusive) continue;
     if (group !== undefined && name.startsWith(group)) continue;
-    group = groupOf(name, prefix, delimiter);
+    group = findGroup(name, prefix, delimiter);
     yield group === undefined ? { kind: 'name', name } : { kind: 'group', name: group };
   }
 }
 
-/** The first `most` items, and whether there are more. S3 says no to that when nothing was asked for. */
-export function firstOf<T>(
+/** Returns the first `max` items and whether more exist. For `max` 0, S3 reports that none do. */
+export function takeFirst<T>(
   items: Iterable<T>,
-  most: number,
-): Readonly<{ items: readonly T[]; more: boolean }> {
+  max: number,
+): Readonly<{ items: readonly T[]; hasMore: boolean }> {
   const taken: T[] = [];
-  if (most === 0) return { items: taken, more: false };
   for (const item of items) {
-    if (taken.length === most) return { items: taken, more: true };
+    if (taken.length >= max) return { items: taken, hasMore: max > 0 };
     taken.push(item);
   }
-  return { items: taken, more: false };
+  return { items: taken, hasMore: false };
 }
 
-function groupOf(name: string, prefix: string, delimiter: string): string | undefined {
+function findGroup(name: string, prefix: string, delimiter: string): string | undefined {
   if (delimiter === '' || !name.startsWith(prefix)) return undefined;
   const at = name.indexOf(delimiter, prefix.length);
   return at < 0 ? undefined : name.slice(0, at + delimiter.length);

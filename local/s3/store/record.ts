@@ -2,11 +2,11 @@ import * as v from 'valibot';
 import { ALGORITHMS, CHECKSUM_TYPES } from '../wire/digest.ts';
 import { GRANTEE_TYPES, PERMISSIONS } from '../wire/grants.ts';
 
-/** What lies on disk as JSON, and in memory as the index. */
+/** The records of the store: JSON on disk, and the index in memory. */
 
 const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
 
-/** A stretch of a blob. An object's bytes are its pieces in order. */
+/** A range of a blob, in bytes. The bytes of an object are its pieces in order. */
 const piece = v.object({ blob: v.string(), offset: count, size: count });
 export type Piece = Readonly<v.InferOutput<typeof piece>>;
 
@@ -16,7 +16,7 @@ const checksum = v.object({
   value: v.string(),
 });
 
-/** `v.record` leaves out names such as `constructor`, which metadata may well have. */
+/** `v.record` drops names such as `constructor`, which metadata may contain. */
 const texts = v.custom<Record<string, string>>(
   (value) =>
     typeof value === 'object' &&
@@ -24,7 +24,7 @@ const texts = v.custom<Record<string, string>>(
     Object.values(value).every((text) => typeof text === 'string'),
 );
 
-/** Everything about an object that its writer chose. */
+/** Everything about an object that its writer chooses. */
 const attributes = {
   content: texts,
   placement: texts,
@@ -40,16 +40,16 @@ export type Attributes = Readonly<v.InferOutput<typeof attributesSchema>>;
 const storedObject = v.object({
   kind: v.literal('object'),
   versionId: v.string(),
-  /** Milliseconds, always a whole second. */
+  /** ms, in whole seconds. */
   modified: count,
   sequencer: v.string(),
   etag: v.string(),
   size: count,
   pieces: v.array(piece),
-  /** Of all bytes, hex, where it is known: the ETag need not be it. */
+  /** The MD5 of all bytes in hex, if known. The ETag may differ. */
   md5: v.optional(v.string()),
   checksum: v.optional(checksum),
-  /** The multipart upload it came from. */
+  /** The multipart upload that created the object. */
   uploadId: v.optional(v.string()),
   ...attributes,
 });
@@ -59,7 +59,7 @@ const deleteMarker = v.object({ kind: v.literal('delete marker'), versionId: v.s
 
 export type StoredVersion = StoredObject | Readonly<v.InferOutput<typeof deleteMarker>>;
 
-/** One file for each key: whatever happens to a key happens to it in one rename. Newest version first. */
+/** One file for each key: a single rename applies any change of a key. The newest version is first. */
 export const keyRecord = v.object({
   key: v.string(),
   versions: v.array(v.variant('kind', [storedObject, deleteMarker])),

@@ -4,8 +4,8 @@ import * as v from 'valibot';
 import { type Folders, loadJson, saveJson } from './disk.ts';
 
 /**
- * Sequencers: hex of one fixed length, each greater than all before it, whatever the clock does. The upper digits count
- * the starts of the server, so that nothing has to be written for each one.
+ * Creates a generator of sequencers: hex of fixed length, each greater than all before it, independent of the clock. The
+ * upper digits count server starts, so that a new sequencer needs no write.
  */
 export function openSequence(folders: Folders): () => string {
   const path = join(folders.root, 'starts.json');

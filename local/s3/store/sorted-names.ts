@@ -1,4 +1,4 @@
-/** Keys in the order S3 lists them: that of their UTF-8 bytes. */
+/** Keys in the order in which S3 lists them: by their UTF-8 bytes. */
 export class SortedNames {
   readonly #names: string[] = [];
 
@@ -16,15 +16,12 @@ export class SortedNames {
     if (this.#names[at] === name) this.#names.splice(at, 1);
   }
 
-  /** Names from `start` on, itself included. */
+  /** Names starting at `start`, inclusive. */
   *from(start: string): Generator<string> {
-    for (let at = this.#find(start); at < this.#names.length; at++) {
-      const name = this.#names[at];
-      if (name !== undefined) yield name;
-    }
+    for (let at = this.#find(start); at < this.#names.length; at++) yield this.#names[at] ?? '';
   }
 
-  /** Where `name` is, or would be. */
+  /** The index of `name`, or the index to insert it at. */
   #find(name: string): number {
     let low = 0;
     let high = this.#names.length;
@@ -38,8 +35,8 @@ export class SortedNames {
 }
 
 /**
- * JavaScript compares UTF-16 units, where the surrogates of U+10000 and above come before U+E000..U+FFFF; in UTF-8 they
- * come after.
+ * Compares by UTF-8 bytes. JavaScript compares UTF-16 units, which sorts U+10000 and above (surrogates) before
+ * U+E000..U+FFFF.
  */
 export function compareUtf8(a: string, b: string): number {
   const length = Math.min(a.length, b.length);

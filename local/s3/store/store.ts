@@ -7,49 +7,51 @@ import { openSequence } from './sequence.ts';
 import { Uploads } from './uploads.ts';
 
 /**
- * Everything the server keeps, in one folder; an index of it in memory. One process at a time.
+ * The data of the server: one folder, with an index in memory. One process at a time may use it.
  *
- *   buckets/<name>/bucket.json          buckets/<name>/objects/<hash of key>.json    all versions of a key
- *   uploads/<id>/upload.json, <n>.json  blobs/<id>  the bytes                        drafts/  on their way to a rename
+ *   buckets/<name>/bucket.json, buckets/<name>/objects/<hash of key>.json    all versions of a key
+ *   uploads/<id>/upload.json, uploads/<id>/<part number>.json                uploads in progress
+ *   blobs/<id>                                                               bytes
+ *   drafts/                                                                  files before their rename
  */
 export class Store {
   readonly blobs: Blobs;
   readonly uploads: Uploads;
-  readonly #around: BucketContext;
+  readonly #context: BucketContext;
   readonly #buckets = new Map<string, Bucket>();
 
-  /** Opens the folder and removes what a kill left there. */
+  /** Opens the folder and deletes leftovers of a killed process. */
   constructor(dir: string, now: () => Date) {
     const folders = openFolders(dir);
     this.blobs = new Blobs(folders.blobs);
     this.uploads = new Uploads(folders, this.blobs);
-    this.#around = { folders, blobs: this.blobs, nextSequencer: openSequence(folders), now };
+    this.#context = { folders, blobs: this.blobs, nextSequencer: openSequence(folders), now };
     for (const name of listNames(folders.buckets)) {
-      const bucket = Bucket.load(this.#around, name);
+      const bucket = Bucket.load(this.#context, name);
       if (bucket) this.#buckets.set(name, bucket);
     }
-    this.uploads.load(({ bucket, key, id }) => this.completed(bucket, key, id) !== undefined);
+    this.uploads.load(({ bucket, key, id }) => this.findCompleted(bucket, key, id) !== undefined);
     this.blobs.sweep();
   }
 
-  /** The object an upload has become. */
-  completed(bucket: string, key: string, uploadId: string): StoredObject | undefined {
+  /** The object that an upload created. */
+  findCompleted(bucket: string, key: string, uploadId: string): StoredObject | undefined {
     return this.#buckets
       .get(bucket)
-      ?.versions(key)
+      ?.getVersions(key)
       .filter((version) => version.kind === 'object')
       .find((version) => version.uploadId === uploadId);
   }
 
-  buckets(): readonly Bucket[] {
+  listBuckets(): readonly Bucket[] {
     return [...this.#buckets.values()].sort((a, b) => (a.record.name < b.record.name ? -1 : 1));
   }
 
-  bucket(name: string): Bucket {
+  getBucket(name: string): Bucket {
     const bucket = this.#buckets.get(name);
     if (!bucket) {
       checkBucketName(name);
-      throw new S3Error('NoSuchBucket', undefined, { details: { BucketName: name } });
+      throw new S3Error('NoSuchBucket', { details: { BucketName: name } });
     }
     return bucket;
   }
@@ -57,18 +59,15 @@ export class Store {
   createBucket(name: string, region: string, versioning?: BucketRecord['versioning']): void {
     checkBucketName(name);
     if (this.#buckets.has(name)) return;
-    const created = this.#around.now().getTime();
-    this.#buckets.set(
-      name,
-      Bucket.create(this.#around, { name, created, region, ...(versioning && { versioning }) }),
-    );
+    const created = this.#context.now().getTime();
+    const record = { name, created, region, ...(versioning && { versioning }) };
+    this.#buckets.set(name, Bucket.create(this.#context, record));
   }
 
   deleteBucket(name: string): void {
-    const bucket = this.bucket(name);
-    if (bucket.names.size > 0)
-      throw new S3Error('BucketNotEmpty', undefined, { details: { BucketName: name } });
-    for (const { record } of this.uploads.of(name)) this.uploads.end(record.id);
+    const bucket = this.getBucket(name);
+    if (bucket.names.size > 0) throw new S3Error('BucketNotEmpty', { details: { BucketName: name } });
+    for (const { record } of this.uploads.listByBucket(name)) this.uploads.remove(record.id);
     bucket.remove();
     this.#buckets.delete(name);
   }

@@ -9,7 +9,7 @@ export type Upload = Readonly<{ record: UploadRecord; parts: ReadonlyMap<number,
 
 const RECORD = 'upload.json';
 
-/** Multipart uploads in progress. One folder each, one file for each part. */
+/** Multipart uploads in progress: a folder for each upload, a file for each part. */
 export class Uploads {
   readonly #folders: Folders;
   readonly #blobs: Blobs;
@@ -20,12 +20,12 @@ export class Uploads {
     this.#blobs = blobs;
   }
 
-  /** Reads what is on disk, but for uploads that `isOver`: a kill came between their completion and their removal. */
-  load(isOver: (record: UploadRecord) => boolean): void {
+  /** Loads all uploads. Deletes completed ones, whose removal a kill prevented. */
+  load(isCompleted: (record: UploadRecord) => boolean): void {
     for (const id of listNames(this.#folders.uploads)) {
       const dir = this.#dir(id);
       const record = existsSync(join(dir, RECORD)) ? loadJson(join(dir, RECORD), uploadRecord) : undefined;
-      if (!record || isOver(record)) {
+      if (!record || isCompleted(record)) {
         rmSync(dir, { recursive: true });
         continue;
       }
@@ -36,7 +36,7 @@ export class Uploads {
     }
   }
 
-  begin(upload: Omit<UploadRecord, 'id'>): UploadRecord {
+  create(upload: Omit<UploadRecord, 'id'>): UploadRecord {
     const record = { ...upload, id: randomBytes(24).toString('hex') };
     mkdirSync(this.#dir(record.id));
     saveJson(this.#folders, join(this.#dir(record.id), RECORD), record);
@@ -48,12 +48,11 @@ export class Uploads {
     return this.#uploads.get(id);
   }
 
-  /** In the order of their keys, then of their ids. */
-  of(bucket: string): readonly Upload[] {
+  listByBucket(bucket: string): readonly Upload[] {
     return [...this.#uploads.values()].filter(({ record }) => record.bucket === bucket);
   }
 
-  /** Keeps a part, in place of an earlier one of that number. False where the upload ended meanwhile. */
+  /** Stores a part and replaces an earlier one of the same number. Returns false if the upload no longer exists. */
   addPart(id: string, part: PartRecord): boolean {
     const upload = this.#uploads.get(id);
     if (!upload) return false;
@@ -65,8 +64,8 @@ export class Uploads {
     return true;
   }
 
-  /** Forgets an upload. The bytes of its parts go unless an object holds them by now. */
-  end(id: string): void {
+  /** Deletes an upload, and the bytes of its parts unless an object refers to them. */
+  remove(id: string): void {
     const upload = this.#uploads.get(id);
     if (!upload) return;
     this.#uploads.delete(id);

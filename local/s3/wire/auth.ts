@@ -1,16 +1,14 @@
 import { createHash, createHmac, timingSafeEqual } from 'node:crypto';
 import { S3Error } from './errors.ts';
+import type { RequestHeaders } from './headers.ts';
 import { encode, encodePath, type Query, queryValue, type Target } from './target.ts';
 
 export type Credentials = Readonly<{ accessKeyId: string; secretAccessKey: string }>;
 
-/** What is signed: the request line and the headers, names in lower case. */
-export type SignedRequest = Readonly<{
-  method: string;
-  target: Target;
-  headers: Readonly<Record<string, string | undefined>>;
-}>;
+/** The signed part of a request: the request line and the headers. */
+export type SignedRequest = Readonly<{ method: string; target: Target; headers: RequestHeaders }>;
 
+/** The fields of a signature, as the request states them. */
 type Claim = Readonly<{
   credential: string;
   /** `YYYYMMDDTHHMMSSZ` */
@@ -25,8 +23,9 @@ const MAX_EXPIRES_S = 7 * 24 * 60 * 60;
 const ALGORITHM = 'AWS4-HMAC-SHA256';
 
 /**
- * Verifies who sent a request, by its `Authorization` header or its presigned query (Signature Version 4).
- * Returns what the request says of its body: `x-amz-content-sha256`.
+ * Verifies the Signature Version 4 of a request, in its `Authorization` header or its presigned query.
+ * Returns `x-amz-content-sha256`, which describes the body.
+ * @throws {S3Error}
  * https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-authenticating-requests.html
  */
 export function authenticate(request: SignedRequest, credentials: Credentials, now: Date): string {
@@ -40,30 +39,32 @@ export function authenticate(request: SignedRequest, credentials: Credentials, n
     authorization === undefined
       ? readPresigned(request, now)
       : readAuthorization(request, authorization, now);
-  checkSigned(claim, request.headers);
+  checkSignedHeaders(claim, request.headers);
   const scope = readScope(claim, credentials);
-  const text = [ALGORITHM, claim.date, scope.join('/'), sha256(canonicalRequest(request, claim))].join('\n');
+  const text = [ALGORITHM, claim.date, scope.join('/'), sha256(buildCanonicalRequest(request, claim))].join(
+    '\n',
+  );
   checkSignature(text, claim.signature, scope, credentials);
   return claim.payload;
 }
 
-/** Verifies the signature of `text` under the key of `scope`. Forms use it on their policy. */
+/** Verifies the signature of `text` with the key of `scope`. A form signs its policy this way. @throws {S3Error} */
 export function checkSignature(
   text: string,
   signature: string,
   scope: readonly string[],
   { secretAccessKey }: Credentials,
 ): void {
-  const key = scope.reduce((secret: string | Buffer, part) => hmac(secret, part), `AWS4${secretAccessKey}`);
+  const key = scope.reduce<string | Buffer>(hmac, `AWS4${secretAccessKey}`);
   const expected = hmac(key, text);
-  // Decoding would stop at the first character that is no hex digit, and so take a signature with a tail.
-  const given = /^[0-9a-f]{64}$/i.test(signature) ? Buffer.from(signature, 'hex') : Buffer.alloc(0);
-  if (given.length !== expected.length || !timingSafeEqual(given, expected)) {
+  // `Buffer.from` stops at the first character that is not a hex digit, so it would accept a signature with a tail.
+  const actual = /^[0-9a-f]{64}$/i.test(signature) ? Buffer.from(signature, 'hex') : Buffer.alloc(0);
+  if (actual.length !== expected.length || !timingSafeEqual(actual, expected)) {
     throw new S3Error('SignatureDoesNotMatch');
   }
 }
 
-/** `key id/day/region/s3/aws4_request`, checked; without the key id it is what the signing key is made of. */
+/** Checks `key id/day/region/s3/aws4_request` and returns it without the key ID: the scope of the signing key. */
 export function readScope(
   { credential, date }: Pick<Claim, 'credential' | 'date'>,
   { accessKeyId }: Credentials,
@@ -77,9 +78,12 @@ export function readScope(
     );
   }
   if (day !== date.slice(0, 8)) {
-    throw new S3Error('AuthorizationHeaderMalformed', `The credential is of ${day}, the request of ${date}`);
+    throw new S3Error(
+      'AuthorizationHeaderMalformed',
+      `The credential is for ${day}, the request for ${date}`,
+    );
   }
-  // The key id is no secret, yet a length-independent comparison costs nothing.
+  // The key ID is not secret, but a comparison in constant time costs nothing.
   if (!timingSafeEqual(digest(parts.slice(0, -4).join('/')), digest(accessKeyId))) {
     throw new S3Error('InvalidAccessKeyId');
   }
@@ -110,7 +114,7 @@ function readAuthorization({ headers }: SignedRequest, authorization: string, no
   if (payload === undefined) {
     throw new S3Error('InvalidRequest', 'Missing required header for this request: x-amz-content-sha256');
   }
-  const date = headers['x-amz-date'] ?? basicDate(headers.date);
+  const date = headers['x-amz-date'] ?? toBasicDate(headers.date);
   const sent = readBasicDate(date);
   if (sent === undefined) {
     throw new S3Error('AccessDenied', 'AWS authentication requires a valid Date or x-amz-date header');
@@ -121,7 +125,7 @@ function readAuthorization({ headers }: SignedRequest, authorization: string, no
       ServerTime: now.toISOString(),
       MaxAllowedSkewMilliseconds: MAX_SKEW_MS,
     };
-    throw new S3Error('RequestTimeTooSkewed', undefined, { details });
+    throw new S3Error('RequestTimeTooSkewed', { details });
   }
   return { credential, date, signedHeaders: signedHeaders.split(';'), signature, payload };
 }
@@ -161,24 +165,25 @@ function readPresigned({ target, headers }: SignedRequest, now: Date): Claim {
   };
 }
 
-/** The host and everything that changes what S3 does must be under the signature. */
-function checkSigned({ signedHeaders }: Claim, headers: SignedRequest['headers']): void {
+/** The signature must cover the host and every header that changes what S3 does. */
+function checkSignedHeaders({ signedHeaders }: Claim, headers: SignedRequest['headers']): void {
   const unsigned = Object.keys(headers).filter(
     (name) => (name === 'host' || name.startsWith('x-amz-')) && !signedHeaders.includes(name),
   );
   if (unsigned.length > 0) {
-    throw new S3Error('AccessDenied', 'There were headers present in the request which were not signed', {
+    throw new S3Error('AccessDenied', {
+      message: 'There were headers present in the request which were not signed',
       details: { HeadersNotSigned: unsigned.join(', ') },
     });
   }
 }
 
-/** Latin-1 on purpose: that is how Node hands over the bytes of a header, and bytes are what was signed. */
-function canonicalRequest({ method, target, headers }: SignedRequest, claim: Claim): Buffer {
+/** Latin-1, because Node decodes header bytes as Latin-1 and the client signed the bytes. */
+function buildCanonicalRequest({ method, target, headers }: SignedRequest, claim: Claim): Buffer {
   const lines = [
     method,
     encodePath(target.path),
-    canonicalQuery(target.query),
+    buildCanonicalQuery(target.query),
     ...claim.signedHeaders.map((name) => `${name}:${(headers[name] ?? '').trim().replace(/ +/g, ' ')}`),
     '',
     claim.signedHeaders.join(';'),
@@ -187,20 +192,16 @@ function canonicalRequest({ method, target, headers }: SignedRequest, claim: Cla
   return Buffer.from(lines.join('\n'), 'latin1');
 }
 
-const canonicalQuery = (query: Query): string =>
+/** Sorted by name, then by value, in byte order. A space sorts before every encoded character; `=` would not. */
+const buildCanonicalQuery = (query: Query): string =>
   query
     .filter(([name]) => name !== 'X-Amz-Signature')
-    .map(([name, value]) => `${encode(name)}=${encode(value)}`)
-    // Encoded text is ASCII: its order is the order of its bytes. `=` must not weigh in, so names are compared alone.
-    .sort((a, b) => compare(a.split('='), b.split('=')))
-    .join('&');
+    .map(([name, value]) => `${encode(name)} ${encode(value)}`)
+    .sort()
+    .join('&')
+    .replaceAll(' ', '=');
 
-function compare([nameA = '', valueA = '']: string[], [nameB = '', valueB = '']: string[]): number {
-  if (nameA !== nameB) return nameA < nameB ? -1 : 1;
-  return valueA < valueB ? -1 : valueA > valueB ? 1 : 0;
-}
-
-/** The time a basic ISO 8601 date names. */
+/** Reads `YYYYMMDDTHHMMSSZ` as ms since 1970. */
 export function readBasicDate(date: string): number | undefined {
   const match = /^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z$/.exec(date);
   if (!match) return undefined;
@@ -209,9 +210,9 @@ export function readBasicDate(date: string): number | undefined {
   return Number.isNaN(time) ? undefined : time;
 }
 
-function basicDate(date: string | undefined): string {
+function toBasicDate(date: string | undefined): string {
   const time = Date.parse(date ?? '');
-  return Number.isNaN(time) ? '' : `${new Date(time).toISOString().replace(/[-:]|\.\d+/g, '')}`;
+  return Number.isNaN(time) ? '' : new Date(time).toISOString().replace(/[-:]|\.\d+/g, '');
 }
 
 const hmac = (key: string | Buffer, text: string): Buffer => createHmac('sha256', key).update(text).digest();

@@ -1,75 +1,75 @@
+import { createHash } from 'node:crypto';
 import { decodeChunked } from './chunked.ts';
+import type { Digest } from './crc.ts';
 import {
   ALGORITHMS,
   type Algorithm,
   checkChecksumForm,
   checksumHeader,
-  type Digest,
   readAlgorithm,
   startDigest,
   startMd5,
-  startSha256,
 } from './digest.ts';
 import { S3Error } from './errors.ts';
+import type { RequestHeaders } from './headers.ts';
 
-type Headers = Readonly<Record<string, string | undefined>>;
-
+/** The measured properties of a body. `md5` is hex, the checksum base64. */
 export type BodyFacts = Readonly<{
   size: number;
   md5: string;
   checksum?: Readonly<{ algorithm: Algorithm; value: string }>;
 }>;
 
-/** A body on its way in. `facts` may be asked once `bytes` has been read to its end without an error. */
+/** A request body. `facts` is available after `bytes` was read to its end without an error. */
 export type Body = Readonly<{ bytes: AsyncIterable<Buffer>; facts: () => BodyFacts }>;
 
-/** The largest body of one request: https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html */
-export const MAX_BODY = 5 * 1024 ** 3;
+/** The largest body of one request, in bytes: https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html */
+export const MAX_BODY_BYTES = 5 * 1024 ** 3;
 
-/** How long a body may be where its headers do not say it. */
-export type Bounds = Readonly<{ least: number; most: number }>;
+/** The allowed length of a body whose headers do not state it, in bytes. */
+export type SizeLimits = Readonly<{ min: number; max: number }>;
 
-type Options = Readonly<{
-  /** A checksum that is wanted whether the client sends one or not. */
+type BodyOptions = Readonly<{
+  /** A checksum to compute even if the client sends none. */
   compute?: Algorithm | undefined;
-  bounds?: Bounds;
+  limits?: SizeLimits;
 }>;
 
 /**
- * Reads a request's body as its headers declare it. Whoever iterates `bytes` gets the object's own bytes, and at
- * their end an error instead of a plain end where anything is not as declared: length, SHA-256, MD5, checksum.
+ * Reads a request body as its headers declare it. Iterating `bytes` yields the bytes of the object. The iteration fails
+ * with an S3Error if the length, SHA-256, MD5, or checksum differs from the declared one.
  */
 export function openBody(
   source: AsyncIterable<Buffer>,
-  headers: Headers,
+  headers: RequestHeaders,
   payload: string,
-  { compute, bounds }: Options = {},
+  { compute, limits }: BodyOptions = {},
 ): Body {
   const chunked = payload.startsWith('STREAMING-');
-  const check = bounds ? checkBounds(bounds) : checkLength(declaredLength(headers, chunked));
-  const declared = declaredChecksum(headers);
+  const checkSize = limits ? sizeWithin(limits) : sizeEquals(readLength(headers, chunked));
+  const declared = readDeclaredChecksum(headers);
   const algorithm = declared?.algorithm ?? compute;
-  const md5 = declaredMd5(headers);
-  const sha256 = declaredSha256(payload);
+  const md5 = readContentMd5(headers);
+  const sha256 = readPayloadSha256(payload);
 
   const trailers = new Map<string, string>();
   const digests = {
     md5: startMd5(),
-    sha256: sha256 === undefined ? undefined : startSha256(),
+    sha256: sha256 === undefined ? undefined : createHash('sha256'),
     checksum: algorithm && startDigest(algorithm),
   };
   const running = Object.values(digests).filter((digest) => digest !== undefined);
   let facts: BodyFacts | undefined;
 
-  async function* verified(): AsyncGenerator<Buffer> {
+  async function* readVerified(): AsyncGenerator<Buffer> {
     let size = 0;
     for await (const chunk of chunked ? decodeChunked(source, trailers) : source) {
       size += chunk.length;
-      check(size, 'so far');
+      checkSize(size, 'so far');
       for (const digest of running) digest.update(chunk);
       yield chunk;
     }
-    check(size, 'in all');
+    checkSize(size, 'in all');
     const found = digests.md5.digest().toString('hex');
     if (md5 !== undefined && md5 !== found) {
       throw new S3Error('BadDigest', 'The Content-MD5 you specified did not match what we received.');
@@ -83,9 +83,9 @@ export function openBody(
   }
 
   return {
-    bytes: verified(),
+    bytes: readVerified(),
     facts: () => {
-      if (!facts) throw new Error('the body was not read to its end');
+      if (!facts) throw new Error('The body was not read to its end.');
       return facts;
     },
   };
@@ -93,7 +93,7 @@ export function openBody(
 
 type CheckSize = (size: number, when: 'so far' | 'in all') => void;
 
-const checkLength =
+const sizeEquals =
   (length: number): CheckSize =>
   (size, when) => {
     if (size > length || (when === 'in all' && size < length)) {
@@ -101,15 +101,13 @@ const checkLength =
     }
   };
 
-const checkBounds =
-  ({ least, most }: Bounds): CheckSize =>
+const sizeWithin =
+  ({ min, max }: SizeLimits): CheckSize =>
   (size, when) => {
-    const details = { ProposedSize: size };
-    if (size > most)
-      throw new S3Error('EntityTooLarge', undefined, { details: { ...details, MaxSizeAllowed: most } });
-    if (when === 'in all' && size < least) {
-      throw new S3Error('EntityTooSmall', undefined, { details: { ...details, MinSizeAllowed: least } });
-    }
+    if (size > max)
+      throw new S3Error('EntityTooLarge', { details: { ProposedSize: size, MaxSizeAllowed: max } });
+    if (when === 'in all' && size < min)
+      throw new S3Error('EntityTooSmall', { details: { ProposedSize: size, MinSizeAllowed: min } });
   };
 
 function verifyChecksum(
@@ -122,7 +120,7 @@ function verifyChecksum(
   const name = checksumHeader(algorithm);
   const sent = declared?.value ?? trailers.get(name);
   if (declared?.value === undefined && declared?.trailer && sent === undefined) {
-    throw new S3Error('InvalidRequest', `The trailer ${name} was announced and did not come.`);
+    throw new S3Error('InvalidRequest', `The request announced the trailer ${name} but did not send it.`);
   }
   if (sent !== undefined) {
     checkChecksumForm(algorithm, sent);
@@ -133,22 +131,21 @@ function verifyChecksum(
   return { algorithm, value };
 }
 
-function declaredLength(headers: Headers, chunked: boolean): number {
+function readLength(headers: RequestHeaders, chunked: boolean): number {
   const text = headers[chunked ? 'x-amz-decoded-content-length' : 'content-length'];
   if (text === undefined || !/^\d{1,15}$/.test(text)) throw new S3Error('MissingContentLength');
   const length = Number(text);
-  if (length > MAX_BODY) {
-    throw new S3Error('EntityTooLarge', undefined, {
-      details: { ProposedSize: length, MaxSizeAllowed: MAX_BODY },
-    });
+  if (length > MAX_BODY_BYTES) {
+    const details = { ProposedSize: length, MaxSizeAllowed: MAX_BODY_BYTES };
+    throw new S3Error('EntityTooLarge', { details });
   }
   return length;
 }
 
 type Declared = Readonly<{ algorithm: Algorithm; value?: string; trailer?: boolean }>;
 
-/** The checksum that comes in a header or is announced for the trailer; only one may. */
-function declaredChecksum(headers: Headers): Declared | undefined {
+/** The checksum that a header carries or announces for the trailer. At most one is allowed. */
+function readDeclaredChecksum(headers: RequestHeaders): Declared | undefined {
   const sent = ALGORITHMS.flatMap((algorithm): Declared[] => {
     const name = checksumHeader(algorithm);
     const value = headers[name];
@@ -176,7 +173,7 @@ function declaredChecksum(headers: Headers): Declared | undefined {
   return sent[0];
 }
 
-function declaredMd5(headers: Headers): string | undefined {
+function readContentMd5(headers: RequestHeaders): string | undefined {
   const text = headers['content-md5'];
   if (text === undefined) return undefined;
   const bytes = Buffer.from(text, 'base64');
@@ -184,7 +181,7 @@ function declaredMd5(headers: Headers): string | undefined {
   return bytes.toString('hex');
 }
 
-function declaredSha256(payload: string): string | undefined {
+function readPayloadSha256(payload: string): string | undefined {
   if (payload === 'UNSIGNED-PAYLOAD' || STREAMING.has(payload)) return undefined;
   if (/^[0-9a-f]{64}$/.test(payload)) return payload;
   throw new S3Error(

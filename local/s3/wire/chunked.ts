@@ -1,12 +1,12 @@
 import { S3Error } from './errors.ts';
 
-const MAX_LINE = 8 * 1024;
-const NOTHING = Buffer.alloc(0);
+const MAX_LINE_BYTES = 8 * 1024;
+const EMPTY = Buffer.alloc(0);
 
 /**
- * Undoes `aws-chunked`: `size[;chunk-signature=…]`, the bytes, and so on to a chunk of size 0, then trailers into
- * `trailers`. Chunk signatures are not verified: the request's own signature is, on loopback nobody sits between, and
- * what guards the bytes is the checksum in the trailer, which is verified.
+ * Decodes `aws-chunked`: `size[;chunk-signature=…]`, then the bytes, repeated up to a chunk of size 0; trailers follow
+ * and go into `trailers`. Chunk signatures are not verified: the signature of the request is verified, and on loopback
+ * no third party can change the body. The checksum in the trailer, which is verified, protects the bytes.
  * https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-streaming-trailers.html
  */
 export async function* decodeChunked(
@@ -14,10 +14,10 @@ export async function* decodeChunked(
   trailers: Map<string, string>,
 ): AsyncGenerator<Buffer> {
   let expect: Expected = 'size';
-  let rest: Buffer = NOTHING;
+  let rest: Buffer = EMPTY;
   for await (const piece of source) {
     let bytes = rest.length > 0 ? Buffer.concat([rest, piece]) : piece;
-    rest = NOTHING;
+    rest = EMPTY;
     while (bytes.length > 0) {
       if (typeof expect === 'number') {
         const chunk: Buffer = bytes.subarray(0, expect);
@@ -27,7 +27,8 @@ export async function* decodeChunked(
         continue;
       }
       const end = bytes.indexOf('\r\n');
-      if (end > MAX_LINE || (end < 0 && bytes.length > MAX_LINE)) throw malformed('expected a line end');
+      if (end > MAX_LINE_BYTES || (end < 0 && bytes.length > MAX_LINE_BYTES))
+        throw malformed('expected a line end');
       if (end < 0) {
         rest = bytes;
         break;
@@ -36,13 +37,13 @@ export async function* decodeChunked(
       bytes = bytes.subarray(end + 2);
     }
   }
-  // The line end after the last trailer is left out by some clients.
+  // Some clients omit the line end after the last trailer.
   if (expect !== 'nothing' && !(expect === 'trailer' && rest.length === 0)) {
     throw new S3Error('IncompleteBody', 'The request body ended before its last chunk.');
   }
 }
 
-/** What comes next; a number: so many bytes of the present chunk. */
+/** The next element of the body. A number: this many bytes of the current chunk. */
 type Expected = 'size' | number | 'line end' | 'trailer' | 'nothing';
 
 function readLine(expect: Exclude<Expected, number>, line: string, trailers: Map<string, string>): Expected {
@@ -50,8 +51,7 @@ function readLine(expect: Exclude<Expected, number>, line: string, trailers: Map
     case 'size':
       return readSize(line) || 'trailer';
     case 'line end':
-      if (line !== '')
-        throw malformed(`expected a line end after a chunk, got ${JSON.stringify(line.slice(0, 40))}`);
+      if (line !== '') throw malformed(`expected a line end after a chunk, got ${quote(line)}`);
       return 'size';
     case 'trailer':
       if (line === '') return 'nothing';
@@ -64,14 +64,16 @@ function readLine(expect: Exclude<Expected, number>, line: string, trailers: Map
 
 function readSize(line: string): number {
   const size = /^([0-9a-f]{1,12})(?:;.*)?$/i.exec(line)?.[1];
-  if (size === undefined) throw malformed(`expected a chunk size, got ${JSON.stringify(line.slice(0, 40))}`);
+  if (size === undefined) throw malformed(`expected a chunk size, got ${quote(line)}`);
   return Number.parseInt(size, 16);
 }
 
 function readTrailer(line: string, trailers: Map<string, string>): void {
   const colon = line.indexOf(':');
-  if (colon < 1) throw malformed(`expected a trailer, got ${JSON.stringify(line.slice(0, 40))}`);
+  if (colon < 1) throw malformed(`expected a trailer, got ${quote(line)}`);
   trailers.set(line.slice(0, colon).trim().toLowerCase(), line.slice(colon + 1).trim());
 }
 
-const malformed = (what: string): S3Error => new S3Error('InvalidRequest', `aws-chunked body: ${what}`);
+const malformed = (problem: string): S3Error => new S3Error('InvalidRequest', `aws-chunked body: ${problem}`);
+
+const quote = (line: string): string => JSON.stringify(line.slice(0, 40));

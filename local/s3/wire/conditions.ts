@@ -1,61 +1,49 @@
 import { S3Error } from './errors.ts';
+import type { RequestHeaders } from './headers.ts';
 
-type Named = Readonly<Record<string, string | undefined>>;
-/** The object a condition looks at. `modified` is in whole seconds, as `Last-Modified` is. */
-type Judged = Readonly<{ etag: string; modified: number }>;
-
-type ReadConditions = Readonly<{
-  match: string | undefined;
-  noneMatch: string | undefined;
-  modifiedSince: string | undefined;
-  unmodifiedSince: string | undefined;
-}>;
-
-const readConditions = (headers: Named, prefix: string): ReadConditions => ({
-  match: headers[`${prefix}if-match`],
-  noneMatch: headers[`${prefix}if-none-match`],
-  modifiedSince: headers[`${prefix}if-modified-since`],
-  unmodifiedSince: headers[`${prefix}if-unmodified-since`],
-});
+/** The state of an object that conditions compare with. `modified`: ms, in whole seconds as in `Last-Modified`. */
+type ObjectState = Readonly<{ etag: string; modified: number }>;
 
 /**
- * An ETag condition, where there is one, settles the matter and the date beside it is not looked at:
+ * Evaluates the conditions in the headers with this prefix. An ETag condition overrides the date condition next to it:
  * https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html#API_GetObject_RequestSyntax
  */
-function judge(conditions: ReadConditions, object: Judged): 'holds' | 'failed' | 'not modified' {
-  const { match, noneMatch, modifiedSince, unmodifiedSince } = conditions;
-  if (match !== undefined) {
-    if (!matches(match, object.etag)) return 'failed';
-  } else if (object.modified > readDate(unmodifiedSince, Number.POSITIVE_INFINITY)) {
-    return 'failed';
-  }
-  if (noneMatch !== undefined) return matches(noneMatch, object.etag) ? 'not modified' : 'holds';
-  return object.modified <= readDate(modifiedSince, Number.NEGATIVE_INFINITY) ? 'not modified' : 'holds';
+function evaluate(
+  headers: RequestHeaders,
+  prefix: '' | 'x-amz-copy-source-',
+  object: ObjectState,
+): 'met' | 'failed' | 'not modified' {
+  const match = headers[`${prefix}if-match`];
+  const noneMatch = headers[`${prefix}if-none-match`];
+  const unmodifiedSince = readDate(headers[`${prefix}if-unmodified-since`], Number.POSITIVE_INFINITY);
+  const modifiedSince = readDate(headers[`${prefix}if-modified-since`], Number.NEGATIVE_INFINITY);
+  if (match === undefined ? object.modified > unmodifiedSince : !matches(match, object.etag)) return 'failed';
+  const isUnchanged =
+    noneMatch === undefined ? object.modified <= modifiedSince : matches(noneMatch, object.etag);
+  return isUnchanged ? 'not modified' : 'met';
 }
 
-/** Conditions on a GET or HEAD. */
-export function checkRead(headers: Named, object: Judged): 'send' | 'not modified' {
-  const verdict = judge(readConditions(headers, ''), object);
-  if (verdict === 'failed') throw new S3Error('PreconditionFailed');
-  return verdict === 'not modified' ? verdict : 'send';
+/** Evaluates the conditions of a GET or HEAD. @throws {S3Error} `PreconditionFailed` */
+export function checkReadConditions(headers: RequestHeaders, object: ObjectState): 'met' | 'not modified' {
+  const result = evaluate(headers, '', object);
+  if (result === 'failed') throw new S3Error('PreconditionFailed');
+  return result;
 }
 
-/** Conditions on the source of a copy: what would be a 304 on a GET is a 412 here. */
-export function checkCopySource(headers: Named, source: Judged): void {
-  if (judge(readConditions(headers, 'x-amz-copy-source-'), source) !== 'holds') {
-    throw new S3Error('PreconditionFailed');
-  }
+/** Evaluates the conditions on the source of a copy. A result that is 304 for a GET is 412 here. */
+export function checkCopySource(headers: RequestHeaders, source: ObjectState): void {
+  if (evaluate(headers, 'x-amz-copy-source-', source) !== 'met') throw new S3Error('PreconditionFailed');
 }
 
-/** The look a write takes at the object it replaces, in the same synchronous step that replaces it. */
-export type Guard = (current: Judged | undefined) => void;
+/** Checks the object that a write replaces, in the same synchronous step as the write. @throws {S3Error} */
+export type WriteGuard = (current: ObjectState | undefined) => void;
 
 /** https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html */
-export function writeGuard(headers: Named): Guard {
+export function createWriteGuard(headers: RequestHeaders): WriteGuard {
   const match = headers['if-match'];
   const noneMatch = headers['if-none-match'];
   if (noneMatch !== undefined && noneMatch.trim() !== '*') {
-    throw new S3Error('NotImplemented', 'If-None-Match on a write takes * only');
+    throw new S3Error('NotImplemented', 'If-None-Match on a write supports only *');
   }
   if (match !== undefined && noneMatch !== undefined) {
     throw new S3Error('NotImplemented', 'If-Match and If-None-Match on one write are not supported');
@@ -77,8 +65,8 @@ const matches = (header: string, etag: string): boolean =>
     return candidate === '*' || candidate === etag;
   });
 
-/** A date that cannot be read is no condition (RFC 9110, 13.1.3). */
-function readDate(header: string | undefined, otherwise: number): number {
-  const time = Date.parse(header ?? '');
-  return Number.isNaN(time) ? otherwise : time;
+/** An invalid date is not a condition (RFC 9110, 13.1.3). */
+function readDate(header = '', fallback: number): number {
+  const time = Date.parse(header);
+  return Number.isNaN(time) ? fallback : time;
 }

@@ -1,23 +1,25 @@
-import { crc32 as zlibCrc32 } from 'node:zlib';
-import type { Digest } from './digest.ts';
+import { crc32 } from 'node:zlib';
+
+/** A running digest. A `Hash` of `node:crypto` is one too. */
+export type Digest = Readonly<{ update: (bytes: Buffer) => unknown; digest: () => Buffer }>;
 
 /*
- * Node has CRC-32 only. The other two that S3 knows are the defaults of common clients (AWS CLI: CRC64NVME), and a
- * checksum that is stored unverified would be worse than none; a table each is little code.
+ * Node provides CRC-32 only. The other two are defaults of common clients (AWS CLI: CRC64NVME), and storing a checksum
+ * without verifying it would be worse than storing none.
  */
 
-export function crc32(): Digest {
+export function startCrc32(): Digest {
   let crc = 0;
   return {
     update(bytes) {
-      crc = zlibCrc32(bytes, crc);
+      crc = crc32(bytes, crc);
     },
     digest: () => bigEndian(crc),
   };
 }
 
-/** Castagnoli, reflected. */
-export function crc32c(): Digest {
+/** CRC-32C (Castagnoli), reflected. */
+export function startCrc32c(): Digest {
   let crc = 0xffffffff;
   return {
     update(bytes) {
@@ -27,8 +29,8 @@ export function crc32c(): Digest {
   };
 }
 
-/** CRC-64/NVME, reflected, in two halves of 32 bits: BigInt would be some twenty times slower. */
-export function crc64nvme(): Digest {
+/** CRC-64/NVME, reflected, as two halves of 32 bits. BigInt would be about 20 times slower. */
+export function startCrc64nvme(): Digest {
   let low = 0xffffffff;
   let high = 0xffffffff;
   return {

@@ -1,8 +1,6 @@
-import { createHash, type Hash } from 'node:crypto';
-import { crc32, crc32c, crc64nvme } from './crc.ts';
+import { createHash } from 'node:crypto';
+import { type Digest, startCrc32, startCrc32c, startCrc64nvme } from './crc.ts';
 import { S3Error } from './errors.ts';
-
-export type Digest = Readonly<{ update: (bytes: Buffer) => void; digest: () => Buffer }>;
 
 export const ALGORITHMS = ['CRC32', 'CRC32C', 'CRC64NVME', 'SHA1', 'SHA256'] as const;
 export type Algorithm = (typeof ALGORITHMS)[number];
@@ -10,77 +8,70 @@ export type Algorithm = (typeof ALGORITHMS)[number];
 export const CHECKSUM_TYPES = ['FULL_OBJECT', 'COMPOSITE'] as const;
 export type ChecksumType = (typeof CHECKSUM_TYPES)[number];
 
-/** `value` is base64, followed by `-parts` where the type is COMPOSITE. */
+/** `value` is base64, followed by `-parts` when the type is COMPOSITE. */
 export type Checksum = Readonly<{ algorithm: Algorithm; type: ChecksumType; value: string }>;
 
-const LENGTHS: Readonly<Record<Algorithm, number>> = {
-  CRC32: 4,
-  CRC32C: 4,
-  CRC64NVME: 8,
-  SHA1: 20,
-  SHA256: 32,
+const DIGESTS: Readonly<Record<Algorithm, { bytes: number; start: () => Digest }>> = {
+  CRC32: { bytes: 4, start: startCrc32 },
+  CRC32C: { bytes: 4, start: startCrc32c },
+  CRC64NVME: { bytes: 8, start: startCrc64nvme },
+  SHA1: { bytes: 20, start: () => createHash('sha1') },
+  SHA256: { bytes: 32, start: () => createHash('sha256') },
 };
 
-export function startDigest(algorithm: Algorithm): Digest {
-  switch (algorithm) {
-    case 'CRC32':
-      return crc32();
-    case 'CRC32C':
-      return crc32c();
-    case 'CRC64NVME':
-      return crc64nvme();
-    case 'SHA1':
-      return fromHash(createHash('sha1'));
-    case 'SHA256':
-      return fromHash(createHash('sha256'));
+export const startDigest = (algorithm: Algorithm): Digest => DIGESTS[algorithm].start();
+export const startMd5 = (): Digest => createHash('md5');
+
+/** Returns the MD5 of all bytes in hex and, with `algorithm`, their checksum in base64. */
+export async function digestBytes(
+  bytes: AsyncIterable<Buffer>,
+  algorithm: Algorithm | undefined,
+): Promise<Readonly<{ md5: string; checksum?: Readonly<{ algorithm: Algorithm; value: string }> }>> {
+  const md5 = startMd5();
+  const digest = algorithm && startDigest(algorithm);
+  for await (const chunk of bytes) {
+    md5.update(chunk);
+    digest?.update(chunk);
   }
+  return {
+    md5: md5.digest().toString('hex'),
+    ...(algorithm && digest && { checksum: { algorithm, value: digest.digest().toString('base64') } }),
+  };
 }
 
-export const startMd5 = (): Digest => fromHash(createHash('md5'));
-export const startSha256 = (): Digest => fromHash(createHash('sha256'));
-
-const fromHash = (hash: Hash): Digest => ({
-  update: (bytes) => {
-    hash.update(bytes);
-  },
-  digest: () => hash.digest(),
-});
-
-/** The header, trailer and form field a checksum travels in. */
+/** The name of the header, trailer, and form field that carries a checksum. */
 export const checksumHeader = (algorithm: Algorithm): string => `x-amz-checksum-${algorithm.toLowerCase()}`;
 
 /** The XML element: `ChecksumSHA1`. */
 export const checksumElement = (algorithm: Algorithm): `Checksum${Algorithm}` => `Checksum${algorithm}`;
 
+/** @throws {S3Error} `InvalidRequest` when S3 does not support the algorithm */
 export function readAlgorithm(text: string): Algorithm {
   const known = ALGORITHMS.find((algorithm) => algorithm === text.toUpperCase());
-  if (known === undefined) {
-    throw new S3Error(
-      'InvalidRequest',
-      `Checksum algorithm provided is unsupported. Please try again with any of the valid types: [${ALGORITHMS.join(', ')}]`,
-    );
-  }
-  return known;
+  if (known) return known;
+  throw new S3Error(
+    'InvalidRequest',
+    `Checksum algorithm provided is unsupported. Please try again with any of the valid types: [${ALGORITHMS.join(', ')}]`,
+  );
 }
 
-/** Is it base64 of as many bytes as the algorithm gives? */
+/** @throws {S3Error} `InvalidRequest` unless `value` is base64 of the digest length of `algorithm` */
 export function checkChecksumForm(algorithm: Algorithm, value: string): void {
   const bytes = Buffer.from(value, 'base64');
-  if (bytes.length !== LENGTHS[algorithm] || bytes.toString('base64') !== value) {
+  if (bytes.length !== DIGESTS[algorithm].bytes || bytes.toString('base64') !== value) {
     throw new S3Error('InvalidRequest', `Value for ${checksumHeader(algorithm)} header is invalid.`);
   }
 }
 
-/** The checksum of an upload from those of its parts: the digest of the digests, then how many they are. */
+/** The checksum of an upload, from the base64 checksums of its parts: the digest of the digests, then the part count. */
 export function compositeChecksum(algorithm: Algorithm, parts: readonly string[]): Checksum {
   const digest = startDigest(algorithm);
   for (const part of parts) digest.update(Buffer.from(part, 'base64'));
   return { algorithm, type: 'COMPOSITE', value: `${digest.digest().toString('base64')}-${parts.length}` };
 }
 
-/** The ETag of a multipart object: the MD5 of its parts' MD5s, then how many they are. */
+/** The ETag of a multipart object: the MD5 of the MD5s of its parts (hex), then the part count. */
 export function multipartETag(md5s: readonly string[]): string {
-  const md5 = startMd5();
-  for (const part of md5s) md5.update(Buffer.from(part, 'hex'));
-  return `${md5.digest().toString('hex')}-${md5s.length}`;
+  const md5 = createHash('md5').update(Buffer.from(md5s.join(''), 'hex'));
+  return `${md5.digest('hex')}-${md5s.length}`;
 }

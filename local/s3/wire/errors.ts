@@ -1,4 +1,4 @@
-/** Status and text of every error this server answers with: https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html */
+/** Status and standard message of every error that this server returns: https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html */
 const ERRORS = {
   AccessDenied: [403, 'Access Denied'],
   AuthorizationHeaderMalformed: [400, 'The authorization header that you provided is not valid.'],
@@ -81,24 +81,35 @@ const ERRORS = {
 
 export type S3ErrorCode = keyof typeof ERRORS;
 
-type Extra = Readonly<{
+type ErrorDetails = Readonly<Record<string, string | number>>;
+
+type S3ErrorOptions = Readonly<{
+  /** Replaces the standard message of the code. */
+  message?: string;
   /** Further elements of the XML body, such as `Key` or `ArgumentName`. */
-  details?: Readonly<Record<string, string | number>>;
+  details?: ErrorDetails;
   headers?: Readonly<Record<string, string>>;
   cause?: unknown;
 }>;
 
-/** An answer the client is to get instead of what it asked for. */
+/** An error response of S3. */
 export class S3Error extends Error {
   override readonly name = 'S3Error';
   readonly code: S3ErrorCode;
   readonly status: number;
-  readonly details: Readonly<Record<string, string | number>>;
+  readonly details: ErrorDetails;
   readonly headers: Readonly<Record<string, string>>;
 
-  constructor(code: S3ErrorCode, message?: string, { details = {}, headers = {}, cause }: Extra = {}) {
-    const [status, text] = ERRORS[code];
-    super(message ?? text, cause === undefined ? undefined : { cause });
+  /** A string replaces the standard message of the code. */
+  constructor(code: S3ErrorCode, options: string | S3ErrorOptions = {}) {
+    const {
+      message,
+      details = {},
+      headers = {},
+      ...errorOptions
+    } = typeof options === 'string' ? { message: options } : options;
+    const [status, standardMessage] = ERRORS[code];
+    super(message ?? standardMessage, errorOptions);
     this.code = code;
     this.status = status;
     this.details = details;

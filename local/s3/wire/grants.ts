@@ -1,24 +1,25 @@
 import { S3Error } from './errors.ts';
+import type { RequestHeaders } from './headers.ts';
 
-type Headers = Readonly<Record<string, string | undefined>>;
-
-/** The one account there is. */
+/** The only account. */
 export const OWNER = {
   id: '75aa57f09aa0c8caeab4f8c24e99d10f8e7faeebf76c078efc7c6caea54ba06a',
   name: 'local',
 } as const;
 
+export const OWNER_XML = { ID: OWNER.id, DisplayName: OWNER.name };
+
 export const PERMISSIONS = ['FULL_CONTROL', 'READ', 'WRITE', 'READ_ACP', 'WRITE_ACP'] as const;
 export const GRANTEE_TYPES = ['CanonicalUser', 'Group', 'AmazonCustomerByEmail'] as const;
 
-/** `grantee` is a canonical user id, a group's URI or an e-mail address, by `type`. */
+/** `grantee` is a canonical user ID, the URI of a group, or an email address, depending on `type`. */
 export type Grant = Readonly<{
   type: (typeof GRANTEE_TYPES)[number];
   grantee: string;
   permission: (typeof PERMISSIONS)[number];
 }>;
 
-const group = (name: string, permission: Grant['permission']): Grant => ({
+const groupGrant = (name: string, permission: Grant['permission']): Grant => ({
   type: 'Group',
   grantee: `http://acs.amazonaws.com/groups/${name}`,
   permission,
@@ -27,36 +28,41 @@ const group = (name: string, permission: Grant['permission']): Grant => ({
 const FULL: Grant = { type: 'CanonicalUser', grantee: OWNER.id, permission: 'FULL_CONTROL' };
 
 /** https://docs.aws.amazon.com/AmazonS3/latest/userguide/acl-overview.html#canned-acl */
-const CANNED: Readonly<Record<string, readonly Grant[]>> = {
-  private: [FULL],
-  'public-read': [FULL, group('global/AllUsers', 'READ')],
-  'public-read-write': [FULL, group('global/AllUsers', 'READ'), group('global/AllUsers', 'WRITE')],
-  'authenticated-read': [FULL, group('global/AuthenticatedUsers', 'READ')],
-  // Bucket and object have the same owner here.
-  'aws-exec-read': [FULL],
-  'bucket-owner-read': [FULL],
-  'bucket-owner-full-control': [FULL],
-};
+const CANNED: ReadonlyMap<string, readonly Grant[]> = new Map(
+  Object.entries({
+    private: [FULL],
+    'public-read': [FULL, groupGrant('global/AllUsers', 'READ')],
+    'public-read-write': [
+      FULL,
+      groupGrant('global/AllUsers', 'READ'),
+      groupGrant('global/AllUsers', 'WRITE'),
+    ],
+    'authenticated-read': [FULL, groupGrant('global/AuthenticatedUsers', 'READ')],
+    // The bucket and the object always have the same owner.
+    'aws-exec-read': [FULL],
+    'bucket-owner-read': [FULL],
+    'bucket-owner-full-control': [FULL],
+  }),
+);
 
 const GRANT_HEADERS = PERMISSIONS.map(
   (permission) => [`x-amz-grant-${permission.toLowerCase().replace('_', '-')}`, permission] as const,
 );
 
-/** Does the request say who may do what? */
-export const statesGrants = (headers: Headers): boolean =>
+export const hasGrantHeaders = (headers: RequestHeaders): boolean =>
   headers['x-amz-acl'] !== undefined || GRANT_HEADERS.some(([name]) => headers[name] !== undefined);
 
-/** Who may do what, by a canned ACL or by grant headers; without either, private. */
-export function readGrants(headers: Headers): readonly Grant[] {
+/** Reads the canned ACL or the grant headers of a request. Without either, the object is private. */
+export function readGrants(headers: RequestHeaders): readonly Grant[] {
   const canned = headers['x-amz-acl'];
-  const granted = GRANT_HEADERS.flatMap(([name, permission]) => readGrantees(headers[name], permission));
-  if (canned !== undefined && granted.length > 0) {
+  const grants = GRANT_HEADERS.flatMap(([name, permission]) => readGrantees(headers[name], permission));
+  if (canned !== undefined && grants.length > 0) {
     throw new S3Error('InvalidRequest', 'Specifying both Canned ACLs and Header Grants is not allowed');
   }
-  if (granted.length > 0) return granted;
-  const grants = Object.hasOwn(CANNED, canned ?? 'private') ? CANNED[canned ?? 'private'] : undefined;
-  if (!grants) throw new S3Error('InvalidArgument', undefined, { details: { ArgumentName: 'x-amz-acl' } });
-  return grants;
+  if (grants.length > 0) return grants;
+  const cannedGrants = CANNED.get(canned ?? 'private');
+  if (!cannedGrants) throw new S3Error('InvalidArgument', { details: { ArgumentName: 'x-amz-acl' } });
+  return cannedGrants;
 }
 
 /** `id="…", uri="…"` */

@@ -1,5 +1,5 @@
 import * as v from 'valibot';
-import { type Bounds, MAX_BODY } from './body.ts';
+import { MAX_BODY_BYTES, type SizeLimits } from './body.ts';
 import { S3Error } from './errors.ts';
 
 const text = v.pipe(v.union([v.string(), v.number()]), v.transform(String));
@@ -10,7 +10,7 @@ const policy = v.object({
     v.union([
       v.pipe(
         v.tuple([v.literal('content-length-range'), v.number(), v.number()]),
-        v.transform(([, least, most]) => ({ kind: 'length' as const, least, most })),
+        v.transform(([, min, max]) => ({ kind: 'length' as const, min, max })),
       ),
       v.pipe(
         v.tuple([v.picklist(['eq', 'starts-with']), v.pipe(v.string(), v.startsWith('$')), text]),
@@ -28,36 +28,37 @@ const policy = v.object({
   ),
 });
 
-/** Fields a policy need not mention. */
+/** Fields that a policy need not mention. */
 const EXEMPT = new Set(['policy', 'x-amz-signature', 'file', 'bucket']);
 
 /**
- * Checks a form against its policy, whose signature has been verified. `fields` are by lower-case name, `bucket` is one
- * of them. Returns how long the file may be.
+ * Checks a form against its policy. The caller has verified the signature of the policy. `fields` maps lower-case names
+ * to values and contains `bucket`. Returns the allowed size of the file.
+ * @throws {S3Error} `InvalidPolicyDocument` or `AccessDenied`
  * https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-HTTPPOSTConstructPolicy.html
  */
-export function checkPolicy(base64: string, fields: ReadonlyMap<string, string>, now: Date): Bounds {
+export function checkPolicy(base64: string, fields: ReadonlyMap<string, string>, now: Date): SizeLimits {
   const { expiration, conditions } = readPolicy(base64);
-  if (expiration < now.getTime()) throw refused('Policy expired.');
-  let bounds: Bounds = { least: 0, most: MAX_BODY };
+  if (expiration < now.getTime()) throw policyError('Policy expired.');
+  let limits: SizeLimits = { min: 0, max: MAX_BODY_BYTES };
   const mentioned = new Set<string>();
   for (const condition of conditions) {
     if (condition.kind === 'length') {
-      bounds = { least: condition.least, most: Math.min(condition.most, MAX_BODY) };
+      limits = { min: condition.min, max: Math.min(condition.max, MAX_BODY_BYTES) };
       continue;
     }
     const { kind, field, value } = condition;
     mentioned.add(field);
-    const given = fields.get(field) ?? '';
-    if (kind === 'eq' ? given !== value : !given.startsWith(value)) {
-      throw refused(`Policy Condition failed: ["${kind}", "$${field}", "${value}"]`);
+    const actual = fields.get(field) ?? '';
+    if (kind === 'eq' ? actual !== value : !actual.startsWith(value)) {
+      throw policyError(`Policy Condition failed: ["${kind}", "$${field}", "${value}"]`);
     }
   }
   const extra = [...fields.keys()].filter(
     (field) => !mentioned.has(field) && !EXEMPT.has(field) && !field.startsWith('x-ignore-'),
   );
-  if (extra.length > 0) throw refused(`Extra input fields: ${extra.join(', ')}`);
-  return bounds;
+  if (extra.length > 0) throw policyError(`Extra input fields: ${extra.join(', ')}`);
+  return limits;
 }
 
 function readPolicy(base64: string): v.InferOutput<typeof policy> {
@@ -65,9 +66,9 @@ function readPolicy(base64: string): v.InferOutput<typeof policy> {
     return v.parse(policy, JSON.parse(Buffer.from(base64, 'base64').toString('utf8')));
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
-    throw new S3Error('InvalidPolicyDocument', `Invalid Policy: ${reason}`, { cause });
+    throw new S3Error('InvalidPolicyDocument', { message: `Invalid Policy: ${reason}`, cause });
   }
 }
 
-const refused = (reason: string): S3Error =>
+const policyError = (reason: string): S3Error =>
   new S3Error('AccessDenied', `Invalid according to Policy: ${reason}`);

@@ -1,9 +1,9 @@
-/** Bytes `first` to `last`, both included. */
+/** Bytes `first` to `last`, both inclusive. */
 export type ByteRange = Readonly<{ first: number; last: number }>;
 
 /**
- * What a `Range` header asks of an object of `size` bytes. Several ranges, other units and what is not well formed are
- * ignored and the whole object is sent (RFC 9110, 14.2; S3 serves one range only).
+ * Reads the `Range` header of a GET of an object of `size` bytes. Returns `whole` for several ranges, other units, and
+ * malformed headers (RFC 9110, 14.2; S3 serves a single range only).
  */
 export function readRange(header: string | undefined, size: number): ByteRange | 'whole' | 'unsatisfiable' {
   const match = /^bytes=(\d*)-(\d*)$/.exec(header?.trim() ?? '');

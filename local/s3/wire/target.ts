@@ -1,34 +1,22 @@
 import { S3Error } from './errors.ts';
 
 /**
- * What a request is aimed at. `path` and `query` are decoded once and not otherwise touched: S3 does not normalise
- * them, so that `a//b`, `.` and `..` are keys like any other (`new URL` would collapse them).
+ * The target of a request. `path` and `query` are decoded once and not normalized: to S3, `a//b`, `.`, and `..` are
+ * ordinary keys, and `new URL` would collapse them.
  */
-export type Target = Readonly<{
-  path: string;
-  bucket: string;
-  key: string;
-  query: Query;
-}>;
+export type Target = Readonly<{ path: string; bucket: string; key: string; query: Query }>;
 
-/** Decoded pairs in the order they came. */
+/** Decoded pairs in the order of the request. */
 export type Query = readonly (readonly [name: string, value: string])[];
 
 const MAX_KEY_BYTES = 1024;
 
-/** Reads a raw request target, `/bucket/key?query`. Only path style: the host name says nothing here. */
+/** Reads a raw path-style request target, `/bucket/key?query`. @throws {S3Error} `InvalidURI` or `KeyTooLongError` */
 export function readTarget(raw: string): Target {
-  const mark = raw.indexOf('?');
-  const path = decode(mark < 0 ? raw : raw.slice(0, mark));
+  const [rawPath = '', ...rawQuery] = raw.split('?');
+  const path = decode(rawPath);
   if (!path.startsWith('/')) throw new S3Error('InvalidURI');
-  const query =
-    mark < 0
-      ? []
-      : raw
-          .slice(mark + 1)
-          .split('&')
-          .filter(Boolean)
-          .map(readPair);
+  const query = rawQuery.join('?').split('&').filter(Boolean).map(readPair);
   const slash = path.indexOf('/', 1);
   const bucket = slash < 0 ? path.slice(1) : path.slice(1, slash);
   const key = slash < 0 ? '' : path.slice(slash + 1);
@@ -39,29 +27,28 @@ export function readTarget(raw: string): Target {
 export function checkKey(key: string): void {
   const size = Buffer.byteLength(key);
   if (size > MAX_KEY_BYTES) {
-    throw new S3Error('KeyTooLongError', undefined, {
-      details: { Size: size, MaxSizeAllowed: MAX_KEY_BYTES },
-    });
+    throw new S3Error('KeyTooLongError', { details: { Size: size, MaxSizeAllowed: MAX_KEY_BYTES } });
   }
 }
 
-/** The first value under `name`. An empty one is `''`, as in `?uploads`. */
+/** The first value of `name`: `''` for `?uploads`, undefined if the query does not contain it. */
 export const queryValue = (query: Query, name: string): string | undefined =>
   query.find(([candidate]) => candidate === name)?.[1];
 
-/** A count such as `max-keys`, cut to what S3 gives at once. */
-export function queryCount(query: Query, name: string, most: number): number {
+/** Reads a count such as `max-keys`, at most `max`, which is also the default. */
+export function queryCount(query: Query, name: string, max: number): number {
   const text = queryValue(query, name);
-  if (text === undefined || text === '') return most;
+  if (text === undefined || text === '') return max;
   if (!/^\d{1,9}$/.test(text)) {
-    throw new S3Error('InvalidArgument', `Provided ${name} not an integer or within integer range`, {
+    throw new S3Error('InvalidArgument', {
+      message: `Provided ${name} not an integer or within integer range`,
       details: { ArgumentName: name, ArgumentValue: text },
     });
   }
-  return Math.min(Number(text), most);
+  return Math.min(Number(text), max);
 }
 
-/** The object a copy reads: `bucket/key`, URL-encoded, perhaps with a leading slash and `?versionId=`. */
+/** Reads `x-amz-copy-source`: URL-encoded `bucket/key`, optionally with a leading slash and `?versionId=`. */
 export function readCopySource(
   header: string,
 ): Readonly<{ bucket: string; key: string; versionId?: string }> {
@@ -78,7 +65,7 @@ export function readCopySource(
   return { bucket: path.slice(0, slash), key: path.slice(slash + 1), ...(versionId && { versionId }) };
 }
 
-/** RFC 3986: everything but letters, digits and `-._~` is encoded, byte by byte in UTF-8. */
+/** Encodes every UTF-8 byte except letters, digits, and `-._~` (RFC 3986). */
 export const encode = (text: string): string =>
   encodeURIComponent(text).replace(/[!'()*]/g, (c) => `%${c.charCodeAt(0).toString(16).toUpperCase()}`);
 
@@ -94,6 +81,6 @@ function decode(text: string): string {
     return decodeURIComponent(text);
   } catch (cause) {
     // Not UTF-8, or a stray percent sign.
-    throw new S3Error('InvalidURI', undefined, { cause });
+    throw new S3Error('InvalidURI', { cause });
   }
 }

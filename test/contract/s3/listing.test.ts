@@ -9,7 +9,7 @@ import {
 } from '@aws-sdk/client-s3';
 import fc from 'fast-check';
 import { beforeAll, expect, test } from 'vitest';
-import { entriesOf, firstOf } from '../../../local/s3/store/entries.ts';
+import { listEntries, takeFirst } from '../../../local/s3/store/entries.ts';
 import { SortedNames } from '../../../local/s3/store/sorted-names.ts';
 import { failure, useS3 } from '../../support/local-s3.ts';
 
@@ -96,10 +96,10 @@ test('pages hold every name once, whatever their size', () => {
       (names, most, prefix, delimiter) => {
         const sorted = new SortedNames();
         for (const each of names) sorted.add(each);
-        const all = [...entriesOf(sorted, { prefix, delimiter, after: '' })];
+        const all = [...listEntries(sorted, { prefix, delimiter, after: '' })];
         const paged = [];
         for (let after = ''; ; ) {
-          const { items, more } = firstOf(entriesOf(sorted, { prefix, delimiter, after }), most);
+          const { items, hasMore: more } = takeFirst(listEntries(sorted, { prefix, delimiter, after }), most);
           paged.push(...items);
           if (!more) break;
           after = items.at(-1)?.name ?? '';

@@ -1,7 +1,12 @@
-import type { Lack } from './promises.ts';
 import type { Writers } from './writers.ts';
 
 /** What must be true of the covers, whatever happened. */
+
+/**
+ * `lost`: something of the object is not as its last writer left it, or it has the cover of another. `id`, `cover`: it does not
+ * carry the id of its bytes (yet), or does not have its image as its cover. `keys`: the objects that this may be due to.
+ */
+export type Lack = Readonly<{ keys: readonly string[]; what: 'lost' | 'id' | 'cover'; reason: string }>;
 
 /** An image and its video: of the video's name or, where it is `named`, by the image's own word. */
 export type Pairing = Readonly<{ image: string; video: string; named: boolean }>;

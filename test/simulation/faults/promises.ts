@@ -11,7 +11,7 @@ import {
 } from '@aws-sdk/client-s3';
 import * as v from 'valibot';
 import { sha1 } from '../../support/values.ts';
-import { coversOf, type Pairing } from './covers.ts';
+import { coversOf, type Lack, type Pairing } from './covers.ts';
 import { about, type Expected, type Writers } from './writers.ts';
 
 /** What must be true of objects and files, whatever happened. */
@@ -20,12 +20,6 @@ const OURS = new Set([
   ...['vod-file-id', 'vod-url', 'vod-sha1', 'vod-etag', 'vod-checksum', 'vod-uploaded-at'],
   ...['vod-put-at', 'vod-covered', 'vod-cover-of'], // of an image
 ]);
-
-/**
- * `lost`: something of the object is not as its last writer left it, or it has the cover of another. `id`, `cover`: it does not
- * carry the id of its bytes (yet), or does not have its image as its cover. `keys`: the objects that this may be due to.
- */
-export type Lack = Readonly<{ keys: readonly string[]; what: 'lost' | 'id' | 'cover'; reason: string }>;
 
 const Id = { fileId: v.string() };
 const Listed = v.object({

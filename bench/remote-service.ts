@@ -1,5 +1,6 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
+import { GC_FLAGS } from '../lib/upload/gc-tuning.ts';
 import { profileFlags } from './flags.ts';
 import type { FromService, ServiceOptions, ServiceTally, ToService } from './service.ts';
 
@@ -15,7 +16,7 @@ export async function startRemoteService(
   onEvent: (event: unknown) => void = () => {},
 ): Promise<RemoteService> {
   const child = fork(new URL('service.ts', import.meta.url), [JSON.stringify(options)], {
-    execArgv: profileFlags(`${options.kind}-service`),
+    execArgv: [...GC_FLAGS, ...profileFlags(`${options.kind}-service`)],
   });
   const send = (message: ToService): void => void child.send(message);
   const ready = Promise.withResolvers<string>();

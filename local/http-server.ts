@@ -1,7 +1,6 @@
 import { once } from 'node:events';
 import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { tuneGarbageCollector } from '../lib/upload/gc-tuning.ts';
 
 export type ListeningServer = Readonly<{ port: number; endpoint: string; close: () => Promise<void> }>;
 
@@ -10,7 +9,6 @@ export type ListeningServer = Readonly<{ port: number; endpoint: string; close: 
  * `close` stops accepting connections, ends the open ones, and resolves when all are closed.
  */
 export async function listen(server: Server, port: number): Promise<ListeningServer> {
-  server.once('connection', tuneGarbageCollector);
   server.listen(port, '127.0.0.1');
   await once(server, 'listening');
   const { port: bound } = server.address() as AddressInfo;

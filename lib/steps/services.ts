@@ -4,6 +4,7 @@ import { type Environment, uploadSettings, vodSecrets, type WriteBackSettings } 
 import { createQuota, type Quota } from '../quota/quota.ts';
 import { createS3Client } from '../s3/client.ts';
 import type { UploadOptions } from '../schemas.ts';
+import { tuneGarbageCollector } from '../upload/gc-tuning.ts';
 import { createVodClient, type VodClient } from '../vod/client.ts';
 
 /**
@@ -29,6 +30,7 @@ export async function servicesFor(env: Environment): Promise<Services> {
   const secrets = await vodSecrets(env);
   const key = JSON.stringify([settings, secrets, env.AWS_ACCESS_KEY_ID, env.AWS_SECRET_ACCESS_KEY]);
   return cached.get(key, () => {
+    tuneGarbageCollector();
     const { s3Endpoint, vod, quota: limits, ...rest } = settings;
     const quota = createQuota({ ...limits, account: secrets.secretId });
     return {

@@ -1,39 +1,42 @@
 import { deflateRawSync, inflateRawSync } from 'node:zlib';
 import { InvalidInput } from '../errors.ts';
-import type { Batch, UploadBounds } from '../schemas.ts';
+import { type Batch, truncate, type UploadBounds } from '../schemas.ts';
 
 /** Bytes `offset` to `offset + size - 1`. */
 export type ByteRange = Readonly<{ offset: number; size: number }>;
 
-/** A part that the service says it holds, as `InitUpload` lists it. */
+/** A part that VOD holds, as `InitUpload` lists it. */
 export type HeldPart = Readonly<{ offset: number; dataSize: number }>;
 
-/** Largest number of batches: it bounds the state passed on and the history events, whatever the size of the object. */
+/** Bounds the state and the history of an execution, whatever the size of the object. */
 export const MAX_BATCHES = 400;
 
-/** Of the 256 KiB that a state may be: the request, its pin, and the batches' results need room as well. */
+/** Half of the 256 KiB that a state can have. The rest is for the request, the object version, and the totals of the batches. */
 export const MAX_PLAN_BYTES = 128 * 1024;
 
-/** Most parts that one batch has to send: 400 of them are more than the largest object has. */
+/** The most parts that one batch sends. 400 such batches hold more parts than the largest object has. */
 export const MAX_BATCH_PARTS = 2 ** 20;
 
-/** Fewest parts worth an invocation of their own. */
+/** The fewest parts that are worth an invocation. */
 export const MIN_BATCH_PARTS = 256;
+
+/** Enough for the largest object, 50 TB, in the smallest parts, 512 KiB. */
+const MAX_BITMAP_BYTES = 16 * 1024 * 1024;
 
 export const partCount = ({ size, partSize }: UploadBounds): number => Math.ceil(size / partSize);
 
-/** The bytes of part `part` (0-based); only the last part may be shorter than the part size. */
+/** The bytes of part number `part`, which starts at 0. Only the last part may be shorter than the part size. */
 export function partRange(part: number, { size, partSize }: UploadBounds): ByteRange {
   const offset = part * partSize;
   return { offset, size: Math.min(partSize, size - offset) };
 }
 
-/** Consecutive ranges of at most `step` bytes that cover `offset` to `size` exactly, in order. */
+/** Divides the bytes from `offset` to the end of the object into consecutive ranges of at most `step` bytes. */
 export function* ranges(offset: number, size: number, step: number): Generator<ByteRange> {
   for (let at = offset; at < size; at += step) yield { offset: at, size: Math.min(step, size - at) };
 }
 
-/** Part numbers still to be sent. An entry of the list that is no part of this plan counts as not held: it is sent again. */
+/** The numbers of the parts to send, ascending. Entries that do not match a part of this upload are ignored: that part is sent again. */
 export function missingParts(held: Iterable<HeldPart>, bounds: UploadBounds): number[] {
   const isHeld = new Uint8Array(partCount(bounds));
   for (const { offset, dataSize } of held) {
@@ -48,8 +51,8 @@ export function missingParts(held: Iterable<HeldPart>, bounds: UploadBounds): nu
 }
 
 /**
- * Cuts the missing parts (ascending) into batches of about the same work. Together they hold exactly those parts; or, where
- * holes are so many that their list would outgrow the state, the first of them, and `more`: the rest is for the next round.
+ * Divides the missing parts (ascending) into batches of about equal work. When they are too scattered for one state, the
+ * batches hold only the first of them, and `hasMore` leaves the rest to the next round.
  */
 export function planBatches(missing: readonly number[]): { batches: Batch[]; hasMore?: true } {
   const batchSize = Math.max(MIN_BATCH_PARTS, Math.ceil(missing.length / MAX_BATCHES));
@@ -64,44 +67,51 @@ export function planBatches(missing: readonly number[]): { batches: Batch[]; has
   return { batches };
 }
 
-/** The batch that holds exactly these parts (ascending, at least one). */
+/** Encodes the numbers of the parts to send (ascending, at least one). @throws {RangeError} without a part */
 export function encodeBatch(parts: readonly number[]): Batch {
   const [first, last] = [parts.at(0), parts.at(-1)];
   if (first === undefined || last === undefined) throw new RangeError('a batch needs at least one part');
   const count = last - first + 1;
-  return count === parts.length ? { first, count } : { first, count, missing: encodeParts(parts) };
+  if (count === parts.length) return { first, count };
+  // One bit per part, 1 for a part to send; deflated; base64.
+  const bitmap = new Uint8Array(Math.ceil(count / 8));
+  for (const part of parts) {
+    const bit = part - first;
+    bitmap[bit >> 3] = (bitmap[bit >> 3] ?? 0) | (1 << (bit & 7));
+  }
+  return { first, count, missing: deflateRawSync(bitmap, { level: 9 }).toString('base64') };
 }
 
-/** The parts to send of a batch, ascending. */
+/** The numbers of the parts that a batch sends, ascending. @throws {InvalidInput} for a damaged list, or too many parts */
 export function decodeBatch({ first, count, missing }: Batch): number[] {
-  const assertBatchSize = (parts: number): void => {
-    // Looked at before it is filled: a count that lies must not fill the memory.
-    if (parts > MAX_BATCH_PARTS)
-      throw new InvalidInput(`batch from part ${first}: expected at most ${MAX_BATCH_PARTS} parts to send`);
-  };
-  if (missing === undefined) {
-    assertBatchSize(count);
-    return Array.from({ length: count }, (_, n) => first + n);
-  }
+  const bitmap = missing === undefined ? undefined : inflateBitmap(first, count, missing);
   const parts: number[] = [];
-  let at = first;
-  let toSend = true;
-  for (const run of decodeParts(missing)) {
-    if (at + run > first + count)
-      throw new InvalidInput(`batch from part ${first}: runs past its ${count} parts`);
-    if (toSend) {
-      assertBatchSize(parts.length + run);
-      for (let n = 0; n < run; n++) parts.push(at + n);
-    }
-    at += run;
-    toSend = !toSend;
+  for (let bit = 0; bit < count; bit++) {
+    if (bitmap && ((bitmap[bit >> 3] ?? 0) & (1 << (bit & 7))) === 0) continue;
+    // A wrong count must not fill the memory.
+    if (parts.length === MAX_BATCH_PARTS)
+      throw new InvalidInput(
+        `batch from part ${first}: expected at most ${MAX_BATCH_PARTS} parts, got more.`,
+      );
+    parts.push(first + bit);
   }
-  if (at !== first + count)
-    throw new InvalidInput(`batch from part ${first}: runs end before its ${count} parts`);
   return parts;
 }
 
-/** Groups parts (ascending) into stretches that one ranged read of at most `maxBytes` serves. */
+function inflateBitmap(first: number, count: number, missing: string): Uint8Array {
+  const size = Math.ceil(count / 8);
+  try {
+    const maxOutputLength = Math.min(size, MAX_BITMAP_BYTES);
+    const bitmap = inflateRawSync(Buffer.from(missing, 'base64'), { maxOutputLength });
+    if (bitmap.length === size) return bitmap;
+    throw new RangeError(`expected ${size} bytes, got ${bitmap.length}`);
+  } catch (cause) {
+    const problem = `expected a list of ${count} parts, got ${truncate(missing, 40)}`;
+    throw new InvalidInput(`batch from part ${first}: ${problem}.`, { cause });
+  }
+}
+
+/** Groups parts (ascending) so that one ranged read of at most `maxBytes` covers each group. */
 export function groupForReading(
   parts: readonly number[],
   bounds: UploadBounds,
@@ -115,51 +125,4 @@ export function groupForReading(
     else groups.push([part]);
   }
   return groups;
-}
-
-/** Run lengths, first of missing, then of held parts, and so on, as LEB128 numbers; deflated; base64. */
-function encodeParts(parts: readonly number[]): string {
-  const bytes: number[] = [];
-  const put = (run: number): void => {
-    let rest = run;
-    for (; rest > 127; rest = Math.floor(rest / 128)) bytes.push((rest % 128) | 128);
-    bytes.push(rest);
-  };
-  let start = parts[0] ?? 0;
-  let end = start;
-  for (const part of parts) {
-    if (part > end) {
-      put(end - start);
-      put(part - end);
-      start = part;
-    }
-    end = part + 1;
-  }
-  put(end - start);
-  return deflateRawSync(Uint8Array.from(bytes), { level: 9 }).toString('base64');
-}
-
-function* decodeParts(packed: string): Generator<number> {
-  let run = 0;
-  let weight = 1;
-  for (const byte of inflate(packed)) {
-    run += (byte & 127) * weight;
-    weight *= 128;
-    if (byte < 128) {
-      yield run;
-      run = 0;
-      weight = 1;
-    }
-  }
-}
-
-function inflate(packed: string): Uint8Array {
-  try {
-    // 2 bytes a run at most for a batch of the largest object; far more than that is not ours.
-    return inflateRawSync(Buffer.from(packed, 'base64'), { maxOutputLength: 4 * 1024 * 1024 });
-  } catch (cause) {
-    throw new InvalidInput(`batch: its list of missing parts cannot be read: ${packed.slice(0, 40)}`, {
-      cause,
-    });
-  }
 }

@@ -3,11 +3,9 @@ import { S3ServiceException } from '@aws-sdk/client-s3';
 import { SFNServiceException } from '@aws-sdk/client-sfn';
 import * as v from 'valibot';
 import { expect, onTestFinished, test, vi } from 'vitest';
-import type { LambdaContext } from '../../../handlers/create-handler.ts';
+import type { HandlerContext, LambdaContext } from '../../../handlers/create-handler.ts';
 import { StorageRejected } from '../../../lib/errors.ts';
 import { captureJsonLines } from '../../support/capture-json-lines.ts';
-
-/** The wrapping that every handler shares, as its log shows it. */
 
 const invocation = (awsRequestId: string): LambdaContext => ({
   callbackWaitsForEmptyEventLoop: false,
@@ -24,32 +22,30 @@ const invocation = (awsRequestId: string): LambdaContext => ({
   succeed: () => {},
 });
 
-/** What a process of its own logs: the logger reads its level when it is loaded. */
-async function freshStep() {
+type Event = { key?: string | undefined };
+
+/** Creates a handler as a new process does: the logger reads its level when the module is loaded. */
+async function createDemo(run: (event: Event, context: HandlerContext) => Promise<unknown>) {
   vi.stubEnv('POWERTOOLS_LOG_LEVEL', 'INFO');
-  vi.stubEnv('AWS_LAMBDA_INITIALIZATION_TYPE', 'on-demand'); // with provisioned concurrency none is cold
+  vi.stubEnv('AWS_LAMBDA_INITIALIZATION_TYPE', 'on-demand'); // provisioned concurrency has no cold starts
   onTestFinished(() => void vi.unstubAllEnvs());
   vi.resetModules();
-  const { createHandler: step } = await import('../../../handlers/create-handler.ts');
-  return { step, output: captureJsonLines() };
+  const { createHandler } = await import('../../../handlers/create-handler.ts');
+  const schema = v.object({ key: v.optional(v.string()) });
+  const handler = createHandler('demo', schema, ({ key }) => ({ key }), run);
+  return { handler, output: captureJsonLines() };
 }
 
-test('the first invocation alone is a cold start, and each log line names its own invocation and object', async () => {
-  const { step, output } = await freshStep();
+test('concurrent invocations log their own request ID and object; only the first is a cold start', async () => {
   const both = Promise.withResolvers<void>();
   let running = 0;
-  const handler = step(
-    'demo',
-    v.object({ key: v.string() }),
-    ({ key }) => ({ key }),
-    async ({ key }, { log }) => {
-      if (++running === 2) both.resolve();
-      await both.promise;
-      log.info('work');
-      if (key === 'bad') throw new Error('no');
-      return { key };
-    },
-  );
+  const { handler, output } = await createDemo(async ({ key }, { log }) => {
+    if (++running === 2) both.resolve();
+    await both.promise;
+    log.info('work');
+    if (key === 'bad') throw new Error('no');
+    return { key };
+  });
   await Promise.allSettled([
     handler({ key: 'good' }, invocation('1')),
     handler({ key: 'bad' }, invocation('2')),
@@ -70,8 +66,7 @@ test('the first invocation alone is a cold start, and each log line names its ow
 
 const $metadata = { httpStatusCode: 400, requestId: '4711', attempts: 1 };
 const $fault = 'client';
-
-const mismatch = () =>
+const signatureError = () =>
   new SFNServiceException({
     name: 'InvalidSignatureException',
     message:
@@ -79,7 +74,7 @@ const mismatch = () =>
     ...{ $fault, $metadata },
   });
 
-test('of an error the log has its words and those of its causes, not what AWS was asked', async () => {
+test('logs an error and its causes without the request details of AWS', async () => {
   const expired = new S3ServiceException({
     name: 'ExpiredToken',
     message: 'It has expired',
@@ -87,16 +82,10 @@ test('of an error the log has its words and those of its causes, not what AWS wa
     $metadata,
   });
   Object.assign(expired, { 'Token-0': 'the-session-token', StringToSign: 'what-was-signed' });
-  const { step, output } = await freshStep();
-  const handler = step(
-    'demo',
-    v.unknown(),
-    () => ({}),
-    async (_, { log }) => {
-      log.error('one of several', { error: mismatch() });
-      throw new StorageRejected('GET s3://b/k: 400', { cause: expired });
-    },
-  );
+  const { handler, output } = await createDemo(async (_, { log }) => {
+    log.error('one of several', { error: signatureError() });
+    throw new StorageRejected('GET s3://b/k: 400', { cause: expired });
+  });
   await expect(handler({}, invocation('1'))).rejects.toThrow('GET s3://b/k: 400');
   expect(output()).toMatchObject([
     { error: { name: 'InvalidSignatureException', message: 'It does not match.', $metadata } },
@@ -112,14 +101,8 @@ test('of an error the log has its words and those of its causes, not what AWS wa
   expect(JSON.stringify(output())).not.toMatch(/the-session-token|what-was-signed/);
 });
 
-test("of an error of AWS's own Lambda gets the words, not what AWS was asked", async () => {
-  const { step } = await freshStep();
-  const handler = step(
-    'demo',
-    v.unknown(),
-    () => ({}),
-    () => Promise.reject(mismatch()),
-  );
+test('throws an AWS error without its request details', async () => {
+  const { handler } = await createDemo(() => Promise.reject(signatureError()));
   const error: unknown = await handler({}, invocation('1')).catch((thrown) => thrown);
   expect(error).toMatchObject({ name: 'InvalidSignatureException', message: 'It does not match.' });
   expect(inspect(error)).toContain('create-handler.test.ts');

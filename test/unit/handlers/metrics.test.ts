@@ -1,4 +1,3 @@
-import { S3Client } from '@aws-sdk/client-s3';
 import { expect, onTestFinished, test, vi } from 'vitest';
 import { METRICS, NAMESPACE, withMetrics } from '../../../handlers/metrics.ts';
 import { InvalidInput, QuotaExceeded } from '../../../lib/errors.ts';
@@ -12,16 +11,13 @@ import { BUCKET, newStack } from '../../support/stack.ts';
 import { createBytes, never, pinOf } from '../../support/values.ts';
 import { against, FILE, http, says } from '../../support/vod-account.ts';
 
-/** What an invocation's line in the embedded metric format says, without its frame. */
-type Line = Record<string, unknown>;
-
-/** In Lambda, as far as the chain can tell. Answers the lines written so far, of one step where one is named. */
-function inLambda(): (step?: string) => Line[] {
+/** Simulates Lambda. Returns a function that lists the metric lines so far, of all steps or of one, without `_aws`. */
+function inLambda() {
   vi.stubEnv('AWS_LAMBDA_FUNCTION_NAME', 'any');
   vi.stubEnv('STAGE', 'test');
   onTestFinished(() => void vi.unstubAllEnvs());
   const output = captureJsonLines();
-  return (name) =>
+  return (name?: string) =>
     output()
       .filter(({ step }) => name === undefined || step === name)
       .map(({ _aws, ...line }) => line);
@@ -29,12 +25,12 @@ function inLambda(): (step?: string) => Line[] {
 
 const invocation = (step = 'part', id = 'id') => ({ step, id, env: { ...process.env } });
 
-test('a line in the embedded metric format: names and units, service, stage, and step', async () => {
+test('writes one line in the embedded metric format', async () => {
   vi.stubEnv('AWS_LAMBDA_FUNCTION_NAME', 'any');
   onTestFinished(() => void vi.unstubAllEnvs());
   const output = captureJsonLines();
-  const answer = { next: 'done', outcome: 'uploaded' };
-  expect(await withMetrics(invocation('finish', 'the id'), async () => answer)).toBe(answer);
+  const result = { next: 'done', outcome: 'uploaded' };
+  expect(await withMetrics(invocation('finish', 'the id'), async () => result)).toBe(result);
   expect(output()).toEqual([
     {
       _aws: {
@@ -57,14 +53,14 @@ test('a line in the embedded metric format: names and units, service, stage, and
   ]);
 });
 
-test('not in Lambda: what the invocation answers, and nothing on standard output', async () => {
+test('writes nothing outside Lambda and returns the result of the invocation', async () => {
   const output = captureJsonLines();
   expect(await withMetrics(invocation(), async () => 7)).toBe(7);
   await expect(withMetrics(invocation(), () => Promise.reject(new InvalidInput('x')))).rejects.toThrow('x');
   expect(output()).toEqual([]);
 });
 
-test('the journeys of some objects at once: each invocation counts its own', async () => {
+test('counts the values of concurrent invocations separately', async () => {
   const lines = inLambda();
   const world = await newStack();
   const MIB = 1024 ** 2;
@@ -89,14 +85,14 @@ test('the journeys of some objects at once: each invocation counts its own', asy
   expect(of('finish', 'Uploaded')).toEqual(sizes.map(() => [1]));
   expect(of('finish', 'Instant')).toEqual([[1]]);
   expect(of('init', 'Skipped')).toEqual([[1]]);
-  expect(of('init', 'Unchanged')).toEqual([...sizes, 0].map(() => [1])); // the echoes of the write-backs
+  expect(of('init', 'Unchanged')).toEqual([...sizes, 0].map(() => [1])); // the events of the write-backs
   for (const line of lines()) expect(line).toMatchObject({ service: 's3-vod', stage: 'test' });
   expect(lines('trigger').length).toBeGreaterThan(0);
-  const ids = lines().map(({ function_request_id: id }) => id);
-  expect(new Set(ids).size).toBe(ids.length);
+  const ids = new Set(lines().map(({ function_request_id: id }) => id));
+  expect(ids.size).toBe(lines().length);
 });
 
-test('a failed invocation fails as ever, and is counted by its step; its error stands beside', async () => {
+test('counts a failed invocation, names its error, and rethrows it', async () => {
   const lines = inLambda();
   const world = await newStack();
   await world.put('empty.mp4', createBytes(0));
@@ -112,7 +108,7 @@ test('a failed invocation fails as ever, and is counted by its step; its error s
   expect(lines('finish')).toMatchObject([{ Failures: 1, QuotaExceeded: 1, error: 'QuotaExceeded' }]);
 });
 
-test('messages of a batch that the trigger could not take', async () => {
+test('counts the messages that the trigger rejects', async () => {
   const lines = inLambda();
   const world = await newStack();
   const good = { messageId: 'good', body: JSON.stringify({ bucket: BUCKET, key: 'notes.txt' }) };
@@ -127,7 +123,7 @@ test('messages of a batch that the trigger could not take', async () => {
   expect(lines('trigger').slice(before)).toMatchObject([{ MessagesFailed: 1 }]);
 });
 
-test('requests to VOD and to S3 that were made again', async () => {
+test('counts the retries of requests to VOD and S3', async () => {
   accelerateTimers();
   vi.stubEnv('AWS_ACCESS_KEY_ID', 'key');
   vi.stubEnv('AWS_SECRET_ACCESS_KEY', 'secret');
@@ -142,10 +138,9 @@ test('requests to VOD and to S3 that were made again', async () => {
   );
   const s3 = createS3Client({ endpoint });
   onTestFinished(() => s3.destroy());
-  expect(s3).toBeInstanceOf(S3Client);
-  const look = () => headObject(s3, { bucket: 'b', key: 'k' }, never);
-  await withMetrics(invocation('init', 'b'), look);
-  await expect(withMetrics(invocation('init', 'c'), look)).rejects.toThrow('503');
+  const head = () => headObject(s3, { bucket: 'b', key: 'k' }, never);
+  await withMetrics(invocation('init', 'b'), head);
+  await expect(withMetrics(invocation('init', 'c'), head)).rejects.toThrow('503');
   expect(lines().map((line) => [line.function_request_id, line.VodRetries, line.StorageRetries])).toEqual([
     ['a', 2, undefined],
     ['b', undefined, 1],
@@ -153,28 +148,28 @@ test('requests to VOD and to S3 that were made again', async () => {
   ]);
 });
 
-test('what is told outside of an invocation, or after it, is nobody’s', async () => {
+test('ignores reports outside an invocation and after its end', async () => {
   const lines = inLambda();
-  const tell = () => {
+  const report = () => {
     reportProgress({ stage: 'part', pin: pinOf(9), bytes: 9 });
     reportProgress({ stage: 'parts', pin: pinOf(9), missing: 9 });
     reportRetries({ of: 'S3', count: 1 });
   };
-  tell();
+  report();
   const ended = Promise.withResolvers<void>();
   let late: Promise<void> = Promise.resolve();
   await withMetrics(invocation(), async () => {
-    tell();
-    late = ended.promise.then(tell);
+    report();
+    late = ended.promise.then(report);
   });
   ended.resolve();
   await late;
   expect(lines()).toMatchObject([{ PartsSent: 1, BytesSent: 9, StorageRetries: 1 }]);
 });
 
-test('every metric has a unit that says what its name says', () => {
+test('each metric has the unit that its name implies', () => {
   for (const [name, unit] of Object.entries(METRICS)) {
-    const said = /^Bytes/.test(name) ? 'Bytes' : /Seconds$/.test(name) ? 'Seconds' : 'Count';
-    expect([name, unit]).toEqual([name, said]);
+    const expected = /^Bytes/.test(name) ? 'Bytes' : /Seconds$/.test(name) ? 'Seconds' : 'Count';
+    expect([name, unit]).toEqual([name, expected]);
   }
 });

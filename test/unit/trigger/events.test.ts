@@ -8,8 +8,8 @@ import { messagesOf, type ObjectCreated } from '../../../lib/trigger/events.ts';
 
 const EVENTS = new URL('../../support/events/', import.meta.url);
 const event = (name: string): unknown => JSON.parse(readFileSync(new URL(`${name}.json`, EVENTS), 'utf8'));
-const readAll = (value: unknown): ObjectCreated[] =>
-  messagesOf(value).flatMap(({ parseObjects: read }) => read());
+const parseAll = (value: unknown): ObjectCreated[] =>
+  messagesOf(value).flatMap(({ parseObjects }) => [...parseObjects()]);
 
 const CLIP = {
   bucket: 'films',
@@ -22,7 +22,7 @@ const byEventBridge = { ...CLIP, sequencer: '00617F08299329D189' };
 const multipart = { etag: '9b2cf535f27731c974343645a3985328-6' };
 const once = (request: object, dedupeKey = ''): object[] => [{ request, dedupeKey }];
 
-/** By the name of the file in `test/events`. */
+/** The requests of each file in `test/support/events`. */
 const EXPECTED: Readonly<Record<string, object[]>> = {
   's3-put': once(byS3),
   's3-2.0': once(byS3),
@@ -64,8 +64,8 @@ const EXPECTED: Readonly<Record<string, object[]>> = {
   'manual-force': once({ bucket: 'films', key: 'a.mp4', force: true }, 'manual'),
 };
 
-/** What is said of those that are refused: by the name of the file, the beginning and what it names. */
-const REFUSED: Readonly<Record<string, RegExp>> = {
+/** The error of each other file. */
+const REJECTED: Readonly<Record<string, RegExp>> = {
   's3-1.0': /^the event \(S3 notification\): Records\.0\.eventVersion: Expected event version 2\.x$/,
   's3-3.0': /^the event \(S3 notification\): Records\.0\.eventVersion: Expected event version 2\.x$/,
   's3-no-key': /^the event \(S3 notification\): Records\.0\.s3\.object\.key: .*"key"/,
@@ -86,44 +86,47 @@ const REFUSED: Readonly<Record<string, RegExp>> = {
   'manual-misspelt': /^the event: verionId: /,
 };
 
-test.each(Object.keys(EXPECTED))('%s', (name) => {
-  expect(readAll(event(name))).toEqual(EXPECTED[name]);
+test.each(Object.keys(EXPECTED))('parses %s', (name) => {
+  expect(parseAll(event(name))).toEqual(EXPECTED[name]);
 });
 
-test.each(Object.entries(REFUSED))('%s is refused in one line', (name, message) => {
-  expect(() => readAll(event(name))).toThrow(
+test.each(Object.entries(REJECTED))('rejects %s in one line', (name, message) => {
+  expect(() => parseAll(event(name))).toThrow(
     expect.objectContaining({ name: 'InvalidInput', message: expect.stringMatching(message) }),
   );
-  expect(() => readAll(event(name))).toThrow(/^[^\n]*$/);
+  expect(() => parseAll(event(name))).toThrow(/^[^\n]*$/);
 });
 
-test('every event of the folder stands in one of the two tables', () => {
+test('the two tables above contain every file', () => {
   const files = readdirSync(EVENTS).map((file) => file.replace(/\.json$/, ''));
-  expect(files.sort()).toEqual([...Object.keys(EXPECTED), ...Object.keys(REFUSED)].sort());
+  expect(files.sort()).toEqual([...Object.keys(EXPECTED), ...Object.keys(REJECTED)].sort());
 });
 
-/** S3's notification of one object, with another version of its shape or other fields. */
-function created(version: string, fields: object = {}): unknown {
-  const notification = JSON.parse(JSON.stringify(event('s3-put')));
-  notification.Records[0].eventVersion = version;
-  Object.assign(notification.Records[0].s3.object, fields);
-  return notification;
+/** An S3 notification with another event version and other fields of the object. */
+function notification(version: string, fields: object = {}): unknown {
+  const changed = JSON.parse(JSON.stringify(event('s3-put')));
+  changed.Records[0].eventVersion = version;
+  Object.assign(changed.Records[0].s3.object, fields);
+  return changed;
 }
 
-test.each(['2.0', '2.1', '2.2', '2.3', '2.6', '2.10'])('minor version %s adds fields at most', (version) => {
-  expect(readAll(created(version, { storageClass: 'STANDARD' }))).toEqual(once(byS3));
+test.each(['2.0', '2.1', '2.2', '2.3', '2.6', '2.10'])(
+  'accepts minor version %s with new fields',
+  (version) => {
+    expect(parseAll(notification(version, { storageClass: 'STANDARD' }))).toEqual(once(byS3));
+  },
+);
+
+test.each(['1.9', '3.0', '20.1', '2', '2.x', ''])('rejects version %j', (version) => {
+  expect(() => parseAll(notification(version))).toThrow('Records.0.eventVersion: Expected event version 2.x');
 });
 
-test.each(['1.9', '3.0', '20.1', '2', '2.x', ''])('version %j is refused', (version) => {
-  expect(() => readAll(created(version))).toThrow('Records.0.eventVersion: Expected event version 2.x');
+// S3 documents versionId as "object version if bucket is versioning-enabled, otherwise null".
+test('ignores a version ID that is null', () => {
+  expect(parseAll(notification('2.1', { versionId: null }))).toEqual(once(byS3));
 });
 
-// Its page says of versionId: "object version if bucket is versioning-enabled, otherwise null".
-test('a version that is null is none', () => {
-  expect(readAll(created('2.1', { versionId: null }))).toEqual(once(byS3));
-});
-
-test('each message of a queue is read, and fails, alone', () => {
+test('messages of a queue succeed and fail independently', () => {
   const messages = messagesOf(event('sqs-one-bad'));
   const id = '059f36b4-87a3-44ab-83d2-66197571000';
   expect(messages.map(({ messageId }) => messageId)).toEqual([1, 2, 3, 4].map((n) => `${id}${n}`));
@@ -134,69 +137,77 @@ test('each message of a queue is read, and fails, alone', () => {
   expect(() => fourth?.parseObjects()).toThrow(`message ${id}4 (S3 notification): Records.0.eventVersion`);
 });
 
-test('what does not come through a queue is one message without an id', () => {
+test('an event outside a queue is one message without an ID', () => {
   expect(messagesOf(event('s3-several')).map(({ messageId }) => messageId)).toEqual([undefined]);
 });
 
-describe('refused with InvalidInput', () => {
+describe('rejects', () => {
   const record = JSON.parse(JSON.stringify(event('s3-put'))).Records[0];
   const sqsOf = (body: string) => ({ Records: [{ eventSource: 'aws:sqs', messageId: 'm', body }] });
 
   test.each([
     ['nothing', undefined],
     ['null', null],
-    ['a text', 'a.mp4'],
+    ['a string', 'a.mp4'],
     ['a list', [event('s3-put')]],
     ['an empty object', {}],
     ['no records', { Records: [] }],
-    ['records of something else', { Records: [{ eventSource: 'aws:dynamodb', dynamodb: {} }] }],
-    ['records of two kinds', { Records: [record, { eventSource: 'aws:sqs', messageId: 'm', body: '{}' }] }],
+    ['records of another service', { Records: [{ eventSource: 'aws:dynamodb', dynamodb: {} }] }],
+    [
+      'records of two services',
+      { Records: [record, { eventSource: 'aws:sqs', messageId: 'm', body: '{}' }] },
+    ],
     ['a record without an object', { Records: [{ ...record, s3: { bucket: { name: 'b' } } }] }],
     [
-      'a size that is none',
+      'a negative size',
       { Records: [{ ...record, s3: { bucket: { name: 'b' }, object: { key: 'k', size: -1 } } }] },
     ],
     [
       'a key that is not form-encoded',
       { Records: [{ ...record, s3: { bucket: { name: 'b' }, object: { key: '%' } } }] },
     ],
-    ['an event of another source', { source: 'aws.ec2', 'detail-type': 'Object Created', detail: {} }],
+    ['an event from another source', { source: 'aws.ec2', 'detail-type': 'Object Created', detail: {} }],
     ['a bucket without a key', { bucket: 'films' }],
     ['an empty key', { bucket: 'films', key: '' }],
     ['a misspelt field', { bucket: 'films', key: 'a.mp4', verionId: 'v1' }],
     ['a misspelt option', { bucket: 'films', key: 'a.mp4', options: { transcod: true } }],
     ['an option of another type', { bucket: 'films', key: 'a.mp4', options: { classId: '7' } }],
-    ['an etag, which only events name', { bucket: 'films', key: 'a.mp4', etag: 'e' }],
+    ['an etag from a console', { bucket: 'films', key: 'a.mp4', etag: 'e' }],
     ['a message that is a list', sqsOf('[]')],
     ['a message within a message', sqsOf(JSON.stringify(sqsOf('{}')))],
   ])('%s', (_, value) => {
-    expect(() => readAll(value)).toThrow(InvalidInput);
+    expect(() => parseAll(value)).toThrow(InvalidInput);
   });
 
-  test('the message shows what came, cut short', () => {
-    expect(() => readAll({ ['x'.repeat(1000)]: 1 })).toThrow(
+  test('a bucket name with a slash', () => {
+    const wrong = () => parseAll({ bucket: 'films/2026', key: 'a.mp4' });
+    expect(wrong).toThrow(/bucket: Expected a bucket, without a slash/);
+  });
+
+  test('an unknown shape and shows the beginning of its names', () => {
+    expect(() => parseAll({ ['x'.repeat(1000)]: 1 })).toThrow(
       /^the event: expected .*; got an object with \["x{100,118}…$/,
     );
   });
 });
 
-describe('a refused message of a queue is named', () => {
-  const deep = 20_000; // as deep as a message of 256 KiB may well be, and too deep for JSON.stringify
+describe('names the rejected message of a queue', () => {
+  const deep = 20_000; // fits into a message of 256 KiB and is too deep for JSON.stringify
 
   test.each([
-    ['no JSON', 'not JSON'],
+    ['not JSON', 'not JSON'],
     ['an empty body', ''],
     ['nothing', 'null'],
     ['an unknown shape', '{"order": 42}'],
-    ['lists in lists, without end', '['.repeat(deep) + ']'.repeat(deep)],
-    ['another version', JSON.stringify(created('3.0'))],
-    ['no key', JSON.stringify(created('2.1', { key: 7 }))],
-    ['a key that is not form-encoded', JSON.stringify(created('2.1', { key: '100%.mp4' }))],
-    ['an empty key', JSON.stringify(created('2.1', { key: '' }))],
+    ['deeply nested lists', '['.repeat(deep) + ']'.repeat(deep)],
+    ['another version', JSON.stringify(notification('3.0'))],
+    ['no key', JSON.stringify(notification('2.1', { key: 7 }))],
+    ['a key that is not form-encoded', JSON.stringify(notification('2.1', { key: '100%.mp4' }))],
+    ['an empty key', JSON.stringify(notification('2.1', { key: '' }))],
     ['another source', '{"detail-type": "Object Created", "source": "aws.ec2", "detail": {}}'],
     ['a misspelt field', '{"bucket": "b", "key": "k", "verionId": "v"}'],
     [
-      'what SNS passed on is no JSON',
+      'an SNS message that is not JSON',
       '{"Type": "Notification", "TopicArn": "arn:aws:sns", "Message": "hello"}',
     ],
   ])('%s', (_, body) => {
@@ -207,56 +218,47 @@ describe('a refused message of a queue is named', () => {
 });
 
 describe('keys', () => {
-  /** As S3 encodes them: https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html */
+  /** Encodes a key as S3 does: https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html */
   const formEncoded = (key: string): string =>
     new URLSearchParams({ key }).toString().slice('key='.length).replaceAll('%2F', '/');
 
   const anyKey = fc.string({ unit: 'binary', minLength: 1, maxLength: 100 });
 
-  test('any goes through the form encoding of a notification', () => {
+  test('survive the form encoding of a notification', () => {
     fc.assert(
       fc.property(anyKey, (key) => {
-        const notification = JSON.parse(JSON.stringify(event('s3-put')));
-        notification.Records[0].s3.object.key = formEncoded(key);
-        expect(readAll(notification)[0]?.request.key).toBe(key);
+        expect(parseAll(notification('2.1', { key: formEncoded(key) }))[0]?.request.key).toBe(key);
       }),
     );
   });
 
-  test.each(['\ud800', 'film \udc00.mp4'])('%j, half a character, is no key of S3', (key) => {
-    const told = JSON.parse(JSON.stringify(event('eventbridge-put')));
-    told.detail.object.key = key;
-    expect(() => readAll(told)).toThrow(InvalidInput);
-    expect(() => readAll({ bucket: 'b', key })).toThrow(InvalidInput);
+  test.each(['\ud800', 'film \udc00.mp4'])('cannot contain half a character: %j', (key) => {
+    const changed = JSON.parse(JSON.stringify(event('eventbridge-put')));
+    changed.detail.object.key = key;
+    expect(() => parseAll(changed)).toThrow(InvalidInput);
+    expect(() => parseAll({ bucket: 'b', key })).toThrow(InvalidInput);
   });
 
-  test('a bucket with a slash in it is none', () => {
-    expect(() => readAll({ bucket: 'films/2026', key: 'a.mp4' })).toThrow(
-      /bucket: Expected a bucket, without a slash/,
-    );
+  test('are truncated in errors', () => {
+    const key = `%${'x'.repeat(10_000)}`;
+    expect(() => parseAll(notification('2.1', { key }))).toThrow(/^.{1,300}$/);
   });
 
-  test('a long key that is not form-encoded is not repeated in full', () => {
-    const told = JSON.parse(JSON.stringify(event('s3-put')));
-    told.Records[0].s3.object.key = `%${'x'.repeat(10_000)}`;
-    expect(() => readAll(told)).toThrow(/^.{1,300}$/);
-  });
-
-  test('any goes through EventBridge and a console as it is', () => {
+  test('are not decoded in EventBridge events and manual requests', () => {
     fc.assert(
       fc.property(anyKey, (key) => {
-        const told = JSON.parse(JSON.stringify(event('eventbridge-put')));
-        told.detail.object.key = key;
-        expect(readAll(told)[0]?.request.key).toBe(key);
-        expect(readAll({ bucket: 'b', key })[0]?.request.key).toBe(key);
+        const changed = JSON.parse(JSON.stringify(event('eventbridge-put')));
+        changed.detail.object.key = key;
+        expect(parseAll(changed)[0]?.request.key).toBe(key);
+        expect(parseAll({ bucket: 'b', key })[0]?.request.key).toBe(key);
       }),
     );
   });
 });
 
-describe('whatever comes', () => {
+describe('any event', () => {
   const fixtures = Object.keys(EXPECTED).map(event);
-  /** A known event with one of its values replaced. */
+  /** A valid event with one value replaced. */
   const nearlyRight = fc
     .tuple(
       fc.constantFrom(...fixtures),
@@ -273,12 +275,12 @@ describe('whatever comes', () => {
     Records: [{ eventSource: 'aws:sqs', messageId: 'm', body: JSON.stringify(body) }],
   });
 
-  test('is a list of well-formed requests or an InvalidInput, also in a queue', () => {
+  test('results in valid requests or InvalidInput, also in a queue', () => {
     const anything = fc.oneof(fc.jsonValue(), nearlyRight);
     fc.assert(
       fc.property(fc.oneof(anything, anything.map(inQueue)), (value) => {
         try {
-          for (const { request, dedupeKey } of readAll(value)) {
+          for (const { request, dedupeKey } of parseAll(value)) {
             expect(v.parse(UploadRequest, request)).toEqual(request);
             expect(typeof dedupeKey).toBe('string');
           }
@@ -295,12 +297,12 @@ describe('whatever comes', () => {
     '{"bucket": "films", "__proto__": {"key": "a.mp4"}}',
     '{"__proto__": {"Records": []}}',
   ])('inherits nothing from __proto__: %s', (json) => {
-    expect(() => readAll(JSON.parse(json))).toThrow(InvalidInput);
+    expect(() => parseAll(JSON.parse(json))).toThrow(InvalidInput);
   });
 
-  test('changes no prototype, and no option comes of one', () => {
-    const asked = JSON.parse('{"bucket": "b", "key": "a.mp4", "options": {"__proto__": {"classId": 1}}}');
-    expect(() => readAll(asked)).toThrow('options.__proto__');
+  test('cannot set options through a prototype', () => {
+    const request = JSON.parse('{"bucket": "b", "key": "a.mp4", "options": {"__proto__": {"classId": 1}}}');
+    expect(() => parseAll(request)).toThrow('options.__proto__');
     expect('classId' in {}).toBe(false);
   });
 });

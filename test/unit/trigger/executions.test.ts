@@ -11,7 +11,7 @@ import { mockClient } from 'aws-sdk-client-mock';
 import fc from 'fast-check';
 import { beforeEach, describe, expect, test } from 'vitest';
 import type { UploadRequest } from '../../../lib/schemas.ts';
-import { executionArn, executionName, startExecution } from '../../../lib/trigger/executions.ts';
+import { executionArn, executionName, restartName, startExecution } from '../../../lib/trigger/executions.ts';
 
 const MACHINE = 'arn:aws:states:eu-central-1:123456789012:stateMachine:upload';
 const REQUEST: UploadRequest = {
@@ -33,8 +33,8 @@ const anyRequest: fc.Arbitrary<UploadRequest> = fc.record(
   { requiredKeys: ['bucket', 'key'] },
 );
 
-describe('the name', () => {
-  test('is allowed for any key, and as long as it may be at most', () => {
+describe('executionName', () => {
+  test('returns a valid name for any key', () => {
     fc.assert(
       fc.property(anyRequest, fc.string({ unit: 'binary' }), (request, dedupeKey) => {
         expect(executionName(request, dedupeKey)).toMatch(/^[A-Za-z0-9._-]{32,80}$/);
@@ -48,15 +48,15 @@ describe('the name', () => {
     ['Été à Köln.mp4', /^E-te-a-Ko-ln.mp4-[0-9a-f]{32}$/],
     ['电影', /^[0-9a-f]{32}$/],
     ['x'.repeat(100), /^x{40}-[0-9a-f]{32}$/],
-  ])('of %s can be read', (key, name) => {
+  ])('starts with the readable part of %s', (key, name) => {
     expect(executionName({ bucket: 'b', key }, '')).toMatch(name);
   });
 
-  test('is the same for the same state, heard of twice', () => {
+  test('is the same for two events of one version', () => {
     fc.assert(
       fc.property(anyRequest, fc.string(), (request, dedupeKey) => {
-        const again = Object.fromEntries(Object.entries(request).reverse()) as UploadRequest;
-        expect(executionName({ ...again, size: 7 }, dedupeKey)).toBe(executionName(request, dedupeKey));
+        const reversed = Object.fromEntries(Object.entries(request).reverse()) as UploadRequest;
+        expect(executionName({ ...reversed, size: 7 }, dedupeKey)).toBe(executionName(request, dedupeKey));
       }),
     );
   });
@@ -65,48 +65,47 @@ describe('the name', () => {
     ['bucket', { bucket: 'other' }],
     ['key', { key: 'b/My clip.mp4' }],
     ['version', { versionId: 'v2' }],
-    ['etag', { etag: 'e2' }],
+    ['ETag', { etag: 'e2' }],
     ['sequencer', { sequencer: '0B' }],
-  ])('is another for another %s', (_, change) => {
+  ])('differs for another %s', (_, change) => {
     expect(executionName({ ...REQUEST, ...change }, '')).not.toBe(executionName(REQUEST, ''));
   });
 
-  test('is another for another occasion', () => {
+  test('differs for another dedupe key', () => {
     const names = ['', 'replay', 'manual'].map((dedupeKey) => executionName(REQUEST, dedupeKey));
     expect(new Set(names).size).toBe(3);
   });
 
-  test('cannot be made to meet by moving text from one field to the next', () => {
+  test('differs if text moves from one field to the next', () => {
     fc.assert(
       fc.property(fc.string({ minLength: 2 }), fc.nat(), (text, at) => {
         const cut = 1 + (at % (text.length - 1));
-        const split: UploadRequest = {
-          bucket: 'b',
-          key: 'k',
-          etag: text.slice(0, cut),
-          sequencer: text.slice(cut),
-        };
+        const split = { bucket: 'b', key: 'k', etag: text.slice(0, cut), sequencer: text.slice(cut) };
         expect(executionName(split, '')).not.toBe(executionName({ bucket: 'b', key: 'k', etag: text }, ''));
       }),
     );
   });
 });
 
-test('an execution’s ARN is its machine’s and its name', () => {
+test('executionArn combines the ARN of the state machine and the name', () => {
   expect(executionArn(MACHINE, 'n')).toBe('arn:aws:states:eu-central-1:123456789012:execution:upload:n');
 });
 
-describe('starting', () => {
+describe('startExecution', () => {
   const sfn = mockClient(SFNClient);
   const client = new SFNClient({ region: 'eu-central-1' });
   const name = executionName(REQUEST, '');
-  const executionArnOfIt = executionArn(MACHINE, name);
+  const stopDate = new Date('2026-01-02T03:04:05Z');
+  const newName = restartName(REQUEST, name, stopDate);
+  const nameTaken = new ExecutionAlreadyExists({ message: 'exists', $metadata: {} });
+  const notRedrivable = new ExecutionNotRedrivable({ message: 'too old', $metadata: {} });
   const start = () => startExecution(client, MACHINE, REQUEST, '', new AbortController().signal);
-  const known = new ExecutionAlreadyExists({ message: 'exists', $metadata: {} });
+  const describeOf = (name: string) =>
+    sfn.on(DescribeExecutionCommand, { executionArn: executionArn(MACHINE, name) });
 
   beforeEach(() => void sfn.reset());
 
-  test('started: with the request as its input', async () => {
+  test('starts an execution with the request as its input', async () => {
     sfn.on(StartExecutionCommand).resolves({});
     expect(await start()).toEqual({ name, status: 'started' });
     expect(sfn.calls().map(({ args: [{ input }] }) => input)).toEqual([
@@ -114,107 +113,91 @@ describe('starting', () => {
     ]);
   });
 
-  test.each(['RUNNING', 'SUCCEEDED', 'PENDING_REDRIVE', 'ABORTED'] as const)(
-    'known: it is %s',
-    async (status) => {
-      sfn.on(StartExecutionCommand).rejects(known);
-      sfn.on(DescribeExecutionCommand, { executionArn: executionArnOfIt }).resolves({ status });
-      expect(await start()).toEqual({ name, status: 'exists' });
-      expect(sfn.commandCalls(RedriveExecutionCommand)).toHaveLength(0);
-    },
-  );
+  describe('when the name exists', () => {
+    beforeEach(() => void sfn.on(StartExecutionCommand).rejects(nameTaken));
 
-  test.each(['FAILED', 'TIMED_OUT'] as const)('redriven: it had %s', async (status) => {
-    sfn.on(StartExecutionCommand).rejects(known);
-    sfn.on(DescribeExecutionCommand, { executionArn: executionArnOfIt }).resolves({ status });
-    sfn.on(RedriveExecutionCommand, { executionArn: executionArnOfIt }).resolves({});
-    expect(await start()).toEqual({ name, status: 'redriven' });
-    expect(sfn.commandCalls(RedriveExecutionCommand)).toHaveLength(1);
-  });
-
-  test('begun again under another name: it failed too long ago to be redriven', async () => {
-    const again = executionName(REQUEST, `${name} after 2026-01-02T03:04:05.000Z`);
-    sfn.on(StartExecutionCommand).rejects(known).on(StartExecutionCommand, { name: again }).resolves({});
-    sfn
-      .on(DescribeExecutionCommand)
-      .resolves({ status: 'FAILED', stopDate: new Date('2026-01-02T03:04:05Z') });
-    sfn
-      .on(RedriveExecutionCommand)
-      .rejects(new ExecutionNotRedrivable({ message: 'too old', $metadata: {} }));
-    expect(await start()).toEqual({ name: again, status: 'started' });
-  });
-
-  test('that one, failed in its turn, is gone on with', async () => {
-    const again = executionName(REQUEST, `${name} after 2026-01-02T03:04:05.000Z`);
-    sfn.on(StartExecutionCommand).rejects(known);
-    sfn
-      .on(DescribeExecutionCommand)
-      .resolves({ status: 'FAILED', stopDate: new Date('2026-01-02T03:04:05Z') });
-    sfn
-      .on(RedriveExecutionCommand)
-      .rejects(new ExecutionNotRedrivable({ message: 'too old', $metadata: {} }))
-      .on(RedriveExecutionCommand, { executionArn: executionArn(MACHINE, again) })
-      .resolves({});
-    expect(await start()).toEqual({ name: again, status: 'redriven' });
-  });
-
-  test('known: somebody else has redriven it in the same moment', async () => {
-    sfn.on(StartExecutionCommand).rejects(known);
-    sfn
-      .on(DescribeExecutionCommand)
-      .resolvesOnce({ status: 'FAILED', stopDate: new Date() })
-      .resolves({ status: 'RUNNING' });
-    sfn
-      .on(RedriveExecutionCommand)
-      .rejects(new ExecutionNotRedrivable({ message: 'it is RUNNING', $metadata: {} }));
-    expect(await start()).toEqual({ name, status: 'exists' });
-    expect(sfn.commandCalls(StartExecutionCommand)).toHaveLength(1);
-  });
-
-  test.each([
-    ['another object', JSON.stringify({ ...REQUEST, key: 'b.mp4' })],
-    ['no object', '{"Comment": "Insert your JSON here"}'],
-    ['no JSON', ''],
-  ])('refused: the name is taken by an execution of %s', async (_, input) => {
-    sfn.on(StartExecutionCommand).rejects(known);
-    sfn.on(DescribeExecutionCommand).resolves({ status: 'SUCCEEDED', input });
-    await expect(start()).rejects.toThrow(
-      expect.objectContaining({
-        name: 'InvalidInput',
-        message: expect.stringContaining('s3://films/a/My clip.mp4'),
-      }),
+    test.each(['RUNNING', 'SUCCEEDED', 'PENDING_REDRIVE', 'ABORTED'] as const)(
+      'leaves an execution alone that is %s',
+      async (status) => {
+        describeOf(name).resolves({ status });
+        expect(await start()).toEqual({ name, status: 'exists' });
+        expect(sfn.commandCalls(RedriveExecutionCommand)).toHaveLength(0);
+      },
     );
+
+    test.each(['FAILED', 'TIMED_OUT'] as const)('redrives an execution that is %s', async (status) => {
+      describeOf(name).resolves({ status });
+      sfn.on(RedriveExecutionCommand, { executionArn: executionArn(MACHINE, name) }).resolves({});
+      expect(await start()).toEqual({ name, status: 'redriven' });
+      expect(sfn.commandCalls(RedriveExecutionCommand)).toHaveLength(1);
+    });
+
+    test('restarts under another name if the failed execution is too old for a redrive', async () => {
+      sfn.on(StartExecutionCommand, { name: newName }).resolves({});
+      describeOf(name).resolves({ status: 'FAILED', stopDate });
+      sfn.on(RedriveExecutionCommand).rejects(notRedrivable);
+      expect(await start()).toEqual({ name: newName, status: 'started' });
+    });
+
+    test('redrives the execution of the other name if it failed, too', async () => {
+      describeOf(name).resolves({ status: 'FAILED', stopDate });
+      describeOf(newName).resolves({ status: 'FAILED' });
+      sfn
+        .on(RedriveExecutionCommand)
+        .rejects(notRedrivable)
+        .on(RedriveExecutionCommand, { executionArn: executionArn(MACHINE, newName) })
+        .resolves({});
+      expect(await start()).toEqual({ name: newName, status: 'redriven' });
+    });
+
+    test('leaves an execution alone that another caller has just redriven', async () => {
+      describeOf(name).resolvesOnce({ status: 'FAILED', stopDate }).resolves({ status: 'RUNNING' });
+      sfn.on(RedriveExecutionCommand).rejects(notRedrivable);
+      expect(await start()).toEqual({ name, status: 'exists' });
+      expect(sfn.commandCalls(StartExecutionCommand)).toHaveLength(1);
+    });
+
+    test.each([
+      ['another object', JSON.stringify({ ...REQUEST, key: 'b.mp4' })],
+      ['no object', '{"Comment": "Insert your JSON here"}'],
+      ['invalid JSON', ''],
+    ])('rejects an execution whose input is %s', async (_, input) => {
+      describeOf(name).resolves({ status: 'SUCCEEDED', input });
+      await expect(start()).rejects.toThrow(
+        expect.objectContaining({
+          name: 'InvalidInput',
+          message: expect.stringContaining('s3://films/a/My clip.mp4'),
+        }),
+      );
+    });
+
+    test('accepts an execution for the same object with other fields', async () => {
+      const input = JSON.stringify({ ...REQUEST, size: 6, options: { classId: 1 } });
+      describeOf(name).resolves({ status: 'RUNNING', input });
+      expect(await start()).toEqual({ name, status: 'exists' });
+    });
+
+    test('throws the error of DescribeExecution', async () => {
+      describeOf(name).rejects(new Error('not allowed'));
+      await expect(start()).rejects.toThrow('not allowed');
+      expect(sfn.commandCalls(RedriveExecutionCommand)).toHaveLength(0);
+    });
+
+    test('throws the error of RedriveExecution', async () => {
+      describeOf(name).resolves({ status: 'FAILED' });
+      sfn.on(RedriveExecutionCommand).rejects(new Error('not allowed'));
+      await expect(start()).rejects.toThrow('not allowed');
+    });
   });
 
-  test('known: the same object heard of with other words', async () => {
-    sfn.on(StartExecutionCommand).rejects(known);
-    const input = JSON.stringify({ ...REQUEST, size: 6, options: { classId: 1 } });
-    sfn.on(DescribeExecutionCommand).resolves({ status: 'RUNNING', input });
-    expect(await start()).toEqual({ name, status: 'exists' });
+  test('the tests above cover every status', () => {
+    const covered = ['RUNNING', 'SUCCEEDED', 'PENDING_REDRIVE', 'FAILED', 'TIMED_OUT', 'ABORTED'];
+    expect(Object.keys(ExecutionStatus).sort()).toEqual(covered.sort());
   });
 
-  test('every status is thought of above', () => {
-    const thoughtOf = ['RUNNING', 'SUCCEEDED', 'PENDING_REDRIVE', 'FAILED', 'TIMED_OUT', 'ABORTED'];
-    expect(Object.keys(ExecutionStatus).sort()).toEqual(thoughtOf.sort());
-  });
-
-  test('any other failure is the caller’s, who tries again', async () => {
+  test('throws the error of StartExecution', async () => {
     sfn.on(StartExecutionCommand).rejects(new Error('no network'));
     await expect(start()).rejects.toThrow('no network');
     expect(sfn.calls()).toHaveLength(1);
-  });
-
-  test('so is one of looking', async () => {
-    sfn.on(StartExecutionCommand).rejects(known);
-    sfn.on(DescribeExecutionCommand).rejects(new Error('not allowed to look'));
-    await expect(start()).rejects.toThrow('not allowed to look');
-    expect(sfn.commandCalls(RedriveExecutionCommand)).toHaveLength(0);
-  });
-
-  test('so is one of redriving', async () => {
-    sfn.on(StartExecutionCommand).rejects(known);
-    sfn.on(DescribeExecutionCommand).resolves({ status: 'FAILED' });
-    sfn.on(RedriveExecutionCommand).rejects(new Error('too old to redrive'));
-    await expect(start()).rejects.toThrow('too old to redrive');
   });
 });

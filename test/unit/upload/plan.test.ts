@@ -149,7 +149,7 @@ describe('planBatches', () => {
     );
     const { batches, hasMore } = planBatches(missing);
     expect(hasMore).toBe(undefined);
-    expect(JSON.stringify(batches).length).toBeLessThan(0.4 * 256 * 1024)
+    expect(JSON.stringify(batches).length).toBeLessThan(0.4 * 256 * 1024);
     expect(batches.length).toBeLessThanOrEqual(MAX_BATCHES);
     // `toEqual` would take a second.
     const packed = (parts: number[]) => Buffer.from(Uint32Array.from(parts).buffer);

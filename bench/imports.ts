@@ -5,45 +5,40 @@ import { readBundles } from '../deploy/checks.ts';
 import { BUNDLE_DIR } from '../deploy/paths.ts';
 import { HANDLER_FLAGS } from './flags.ts';
 
-/** How long the functions' code takes to load: the part of a cold start that is ours. */
-
-/** Fresh processes for each bundle, in turns: what else the machine does meets all of them. */
+/** Processes per bundle. The bundles take turns, so that other load on the machine affects all of them. */
 export const IMPORTS = 21;
 
-export type ImportTime = Readonly<{ name: string; ms: number; leastMs: number }>;
+export type ImportTime = Readonly<{ name: string; ms: number; minMs: number }>;
 
 const run = promisify(execFile);
 
-/** `bareMs`: a whole process that loads nothing. */
-export async function importTimes(
-  say: (text: string) => void,
+/**
+ * Measures how long each bundle takes to load in a new process: the part of a cold start that this project controls.
+ * @returns medians; `bareMs` is a whole process that loads nothing
+ */
+export async function measureImports(
+  log: (text: string) => void,
 ): Promise<{ bundles: ImportTime[]; bareMs: number }> {
   await run(process.execPath, ['deploy/main.ts', 'package'], { cwd: resolve(import.meta.dirname, '..') });
-  const built = (await readBundles(BUNDLE_DIR)).map(({ name, path }) => ({
-    name,
-    path,
-    times: [] as number[],
-  }));
+  const bundles = (await readBundles(BUNDLE_DIR)).map((bundle) => ({ ...bundle, times: [] as number[] }));
   const bare: number[] = [];
-  say(`import  ${IMPORTS} times each`);
-  for (let time = 0; time < IMPORTS; time++) {
+  log(`import  ${IMPORTS} times each`);
+  for (let n = 0; n < IMPORTS; n++) {
     const began = performance.now();
     await run(process.execPath, [...HANDLER_FLAGS, '-e', '0']);
     bare.push(performance.now() - began);
-    for (const { path, times } of built) {
-      const { stdout } = await run(process.execPath, [...HANDLER_FLAGS, '-e', TIMED, path]);
+    for (const { path, times } of bundles) {
+      const { stdout } = await run(process.execPath, [...HANDLER_FLAGS, '-e', TIMED_REQUIRE, path]);
       times.push(Number(stdout));
     }
   }
-  const bundles = built.map(({ name, times }) => ({
-    name,
-    ms: median(times),
-    leastMs: Math.min(...times),
-  }));
-  return { bundles, bareMs: median(bare) };
+  return {
+    bundles: bundles.map(({ name, times }) => ({ name, ms: median(times), minMs: Math.min(...times) })),
+    bareMs: median(bare),
+  };
 }
 
-const TIMED = `
+const TIMED_REQUIRE = `
   const began = process.hrtime.bigint();
   require(process.argv[1]);
   process.stdout.write(String(Number(process.hrtime.bigint() - began) / 1e6));

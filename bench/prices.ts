@@ -4,7 +4,7 @@
  * https://aws.amazon.com/dynamodb/pricing/on-demand/  https://aws.amazon.com/sqs/pricing/  https://aws.amazon.com/eventbridge/pricing/
  */
 export const PRICES = {
-  /** Standard workflow; a retry is one as well. */
+  /** Standard workflow. A retry is a transition, too. */
   transition: 0.025 / 1_000,
   /** arm64, first tier. */
   gbSecond: 0.0000133334,
@@ -13,9 +13,9 @@ export const PRICES = {
   s3Read: 0.0004 / 1_000,
   /** PUT, COPY, POST, LIST. */
   s3Write: 0.005 / 1_000,
-  /** On demand, of at most 1 KB. */
+  /** On demand, at most 1 KB. */
   tableWrite: 0.625 / 1e6,
   queueRequest: 0.4 / 1e6,
-  /** S3's notifications are events that one opts into. */
+  /** S3 notifications are opt-in events. */
   event: 1 / 1e6,
 } as const;

@@ -1,10 +1,10 @@
-import { type ChildProcess, fork } from 'node:child_process';
+import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { GC_FLAGS } from '../lib/upload/gc-tuning.ts';
 import { profileFlags } from './flags.ts';
-import type { FromService, ServiceOptions, ServiceTally, ToService } from './service.ts';
+import type { FromService, ServiceOptions, ServiceTally, ToService } from './messages.ts';
 
-/** A service at the far end of a modelled network, as the process that measures sees it. */
+/** A service in another process, behind a simulated network. */
 export type RemoteService = Readonly<{
   endpoint: string;
   tally(): Promise<ServiceTally>;
@@ -20,33 +20,30 @@ export async function startRemoteService(
   });
   const send = (message: ToService): void => void child.send(message);
   const ready = Promise.withResolvers<string>();
-  let tallied = Promise.withResolvers<ServiceTally>();
+  let tally = Promise.withResolvers<ServiceTally>();
   child.on('message', (message: FromService) => {
     if ('ready' in message) ready.resolve(message.ready);
-    else if ('tally' in message) tallied.resolve(message.tally);
+    else if ('tally' in message) tally.resolve(message.tally);
     else {
       onEvent(message.event);
       send({ taken: message.id });
     }
   });
-  const gone = exitOf(child).then(() => {
-    throw new Error(`the ${options.kind} service ended`);
+  const exited = once(child, 'exit');
+  const failed = exited.then(() => {
+    throw new Error(`the ${options.kind} service exited`);
   });
-  gone.catch(() => {});
+  failed.catch(() => {});
   return {
-    endpoint: await Promise.race([ready.promise, gone]),
+    endpoint: await Promise.race([ready.promise, failed]),
     tally: () => {
-      tallied = Promise.withResolvers();
+      tally = Promise.withResolvers();
       send('tally');
-      return Promise.race([tallied.promise, gone]);
+      return Promise.race([tally.promise, failed]);
     },
     close: async () => {
       child.disconnect();
-      await exitOf(child);
+      await exited;
     },
   };
 }
-
-const exitOf = async (child: ChildProcess): Promise<void> => {
-  if (child.exitCode === null) await once(child, 'exit');
-};

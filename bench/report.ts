@@ -1,7 +1,7 @@
-import type { Measured } from './messages.ts';
+import type { Measurement } from './messages.ts';
 
-/** What a scenario came to. `ratio`: of `value` to `reference`; without a reference, `reach` is for the value itself. */
-export type Outcome = Readonly<{
+/** A result as `--json` prints it. `reach` is the target for `ratio` (value to reference), or for the value without one. */
+export type ScenarioResult = Readonly<{
   scenario: string;
   value: number;
   unit: 'B/s' | 'bytes' | 'events' | '$' | 'ms';
@@ -13,54 +13,58 @@ export type Outcome = Readonly<{
 
 export type Finding = Readonly<{
   value: number;
-  unit: Outcome['unit'];
+  unit: ScenarioResult['unit'];
   reference?: number;
-  /** What must be so besides the ratio, and whether it is. */
-  besides?: Readonly<Record<string, boolean>>;
-  /** What else was measured, for people. */
-  measured?: readonly Measured[];
+  /** Other conditions of success, and whether they hold. */
+  conditions?: Readonly<Record<string, boolean>>;
+  /** Details for the reader. */
+  measurements?: readonly Measurement[];
   notes?: readonly string[];
 }>;
 
-export type Reach = Readonly<{ atLeast: number } | { atMost: number }>;
+export type Target = Readonly<{ atLeast: number } | { atMost: number }>;
 
-export function judge(scenario: string, reach: Reach, finding: Finding): Outcome {
-  const { value, unit, reference, besides = {} } = finding;
-  const ratio = reference === undefined ? null : value / reference;
-  const judged = ratio ?? value;
-  const reached = 'atLeast' in reach ? judged >= reach.atLeast : judged <= reach.atMost;
+/** Compares a finding with its target. */
+export function evaluate(scenario: string, target: Target, finding: Finding): ScenarioResult {
+  const { value, unit, reference = null, conditions = {} } = finding;
+  const ratio = reference === null ? null : value / reference;
+  const actual = ratio ?? value;
+  const isReached = 'atLeast' in target ? actual >= target.atLeast : actual <= target.atMost;
   return {
     scenario,
     value: round(value),
     unit,
-    reference: reference === undefined ? null : round(reference),
+    reference: reference === null ? null : round(reference),
     ratio: ratio === null ? null : round(ratio),
-    reach: 'atLeast' in reach ? reach.atLeast : reach.atMost,
-    ok: reached && Object.values(besides).every(Boolean),
+    reach: 'atLeast' in target ? target.atLeast : target.atMost,
+    ok: isReached && Object.values(conditions).every(Boolean),
   };
 }
 
 const round = (value: number): number => (Number.isInteger(value) ? value : Number(value.toPrecision(4)));
 
-export function lines(outcome: Outcome, reach: Reach, reference: string, finding: Finding): string[] {
-  const { scenario, ratio, value, unit, ok } = outcome;
-  const sign = 'atLeast' in reach ? '>=' : '<=';
-  const judged = ratio === null ? amount(value, unit) : `${ratio.toFixed(2)} x`;
+/** Formats a result for the terminal, one line each. `reference` describes what the value is compared with. */
+export function formatResult(
+  { scenario, ratio, value, unit, ok, ...result }: ScenarioResult,
+  target: Target,
+  reference: string,
+  { conditions = {}, notes = [], measurements = [] }: Finding,
+): string[] {
+  const sign = 'atLeast' in target ? '>=' : '<=';
+  const actual = ratio === null ? formatAmount(value, unit) : `${ratio.toFixed(2)} x`;
   const against =
-    outcome.reference === null ? '' : ` against ${amount(outcome.reference, unit)} (${reference})`;
+    result.reference === null ? '' : ` against ${formatAmount(result.reference, unit)} (${reference})`;
+  const state = (isMet: boolean): string => (isMet ? 'ok  ' : 'MISS');
   return [
-    `${ok ? 'ok  ' : 'MISS'} ${scenario}: ${amount(value, unit)}${against}: ${judged}, to reach ${sign} ${outcome.reach}`,
-    ...Object.entries(finding.besides ?? {}).map(
-      ([what, holds]) => `       ${holds ? 'ok  ' : 'MISS'} ${what}`,
-    ),
-    ...(finding.notes ?? []).map((note) => `       ${note}`),
-    ...(finding.measured ?? []).map((measured) => `       ${describe(measured)}`),
+    `${state(ok)} ${scenario}: ${formatAmount(value, unit)}${against}: ${actual}, target ${sign} ${result.reach}`,
+    ...Object.entries(conditions).map(([condition, isMet]) => `       ${state(isMet)} ${condition}`),
+    ...[...notes, ...measurements.map(formatMeasurement)].map((line) => `       ${line}`),
   ];
 }
 
 const MiB = 1024 ** 2;
 
-export function amount(value: number, unit: Outcome['unit']): string {
+export function formatAmount(value: number, unit: ScenarioResult['unit']): string {
   switch (unit) {
     case 'B/s':
       return `${(value / MiB).toFixed(1)} MiB/s`;
@@ -75,23 +79,25 @@ export function amount(value: number, unit: Outcome['unit']): string {
   }
 }
 
-/** Everything that the issue wants printed of a measurement. */
-function describe(m: Measured): string {
-  const counts = (of: Record<string, number> = {}) =>
-    Object.entries(of).map(([name, count]) => `${count} ${name}`);
-  const runs = Object.entries(m.invocations).map(
-    ([name, { count, ms }]) => `${count} ${name} ${seconds(ms)}`,
+function formatMeasurement(measurement: Measurement): string {
+  const { bytes, ms, s3, vod, invocations, transitions, peakRss, cpuMs, outcomes } = measurement;
+  const formatCounts = (counts: Record<string, number> = {}) =>
+    Object.entries(counts)
+      .map(([name, count]) => `${count} ${name}`)
+      .join(', ') || '-';
+  const functions = Object.entries(invocations).map(
+    ([name, { count, ms }]) => `${count} ${name} ${formatSeconds(ms)}`,
   );
   return [
-    `${(m.bytes / MiB).toFixed(0)} MiB in ${seconds(m.ms)}`,
-    `S3: ${counts(m.s3?.requests).join(', ') || '-'}`,
-    `VOD: ${counts(m.vod?.requests).join(', ') || '-'}${m.vod?.quotaErrors ? `, ${m.vod.quotaErrors} x 4400` : ''}`,
-    `invocations: ${runs.join(', ') || '-'}`,
-    `transitions: ${m.transitions || '-'}`,
-    `peak RSS ${(m.peakRss / MiB).toFixed(0)} MiB`,
-    `CPU ${seconds(m.cpuMs)} here, ${seconds(m.s3?.cpuMs ?? 0)} S3, ${seconds(m.vod?.cpuMs ?? 0)} VOD`,
-    ...(m.ends.length > 0 ? [`ended: ${m.ends.join(', ')}`] : []),
+    `${(bytes / MiB).toFixed(0)} MiB in ${formatSeconds(ms)}`,
+    `S3: ${formatCounts(s3?.requests)}`,
+    `VOD: ${formatCounts(vod?.requests)}${vod?.quotaErrors ? `, ${vod.quotaErrors} x 4400` : ''}`,
+    `invocations: ${functions.join(', ') || '-'}`,
+    `transitions: ${transitions || '-'}`,
+    `peak RSS ${(peakRss / MiB).toFixed(0)} MiB`,
+    `CPU ${formatSeconds(cpuMs)} here, ${formatSeconds(s3?.cpuMs ?? 0)} S3, ${formatSeconds(vod?.cpuMs ?? 0)} VOD`,
+    ...(outcomes.length > 0 ? [`ended: ${outcomes.join(', ')}`] : []),
   ].join(' | ');
 }
 
-const seconds = (ms: number): string => `${(ms / 1000).toFixed(2)} s`;
+const formatSeconds = (ms: number): string => `${(ms / 1000).toFixed(2)} s`;

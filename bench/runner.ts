@@ -11,54 +11,73 @@ import {
   UploadPartCommand,
   UploadPartCopyCommand,
 } from '@aws-sdk/client-s3';
+import * as v from 'valibot';
+import { LOCAL_S3_CREDENTIALS } from '../cli/running-file.ts';
+import { DEPLOYMENT_DEFAULTS } from '../deploy/defaults.ts';
 import { watchProgress } from '../lib/progress.ts';
 import { createS3Client } from '../lib/s3/client.ts';
 import { createLambda } from '../local/aws/lambda.ts';
 import { sendLogsToStandardError } from '../local/logs.ts';
 import type { NetworkLimits } from '../local/network-simulator.ts';
 import { startStack } from '../local/stack.ts';
-import { sendInBarriers } from './baseline-uploader.ts';
-import { LOCAL_S3, LOCAL_VOD, VOD_HOST } from './credentials.ts';
-import { BUCKET, type Job, type Measured } from './messages.ts';
+import { uploadBaseline } from './baseline-uploader.ts';
+import { sum } from './cost.ts';
+import {
+  type Amount,
+  BUCKET,
+  type Job,
+  type Measurement,
+  type ServiceOptions,
+  VOD_HOST,
+  VOD_SECRETS,
+} from './messages.ts';
 import { type RemoteService, startRemoteService } from './remote-service.ts';
 
-/** A fresh process for each measurement, so that its peak memory is its own. Usage: runner.ts DIR JOB */
+/** Runs one job in a new process, whose peak memory is therefore the job's own. Usage: runner.ts DIR JOB */
 
 const [, , dir = '', text = ''] = process.argv;
 
 Object.assign(process.env, {
-  AWS_ACCESS_KEY_ID: LOCAL_S3.accessKeyId,
-  AWS_SECRET_ACCESS_KEY: LOCAL_S3.secretAccessKey,
+  AWS_ACCESS_KEY_ID: LOCAL_S3_CREDENTIALS.accessKeyId,
+  AWS_SECRET_ACCESS_KEY: LOCAL_S3_CREDENTIALS.secretAccessKey,
   AWS_SESSION_TOKEN: '',
   AWS_REGION: 'us-east-1',
   AWS_EC2_METADATA_DISABLED: 'true',
-  VOD_SECRET_ID: LOCAL_VOD.secretId,
-  VOD_SECRET_KEY: LOCAL_VOD.secretKey,
+  VOD_SECRET_ID: VOD_SECRETS.secretId,
+  VOD_SECRET_KEY: VOD_SECRETS.secretKey,
   VOD_HOST,
 });
 sendLogsToStandardError(process.env.BENCH_LOGS !== undefined);
 
-const LIMIT_MS = 900_000;
+type JobOf<Name extends Job['job']> = Extract<Job, { job: Name }>;
+type JobMeasurement = Amount & Partial<Measurement>;
 
-/** What a job finds out beside what is said of every process. */
-type Found = Pick<Measured, 'bytes' | 'ms'> & Partial<Measured>;
-
-const s3At = (network: NetworkLimits = {}, onEvent?: (event: unknown) => void): Promise<RemoteService> =>
+const startRemoteS3 = (network: NetworkLimits = {}, onEvent?: (event: unknown) => void) =>
   startRemoteService({ kind: 's3', dir: join(dir, 's3'), network }, onEvent);
 
-let services = 0;
-const vodAt = (options: { network?: NetworkLimits; quota?: { minuteMs: number; parts?: number } | false }) =>
-  startRemoteService({ kind: 'vod', dir: join(dir, `vod-${process.pid}-${services++}`), ...options });
+const startRemoteVod = (options: Pick<ServiceOptions, 'network' | 'quota'>) =>
+  startRemoteService({ kind: 'vod', dir: join(dir, `vod-${process.pid}`), ...options });
 
-async function timed<T>(work: () => Promise<T>): Promise<{ ms: number; result: T }> {
+/** Stops the services and returns their counters. */
+async function stopServices(services: {
+  s3?: RemoteService;
+  vod?: RemoteService;
+}): Promise<Pick<Measurement, 's3' | 'vod'>> {
+  const { s3, vod } = services;
+  const tallies = { ...(s3 && { s3: await s3.tally() }), ...(vod && { vod: await vod.tally() }) };
+  await Promise.all([s3?.close(), vod?.close()]);
+  return tallies;
+}
+
+async function measureTime<T>(work: () => Promise<T>): Promise<{ ms: number; result: T }> {
   const began = performance.now();
   const result = await work();
   return { ms: performance.now() - began, result };
 }
 
-async function put({ key, from, stretches }: Extract<Job, { job: 'put' }>): Promise<Found> {
+async function putObject({ key, from, ranges }: JobOf<'put'>): Promise<JobMeasurement> {
   let event: unknown;
-  const server = await s3At({}, (created) => {
+  const server = await startRemoteS3({}, (created) => {
     event = created;
   });
   const s3 = createS3Client({ endpoint: server.endpoint });
@@ -67,101 +86,94 @@ async function put({ key, from, stretches }: Extract<Job, { job: 'put' }>): Prom
   const { UploadId } = await s3.send(
     new CreateMultipartUploadCommand({ ...target, ContentType: 'video/mp4' }),
   );
-  const Parts: { PartNumber: number; ETag: string | undefined }[] = [];
-  for (const [at, size] of stretches.entries()) {
-    const part = { ...target, UploadId, PartNumber: at + 1 };
+  const createPart = async (PartNumber: number, size: number): Promise<string | undefined> => {
+    const part = { ...target, UploadId, PartNumber };
     if (from === 'random') {
       const Body = randomFillSync(Buffer.allocUnsafe(size));
-      const { ETag } = await s3.send(new UploadPartCommand({ ...part, Body }));
-      Parts.push({ PartNumber: at + 1, ETag });
-    } else {
-      const CopySource = `${BUCKET}/${from}`;
-      const command = new UploadPartCopyCommand({
-        ...part,
-        CopySource,
-        CopySourceRange: `bytes=0-${size - 1}`,
-      });
-      const { CopyPartResult } = await s3.send(command);
-      Parts.push({ PartNumber: at + 1, ETag: CopyPartResult?.ETag });
+      return (await s3.send(new UploadPartCommand({ ...part, Body }))).ETag;
     }
-  }
+    const source = { CopySource: `${BUCKET}/${from}`, CopySourceRange: `bytes=0-${size - 1}` };
+    return (await s3.send(new UploadPartCopyCommand({ ...part, ...source }))).CopyPartResult?.ETag;
+  };
+  const Parts: { PartNumber: number; ETag: string | undefined }[] = [];
+  for (const [index, size] of ranges.entries())
+    Parts.push({ PartNumber: index + 1, ETag: await createPart(index + 1, size) });
   await s3.send(new CompleteMultipartUploadCommand({ ...target, UploadId, MultipartUpload: { Parts } }));
   s3.destroy();
   await server.close();
-  return { bytes: stretches.reduce((sum, size) => sum + size, 0), ms: 0, event };
+  return { bytes: sum(ranges), ms: 0, event };
 }
 
-async function hash({ key, network }: Extract<Job, { job: 'hash' }>): Promise<Found> {
-  const [s3, vod] = await Promise.all([s3At(network), vodAt({ quota: false })]);
+async function hashWithInit({ key, network }: JobOf<'hash'>): Promise<JobMeasurement> {
+  const [s3, vod] = await Promise.all([startRemoteS3(network), startRemoteVod({ quota: false })]);
   Object.assign(process.env, { S3_ENDPOINT: s3.endpoint, VOD_ENDPOINT: vod.endpoint });
   const { handler } = await import('../handlers/init.ts');
-  const lambda = createLambda(LIMIT_MS);
+  const lambda = createLambda(DEPLOYMENT_DEFAULTS.timeoutMs);
   let bytes = 0;
   watchProgress((step) => {
     if (step.stage === 'hash') bytes = step.done;
   });
   const job = { request: { bucket: BUCKET, key }, round: 0, sent: { parts: 0, bytes: 0 } };
-  const { ms, result } = await timed(() => lambda.invoke('init', handler, job));
-  const { next } = result as { next: string };
-  if (next !== 'parts') throw new Error(`Init answered ${JSON.stringify(result)}`);
-  return { bytes, ms, invocations: { init: { count: 1, ms } }, ...(await end(s3, vod)) };
+  const { ms, result } = await measureTime(() => lambda.invoke('init', handler, job));
+  if (!v.is(v.object({ next: v.literal('parts') }), result))
+    throw new Error(`Init: expected a plan, got ${JSON.stringify(result)}`);
+  return { bytes, ms, invocations: { init: { count: 1, ms } }, ...(await stopServices({ s3, vod })) };
 }
 
-async function stream({ key, network }: Extract<Job, { job: 'stream' }>): Promise<Found> {
-  const server = await s3At(network);
+async function hashStream({ key, network }: JobOf<'stream'>): Promise<JobMeasurement> {
+  const server = await startRemoteS3(network);
   const s3 = createS3Client({ endpoint: server.endpoint });
-  const { ms, result } = await timed(async () => {
+  const { ms, result } = await measureTime(async () => {
     const { Body, ContentLength } = await s3.send(new GetObjectCommand({ Bucket: BUCKET, Key: key }));
-    if (!(Body instanceof Readable)) throw new Error('no body');
+    if (!(Body instanceof Readable)) throw new Error(`GET s3://${BUCKET}/${key}: expected a body, got none`);
     await pipeline(Body, createHash('sha1'));
     return ContentLength ?? 0;
   });
   s3.destroy();
-  return { bytes: result, ms, ...(await end(server)) };
+  return { bytes: result, ms, ...(await stopServices({ s3: server })) };
 }
 
-async function upload(job: Extract<Job, { job: 'upload' }>): Promise<Found> {
-  const vod = await vodAt(job.vod);
-  const early: unknown[] = [];
-  let take = (event: unknown): void => void early.push(event);
-  const s3 = await s3At(job.s3, (event) => take(event));
-  const { minuteMs, parts } = job.vod.quota || { minuteMs: 60_000, parts: 1_000_000 };
+async function uploadObject(job: JobOf<'upload'>): Promise<JobMeasurement> {
+  const vod = await startRemoteVod(job.vod);
+  let onEvent: (event: unknown) => void = () => {};
+  const s3 = await startRemoteS3(job.s3, (event) => onEvent(event));
+  const { minuteMs, parts = 10_000 } = job.vod.quota || { minuteMs: 60_000, parts: 1_000_000 };
   const env = {
     ...process.env,
     S3_ENDPOINT: s3.endpoint,
     VOD_ENDPOINT: vod.endpoint,
     QUOTA_MINUTE_MS: String(minuteMs),
-    QUOTA_PARTS_PER_MINUTE: String(parts ?? 10_000),
+    QUOTA_PARTS_PER_MINUTE: String(parts),
   };
   const stack = await startStack({ data: join(dir, `stack-${process.pid}`), env });
-  take = (event) => stack.queue.send(event);
+  onEvent = (event) => stack.queue.send(event);
 
-  const ends: string[] = [];
+  const outcomes: string[] = [];
   stack.executions.on('ended', ({ status, output, error, cause }) => {
     const outcome = (output as { outcome?: string } | undefined)?.outcome;
-    ends.push(status === 'SUCCEEDED' ? `${outcome}` : `${error}: ${cause}`);
+    outcomes.push(status === 'SUCCEEDED' ? `${outcome}` : `${error}: ${cause}`);
   });
-  const counted = countEngine();
-  const stages = watchStages();
-  const { ms } = await timed(async () => {
+  const readCounts = countInvocations();
+  const readSending = measureSending();
+  const { ms } = await measureTime(async () => {
     stack.queue.send(job.event);
     stack.start();
     await stack.idle();
   });
-  const tallies = await end(s3, vod);
+  const tallies = await stopServices({ s3, vod });
   await stack.close();
-  const { hashing, sending } = stages();
-  return { bytes: sending.bytes, ms, ends, hashing, sending, ...counted(), ...tallies };
+  const sending = readSending();
+  return { bytes: sending.bytes, ms, outcomes, sending, ...readCounts(), ...tallies };
 }
 
-/** What the local engine tells: see `local/engine/`. */
-function countEngine(): () => Pick<Measured, 'invocations' | 'transitions'> {
-  const invocations: Measured['invocations'] = {};
+/** Counts what the local engine publishes (`local/aws/`). */
+function countInvocations(): () => Pick<Measurement, 'invocations' | 'transitions'> {
+  const invocations: Measurement['invocations'] = {};
   let transitions = 0;
   channel('s3-vod.invocation').subscribe((message) => {
     const { name, ms } = message as { name: string; ms: number };
-    const sum = invocations[name] ?? { count: 0, ms: 0 };
-    invocations[name] = { count: sum.count + 1, ms: sum.ms + ms };
+    const total = invocations[name] ?? { count: 0, ms: 0 };
+    invocations[name] = { count: total.count + 1, ms: total.ms + ms };
   });
   channel('s3-vod.transition').subscribe(() => {
     transitions++;
@@ -169,60 +181,48 @@ function countEngine(): () => Pick<Measured, 'invocations' | 'transitions'> {
   return () => ({ invocations, transitions });
 }
 
-function watchStages() {
-  const hashing = { bytes: 0, began: 0, ended: 0 };
-  const sending = { bytes: 0, began: 0, ended: 0 };
+function measureSending(): () => Amount {
+  let [bytes, began, ended] = [0, 0, 0];
   watchProgress((step) => {
-    const now = performance.now();
-    if (step.stage === 'hash') {
-      if (step.done === step.from) hashing.began ||= now;
-      Object.assign(hashing, { bytes: step.done, ended: now });
-    }
-    if (step.stage === 'parts') sending.began ||= now;
-    if (step.stage === 'part') Object.assign(sending, { bytes: sending.bytes + step.bytes, ended: now });
+    if (step.stage === 'parts') began ||= performance.now();
+    if (step.stage !== 'part') return;
+    bytes += step.bytes;
+    ended = performance.now();
   });
-  const span = ({ bytes, began, ended }: typeof hashing) => ({ bytes, ms: ended - began });
-  return () => ({ hashing: span(hashing), sending: span(sending) });
+  return () => ({ bytes, ms: ended - began });
 }
 
-async function barrier({ size, network }: Extract<Job, { job: 'barrier' }>): Promise<Found> {
-  const vod = await vodAt({ network, quota: false });
+async function runBaseline({ size, network }: JobOf<'baseline'>): Promise<JobMeasurement> {
+  const vod = await startRemoteVod({ network, quota: false });
   const bytes = randomFillSync(Buffer.allocUnsafe(size));
-  const { ms } = await timed(() => sendInBarriers(new URL(`${vod.endpoint}/v2/index.php`), bytes));
-  const { vod: tally } = await end(undefined, vod);
-  return { bytes: size, ms, ...(tally && { vod: tally }) };
+  const { ms } = await measureTime(() => uploadBaseline(new URL(`${vod.endpoint}/v2/index.php`), bytes));
+  return { bytes: size, ms, ...(await stopServices({ vod })) };
 }
 
-async function end(s3?: RemoteService, vod?: RemoteService): Promise<Pick<Measured, 's3' | 'vod'>> {
-  const tallies = { ...(s3 && { s3: await s3.tally() }), ...(vod && { vod: await vod.tally() }) };
-  await Promise.all([s3?.close(), vod?.close()]);
-  return tallies;
-}
-
-function run(job: Job): Promise<Found> {
+function runJob(job: Job): Promise<JobMeasurement> {
   switch (job.job) {
     case 'put':
-      return put(job);
+      return putObject(job);
     case 'hash':
-      return hash(job);
+      return hashWithInit(job);
     case 'stream':
-      return stream(job);
+      return hashStream(job);
     case 'upload':
-      return upload(job);
-    case 'barrier':
-      return barrier(job);
+      return uploadObject(job);
+    case 'baseline':
+      return runBaseline(job);
   }
 }
 
-const measured = await run(JSON.parse(text));
+const result = await runJob(JSON.parse(text));
 const { user, system } = process.cpuUsage();
-const whole: Measured = {
+const measurement: Measurement = {
   invocations: {},
   transitions: 0,
-  ends: [],
+  outcomes: [],
   peakRss: process.resourceUsage().maxRSS * 1024,
   cpuMs: (user + system) / 1000,
-  ...measured,
+  ...result,
 };
-process.send?.(whole);
+process.send?.(measurement);
 process.disconnect();

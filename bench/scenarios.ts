@@ -1,242 +1,242 @@
-import { costOf, total } from './cost.ts';
-import { historyEvents, MOST_EVENTS, MOST_STATE_BYTES } from './history.ts';
-import { IMPORTS, importTimes } from './imports.ts';
-import type { Lab } from './measure.ts';
-import type { Measured } from './messages.ts';
-import type { Finding, Reach } from './report.ts';
+import type { NetworkLimits } from '../local/network-simulator.ts';
+import { computeCost, sum } from './cost.ts';
+import { countHistoryEvents, MAX_EVENTS, MAX_STATE_BYTES } from './history.ts';
+import { IMPORTS, measureImports } from './imports.ts';
+import type { Amount, Measurement, ServiceOptions } from './messages.ts';
+import type { Finding, Target } from './report.ts';
 import { type SimulatedObject, type SimulatedRun, simulateExecution } from './simulate-execution.ts';
+import type { Workspace } from './workspace.ts';
 
-/** What is measured, against what, and what is to be reached. */
+/** `reference` describes what the value is compared with. */
 export type Scenario = Readonly<{
   name: string;
-  what: string;
+  description: string;
   reference: string;
-  reach: Reach;
-  run(lab: Lab): Promise<Finding>;
+  target: Target;
+  run(workspace: Workspace): Promise<Finding>;
 }>;
 
 const MiB = 1024 ** 2;
 const GiB = 1024 ** 3;
 
-/** The machine may be busy with other things: each side is measured so often, in turns, and the middle one counts. */
+/** Other load on the machine varies: both sides are measured this often, in turns, and the middle ratio counts. */
 const ROUNDS = 3;
 
 /** One S3 connection, as measured from a Lambda function in the same region. */
 const S3_NETWORK = { bytesPerSecond: 85_000_000, latencyMs: 30 };
 const VOD_NETWORK = { latencyMs: 100 };
 
-type Rate = Readonly<{ bytes: number; ms: number }>;
-const rate = ({ bytes, ms }: Rate): number => (bytes / ms) * 1000;
-
-/** The middle of three. */
-function median<T>(items: readonly T[], by: (item: T) => number): T {
-  const middle = items.toSorted((a, b) => by(a) - by(b))[Math.floor(items.length / 2)];
-  if (middle === undefined) throw new RangeError('the median of nothing');
-  return middle;
-}
+const computeRate = ({ bytes, ms }: Amount): number => (bytes / ms) * 1000;
+const sendingRate = ({ sending, bytes, ms }: Measurement): number => computeRate(sending ?? { bytes, ms });
 
 async function compare(
-  ours: () => Promise<Measured>,
-  theirs: () => Promise<Measured>,
-  of: (measured: Measured) => Rate,
+  measurePipeline: () => Promise<Measurement>,
+  measureReference: () => Promise<Measurement>,
+  rateOf: (measurement: Measurement) => number,
 ): Promise<Finding> {
-  const pairs: { mine: Measured; reference: Measured; ratio: number }[] = [];
+  const pairs: { pipeline: Measurement; reference: Measurement; ratio: number }[] = [];
   for (let round = 0; round < ROUNDS; round++) {
-    const reference = await theirs();
-    const mine = await ours();
-    pairs.push({ mine, reference, ratio: rate(of(mine)) / rate(reference) });
+    const reference = await measureReference();
+    const pipeline = await measurePipeline();
+    pairs.push({ pipeline, reference, ratio: rateOf(pipeline) / computeRate(reference) });
   }
-  // Of each pair, measured one right after the other, the ratio means most.
-  const { mine, reference } = median(pairs, ({ ratio }) => ratio);
-  const ratios = pairs.map(({ ratio }) => ratio.toFixed(2)).join(', ');
+  const middle = pairs.toSorted((a, b) => a.ratio - b.ratio)[Math.floor(ROUNDS / 2)];
+  if (!middle) throw new RangeError('expected at least one round');
+  const { pipeline, reference } = middle;
   return {
-    value: rate(of(mine)),
+    value: rateOf(pipeline),
     unit: 'B/s',
-    reference: rate(reference),
-    measured: [mine, reference],
-    notes: [`ratios of ${ROUNDS} rounds: ${ratios}`],
+    reference: computeRate(reference),
+    measurements: [pipeline, reference],
+    notes: [`ratios of ${ROUNDS} rounds: ${pairs.map(({ ratio }) => ratio.toFixed(2)).join(', ')}`],
   };
 }
 
-const sendingOf = ({ sending, bytes, ms }: Measured): Rate => sending ?? { bytes, ms };
+const isUploaded = ({ outcomes }: Measurement): boolean =>
+  outcomes.includes('uploaded') && !outcomes.some((outcome) => outcome.includes(':'));
 
-const allWell = ({ ends }: Measured): boolean =>
-  ends.includes('uploaded') && !ends.some((end) => end.includes(':'));
-
-async function upload(lab: Lab, size: number, s3: object, vod: object): Promise<Measured> {
-  const { event } = await lab.object(size);
-  return lab.measure({ job: 'upload', event, s3, vod: { quota: false, ...vod } });
+/** Uploads an object of `size` bytes through the whole pipeline. Without `quota`, VOD has none. */
+async function measureUpload(
+  workspace: Workspace,
+  size: number,
+  { s3 = {}, ...vod }: { s3?: NetworkLimits } & Pick<ServiceOptions, 'network' | 'quota'> = {},
+): Promise<Measurement> {
+  const { event } = await workspace.createObject(size);
+  return workspace.measure({ job: 'upload', event, s3, vod: { quota: false, ...vod } });
 }
+
+const uploadCondition = (...measurements: Measurement[]) => ({
+  'uploaded and written back': measurements.every(isUploaded),
+});
 
 export const SCENARIOS: readonly Scenario[] = [
   {
     name: 'hash',
-    what: 'SHA-1 of 1 GiB, nothing limits the link',
+    description: 'SHA-1 of 1 GiB, nothing limits the link',
     reference: 'one GetObject piped to node:crypto',
-    reach: { atLeast: 0.9 },
-    async run(lab) {
-      const { key } = await lab.object(GiB);
+    target: { atLeast: 0.9 },
+    async run(workspace) {
+      const { key } = await workspace.createObject(GiB);
       const network = {};
       return compare(
-        () => lab.measure({ job: 'hash', key, network }),
-        () => lab.measure({ job: 'stream', key, network }),
-        (measured) => measured,
+        () => workspace.measure({ job: 'hash', key, network }),
+        () => workspace.measure({ job: 'stream', key, network }),
+        computeRate,
       );
     },
   },
   {
     name: 'hash-capped',
-    what: 'SHA-1 of 1 GiB, 85 MB/s and 30 ms per connection',
+    description: 'SHA-1 of 1 GiB, 85 MB/s and 30 ms per connection',
     reference: 'the same single stream under the same cap',
-    reach: { atLeast: 4 },
-    async run(lab) {
-      const [{ key }, small] = [await lab.object(GiB), await lab.object(GiB / 4)];
+    target: { atLeast: 4 },
+    async run(workspace) {
+      const [{ key }, small] = [await workspace.createObject(GiB), await workspace.createObject(GiB / 4)];
       return compare(
-        () => lab.measure({ job: 'hash', key, network: S3_NETWORK }),
-        () => lab.measure({ job: 'stream', key: small.key, network: S3_NETWORK }),
-        (measured) => measured,
+        () => workspace.measure({ job: 'hash', key, network: S3_NETWORK }),
+        () => workspace.measure({ job: 'stream', key: small.key, network: S3_NETWORK }),
+        computeRate,
       );
     },
   },
   {
     name: 'upload',
-    what: 'parts of 512 MiB, 100 ms per request, no quota',
+    description: 'parts of 512 MiB, 100 ms per request, no quota',
     reference: '6 connections, 512 KiB parts, group by group',
-    reach: { atLeast: 7 },
-    async run(lab) {
+    target: { atLeast: 7 },
+    async run(workspace) {
       const finding = await compare(
-        () => upload(lab, GiB / 2, {}, { network: VOD_NETWORK }),
-        () => lab.measure({ job: 'barrier', size: 64 * MiB, network: VOD_NETWORK }),
-        sendingOf,
+        () => measureUpload(workspace, GiB / 2, { network: VOD_NETWORK }),
+        () => workspace.measure({ job: 'baseline', size: 64 * MiB, network: VOD_NETWORK }),
+        sendingRate,
       );
       return {
         ...finding,
-        besides: { 'uploaded and written back': finding.measured?.some(allWell) ?? false },
+        conditions: { 'uploaded and written back': finding.measurements?.some(isUploaded) ?? false },
       };
     },
   },
   {
     name: 'quota',
-    what: 'parts of 4 GiB, 100 ms per request, 1,000 parts in each 6 s',
+    description: 'parts of 4 GiB, 100 ms per request, 1,000 parts in each 6 s',
     reference: 'the quota itself',
-    reach: { atLeast: 0.95 },
-    async run(lab) {
+    target: { atLeast: 0.95 },
+    async run(workspace) {
       const quota = { minuteMs: 6_000, parts: 1_000 };
-      const measured = await upload(lab, 4 * GiB, {}, { network: VOD_NETWORK, quota });
+      const measurement = await measureUpload(workspace, 4 * GiB, { network: VOD_NETWORK, quota });
       return {
-        value: rate(sendingOf(measured)),
+        value: sendingRate(measurement),
         unit: 'B/s',
         reference: (quota.parts * MiB * 1000) / quota.minuteMs,
-        besides: {
-          'no 4400': measured.vod?.quotaErrors === 0,
-          'uploaded and written back': allWell(measured),
+        conditions: {
+          'no 4400': measurement.vod?.quotaErrors === 0,
+          ...uploadCondition(measurement),
         },
-        measured: [measured],
+        measurements: [measurement],
       };
     },
   },
   {
     name: 'memory',
-    what: 'peak RSS of the whole chain in one process, 10 GiB',
+    description: 'peak RSS of the whole pipeline in one process, 10 GiB',
     reference: 'the same for 1 GiB',
-    reach: { atMost: 1.1 },
-    async run(lab) {
-      const [large, small] = [await upload(lab, 10 * GiB, {}, {}), await upload(lab, GiB, {}, {})];
+    target: { atMost: 1.1 },
+    async run(workspace) {
+      const [large, small] = [await measureUpload(workspace, 10 * GiB), await measureUpload(workspace, GiB)];
       return {
         value: large.peakRss,
         unit: 'bytes',
         reference: small.peakRss,
-        besides: {
+        conditions: {
           'at most 256 MiB': large.peakRss <= 256 * MiB,
-          'uploaded and written back': [large, small].every(allWell),
+          ...uploadCondition(large, small),
         },
-        measured: [large, small],
+        measurements: [large, small],
       };
     },
   },
   {
     name: 'state',
-    what: 'largest state between steps, 1 TB of which one part in twenty is missing at random',
+    description: 'largest state between steps, 1 TB of which one part in twenty is missing at random',
     reference: "the engine's limit",
-    reach: { atMost: 0.4 },
+    target: { atMost: 0.4 },
     async run() {
-      const course = await simulateExecution({ ...TERABYTE, isMissing: oneInTwenty() });
+      const run = await simulateExecution({ ...TERABYTE, isMissing: selectOneInTwenty() });
       return {
-        value: course.largestState,
+        value: run.maxStateBytes,
         unit: 'bytes',
-        reference: MOST_STATE_BYTES,
+        reference: MAX_STATE_BYTES,
         notes: [
-          describeCourse(course),
-          `fresh: ${(await simulateExecution(TERABYTE)).largestState} bytes; of what each function takes and answers`,
+          describeRun(run),
+          `nothing uploaded before: ${(await simulateExecution(TERABYTE)).maxStateBytes} bytes (input or output of a function)`,
         ],
       };
     },
   },
   {
     name: 'history',
-    what: 'events of the execution that uploads 1 TB',
+    description: 'events of the execution that uploads 1 TB',
     reference: "the engine's limit",
-    reach: { atMost: 0.4 },
+    target: { atMost: 0.4 },
     async run() {
-      const course = await simulateExecution(TERABYTE);
-      const slow = await simulateExecution({ ...TERABYTE, partsPerSecond: TERABYTE.partsPerSecond / 10 });
-      const large = await simulateExecution({ ...TERABYTE, size: 5e12 });
-      const holes = await simulateExecution({ ...TERABYTE, isMissing: oneInTwenty() });
-      return {
-        value: historyEvents(course.entered),
-        unit: 'events',
-        reference: MOST_EVENTS,
-        notes: [
-          describeCourse(course),
-          `at a tenth of that pace: ${historyEvents(slow.entered)} events; ${describeCourse(slow)}`,
-          `5 TB: ${historyEvents(large.entered)} events; ${describeCourse(large)}`,
-          `1 TB of which one part in twenty is missing: ${historyEvents(holes.entered)} events; ${describeCourse(holes)}`,
-        ],
+      const run = await simulateExecution(TERABYTE);
+      const variants: Record<string, SimulatedObject> = {
+        'a tenth of the rate': { ...TERABYTE, partsPerSecond: TERABYTE.partsPerSecond / 10 },
+        '5 TB': { ...TERABYTE, size: 5e12 },
+        '1 TB of which one part in twenty is missing': { ...TERABYTE, isMissing: selectOneInTwenty() },
       };
+      const notes = [describeRun(run)];
+      for (const [name, object] of Object.entries(variants)) {
+        const variant = await simulateExecution(object);
+        notes.push(`${name}: ${countHistoryEvents(variant.entered)} events; ${describeRun(variant)}`);
+      }
+      return { value: countHistoryEvents(run.entered), unit: 'events', reference: MAX_EVENTS, notes };
     },
   },
   {
     name: 'cost',
-    what: '1 GiB, 85 MB/s and 30 ms per connection to S3, 100 ms per request to VOD, without egress',
+    description: '1 GiB, 85 MB/s and 30 ms per connection to S3, 100 ms per request to VOD, without egress',
     reference: '-',
-    reach: { atMost: 0.002 },
-    async run(lab) {
-      const measured = await upload(lab, GiB, S3_NETWORK, { network: VOD_NETWORK });
-      const cost = costOf(measured);
+    target: { atMost: 0.002 },
+    async run(workspace) {
+      const measurement = await measureUpload(workspace, GiB, { s3: S3_NETWORK, network: VOD_NETWORK });
+      const cost = computeCost(measurement);
       return {
-        value: total(cost),
+        value: sum(Object.values(cost)),
         unit: '$',
-        besides: { 'uploaded and written back': allWell(measured) },
+        conditions: uploadCondition(measurement),
         notes: [
           Object.entries(cost)
-            .map(([what, dollars]) => `${what} $${dollars.toFixed(6)}`)
+            .map(([item, dollars]) => `${item} $${dollars.toFixed(6)}`)
             .join(', '),
         ],
-        measured: [measured],
+        measurements: [measurement],
       };
     },
   },
   {
     name: 'import',
-    what: "loading a function's bundle in a fresh process, the slowest of them",
+    description: "loading the slowest function's bundle in a new process",
     reference: '-',
-    reach: { atMost: 70 },
-    async run(lab) {
-      const { bundles, bareMs } = await importTimes(lab.say);
-      const medians = bundles.map(({ ms }) => ms);
+    target: { atMost: 70 },
+    async run(workspace) {
+      const { bundles, bareMs } = await measureImports(workspace.log);
+      const times = bundles.map(
+        ({ name, ms, minMs }) => `${name} ${ms.toFixed(1)} ms (minimum ${minMs.toFixed(1)})`,
+      );
       return {
-        value: Math.max(...medians),
+        value: Math.max(...bundles.map(({ ms }) => ms)),
         unit: 'ms',
         notes: [
-          `medians of ${IMPORTS} processes: ${bundles.map(({ name, ms, leastMs }) => `${name} ${ms.toFixed(1)} ms (least ${leastMs.toFixed(1)})`).join(', ')}`,
-          `a process that loads nothing, from start to end: ${bareMs.toFixed(1)} ms`,
+          `medians of ${IMPORTS} processes: ${times.join(', ')}`,
+          `a process that loads nothing, from start to exit: ${bareMs.toFixed(1)} ms`,
         ],
       };
     },
   },
 ];
 
-/** Eight invocations share the service's 10,000 parts a minute; one hashes at what four S3 connections bring. */
+/** Eight invocations share VOD's 10,000 parts per minute. One invocation hashes at the rate of four S3 connections. */
 const TERABYTE: SimulatedObject = {
   size: 1e12,
   isMissing: () => true,
@@ -244,8 +244,8 @@ const TERABYTE: SimulatedObject = {
   hashBytesPerSecond: 4 * S3_NETWORK.bytesPerSecond,
 };
 
-/** The same parts in every run: a multiplicative generator (Lehmer), seeded. */
-function oneInTwenty(): (part: number) => boolean {
+/** Selects the same parts in every run, with a seeded generator (Lehmer). */
+function selectOneInTwenty(): (part: number) => boolean {
   let state = 20_260_101;
   return () => {
     state = (state * 48_271) % 0x7fffffff;
@@ -253,5 +253,5 @@ function oneInTwenty(): (part: number) => boolean {
   };
 }
 
-const describeCourse = ({ invocations, sentParts, largestState, entered }: SimulatedRun): string =>
-  `${entered.items} batches, ${invocations} invocations, ${sentParts} parts, largest state ${largestState} bytes`;
+const describeRun = ({ invocations, sentParts, maxStateBytes, entered }: SimulatedRun): string =>
+  `${entered.items} batches, ${invocations} invocations, ${sentParts} parts, largest state ${maxStateBytes} bytes`;

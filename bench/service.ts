@@ -1,76 +1,56 @@
 import { subscribe } from 'node:diagnostics_channel';
 import type { IncomingMessage } from 'node:http';
-import type { NetworkLimits } from '../local/network-simulator.ts';
+import { LOCAL_S3_CREDENTIALS } from '../cli/running-file.ts';
 import { startS3 } from '../local/s3/server.ts';
 import { startVod } from '../local/vod/server.ts';
-import { LOCAL_S3, LOCAL_VOD, VOD_HOST } from './credentials.ts';
+import { type FromService, type ServiceOptions, type ToService, VOD_HOST, VOD_SECRETS } from './messages.ts';
 
-/** One local service in a process of its own: its work shall not slow, nor its memory count for, what is measured. */
-
-export type ServiceOptions = Readonly<{
-  kind: 's3' | 'vod';
-  dir: string;
-  network?: NetworkLimits;
-  quota?: Readonly<{ minuteMs: number; parts?: number }> | false;
-}>;
-
-/** What the service did; `quotaErrors` counts code 4400. */
-export type ServiceTally = Readonly<{ requests: Record<string, number>; quotaErrors: number; cpuMs: number }>;
-
-export type FromService = { ready: string } | { event: unknown; id: number } | { tally: ServiceTally };
-export type ToService = { taken: number } | 'tally';
+/** Runs one local service in a separate process, so that its time and memory do not count as the pipeline's. */
 
 const requests: Record<string, number> = {};
 let quotaErrors = 0;
-/** Loading is not what is measured. */
-let before = process.cpuUsage();
-const waiting = new Map<number, () => void>();
+const undelivered = new Map<number, () => void>();
 
-const tell = (message: FromService): void => void process.send?.(message);
-
-function nameOf({ method = '', url = '' }: IncomingMessage): string {
-  return /[?&]Action=(\w+)/.exec(url)?.[1] ?? method;
-}
+const send = (message: FromService): void => void process.send?.(message);
 
 subscribe('http.server.request.start', (message) => {
-  const name = nameOf((message as { request: IncomingMessage }).request);
+  const { method = '', url = '' } = (message as { request: IncomingMessage }).request;
+  const name = /[?&]Action=(\w+)/.exec(url)?.[1] ?? method;
   requests[name] = (requests[name] ?? 0) + 1;
 });
 
-/** Settles when whoever is measured has taken the event, as S3's own delivery would. */
-function announce(event: unknown): Promise<void> {
+/** Resolves when the measuring process has taken the event. */
+function deliver(event: unknown): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>();
-  const id = waiting.size + 1;
-  waiting.set(id, resolve);
-  tell({ event, id });
+  const id = undelivered.size + 1;
+  undelivered.set(id, resolve);
+  send({ event, id });
   return promise;
 }
 
-async function start({ kind, dir, network = {}, quota = false }: ServiceOptions): Promise<void> {
-  const service =
-    kind === 's3'
-      ? await startS3({ dir, port: 0, network, credentials: LOCAL_S3, onObjectCreated: announce })
-      : await startVod({
-          dir,
-          port: 0,
-          network,
-          quota,
-          discard: true,
-          secrets: LOCAL_VOD,
-          signedHost: VOD_HOST,
-          onReply: (code) => {
-            if (code === 4400) quotaErrors++;
-          },
-        });
-  process.on('message', (message: ToService) => {
-    if (message !== 'tally') return waiting.get(message.taken)?.();
-    const { user, system } = process.cpuUsage(before);
-    tell({ tally: { requests, quotaErrors, cpuMs: (user + system) / 1000 } });
-  });
-  // The process that measures is done.
-  process.on('disconnect', () => void service.close().then(() => process.exit(0)));
-  before = process.cpuUsage();
-  tell({ ready: service.endpoint });
-}
-
-await start(JSON.parse(process.argv[2] ?? ''));
+const { kind, dir, network = {}, quota = false }: ServiceOptions = JSON.parse(process.argv[2] ?? '');
+const service =
+  kind === 's3'
+    ? await startS3({ dir, port: 0, network, credentials: LOCAL_S3_CREDENTIALS, onObjectCreated: deliver })
+    : await startVod({
+        dir,
+        port: 0,
+        network,
+        quota,
+        discard: true,
+        secrets: VOD_SECRETS,
+        signedHost: VOD_HOST,
+        onReply: (code) => {
+          if (code === 4400) quotaErrors++;
+        },
+      });
+/** Loading and starting do not count. */
+const startCpu = process.cpuUsage();
+process.on('message', (message: ToService) => {
+  if (message !== 'tally') return undelivered.get(message.taken)?.();
+  const { user, system } = process.cpuUsage(startCpu);
+  send({ tally: { requests, quotaErrors, cpuMs: (user + system) / 1000 } });
+});
+// The measuring process has finished.
+process.on('disconnect', () => void service.close().then(() => process.exit(0)));
+send({ ready: service.endpoint });

@@ -1,57 +1,61 @@
 import { StateMachine } from 'aws-local-stepfunctions';
+import * as v from 'valibot';
+import { DEPLOYMENT_DEFAULTS } from '../deploy/defaults.ts';
 import { localStateMachineJson } from '../deploy/state-machine.ts';
-import { type Batch, FinishJob, InitInput, PartInput, parse, type UploadBounds } from '../lib/schemas.ts';
+import { shutdownReserveMs } from '../lib/deadline.ts';
+import { FinishJob, InitInput, PartInput, parse, type UploadBounds } from '../lib/schemas.ts';
 import { decodeBatch, encodeBatch, missingParts, planBatches } from '../lib/upload/plan.ts';
-import { type Entered, isKind } from './history.ts';
-
-/** The state machine that ships, run through for an object too large to be measured: the functions only say what they would. */
+import { type EnteredStates, isStateType } from './history.ts';
 
 export type SimulatedObject = Readonly<{
   size: number;
-  /** Whether the service lacks this part when the upload is opened. */
+  /** Whether VOD lacks this part when Init opens the upload. */
   isMissing: (part: number) => boolean;
-  /** Parts a second that one invocation sends, and bytes a second that one hashes: slower means more hand-overs. */
+  /** Rates of one invocation. Lower rates cause more checkpoints. */
   partsPerSecond: number;
   hashBytesPerSecond: number;
 }>;
 
 export type SimulatedRun = Readonly<{
-  entered: Entered;
-  largestState: number;
+  entered: EnteredStates;
+  /** Size of the largest input or output of a function, in bytes. */
+  maxStateBytes: number;
   invocations: number;
   sentParts: number;
 }>;
 
 type Json = Parameters<StateMachine['run']>[0];
 
-/** Of an invocation's 15 minutes, what is left for work (`lib/deadline.ts`). */
-const WORKING_SECONDS = 890;
-const PART_SIZE = 1_048_576;
+const { timeoutMs } = DEPLOYMENT_DEFAULTS;
+const WORKING_SECONDS = (timeoutMs - shutdownReserveMs(timeoutMs)) / 1000;
+const PART_BYTES = 1_048_576;
 const SHA1 = '0123456789abcdef0123456789abcdef01234567';
+const FinishInput = v.object({ job: FinishJob });
 
-export async function simulateExecution(journey: SimulatedObject): Promise<SimulatedRun> {
+/** Runs the deployed state machine for an object that is too large to measure. The functions only return their results. */
+export async function simulateExecution(object: SimulatedObject): Promise<SimulatedRun> {
   const machine = new StateMachine(JSON.parse(localStateMachineJson()));
   const entered = { Task: 0, Map: 0, Choice: 0, Pass: 0, Succeed: 0, items: 0 };
-  let [largestState, invocations, sentParts] = [0, 0, 0];
-  const noteSize = (state: unknown): void => {
-    largestState = Math.max(largestState, Buffer.byteLength(JSON.stringify(state)));
+  let [maxStateBytes, invocations, sentParts] = [0, 0, 0];
+  const recordSize = (state: unknown): void => {
+    maxStateBytes = Math.max(maxStateBytes, Buffer.byteLength(JSON.stringify(state)));
   };
-  const invoked =
+  const invoke =
     (handler: (input: unknown) => unknown) =>
     (input: unknown): Json => {
       invocations++;
-      noteSize(input);
+      recordSize(input);
       const output = handler(input);
-      noteSize(output);
-      return JSON.parse(JSON.stringify(output)); // what passes is JSON
+      recordSize(output);
+      return JSON.parse(JSON.stringify(output));
     };
 
   const bounds: UploadBounds = parse(
     PartInput.entries.upload,
-    { sha1: SHA1, size: journey.size, partSize: PART_SIZE },
+    { sha1: SHA1, size: object.size, partSize: PART_BYTES },
     'bounds',
   );
-  const missing = new Set(missingParts([], bounds).filter(journey.isMissing));
+  const missing = new Set(missingParts([], bounds).filter(object.isMissing));
 
   const { result, eventLogs } = machine.run(
     {
@@ -61,9 +65,9 @@ export async function simulateExecution(journey: SimulatedObject): Promise<Simul
     {
       overrides: {
         taskResourceLocalHandlers: {
-          Init: invoked((input) => init(parse(InitInput, input, 'init'))),
-          Part: invoked((input) => part(parse(PartInput, input, 'part'))),
-          Finish: invoked((input) => finish(parse(FinishJob, (input as { job: unknown }).job, 'finish'))),
+          Init: invoke((input) => init(parse(InitInput, input, 'init'))),
+          Part: invoke((input) => part(parse(PartInput, input, 'part'))),
+          Finish: invoke((input) => finish(parse(FinishInput, input, 'finish').job)),
         },
       },
       context: { Execution: { Name: 'x'.repeat(80), RedriveCount: 0 }, State: { RetryCount: 0 } },
@@ -71,38 +75,37 @@ export async function simulateExecution(journey: SimulatedObject): Promise<Simul
   );
 
   function init(job: InitInput): unknown {
-    const pin = { ...job.request, etag: '0'.repeat(32), size: journey.size };
-    const hashed = (job.hash?.offset ?? 0) + WORKING_SECONDS * journey.hashBytesPerSecond;
-    if (!job.sha1 && hashed < journey.size) {
+    const pin = { ...job.request, etag: '0'.repeat(32), size: object.size };
+    const hashed = (job.hash?.offset ?? 0) + WORKING_SECONDS * object.hashBytesPerSecond;
+    if (!job.sha1 && hashed < object.size)
       return { ...job, next: 'hash', pin, hash: { offset: hashed, state: 'x'.repeat(128) } };
-    }
     const { hash: _, ...rest } = job;
-    const plan = planBatches([...missing]);
-    return { ...rest, next: 'parts', pin, sha1: SHA1, upload: { ...bounds, ...plan } };
+    return { ...rest, next: 'parts', pin, sha1: SHA1, upload: { ...bounds, ...planBatches([...missing]) } };
   }
 
   function part({ batch, sent, ...rest }: PartInput): unknown {
     const parts = decodeBatch(batch);
-    const now = parts.slice(0, Math.floor(WORKING_SECONDS * journey.partsPerSecond));
-    for (const one of now) missing.delete(one);
-    sentParts += now.length;
-    const left = parts.slice(now.length);
-    const total = { parts: sent.parts + now.length, bytes: sent.bytes + now.length * PART_SIZE };
-    const next: { batch?: Batch } = left.length > 0 ? { batch: encodeBatch(left) } : {};
-    return { ...rest, sent: total, ...next };
+    const count = Math.floor(WORKING_SECONDS * object.partsPerSecond);
+    const [sentNow, left] = [parts.slice(0, count), parts.slice(count)];
+    for (const part of sentNow) missing.delete(part);
+    sentParts += sentNow.length;
+    const totals = {
+      parts: sent.parts + sentNow.length,
+      bytes: sent.bytes + sentNow.length * PART_BYTES,
+    };
+    return { ...rest, sent: totals, ...(left.length > 0 && { batch: encodeBatch(left) }) };
   }
 
-  function finish(job: FinishJob): unknown {
-    const { upload: _, parts: __, ...rest } = job;
-    if (missing.size > 0) return { ...rest, next: 'init', round: job.round + 1 };
-    const { bucket, key } = job.request;
-    return { next: 'done', bucket, key, outcome: 'uploaded', sent: job.sent };
+  function finish({ upload: _, parts: __, ...rest }: FinishJob): unknown {
+    if (missing.size > 0) return { ...rest, next: 'init', round: rest.round + 1 };
+    const { bucket, key } = rest.request;
+    return { next: 'done', bucket, key, outcome: 'uploaded', sent: rest.sent };
   }
 
   for await (const event of eventLogs) {
     if (event.type === 'MapIterationStarted') entered.items++;
-    if (event.type === 'StateEntered' && isKind(event.state.type)) entered[event.state.type]++;
+    if (event.type === 'StateEntered' && isStateType(event.state.type)) entered[event.state.type]++;
   }
-  noteSize(await result);
-  return { entered, largestState, invocations, sentParts };
+  recordSize(await result);
+  return { entered, maxStateBytes, invocations, sentParts };
 }

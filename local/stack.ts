@@ -3,7 +3,7 @@ import type { S3Client } from '@aws-sdk/client-s3';
 import * as v from 'valibot';
 import { lock } from '../cli/data-lock.ts';
 import { LOCAL_STACK, writeRunningFile } from '../cli/running-file.ts';
-import { DEPLOYED_LIMITS } from '../deploy/limits.ts';
+import { DEPLOYMENT_DEFAULTS } from '../deploy/defaults.ts';
 import type { Environment } from '../lib/config.ts';
 import { createS3Client } from '../lib/s3/client.ts';
 import { releaseServices } from '../lib/steps/services.ts';
@@ -53,7 +53,7 @@ export type Stack = Readonly<{
 
 /** Starts the pipeline on this machine: S3, queue, trigger, state machine, handlers, and VOD. */
 export async function startStack(options: StackOptions): Promise<Stack> {
-  const { data, bucket = 'videos', timeLimitMs = DEPLOYED_LIMITS.timeoutMs } = options;
+  const { data, bucket = 'videos', timeLimitMs = DEPLOYMENT_DEFAULTS.timeoutMs } = options;
   // Before `setEnvironment`, because `env` can be `process.env`.
   const isLocal = { s3: !options.env.S3_ENDPOINT, vod: !options.env.VOD_ENDPOINT };
   await using startup = new AsyncDisposableStack();

@@ -3,8 +3,6 @@ import { dirname, join, resolve } from 'node:path';
 import * as v from 'valibot';
 import { describe, expect, test } from 'vitest';
 import { parse as parseYaml } from 'yaml';
-import { FUNCTION_GB } from '../bench/cost.ts';
-import { HANDLER_FLAGS } from '../bench/flags.ts';
 import type { CommandDefinition } from '../cli/args.ts';
 import { usage } from '../cli/usage.ts';
 import { DEPLOY, PACKAGE, REMOVE } from '../deploy/args.ts';
@@ -210,13 +208,6 @@ test('docs/explanation/threat-model.md names tests that exist', () => {
     .filter((name) => /^(unit|contract|integration|simulation|fuzz)\//.test(name));
   expect(named.length).toBeGreaterThan(10);
   for (const name of named) expect(existsSync(join(root, `test/${name}.test.ts`)), name).toBe(true);
-});
-
-test('the bench measures the functions as they are deployed', () => {
-  expect(stackParameters()).toMatchObject({
-    nodeOptions: HANDLER_FLAGS.join(' '),
-    memory: 1024 * FUNCTION_GB,
-  });
 });
 
 const pages = ['README.md', 'CHANGELOG.md', 'CONTRIBUTING.md', 'SECURITY.md'].concat(

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { channel } from 'node:diagnostics_channel';
 import type { Context } from 'aws-lambda';
 import pLimit, { type LimitFunction } from 'p-limit';
-import { DEPLOYED_LIMITS } from '../../deploy/limits.ts';
+import { DEPLOYMENT_DEFAULTS } from '../../deploy/defaults.ts';
 
 export type Handler = (event: unknown, context: Context & { signal: AbortSignal }) => Promise<unknown>;
 
@@ -51,7 +51,7 @@ export function createLambda(initialLimitMs: number): Lambda {
       functionName: name,
       functionVersion: '$LATEST',
       invokedFunctionArn: `arn:aws:lambda:local:000000000000:function:${name}`,
-      memoryLimitInMB: String(DEPLOYED_LIMITS.memoryMib),
+      memoryLimitInMB: String(DEPLOYMENT_DEFAULTS.memoryMib),
       awsRequestId: randomUUID(),
       logGroupName: `/aws/lambda/${name}`,
       logStreamName: 'local',

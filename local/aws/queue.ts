@@ -3,7 +3,7 @@ import { EventEmitter } from 'node:events';
 import { join } from 'node:path';
 import * as v from 'valibot';
 import { JsonStore } from '../../cli/json-store.ts';
-import { DEPLOYED_LIMITS } from '../../deploy/limits.ts';
+import { DEPLOYMENT_DEFAULTS } from '../../deploy/defaults.ts';
 
 const Message = v.object({ messageId: v.string(), body: v.string(), receives: v.number() });
 export type Message = v.InferOutput<typeof Message>;
@@ -96,7 +96,7 @@ export class Queue extends EventEmitter<{ deadLetter: [Message] }> {
   async #run(): Promise<void> {
     while (!this.#isStopped && this.#waiting.length > 0) {
       const batch = this.#waiting
-        .splice(0, DEPLOYED_LIMITS.batchSize)
+        .splice(0, DEPLOYMENT_DEFAULTS.batchSize)
         .map((message) => ({ ...message, receives: message.receives + 1 }));
       const Records = batch.map(({ messageId, body }) => ({
         eventSource: 'aws:sqs' as const,
@@ -110,7 +110,7 @@ export class Queue extends EventEmitter<{ deadLetter: [Message] }> {
   }
 
   #settle(message: Message, isFailed: boolean): void {
-    if (isFailed && message.receives < DEPLOYED_LIMITS.maxReceives) {
+    if (isFailed && message.receives < DEPLOYMENT_DEFAULTS.maxReceives) {
       this.#messages.put(message.messageId, message);
       this.#waiting.push(message);
       return;

@@ -3,7 +3,12 @@ import { serverlessYml } from './params.ts';
 
 const ServerlessYml = v.object({
   params: v.object({
-    default: v.object({ memory: v.number(), timeout: v.number(), maxReceives: v.number() }),
+    default: v.object({
+      memory: v.number(),
+      timeout: v.number(),
+      maxReceives: v.number(),
+      nodeOptions: v.string(),
+    }),
   }),
   functions: v.object({
     trigger: v.object({
@@ -14,8 +19,8 @@ const ServerlessYml = v.object({
 
 const { params, functions } = v.parse(ServerlessYml, serverlessYml());
 
-/** The limits that serverless.yml deploys by default. The local engine and the bench apply the same limits. */
-export const DEPLOYED_LIMITS = {
+/** The values that serverless.yml deploys by default. The local engine and the bench use them too. */
+export const DEPLOYMENT_DEFAULTS = {
   /** Memory of the functions that read and send the bytes. */
   memoryMib: params.default.memory,
   /** Time limit of one invocation, except the trigger's. */
@@ -24,4 +29,6 @@ export const DEPLOYED_LIMITS = {
   maxReceives: params.default.maxReceives,
   /** Messages in one event of the trigger. */
   batchSize: functions.trigger.events[0].sqs.batchSize,
+  /** Flags of Node. */
+  nodeOptions: params.default.nodeOptions.split(' '),
 } as const;

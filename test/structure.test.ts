@@ -67,7 +67,7 @@ describe('imports', () => {
     ['handlers', /^(handlers|lib)\//],
     ['cli', /^(cli\/|lib\/errors\.ts)/],
     ['operate', /^(operate|cli|lib)\//],
-    ['local', /^(local|cli|handlers|lib)\/|^deploy\/(limits|paths|state-machine)\.ts/],
+    ['local', /^(local|cli|handlers|lib)\/|^deploy\/(defaults|paths|state-machine)\.ts/],
     ['deploy', /^(deploy|cli)\/|^lib\/(config|errors)\.ts/],
     ['tools', /^tools\//],
   ])('of %s stay within %s', (folder, allowed) => {

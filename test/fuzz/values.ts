@@ -118,7 +118,9 @@ export const mutated = (examples: readonly unknown[]): fc.Arbitrary<unknown> =>
 
 type Holder = Record<string, unknown>;
 
-function edited(root: unknown, { at, how, name, value }: Edit): unknown {
+function edited(root: unknown, { at, how, name, ...edit }: Edit): unknown {
+  // A later edit may change this value, and fast-check uses the original again.
+  const value: unknown = structuredClone(edit.value);
   const places = placesIn(root);
   const place = places[at % Math.max(1, places.length)];
   if (!place) return value;
@@ -139,8 +141,8 @@ function edited(root: unknown, { at, how, name, value }: Edit): unknown {
       set(holder, name, value);
       break;
     case 'repeat':
-      if (Array.isArray(holder)) holder.push(held);
-      else set(holder, key, [held, held]);
+      if (Array.isArray(holder)) holder.push(structuredClone(held));
+      else set(holder, key, [held, structuredClone(held)]);
       break;
     case 'within':
       set(
@@ -185,7 +187,7 @@ function drop(holder: Holder, key: string): void {
 
 /** As `JSON.parse` does it: `__proto__` is a name like any other. */
 const set = (holder: Holder, key: string, value: unknown): void => {
-  if (Array.isArray(holder) && !(key in holder && key !== 'length')) holder.push(value);
+  if (Array.isArray(holder) && (key === 'length' || !Object.hasOwn(holder, key))) holder.push(value);
   else Object.defineProperty(holder, key, { value, enumerable: true, configurable: true, writable: true });
 };
 

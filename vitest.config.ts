@@ -15,14 +15,23 @@ const isLongRun = FUZZ_RUNS ?? FUZZ_SECONDS ?? FUZZ_SEED;
 const seed = FUZZ_SEED ?? String(isLongRun ? randomInt(2 ** 31) : 1);
 if (isLongRun) process.stdout.write(`FUZZ_SEED=${seed}\n`);
 
+// These tests neither change `process.env` for good nor start a stack, which does: their files share a process and its modules,
+// which saves 0.8 s of CPU time per file.
+const shared = [
+  'test/{contract,fuzz}/**/*.test.ts',
+  'test/unit/{bench,operate,quota,s3,steps,trigger,upload,vod,write-back}/**/*.test.ts',
+];
+
 export default defineConfig({
   test: {
-    include: ['test/**/*.test.ts'],
-    // Handlers read their settings from the environment, so each file runs in a separate process.
     pool: 'forks',
     maxWorkers: 2,
     testTimeout: 60_000,
     setupFiles: 'test/support/setup.ts',
     env: { TEST_SEED: seed, POWERTOOLS_LOG_LEVEL: 'SILENT', AWS_EC2_METADATA_DISABLED: 'true' },
+    projects: [
+      { extends: true, test: { name: 'shared', include: shared, isolate: false } },
+      { extends: true, test: { name: 'isolated', include: ['test/**/*.test.ts'], exclude: shared } },
+    ],
   },
 });

@@ -9,7 +9,7 @@ import {
 } from '@aws-sdk/client-sfn';
 import { mockClient } from 'aws-sdk-client-mock';
 import fc from 'fast-check';
-import { beforeEach, describe, expect, test } from 'vitest';
+import { afterAll, beforeEach, describe, expect, test } from 'vitest';
 import type { UploadRequest } from '../../../lib/schemas.ts';
 import { executionArn, executionName, restartName, startExecution } from '../../../lib/trigger/executions.ts';
 
@@ -93,6 +93,7 @@ test('executionArn combines the ARN of the state machine and the name', () => {
 
 describe('startExecution', () => {
   const sfn = mockClient(SFNClient);
+  afterAll(() => sfn.restore());
   const client = new SFNClient({ region: 'eu-central-1' });
   const name = executionName(REQUEST, '');
   const stopDate = new Date('2026-01-02T03:04:05Z');

@@ -12,7 +12,7 @@ import {
   UploadPartCopyCommand,
 } from '@aws-sdk/client-s3';
 import { mockClient } from 'aws-sdk-client-mock';
-import { beforeEach, describe, expect, test } from 'vitest';
+import { afterAll, beforeEach, describe, expect, test } from 'vitest';
 import { ContentMismatch } from '../../../lib/errors.ts';
 import { createS3Client } from '../../../lib/s3/client.ts';
 import { writeBack } from '../../../lib/write-back/write-back.ts';
@@ -28,6 +28,7 @@ const base64 = (bytes: string) => Buffer.from(sha1(bytes), 'hex').toString('base
 
 describe('against another kind of store', () => {
   const s3 = mockClient(S3Client);
+  afterAll(() => s3.restore());
   const client = createS3Client({});
   const pin = pinOf(19);
   const head = { ETag: '"e"', ContentLength: 19, Metadata: { author: 'me' }, ContentType: 'video/mp4' };

@@ -18,7 +18,7 @@ export const inputFor = (
   parts: readonly number[],
   more: Partial<PartInput> = {},
 ): PartInput => {
-  const start = { execution: 'the name of it', sent: { parts: 0, bytes: 0 }, pin, upload: bounds };
+  const start = { execution: 'its name', sent: { parts: 0, bytes: 0 }, pin, upload: bounds };
   return { ...start, batch: encodeBatch(parts), ...more };
 };
 

@@ -15,8 +15,6 @@ import { scripted } from '../../support/scripted-server.ts';
 import { createBytes, failureOf, plenty, saysYes, sha1 } from '../../support/values.ts';
 import { HOST, SECRETS } from '../../support/vod-client.ts';
 
-/** How Init comes to a hash, over several invocations if need be, and does not lose it again. */
-
 const ends = useEnds();
 const { store } = ends;
 const jobFor = (key: string): InitInput => ({
@@ -24,13 +22,13 @@ const jobFor = (key: string): InitInput => ({
   round: 0,
   sent: { parts: 0, bytes: 0 },
 });
-const open = (job: InitInput, services: Services, deadline: Deadline = plenty()): Promise<InitOutput> =>
+const init = (job: InitInput, services: Services, deadline: Deadline = plenty()): Promise<InitOutput> =>
   runInit(job, services, deadline);
-/** As the state machine hands an answer on: through JSON and the door of the next invocation. */
-const handedOn = (output: InitOutput): InitInput => v.parse(InitInput, JSON.parse(JSON.stringify(output)));
+/** Passes an output to the next invocation, as the state machine does. */
+const nextInput = (output: InitOutput): InitInput => v.parse(InitInput, JSON.parse(JSON.stringify(output)));
 
-/** Services whose reads of bytes are counted. */
-function counting(services: Services) {
+/** Services that record the ranges they read. */
+function recordRanges(services: Services) {
   const s3 = createS3Client({ endpoint: store.endpoint() });
   onTestFinished(() => s3.destroy());
   const ranges: (string | undefined)[] = [];
@@ -41,70 +39,70 @@ function counting(services: Services) {
   return { ranges, services: { ...services, s3 } };
 }
 
-test('a hash that takes several invocations is the one of the whole, and no byte is read twice', async () => {
+test('hashes over several invocations without reading a byte twice', async () => {
   const body = createBytes(3 * READ_BYTES - 7); // three reads
   await store.put(BUCKET, 'long.mp4', body);
   const { pin } = await store.find(BUCKET, 'long.mp4');
-  const { ranges, services } = counting(ends.services());
-  const oneRead = (): Deadline => saysYes(0, { left: 0 });
+  const { ranges, services } = recordRanges(ends.services());
+  const timeForOneRead = (): Deadline => saysYes(0, { left: 0 });
 
-  const first = await open({ ...jobFor('long.mp4'), execution: 'its name' }, services, oneRead());
+  const first = await init({ ...jobFor('long.mp4'), execution: 'its name' }, services, timeForOneRead());
   expect(first).toMatchObject({ next: 'hash', pin, execution: 'its name', hash: { offset: READ_BYTES } });
-  const second = await open(handedOn(first), services, oneRead());
+  const second = await init(nextInput(first), services, timeForOneRead());
   expect(second).toMatchObject({ next: 'hash', pin, hash: { offset: 2 * READ_BYTES } });
   ranges.length = 0;
-  const third = await open(handedOn(second), services, oneRead());
+  const third = await init(nextInput(second), services, timeForOneRead());
   expect(ranges).toEqual([`bytes=${2 * READ_BYTES}-${body.length - 1}`]);
   expect(third).toMatchObject({ next: 'parts', pin, sha1: sha1(body), upload: { size: body.length } });
   expect('hash' in third).toBe(false);
 });
 
-test('a checkpoint of an object that is another by now is worth nothing', async () => {
+test('ignores the checkpoint of an object that was overwritten', async () => {
   await store.put(BUCKET, 'changing.mp4', createBytes(READ_BYTES + 1));
-  const first = await open(jobFor('changing.mp4'), ends.services(), saysYes(0, { left: 0 }));
+  const first = await init(jobFor('changing.mp4'), ends.services(), saysYes(0, { left: 0 }));
   expect(first.next).toBe('hash');
   await store.put(BUCKET, 'changing.mp4', 'another');
-  const { ranges, services } = counting(ends.services({ initUpload: notAsked }));
-  expect(await open(handedOn(first), services)).toMatchObject({ outcome: 'superseded' });
+  const { ranges, services } = recordRanges(ends.services({ initUpload: notAsked }));
+  expect(await init(nextInput(first), services)).toMatchObject({ outcome: 'superseded' });
   expect(ranges).toEqual([]);
 });
 
-describe('a hash that was computed is not lost when VOD cannot be asked', () => {
+describe('after the hash pass, if InitUpload fails', () => {
   test.each([
     new VodUnavailable('not now'),
     new QuotaExceeded('not so fast'),
     new DeadlineExceeded('the time was over'),
-  ])('$name: it is handed over, and the next invocation reads nothing', async (error) => {
+  ])('$name: returns the SHA-1, and the next invocation reads nothing', async (error) => {
     const body = createBytes(1000);
-    await store.put(BUCKET, 'handed.mp4', body);
-    const { pin } = await store.find(BUCKET, 'handed.mp4');
-    const output = await open(
-      jobFor('handed.mp4'),
+    await store.put(BUCKET, 'hashed.mp4', body);
+    const { pin } = await store.find(BUCKET, 'hashed.mp4');
+    const output = await init(
+      jobFor('hashed.mp4'),
       ends.services({ initUpload: () => Promise.reject(error) }),
     );
-    expect(output).toEqual({ ...jobFor('handed.mp4'), next: 'hash', pin, sha1: sha1(body) });
+    expect(output).toEqual({ ...jobFor('hashed.mp4'), next: 'hash', pin, sha1: sha1(body) });
 
-    const { ranges, services } = counting(ends.services());
-    expect(await open(handedOn(output), services)).toMatchObject({ next: 'parts', sha1: sha1(body) });
+    const { ranges, services } = recordRanges(ends.services());
+    expect(await init(nextInput(output), services)).toMatchObject({ next: 'parts', sha1: sha1(body) });
     expect(ranges).toEqual([]);
   });
 
-  test('but then the fault is that of the step, to be repeated by the state machine with its waits', async () => {
-    await store.put(BUCKET, 'handed.mp4', 'film');
+  test('throws the error if the input contained the SHA-1, so that the state machine retries', async () => {
+    await store.put(BUCKET, 'hashed.mp4', 'film');
     const error = new VodUnavailable('not now');
     const services = ends.services({ initUpload: () => Promise.reject(error) });
-    const job = { ...jobFor('handed.mp4'), sha1: sha1('film') };
-    await expect(open(job, services)).rejects.toBe(error);
+    const job = { ...jobFor('hashed.mp4'), sha1: sha1('film') };
+    await expect(init(job, services)).rejects.toBe(error);
   });
 
-  test('a refusal would only come again', async () => {
-    await store.put(BUCKET, 'refused.mp4', 'film');
+  test('throws VodRejected, because a retry would not help', async () => {
+    await store.put(BUCKET, 'rejected.mp4', 'film');
     const error = new VodRejected('the account may not');
     const services = ends.services({ initUpload: () => Promise.reject(error) });
-    await expect(open(jobFor('refused.mp4'), services)).rejects.toBe(error);
+    await expect(init(jobFor('rejected.mp4'), services)).rejects.toBe(error);
   });
 
-  test('over HTTP: the service answers 503 until the time is over', async () => {
+  test('returns the SHA-1 if the service responds 503 until the time is over', async () => {
     await store.put(BUCKET, 'down.mp4', 'film');
     const controller = new AbortController();
     const { endpoint } = await scripted((response) => {
@@ -113,14 +111,14 @@ describe('a hash that was computed is not lost when VOD cannot be asked', () => 
     const settings = { endpoint: new URL('/v2/index.php', endpoint), host: HOST, region: 'gz' };
     const vod = createVodClient({ ...settings, secrets: SECRETS }, createAmpleQuota());
     onTestFinished(() => vod.close());
-    const output = await open(jobFor('down.mp4'), ends.services(vod), plenty(controller.signal));
+    const output = await init(jobFor('down.mp4'), ends.services(vod), plenty(controller.signal));
     expect(output).toMatchObject({ next: 'hash', sha1: sha1('film') });
   });
 });
 
-test('the time was over before S3 answered: NoProgress, naming the object', async () => {
+test('throws NoProgress with the object if the time ends before S3 responds', async () => {
   const over = plenty(AbortSignal.abort(new DeadlineExceeded('the time limit of 1 ms was over')));
-  const { name, message } = await failureOf(open(jobFor('any.mp4'), ends.services(), over));
+  const { name, message } = await failureOf(init(jobFor('any.mp4'), ends.services(), over));
   expect(name).toBe('NoProgress');
   expect(message).toContain(`s3://${BUCKET}/any.mp4: the time limit of 1 ms was over`);
 });

@@ -26,22 +26,22 @@ beforeAll(async () => {
 const send = (input: PartInput, vod: Partial<VodClient>, deadline = plenty()): Promise<PartOutput> =>
   runPart(input, ends.services(vod), deadline);
 
-test('what VOD lacked it then has', async () => {
+test('sends the missing parts to VOD', async () => {
   const big = video(3_000_000);
   await store.put(BUCKET, 'big.mp4', big.bytes);
   await ends.other.init(big);
   for (const part of [0, 3]) await ends.other.part(big, part);
   const upload = { sha1: sha1(big.bytes), size: big.bytes.length, partSize: big.partSize };
-  const its = { pin: (await store.find(BUCKET, 'big.mp4')).pin, upload };
-  const output = await send(inputFor(pin, [1, 2, 4, 5], { ...its, sent: { parts: 3, bytes: 7 } }), {});
+  const object = { pin: (await store.find(BUCKET, 'big.mp4')).pin, upload };
+  const output = await send(inputFor(pin, [1, 2, 4, 5], { ...object, sent: { parts: 3, bytes: 7 } }), {});
   const sent = { parts: 3 + 4, bytes: 7 + 3 * big.partSize + (3_000_000 - 5 * big.partSize) };
-  expect(output).toEqual({ execution: 'the name of it', ...its, sent });
+  expect(output).toEqual({ execution: 'its name', ...object, sent });
   expect(await ends.other.finish(big)).toMatchObject({ code: 0 });
 });
 
 const subset = fc.uniqueArray(fc.nat(59), { minLength: 1 }).map((parts) => parts.sort((a, b) => a - b));
 
-test('whatever fails, each part of the batch is either taken and counted, or handed on', async () => {
+test('counts or returns each part of the batch, whichever parts fail', async () => {
   await fc.assert(
     fc.asyncProperty(subset, fc.func(fc.boolean()), fc.func(fc.nat(3)), async (parts, fails, turns) => {
       const { vod, taken, flight } = taking(async (part) => {
@@ -55,14 +55,14 @@ test('whatever fails, each part of the batch is either taken and counted, or han
       });
       expect(flight.now).toBe(0);
       if (!output) return;
-      expect([...taken, ...left(output)].sort((a, b) => a - b)).toEqual(parts); // none twice, none missing
+      expect([...taken, ...left(output)].sort((a, b) => a - b)).toEqual(parts); // none twice, none lost
       expect(output.sent).toEqual({ parts: taken.length, bytes: bytesIn(taken) });
     }),
     { numRuns: 80 },
   );
 });
 
-test('invocation after invocation, through faults and ends of time, every part is taken exactly once', async () => {
+test('sends every part exactly once over several invocations with errors and time limits', async () => {
   await fc.assert(
     fc.asyncProperty(subset, fc.array(fc.nat(20)), fc.array(fc.boolean()), async (parts, limits, faults) => {
       const { vod, taken } = taking(async () => {
@@ -72,7 +72,7 @@ test('invocation after invocation, through faults and ends of time, every part i
       for (;;) {
         const limit = limits.pop();
         const deadline = limit === undefined ? plenty() : saysYes(limit);
-        const output: PartOutput = await send(input, vod, deadline).catch(() => input); // and repeated
+        const output: PartOutput = await send(input, vod, deadline).catch(() => input); // then retried
         const { batch, ...rest } = output;
         if (!batch) {
           expect(rest.sent).toEqual({ parts: parts.length, bytes: bytesIn(parts) });
@@ -86,13 +86,13 @@ test('invocation after invocation, through faults and ends of time, every part i
   );
 });
 
-describe('progress or error', () => {
-  test('an invocation that sent nothing fails with what went wrong', async () => {
+describe('runPart', () => {
+  test('throws the first error if it sent no part', async () => {
     const error = new VodUnavailable('not now');
     await expect(send(inputFor(pin, ALL), taking(() => Promise.reject(error)).vod)).rejects.toBe(error);
   });
 
-  test('one that sent anything hands on the rest: what was on its way is finished, nothing new is begun', async () => {
+  test('after an error, finishes the parts in flight, starts no other, and returns the rest', async () => {
     const gate = Promise.withResolvers<void>();
     const { vod, taken, begun } = taking(async (part) => {
       if (begun.length === 32) gate.resolve();
@@ -106,7 +106,7 @@ describe('progress or error', () => {
     expect(left(output)).toEqual([3, ...ALL.slice(32)]);
   });
 
-  test('32 parts are on their way at once, never more', async () => {
+  test('sends at most 32 parts concurrently', async () => {
     const { vod, taken, flight } = taking(() => turn());
     await send(inputFor(pin, ALL), vod);
     expect(taken).toEqual(ALL);
@@ -114,8 +114,8 @@ describe('progress or error', () => {
   });
 });
 
-describe('an upload that cannot go on', () => {
-  test('which VOD has lost: the parts sent before are counted, none is handed on', async () => {
+describe('returns restartReason and no batch', () => {
+  test('when VOD lost the upload, and counts the parts sent before', async () => {
     const { vod } = taking(async (part) => {
       if (part === 1) throw new UploadNotFound('UploadPart: code -10005');
     });
@@ -126,14 +126,14 @@ describe('an upload that cannot go on', () => {
     expect(alone.sent).toEqual({ parts: 0, bytes: 0, restartReason: 'UploadNotFound' });
   });
 
-  test('whose object was overwritten, or deleted', async () => {
+  test('when the object was overwritten or deleted', async () => {
     await store.put(BUCKET, 'short-lived.mp4', film);
-    const stale = inputFor((await store.find(BUCKET, 'short-lived.mp4')).pin, ALL);
+    const input = inputFor((await store.find(BUCKET, 'short-lived.mp4')).pin, ALL);
     await store.put(BUCKET, 'short-lived.mp4', 'other bytes');
-    const overwritten = await send(stale, { uploadPart: notAsked });
+    const overwritten = await send(input, { uploadPart: notAsked });
     expect(overwritten.sent).toEqual({ parts: 0, bytes: 0, restartReason: 'ObjectChanged' });
     await store.client.send(new DeleteObjectCommand({ Bucket: BUCKET, Key: 'short-lived.mp4' }));
-    const deleted = await send(stale, { uploadPart: notAsked });
+    const deleted = await send(input, { uploadPart: notAsked });
     expect(deleted.sent).toEqual({ parts: 0, bytes: 0, restartReason: 'ObjectDeleted' });
     expect([left(overwritten), left(deleted)]).toEqual([[], []]);
   });

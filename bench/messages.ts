@@ -36,7 +36,7 @@ export type Amount = Readonly<{ bytes: number; ms: number }>;
 
 export type Measurement = Amount &
   Readonly<{
-    /** Of the process that ran the handlers. */
+    /** Memory of the process that ran the handlers. */
     peakRss: number;
     cpuMs: number;
     s3?: ServiceTally;

@@ -5,14 +5,11 @@ import { text } from 'node:stream/consumers';
 
 export type ProcessResult = Readonly<{ code: number | null; out: string; err: string }>;
 
-/** What a process that ends by itself has said, and its exit code. */
+/** Waits until a process exits. Returns its output and exit code. */
 export async function collectResult(
   child: ChildProcess & { stdout: Readable; stderr: Readable },
 ): Promise<ProcessResult> {
-  const [out, err, [code]] = await Promise.all([
-    text(child.stdout),
-    text(child.stderr),
-    once(child, 'close'),
-  ]);
+  const closed = once(child, 'close');
+  const [out, err, [code]] = await Promise.all([text(child.stdout), text(child.stderr), closed]);
   return { code, out, err };
 }

@@ -3,7 +3,7 @@ import { startAwsServer } from '../../local/aws/server.ts';
 import { stepFunctionsOperations } from '../../local/aws/step-functions.ts';
 import type { ListeningServer } from '../../local/http-server.ts';
 
-/** The local engine's door with Step Functions alone behind it. */
+/** Starts an AWS server that serves only Step Functions. */
 export const startStepFunctions = (executions: ExecutionStore): Promise<ListeningServer> =>
   startAwsServer({
     targets: { AWSStepFunctions: stepFunctionsOperations(executions) },

@@ -5,13 +5,13 @@ import { InvokeCommand, LambdaClient } from '@aws-sdk/client-lambda';
 import {
   DescribeExecutionCommand,
   ListExecutionsCommand,
-  type ListExecutionsCommandOutput,
+  paginateListExecutions,
   RedriveExecutionCommand,
   SFNClient,
 } from '@aws-sdk/client-sfn';
 import { GetQueueAttributesCommand, ListMessageMoveTasksCommand, SQSClient } from '@aws-sdk/client-sqs';
 import * as v from 'valibot';
-import { expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import { JsonStore } from '../../../cli/json-store.ts';
 import { findRunning } from '../../../cli/running-file.ts';
 import { executionArn } from '../../../lib/trigger/executions.ts';
@@ -19,105 +19,107 @@ import { ExecutionStore } from '../../../local/aws/execution-store.ts';
 import { newStack } from '../../support/stack.ts';
 import { newFolder } from '../../support/temp-folder.ts';
 
-/** The engine's AWS calls, made with AWS's own SDK: what is refused, and what only few would see. */
-
-const credentials = { accessKeyId: 'any', secretAccessKey: 'any' };
-
-async function engineOn(data: string) {
-  const world = await newStack({ data });
-  const endpoint = (await findRunning(data))?.engine ?? '';
-  return { world, config: { endpoint, credentials, region: 'us-east-1', maxAttempts: 1 } };
+/** Starts a stack. Returns the settings of SDK clients that call its AWS server. */
+async function startServer(data: string) {
+  await newStack({ data });
+  return {
+    endpoint: (await findRunning(data))?.engine ?? '',
+    credentials: { accessKeyId: 'any', secretAccessKey: 'any' },
+    region: 'us-east-1',
+    maxAttempts: 1,
+  };
 }
 
-test('executions are listed by status, the latest begun first, page by page', async () => {
-  const data = await newFolder();
-  const journal = new JsonStore(join(data, 'executions'), v.any());
-  for (let at = 0; at < 7; at++) {
-    const name = `e${at}`;
-    const arn = executionArn(ExecutionStore.stateMachineArn, name);
-    const status = at % 3 === 0 ? 'SUCCEEDED' : 'FAILED';
-    const times = { startDate: 1_700_000_000_000 + at, stopDate: 1_700_000_001_000 };
-    journal.put(name, { name, arn, status, input: {}, redriveCount: 0, ...times });
-  }
-  const { config } = await engineOn(data);
-  const sfn = new SFNClient(config);
+describe('Step Functions', () => {
   const { stateMachineArn } = ExecutionStore;
-  const pages: string[][] = [];
-  let nextToken: string | undefined;
-  do {
-    const page: ListExecutionsCommandOutput = await sfn.send(
-      new ListExecutionsCommand({ stateMachineArn, statusFilter: 'FAILED', maxResults: 2, nextToken }),
-    );
-    pages.push((page.executions ?? []).map(({ name = '' }) => name));
-    nextToken = page.nextToken;
-  } while (nextToken);
-  expect(pages).toEqual([
-    ['e5', 'e4'],
-    ['e2', 'e1'],
-  ]);
-  const all = await sfn.send(new ListExecutionsCommand({ stateMachineArn }));
-  expect(all.executions?.map(({ name }) => name)).toEqual(['e6', 'e5', 'e4', 'e3', 'e2', 'e1', 'e0']);
-  expect(all.executions?.[0]).toMatchObject({ status: 'SUCCEEDED', startDate: new Date(1_700_000_000_006) });
 
-  const old = { executionArn: executionArn(stateMachineArn, 'e1') };
-  expect(await sfn.send(new DescribeExecutionCommand(old))).toMatchObject({
-    redriveStatus: 'NOT_REDRIVABLE',
+  /** Starts a server with finished executions e0 to e6, of which e0, e3, and e6 succeeded. */
+  async function startWithExecutions(): Promise<SFNClient> {
+    const data = await newFolder();
+    const store = new JsonStore(join(data, 'executions'), v.any());
+    for (let n = 0; n < 7; n++) {
+      const name = `e${n}`;
+      const status = n % 3 === 0 ? 'SUCCEEDED' : 'FAILED';
+      const times = { startDate: 1_700_000_000_000 + n, stopDate: 1_700_000_001_000 };
+      const arn = executionArn(stateMachineArn, name);
+      store.put(name, { name, arn, status, input: {}, redriveCount: 0, ...times });
+    }
+    const client = new SFNClient(await startServer(data));
+    onTestFinished(() => client.destroy());
+    return client;
+  }
+
+  test('lists executions by status, newest first, page by page', async () => {
+    const client = await startWithExecutions();
+    const failed = { stateMachineArn, statusFilter: 'FAILED' } as const;
+    const pages: string[][] = [];
+    for await (const { executions = [] } of paginateListExecutions({ client, pageSize: 2 }, failed))
+      pages.push(executions.map(({ name = '' }) => name));
+    expect(pages).toEqual([
+      ['e5', 'e4'],
+      ['e2', 'e1'],
+    ]);
+    const { executions = [] } = await client.send(new ListExecutionsCommand({ stateMachineArn }));
+    expect(executions.map(({ name }) => name)).toEqual(['e6', 'e5', 'e4', 'e3', 'e2', 'e1', 'e0']);
+    expect(executions[0]).toMatchObject({ status: 'SUCCEEDED', startDate: new Date(1_700_000_000_006) });
   });
-  await expect(sfn.send(new RedriveExecutionCommand(old))).rejects.toMatchObject({
-    name: 'ExecutionNotRedrivable',
+
+  test('rejects the redrive of an old execution, an unknown page, and an unknown state machine', async () => {
+    const client = await startWithExecutions();
+    const old = { executionArn: executionArn(stateMachineArn, 'e1') };
+    const described = await client.send(new DescribeExecutionCommand(old));
+    expect(described.redriveStatus).toBe('NOT_REDRIVABLE');
+    await expect(client.send(new RedriveExecutionCommand(old))).rejects.toMatchObject({
+      name: 'ExecutionNotRedrivable',
+    });
+    const noPage = new ListExecutionsCommand({ stateMachineArn, nextToken: 'none' });
+    await expect(client.send(noPage)).rejects.toMatchObject({ name: 'InvalidToken' });
+    const noMachine = new ListExecutionsCommand({ stateMachineArn: `${stateMachineArn}s` });
+    await expect(client.send(noMachine)).rejects.toMatchObject({ name: 'StateMachineDoesNotExist' });
   });
-  const bad = { stateMachineArn, nextToken: 'nobody' };
-  await expect(sfn.send(new ListExecutionsCommand(bad))).rejects.toMatchObject({ name: 'InvalidToken' });
-  const other = { stateMachineArn: `${stateMachineArn}s` };
-  await expect(sfn.send(new ListExecutionsCommand(other))).rejects.toMatchObject({
-    name: 'StateMachineDoesNotExist',
-  });
-  sfn.destroy();
 });
 
-test('what is not there is refused by its name', async () => {
-  const { config } = await engineOn(await newFolder());
+test('resources that do not exist are rejected with the error of the service', async () => {
+  const config = await startServer(await newFolder());
   const [events, sqs, lambda, stacks] = [
     new EventBridgeClient(config),
     new SQSClient(config),
     new LambdaClient(config),
     new CloudFormationClient(config),
   ];
-  const unknown = { name: 'ResourceNotFoundException' };
-  await expect(events.send(new DescribeArchiveCommand({ ArchiveName: 'a' }))).rejects.toMatchObject(unknown);
-  await expect(sqs.send(new ListMessageMoveTasksCommand({ SourceArn: 'a' }))).rejects.toMatchObject(unknown);
-  await expect(lambda.send(new InvokeCommand({ FunctionName: 'init' }))).rejects.toMatchObject(unknown);
-  await expect(
-    sqs.send(new GetQueueAttributesCommand({ QueueUrl: `${config.endpoint}/1/q` })),
-  ).rejects.toMatchObject({
-    name: 'QueueDoesNotExist',
+  onTestFinished(() => {
+    for (const client of [events, sqs, lambda, stacks]) client.destroy();
   });
+  const notFound = { name: 'ResourceNotFoundException' };
+  await expect(events.send(new DescribeArchiveCommand({ ArchiveName: 'a' }))).rejects.toMatchObject(notFound);
+  await expect(sqs.send(new ListMessageMoveTasksCommand({ SourceArn: 'a' }))).rejects.toMatchObject(notFound);
+  await expect(lambda.send(new InvokeCommand({ FunctionName: 'init' }))).rejects.toMatchObject(notFound);
+  const queue = new GetQueueAttributesCommand({ QueueUrl: `${config.endpoint}/1/q` });
+  await expect(sqs.send(queue)).rejects.toMatchObject({ name: 'QueueDoesNotExist' });
   await expect(stacks.send(new DescribeStacksCommand({ StackName: 's' }))).rejects.toMatchObject({
     name: 'ValidationError',
     message: 'Stack with id s does not exist',
   });
-  const replay = {
+  const replay = new StartReplayCommand({
     ReplayName: 'r',
     EventSourceArn: 'arn:aws:events:us-east-1:000000000000:archive/other',
     EventStartTime: new Date(0),
     EventEndTime: new Date(1),
     Destination: { Arn: 'arn:aws:events:us-east-1:000000000000:event-bus/default' },
-  };
-  await expect(events.send(new StartReplayCommand(replay))).rejects.toMatchObject({
+  });
+  await expect(events.send(replay)).rejects.toMatchObject({
     name: 'ValidationException',
     message: expect.stringContaining('EventSourceArn'),
   });
-  for (const client of [events, sqs, lambda, stacks]) client.destroy();
 });
 
 test.each([
   ['AWSStepFunctions.DeleteStateMachine', '{}', /"UnknownOperationException"/],
   ['AmazonSQS.constructor', '{}', /"UnknownOperationException"/],
-  ['AWSStepFunctions.StartExecution', '{', /"SerializationException"/],
   ['AWSStepFunctions.StartExecution', '{"name": 7}', /"ValidationException".*stateMachineArn/],
-])('%s of %s is answered with a 400', async (target, body, message) => {
-  const { config } = await engineOn(await newFolder());
-  const reply = await fetch(config.endpoint, { method: 'POST', headers: { 'x-amz-target': target }, body });
-  expect(reply.status).toBe(400);
-  expect(await reply.text()).toMatch(message);
+])('%s with the body %s is rejected with status 400', async (target, body, message) => {
+  const { endpoint } = await startServer(await newFolder());
+  const response = await fetch(endpoint, { method: 'POST', headers: { 'x-amz-target': target }, body });
+  expect(response.status).toBe(400);
+  expect(await response.text()).toMatch(message);
 });

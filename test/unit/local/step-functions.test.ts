@@ -1,58 +1,60 @@
 import { join } from 'node:path';
 import * as v from 'valibot';
-import { expect, onTestFinished, test } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import { ExecutionStore } from '../../../local/aws/execution-store.ts';
 import { startStepFunctions } from '../../support/step-functions.ts';
 import { newFolder } from '../../support/temp-folder.ts';
 
-/** What fuzzing has found in the local engine's door; `test/fuzz/engine.test.ts` looks for more. */
+/** Invalid requests that fuzzing found. `test/fuzz/engine.test.ts` looks for more. */
 
-async function states() {
+const ErrorBody = v.object({ __type: v.optional(v.string(), 'started') });
+
+/** Starts the server. Returns a function that sends a call and returns the status and the error type. */
+async function startServer() {
   const dir = join(await newFolder(), 'executions');
   const executions = new ExecutionStore(dir, { run: async (input) => input, abort: () => {} });
   const { endpoint, close } = await startStepFunctions(executions);
   onTestFinished(close);
   return async (target: string, body: string): Promise<string> => {
-    const reply = await fetch(endpoint, { method: 'POST', headers: { 'x-amz-target': target }, body });
-    const { __type: type } = v.parse(
-      v.object({ __type: v.optional(v.string(), 'done') }),
-      await reply.json(),
-    );
-    return `${reply.status} ${type}`;
+    const response = await fetch(endpoint, { method: 'POST', headers: { 'x-amz-target': target }, body });
+    return `${response.status} ${v.parse(ErrorBody, await response.json()).__type}`;
   };
 }
 
-const starting = (more: object): string =>
-  JSON.stringify({ stateMachineArn: ExecutionStore.stateMachineArn, name: 'n', input: '{}', ...more });
+test.each(['constructor', '__proto__', 'toString', 'AWSStepFunctions.valueOf', 'nothing'])(
+  'the unknown target %s is rejected, also if it names a property of JavaScript objects',
+  async (target) => {
+    const call = await startServer();
+    expect(await call(target, '{}')).toBe('400 UnknownOperationException');
+  },
+);
 
-test('an operation that JavaScript knows and Step Functions does not is none', async () => {
-  const ask = await states();
-  for (const name of ['constructor', '__proto__', 'toString', 'AWSStepFunctions.valueOf', 'nothing'])
-    expect(await ask(name, '{}')).toBe('400 UnknownOperationException');
-});
+describe('StartExecution', () => {
+  const { stateMachineArn } = ExecutionStore;
+  const start = async (changes: object): Promise<string> => {
+    const body = JSON.stringify({ stateMachineArn, name: 'n', input: '{}', ...changes });
+    return (await startServer())('AWSStepFunctions.StartExecution', body);
+  };
 
-test('a body that is no JSON is the sender’s fault', async () => {
-  const ask = await states();
-  for (const body of ['{', 'x'])
-    expect(await ask('AWSStepFunctions.StartExecution', body)).toBe('400 SerializationException');
-});
+  test.each([
+    ['{', 'SerializationException'],
+    ['x', 'SerializationException'],
+    [' '.repeat(20_000_000), 'RequestTooLargeException'],
+  ])('rejects the body %.20j with %s', async (body, type) => {
+    const call = await startServer();
+    expect(await call('AWSStepFunctions.StartExecution', body)).toBe(`400 ${type}`);
+  });
 
-test('a body longer than any call may have is not kept', async () => {
-  const ask = await states();
-  expect(await ask('AWSStepFunctions.StartExecution', ' '.repeat(20_000_000))).toBe(
-    '400 RequestTooLargeException',
-  );
-});
+  test('rejects an input that is nested too deeply to be written', async () => {
+    const input = '['.repeat(20_000) + ']'.repeat(20_000);
+    expect(await start({ input })).toBe('400 InvalidExecutionInput');
+  });
 
-test('an input that is too deep to be written down is none', async () => {
-  const ask = await states();
-  const input = '['.repeat(20_000) + ']'.repeat(20_000);
-  expect(await ask('AWSStepFunctions.StartExecution', starting({ input }))).toBe('400 InvalidExecutionInput');
-});
+  test.each(['片', '../n', 'a b', '', 'n'.repeat(81)])('rejects the name "%s"', async (name) => {
+    expect(await start({ name })).toBe('400 InvalidName');
+  });
 
-test('a name that no record can have is none', async () => {
-  const ask = await states();
-  for (const name of ['片', '../n', 'a b', '', 'n'.repeat(81)])
-    expect(await ask('AWSStepFunctions.StartExecution', starting({ name }))).toBe('400 InvalidName');
-  expect(await ask('AWSStepFunctions.StartExecution', starting({ name: '..' }))).toBe('200 done');
+  test('accepts the name ".."', async () => {
+    expect(await start({ name: '..' })).toBe('200 started');
+  });
 });

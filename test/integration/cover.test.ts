@@ -6,28 +6,28 @@ import { expect, onTestFinished, test } from 'vitest';
 import { listen } from '../../local/http-server.ts';
 import { startVod } from '../../local/vod/server.ts';
 import { image } from '../support/images.ts';
-import { BUCKET, newStack, type World } from '../support/stack.ts';
+import { BUCKET, newStack, type TestStack } from '../support/stack.ts';
 import { newFolder } from '../support/temp-folder.ts';
 import { createBytes, sha1 } from '../support/values.ts';
 
 /** An image beside a video, through the whole chain. */
 
 /** What VOD shows: the SHA-1 of each video, and of its cover. */
-async function shown(world: World): Promise<Record<string, string | undefined>> {
-  const files = await world.index();
+async function shown(world: TestStack): Promise<Record<string, string | undefined>> {
+  const files = await world.readVodIndex();
   const coverOf = ({ cover }: Record<string, unknown>): Record<string, unknown> | undefined =>
     files.find(({ fileId }) => fileId === Object(cover).fileId);
   const videos = files.filter(({ coverOf }) => coverOf === undefined);
   return Object.fromEntries(videos.map((file) => [file.sha1, coverOf(file)?.sha1 as string | undefined]));
 }
 
-const metadataOf = async (world: World, key: string) => (await world.head(key)).Metadata ?? {};
+const metadataOf = async (world: TestStack, key: string) => (await world.head(key)).Metadata ?? {};
 
 /** Each journey as `key outcome`, echoes too. */
-const ends = async (world: World): Promise<string[]> =>
+const ends = async (world: TestStack): Promise<string[]> =>
   (await world.results()).map(({ key, outcome }) => `${key} ${outcome}`);
 
-test.each<[string, (world: World, film: Buffer, jpg: Buffer) => Promise<unknown>]>([
+test.each<[string, (world: TestStack, film: Buffer, jpg: Buffer) => Promise<unknown>]>([
   [
     'the video first',
     async (world, film, jpg) => {
@@ -57,7 +57,7 @@ test.each<[string, (world: World, film: Buffer, jpg: Buffer) => Promise<unknown>
   const video = results.find(({ key, outcome }) => key.endsWith('mp4') && outcome === 'uploaded');
   const own = await metadataOf(world, 'shows/ep1.jpg');
   expect(own).toMatchObject({ 'vod-cover-of': video?.fileId, 'vod-sha1': sha1(jpg) });
-  expect(await world.stored(own['vod-file-id'], 'jpg')).toEqual(jpg);
+  expect(await world.readStoredFile(own['vod-file-id'], 'jpg')).toEqual(jpg);
   // Their own events, and those of the write-backs: then nothing more. The video's second look may come while its first one
   // is still sending the image; then both send it, and both write so.
   const first = { 'the video first': /uploaded/, 'the image first': /waiting/ }[order] ?? /uploaded|waiting/;
@@ -241,7 +241,7 @@ test('mode tags: neither is rewritten, and both know each other', async () => {
   const { TagSet = [] } = await world.s3.send(
     new GetObjectTaggingCommand({ Bucket: BUCKET, Key: 'ep1.jpg' }),
   );
-  const [stored] = await world.index();
+  const [stored] = await world.readVodIndex();
   expect(TagSet).toContainEqual({ Key: 'vod-cover-of', Value: stored?.fileId });
   const next = image();
   await world.put('ep1.jpg', next);
@@ -255,7 +255,7 @@ test.each(['jpg', 'mp4'])(
     const newer = image('jpg', 40_000);
     let sends = 0;
     let isToDie = false;
-    const world: World = await newStack({
+    const world: TestStack = await newStack({
       faults: async ({ call }) => {
         if (call === 'SmallFileUpload' && sends++ === 0) {
           const { promise: isShown, resolve } = Promise.withResolvers<void>();

@@ -2,13 +2,15 @@ import { S3Client } from '@aws-sdk/client-s3';
 import { expect, test } from 'vitest';
 import { startS3 } from '../../local/s3/server.ts';
 import { startVod } from '../../local/vod/server.ts';
-import { BUCKET, newStack, type World } from '../support/stack.ts';
+import { BUCKET, newStack, type TestStack } from '../support/stack.ts';
 import { newFolder } from '../support/temp-folder.ts';
 import { createBytes } from '../support/values.ts';
 
 /** What cannot be brought over ends in a failed execution that says so, and nothing half is written. */
 
-const failure = async (world: World): Promise<{ error: string | undefined; cause: string | undefined }> => {
+const failure = async (
+  world: TestStack,
+): Promise<{ error: string | undefined; cause: string | undefined }> => {
   await world.idle();
   expect(world.ended).toHaveLength(1);
   const [execution] = world.ended;

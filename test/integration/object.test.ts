@@ -29,7 +29,7 @@ test.each([1, 524_287, 524_288, 1_048_576, 1_048_577, 6_000_000, 20_000_003])(
       size,
       sent: { parts, bytes: size },
     });
-    expect(sha1(await world.stored(first?.fileId))).toBe(sha1(body));
+    expect(sha1(await world.readStoredFile(first?.fileId))).toBe(sha1(body));
     const { Metadata, ContentLength } = await world.head('film.mp4');
     expect(ContentLength).toBe(size);
     expect(Metadata).toMatchObject({
@@ -57,7 +57,7 @@ test.each([
   await world.put(key, body);
   const [first] = await world.results();
   expect(first).toMatchObject({ key, outcome: 'uploaded' });
-  expect(sha1(await world.stored(first?.fileId))).toBe(sha1(body));
+  expect(sha1(await world.readStoredFile(first?.fileId))).toBe(sha1(body));
   expect((await world.head(key)).Metadata).toMatchObject({ 'vod-file-id': first?.fileId });
 });
 
@@ -84,7 +84,7 @@ test('metadata and options set what VOD makes of a file, the later winning', asy
     Metadata: { 'vod-tags': 'a, b', 'vod-transcode': 'true', 'vod-file-name': '%E7%89%87: one' },
   });
   await world.results();
-  expect(await world.index()).toMatchObject([
+  expect(await world.readVodIndex()).toMatchObject([
     { fileName: '片_ one', tags: ['a', 'b'], classId: 7, isTranscode: 1, isScreenshot: 0, isWatermark: 1 },
   ]);
 });
@@ -99,7 +99,9 @@ test('options typed into a console win over metadata', async () => {
   await world.put('film.mp4', createBytes(10), { Metadata: { 'vod-class-id': '1', 'vod-tags': 'x' } });
   await world.invokeTrigger({ bucket: BUCKET, key: 'film.mp4', options: { classId: 5, screenshot: true } });
   await world.idle();
-  expect(await world.index()).toMatchObject([{ classId: 5, tags: ['x'], isScreenshot: 1, isTranscode: 0 }]);
+  expect(await world.readVodIndex()).toMatchObject([
+    { classId: 5, tags: ['x'], isScreenshot: 1, isTranscode: 0 },
+  ]);
   await world.close();
   await s3.close();
 });
@@ -108,7 +110,7 @@ test('a type without a suffix that tells it comes from the content type', async 
   const world = await newStack();
   await world.put('quiet.bin', createBytes(10), { ContentType: 'video/quicktime' });
   await world.idle();
-  expect(await world.index()).toMatchObject([{ fileName: 'quiet', fileType: 'mov' }]);
+  expect(await world.readVodIndex()).toMatchObject([{ fileName: 'quiet', fileType: 'mov' }]);
 });
 
 test('the same bytes under another key are stored once', async () => {
@@ -120,7 +122,7 @@ test('the same bytes under another key are stored once', async () => {
   const results = await world.results();
   const [one, two] = ['one.mp4', 'two.mp4'].map((name) => results.find(({ key }) => key === name));
   expect(two).toMatchObject({ outcome: 'instant', fileId: one?.fileId, sent: { parts: 0, bytes: 0 } });
-  expect(await world.index()).toHaveLength(1);
+  expect(await world.readVodIndex()).toHaveLength(1);
 });
 
 test('other bytes put with the metadata of the old ones are uploaded, not believed', async () => {
@@ -135,7 +137,7 @@ test('other bytes put with the metadata of the old ones are uploaded, not believ
   expect(ids.size).toBe(2);
   const now = (await world.head('film.mp4')).Metadata?.['vod-file-id'];
   expect(now).not.toBe(Metadata['vod-file-id']);
-  expect(sha1(await world.stored(now))).toBe(sha1(body));
+  expect(sha1(await world.readStoredFile(now))).toBe(sha1(body));
 });
 
 test('a SHA-1 that S3 holds saves the read', async () => {

@@ -32,7 +32,7 @@ test('parts that VOD holds are not sent again, in the part size it goes on with'
   await world.put('film.mp4', body);
   const [first] = await world.results();
   expect(first).toMatchObject({ outcome: 'uploaded', sent: { parts: 2, bytes: MIB + 100 } });
-  expect(sha1(await world.stored(first?.fileId))).toBe(declared);
+  expect(sha1(await world.readStoredFile(first?.fileId))).toBe(declared);
 });
 
 test('a stack that stops in the middle goes on at the next start', async () => {
@@ -84,7 +84,7 @@ test('with little time for each invocation the result is the same', async () => 
   // A Finish that was cut off after its write-back is repeated, while the write-back's own event is looked at.
   const uploads = (await world.results()).filter(({ outcome }) => outcome === 'uploaded');
   expect(uploads).toMatchObject([{ sha1: sha1(body), sent: { bytes: body.length } }]);
-  expect(sha1(await world.stored(uploads[0]?.fileId))).toBe(sha1(body));
+  expect(sha1(await world.readStoredFile(uploads[0]?.fileId))).toBe(sha1(body));
 });
 
 const run = (data: string, path: string) => startCommand(['--json', '--data', data, path]);

@@ -6,7 +6,7 @@ import {
 } from '@aws-sdk/client-s3';
 import { expect, onTestFinished, test } from 'vitest';
 import { watchProgress } from '../../lib/progress.ts';
-import { BUCKET, newStack, type World } from '../support/stack.ts';
+import { BUCKET, newStack, type TestStack } from '../support/stack.ts';
 import { createBytes, sha1 } from '../support/values.ts';
 
 /** The fileId on objects too large for one copy, and on those that are not rewritten. */
@@ -22,7 +22,7 @@ const about = {
   ServerSideEncryption: 'AES256',
 } as const;
 
-const tagsOf = async (world: World, key: string): Promise<Record<string, string>> => {
+const tagsOf = async (world: TestStack, key: string): Promise<Record<string, string>> => {
   const { TagSet = [] } = await world.s3.send(new GetObjectTaggingCommand({ Bucket: BUCKET, Key: key }));
   return Object.fromEntries(TagSet.map(({ Key = '', Value = '' }) => [Key, Value]));
 };

@@ -9,38 +9,39 @@ import {
 } from '@aws-sdk/client-s3';
 import * as v from 'valibot';
 import { onTestFinished } from 'vitest';
-import { type Result, Result as ResultSchema } from '../../lib/schemas.ts';
+import { Result } from '../../lib/schemas.ts';
 import type { Execution } from '../../local/aws/execution-store.ts';
 import { type Stack, type StackOptions, startStack } from '../../local/stack.ts';
 import { newFolder } from './temp-folder.ts';
 
-/** The whole chain for one test: real handlers, real state machine, S3 and VOD over HTTP, in a folder that goes away. */
-
 export const BUCKET = 'videos';
 
-export type World = Stack & {
+export type TestStack = Stack & {
   data: string;
+  /** The executions that ended, in order. */
   ended: Execution[];
   put(key: string, body: Uint8Array, more?: Partial<PutObjectCommandInput>): Promise<void>;
   head(key: string): Promise<HeadObjectCommandOutput>;
-  /** The ends of all executions, once nothing is left to do, in the order in which they came. */
+  /** Waits until all executions have ended. Returns their results, in order. */
   results(): Promise<Result[]>;
-  /** What the VOD service keeps of a file. */
-  stored(fileId: string | undefined, type?: string): Promise<Buffer>;
-  index(): Promise<Record<string, unknown>[]>;
+  readStoredFile(fileId: string | undefined, type?: string): Promise<Buffer>;
+  readVodIndex(): Promise<Record<string, unknown>[]>;
 };
 
-/** Closed when the test ends, if the test did not close it. */
+/**
+ * Starts the whole pipeline for one test: real handlers, the real state machine, S3 and VOD over HTTP. The end of the test
+ * closes it. `hasBucket`: the bucket exists already.
+ */
 export async function newStack({
-  bucketIsThere = false,
+  hasBucket = false,
   ...options
-}: Partial<StackOptions> & { bucketIsThere?: boolean } = {}): Promise<World> {
+}: Partial<StackOptions> & { hasBucket?: boolean } = {}): Promise<TestStack> {
   const data = options.data ?? (await newFolder());
   const stack = await startStack({ env: {}, ...options, data });
   onTestFinished(() => stack.close());
   const ended: Execution[] = [];
   stack.executions.on('ended', (execution) => ended.push(execution));
-  if (stack.emitsEvents && !bucketIsThere) await stack.s3.send(new CreateBucketCommand({ Bucket: BUCKET }));
+  if (stack.emitsEvents && !hasBucket) await stack.s3.send(new CreateBucketCommand({ Bucket: BUCKET }));
   stack.start();
   return {
     ...stack,
@@ -53,10 +54,10 @@ export async function newStack({
       stack.s3.send(new HeadObjectCommand({ Bucket: BUCKET, Key: key, ChecksumMode: 'ENABLED' })),
     async results() {
       await stack.idle();
-      return ended.map(({ output }) => v.parse(ResultSchema, output));
+      return ended.map(({ output }) => v.parse(Result, output));
     },
-    stored: (fileId, type = 'mp4') => readFile(join(data, 'vod', 'files', `${fileId}.${type}`)),
-    async index() {
+    readStoredFile: (fileId, type = 'mp4') => readFile(join(data, 'vod', 'files', `${fileId}.${type}`)),
+    async readVodIndex() {
       const text = await readFile(join(data, 'vod', 'index.json'), 'utf8');
       return v.parse(v.array(v.record(v.string(), v.unknown())), JSON.parse(text));
     },

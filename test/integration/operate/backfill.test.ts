@@ -63,7 +63,7 @@ const numbered = (count: number): Objects =>
   );
 
 /** These folders already have the bucket, which `newStack` would create. */
-const stackOn = (data: string) => newStack({ data, bucketIsThere: true });
+const stackOn = (data: string) => newStack({ data, hasBucket: true });
 
 test('starts every video without a fileId and nothing else; a dry run only prints them', async () => {
   const data = await folderWith(MIXED);

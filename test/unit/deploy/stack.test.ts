@@ -338,7 +338,7 @@ describe('the bundles', () => {
       sha1: sha1(body),
       sent: { parts: 3, bytes: 3_000_000 },
     });
-    expect(sha1(await world.stored(first?.fileId))).toBe(sha1(body));
+    expect(sha1(await world.readStoredFile(first?.fileId))).toBe(sha1(body));
     expect((await world.head('film.mp4')).Metadata).toMatchObject({ 'vod-file-id': first?.fileId });
     expect(echo).toMatchObject({ outcome: 'unchanged', fileId: first?.fileId });
     expect(others).toEqual([]);

@@ -84,7 +84,7 @@ describe('an upload of three parts, the first request of one call meets a fault'
     const [first] = stack.ended;
     if (first?.status === 'SUCCEEDED') {
       const { Metadata } = await stack.head('film.mp4');
-      expect(sha1(await stack.stored(Metadata?.['vod-file-id']))).toBe(sha1(body));
+      expect(sha1(await stack.readStoredFile(Metadata?.['vod-file-id']))).toBe(sha1(body));
     }
     return { received: received.join(' '), error: first?.error };
   }

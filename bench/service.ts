@@ -40,7 +40,7 @@ const service =
         discard: true,
         secrets: VOD_SECRETS,
         signedHost: VOD_HOST,
-        onReply: (code) => {
+        onResponse: (code) => {
           if (code === 4400) quotaErrors++;
         },
       });

@@ -49,7 +49,7 @@ export const xmlResponse = (
 ): S3Response => ({ status: 200, headers, xml: writeXml(root, { '@xmlns': NAMESPACE, ...content }) });
 
 /** Returns a query parameter that the operation requires. @throws {S3Error} `InvalidArgument` */
-export function requireQueryValue({ target }: S3Request, name: string): string {
+export function requireQuery({ target }: S3Request, name: string): string {
   const value = queryValue(target.query, name);
   if (!value) throw new S3Error('InvalidArgument', `The parameter ${name} is missing`);
   return value;

@@ -1,212 +1,206 @@
 import type { Params } from '../../lib/vod/signature.ts';
-import { type Body, digest } from './body.ts';
+import { type Body, hashHex } from './body.ts';
 import {
   type Action,
-  checkFinishUpload,
-  checkInitUpload,
-  checkSmallFileUpload,
-  checkUploadPart,
+  readFinishUpload,
+  readInitUpload,
+  readSmallFileUpload,
+  readUploadPart,
 } from './checks.ts';
 import type { FileStore } from './file-store.ts';
 import { KeyedMutex } from './keyed-mutex.ts';
 import type { UploadSession } from './upload-session.ts';
 import type { Uploads } from './uploads.ts';
-import { accepted, type Reply, VodError } from './vod-error.ts';
+import { createResponse, VodError, type VodResponse } from './vod-error.ts';
 
-/** Reads the request's body; it is empty and `length` above `most` where the body is longer than that. */
-type ReadBody = (most: number) => Promise<Body>;
+/** Reads the body of the request. A body of more than `max` bytes has empty `bytes` and a larger `length`. */
+type ReadBody = (max: number) => Promise<Body>;
 
-/** The four calls, on what is stored. Signature, nonce and quota are settled before. */
+type FileLink = Readonly<{ fileId: string; url: string }>;
+
+/** An image has none of the options of a video. */
+const IMAGE_OPTIONS = { tags: [], classId: 0, isTranscode: 0, isScreenshot: 0, isWatermark: 0 } as const;
+
+/** The four calls of the protocol. `RequestGuard` has already checked the signature, nonce, and quota. */
 export class Actions {
-  readonly #library: FileStore;
+  readonly #files: FileStore;
   readonly #uploads: Uploads;
   readonly #now: () => number;
-  /** Opening and closing an upload exclude each other for one SHA-1; its parts need not wait for either. */
-  readonly #turns = new KeyedMutex<string>();
+  /** InitUpload and FinishUpload of one SHA-1 exclude each other. UploadPart does not wait for them. */
+  readonly #mutex = new KeyedMutex<string>();
 
-  constructor(library: FileStore, uploads: Uploads, now: () => number) {
-    this.#library = library;
+  constructor(files: FileStore, uploads: Uploads, now: () => number) {
+    this.#files = files;
     this.#uploads = uploads;
     this.#now = now;
   }
 
-  answer(action: Action, params: Params, body: ReadBody): Promise<Reply> {
+  run(action: Action, params: Params, readBody: ReadBody): Promise<VodResponse> {
     switch (action) {
       case 'InitUpload':
         return this.#initUpload(params);
       case 'UploadPart':
-        return this.#uploadPart(params, body);
+        return this.#uploadPart(params, readBody);
       case 'FinishUpload':
         return this.#finishUpload(params);
       case 'SmallFileUpload':
-        return this.#smallFileUpload(params, body);
+        return this.#smallFileUpload(params, readBody);
     }
   }
 
-  /** For the fault switches: as if the service had lost the upload. */
-  async forgetUpload(params: Params): Promise<void> {
-    const { fileSha = '' } = params;
-    await this.#turns.take(fileSha, async () => {
-      const session = this.#uploads.get(fileSha);
-      if (session) await this.#uploads.end(session);
-    });
+  /** For the injected fault `upload-lost`. */
+  async loseUpload({ fileSha = '' }: Params): Promise<void> {
+    await this.#mutex.run(fileSha, () => this.#removeUpload(fileSha));
   }
 
-  /** For the fault switches: as if the service had lost a part that it holds. */
-  async forgetPart({ fileSha = '', offset }: Params): Promise<void> {
-    await this.#uploads.get(fileSha)?.drop(Number(offset));
+  /** For the injected fault `part-lost`. */
+  async losePart({ fileSha = '', offset }: Params): Promise<void> {
+    await this.#uploads.get(fileSha)?.dropPart(Number(offset));
   }
 
-  async #initUpload(params: Params): Promise<Reply> {
-    const { fileSha, fileSize, dataSize: partSize, ...about } = checkInitUpload(params);
-    return this.#turns.take(fileSha, async () => {
-      const stored = await this.#stored(fileSha);
-      if (stored) return accepted(2, stored);
+  async #initUpload(params: Params): Promise<VodResponse> {
+    const { fileSha, fileSize, dataSize: partSize, ...about } = readInitUpload(params);
+    return this.#mutex.run(fileSha, async () => {
+      const stored = await this.#findStored(fileSha);
+      if (stored) return createResponse(2, stored);
       const session = this.#uploads.get(fileSha);
-      const parts = session?.parts() ?? [];
-      if (session?.fileSize === fileSize && (parts.length > 0 || session.partSize === partSize)) {
+      const parts = session?.listParts() ?? [];
+      // An upload without parts takes a new part size: code 0 returns none, so the client uses its own.
+      if (
+        session?.progress.fileSize === fileSize &&
+        (parts.length > 0 || session.progress.partSize === partSize)
+      ) {
         await session.describe(about);
-        return parts.length > 0 ? accepted(1, { listParts: parts, dataSize: session.partSize }) : accepted(0);
+        if (parts.length === 0) return createResponse(0);
+        return createResponse(1, { listParts: parts, dataSize: session.progress.partSize });
       }
-      // Another size: not the file it was. No part yet and another part size: code 0 carries no size, so the client
-      // goes on with its own.
-      if (session) await this.#uploads.end(session);
-      await this.#uploads.begin(fileSha, { fileSize, partSize, about });
-      return accepted(0);
+      await this.#removeUpload(fileSha);
+      await this.#uploads.create(fileSha, { fileSize, partSize, about });
+      return createResponse(0);
     });
   }
 
-  async #uploadPart(params: Params, read: ReadBody): Promise<Reply> {
-    const { fileSha, offset, dataSize, dataMd5 } = checkUploadPart(params);
-    const session = this.#session(fileSha);
-    checkPlace(session, offset, dataSize);
-    using body = await read(dataSize);
+  async #uploadPart(params: Params, readBody: ReadBody): Promise<VodResponse> {
+    const { fileSha, offset, dataSize, dataMd5 } = readUploadPart(params);
+    const session = this.#getSession(fileSha);
+    checkPart(session, offset, dataSize);
+    using body = await readBody(dataSize);
     checkLength(body, dataSize);
-    const md5 = digest('md5', body.bytes);
+    const md5 = hashHex('md5', body.bytes);
     if (md5 !== dataMd5) {
       throw new VodError('body', `the body at offset ${offset}: expected MD5 ${dataMd5}, got ${md5}`);
     }
-    await session.hold(offset, md5, body.bytes);
-    return accepted(0);
+    await session.storePart(offset, md5, body.bytes);
+    return createResponse(0);
   }
 
-  async #finishUpload(params: Params): Promise<Reply> {
-    const { fileSha } = checkFinishUpload(params);
-    return this.#turns.take(fileSha, async () => {
-      // Its first reply may have been lost.
-      const stored = await this.#stored(fileSha);
-      if (stored) return accepted(0, stored);
-      const session = this.#session(fileSha);
-      const { count, total, first } = session.missing();
+  async #finishUpload(params: Params): Promise<VodResponse> {
+    const { fileSha } = readFinishUpload(params);
+    return this.#mutex.run(fileSha, async () => {
+      // The client may have lost the response to an earlier FinishUpload.
+      const stored = await this.#findStored(fileSha);
+      if (stored) return createResponse(0, stored);
+      const session = this.#getSession(fileSha);
+      const { count, total, first } = session.countMissing();
       if (count > 0) {
-        throw new VodError(
-          'finishFailed',
-          `${count} of ${total} parts are missing, the first at offset ${first}`,
-        );
+        const message = `${count} of ${total} parts are missing, the first at offset ${first}`;
+        throw new VodError('finishFailed', message);
       }
-      session.seal();
-      try {
-        return accepted(0, await this.#store(session));
-      } finally {
-        session.unseal();
-      }
+      return session.runSealed(async () => createResponse(0, await this.#storeFile(session)));
     });
   }
 
-  async #smallFileUpload(params: Params, read: ReadBody): Promise<Reply> {
-    const { fileSha, fileSize, 'extra.fileId': videoId, fileName, fileType } = checkSmallFileUpload(params);
-    if (!this.#library.video(videoId)) {
+  async #smallFileUpload(params: Params, readBody: ReadBody): Promise<VodResponse> {
+    const {
+      fileSha,
+      fileSize: size,
+      'extra.fileId': videoId,
+      fileName,
+      fileType,
+    } = readSmallFileUpload(params);
+    if (!this.#files.hasVideo(videoId)) {
       throw new VodError('noSuchVideo', `extra.fileId: no video ${videoId} is stored`);
     }
-    using body = await read(fileSize);
-    checkLength(body, fileSize);
-    const sha1 = digest('sha1', body.bytes);
+    using body = await readBody(size);
+    checkLength(body, size);
+    const sha1 = hashHex('sha1', body.bytes);
     if (sha1 !== fileSha) throw new VodError('body', `the body: expected SHA-1 ${fileSha}, got ${sha1}`);
 
-    // Awaited here: the body's buffer is somebody else's once this is left.
-    return await this.#turns.take(fileSha, async () => {
-      const stored = this.#library.imageOf(fileSha);
-      const image = stored ?? { fileId: this.#library.newFileId(), fileType };
+    // `await` keeps the buffer of the body until the image is written.
+    return await this.#mutex.run(fileSha, async () => {
+      const stored = this.#files.findImage(fileSha);
+      const image = stored ?? { fileId: this.#files.createFileId(), fileType };
       if (!stored) {
-        await this.#library.writeBytes(image, body.bytes);
-        const about = { ...PLAIN, fileName, fileType };
-        this.#library.add(image.fileId, {
-          sha1,
-          size: fileSize,
-          about,
-          createdAt: this.#date(),
-          coverOf: videoId,
-        });
+        await this.#files.writeImage(image, body.bytes);
+        const about = { ...IMAGE_OPTIONS, fileName, fileType };
+        const createdAt = new Date(this.#now());
+        this.#files.add(image.fileId, { sha1, size, about, createdAt, coverOf: videoId });
       }
-      this.#library.setCover(videoId, image.fileId);
-      await this.#library.save();
-      return accepted(stored ? 2 : 0, { fileId: image.fileId, url: this.#library.url(image) });
+      this.#files.setCover(videoId, image.fileId);
+      await this.#files.save();
+      return createResponse(stored ? 2 : 0, this.#link(image));
     });
   }
 
-  /** Makes a file of a complete upload: proved, moved, listed, and only then no upload any more. */
-  async #store(session: UploadSession): Promise<{ fileId: string; url: string }> {
-    const { sha1, fileSize: size, about } = session;
-    const got = await session.hashed();
-    if (got !== sha1) {
-      await this.#uploads.end(session);
-      throw new VodError(
-        'finishFailed',
-        `the whole file: expected SHA-1 ${sha1}, got ${got}; its parts are dropped, begin again with InitUpload`,
-      );
+  /** Turns a complete upload into a file: verifies its SHA-1, moves it, lists it, and then removes the upload. */
+  async #storeFile(session: UploadSession): Promise<FileLink> {
+    const { sha1 } = session;
+    const { fileSize: size, about } = session.progress;
+    const actual = await session.computeSha1();
+    if (actual !== sha1) {
+      await this.#uploads.remove(session);
+      const message = `the whole file: expected SHA-1 ${sha1}, got ${actual}; its parts are dropped, begin again with InitUpload`;
+      throw new VodError('finishFailed', message);
     }
-    const file = { fileId: this.#library.newFileId(), fileType: about.fileType };
-    await session.moveTo(file.fileId, this.#library.path(file));
-    this.#library.add(file.fileId, { sha1, size, about, createdAt: this.#date() });
-    await this.#library.save();
-    await this.#uploads.end(session);
-    return { fileId: file.fileId, url: this.#library.url(file) };
+    const file = { fileId: this.#files.createFileId(), fileType: about.fileType };
+    await session.moveTo(file.fileId, this.#files.path(file));
+    this.#files.add(file.fileId, { sha1, size, about, createdAt: new Date(this.#now()) });
+    await this.#files.save();
+    await this.#uploads.remove(session);
+    return this.#link(file);
   }
 
-  /** The video with these bytes, when there is one; and then no upload of it is left. */
-  async #stored(sha1: string): Promise<{ fileId: string; url: string } | undefined> {
-    const video = this.#library.videoOf(sha1);
+  /** Finds the video with these bytes and removes an upload of it. */
+  async #findStored(sha1: string): Promise<FileLink | undefined> {
+    const video = this.#files.findVideo(sha1);
     if (!video) return undefined;
-    await this.#library.save();
-    const leftOver = this.#uploads.get(sha1);
-    if (leftOver) await this.#uploads.end(leftOver);
-    return { fileId: video.fileId, url: this.#library.url(video) };
+    await this.#files.save();
+    await this.#removeUpload(sha1);
+    return this.#link(video);
   }
 
-  #session(sha1: string): UploadSession {
+  async #removeUpload(sha1: string): Promise<void> {
     const session = this.#uploads.get(sha1);
-    if (!session) throw new VodError('read', `no upload is open for fileSha ${sha1}: begin with InitUpload`);
-    return session;
+    if (session) await this.#uploads.remove(session);
   }
 
-  #date = () => new Date(this.#now());
+  #getSession(sha1: string): UploadSession {
+    const session = this.#uploads.get(sha1);
+    if (session) return session;
+    throw new VodError('read', `no upload is open for fileSha ${sha1}: begin with InitUpload`);
+  }
+
+  #link({ fileId, fileType }: Readonly<{ fileId: string; fileType: string }>): FileLink {
+    return { fileId, url: this.#files.url({ fileId, fileType }) };
+  }
 }
 
-/** An image comes without the options of a video. */
-const PLAIN = { tags: [], classId: 0, isTranscode: 0, isScreenshot: 0, isWatermark: 0 } as const;
-
-function checkPlace(session: UploadSession, offset: number, dataSize: number): void {
-  const { partSize, fileSize } = session;
+function checkPart(session: UploadSession, offset: number, dataSize: number): void {
+  const { partSize, fileSize } = session.progress;
+  const size = session.partSizeAt(offset);
+  let problem: string | undefined;
   if (offset % partSize !== 0) {
-    throw new VodError(
-      'parameters',
-      `offset: expected a multiple of the part size ${partSize}, got ${offset}`,
-    );
+    problem = `offset: expected a multiple of the part size ${partSize}, got ${offset}`;
+  } else if (offset >= fileSize) {
+    problem = `offset: expected less than the file's ${fileSize} bytes, got ${offset}`;
+  } else if (dataSize !== size) {
+    problem = `dataSize: expected ${size} for the part at ${offset}, got ${dataSize}`;
   }
-  if (offset >= fileSize) {
-    throw new VodError(
-      'parameters',
-      `offset: expected less than the file's ${fileSize} bytes, got ${offset}`,
-    );
-  }
-  const size = session.sizeAt(offset);
-  if (dataSize !== size) {
-    throw new VodError('parameters', `dataSize: expected ${size} for the part at ${offset}, got ${dataSize}`);
-  }
+  if (problem) throw new VodError('parameters', problem);
 }
 
 function checkLength({ length }: Body, expected: number): void {
   if (length === expected) return;
-  const got = length > expected ? 'more' : `${length}`;
-  throw new VodError('body', `the body: expected ${expected} bytes as dataSize says, got ${got}`);
+  const actual = length > expected ? 'more' : `${length}`;
+  throw new VodError('body', `the body: expected ${expected} bytes as dataSize says, got ${actual}`);
 }

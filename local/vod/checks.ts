@@ -1,34 +1,34 @@
 import * as v from 'valibot';
 import type { Params } from '../../lib/vod/signature.ts';
-import { type Fault, VodError } from './vod-error.ts';
+import { VodError, type VodErrorKind } from './vod-error.ts';
 
 export const ACTIONS = ['InitUpload', 'UploadPart', 'FinishUpload', 'SmallFileUpload'] as const;
 export type Action = (typeof ACTIONS)[number];
 
-const SMALLEST_PART = 524_288;
-const LARGEST_PART = 1_048_576;
-const SMALL_FILE_BELOW = 1_048_576;
-const LONGEST_NAME = 40;
+const MIN_PART_BYTES = 524_288;
+const MAX_PART_BYTES = 1_048_576;
+const MAX_SMALL_FILE_BYTES = 1_048_575;
+const MAX_NAME_BYTES = 40;
 
-// A rule's message completes the sentence "<parameter>: expected …".
+// The message of each rule completes the sentence "<parameter>: expected …".
 
-const written = (form: RegExp, expected: string) => v.pipe(v.string(), v.regex(form, expected));
+const matching = (form: RegExp, expected: string) => v.pipe(v.string(), v.regex(form, expected));
 
-const whole = (least: number, most: number) => {
-  const expected = `a whole number from ${least} to ${most}`;
+const integerBetween = (min: number, max: number) => {
+  const expected = `a whole number from ${min} to ${max}`;
   return v.pipe(
-    written(/^(0|-?[1-9]\d{0,15})$/, expected),
+    matching(/^(0|-?[1-9]\d{0,15})$/, expected),
     v.transform(Number),
-    v.minValue(least, expected),
-    v.maxValue(most, expected),
+    v.minValue(min, expected),
+    v.maxValue(max, expected),
   );
 };
 
-const MOST = Number.MAX_SAFE_INTEGER;
-const sha1 = written(/^[0-9a-f]{40}$/, '40 lower-case hex digits');
+const MAX_INTEGER = Number.MAX_SAFE_INTEGER;
+const sha1 = matching(/^[0-9a-f]{40}$/, '40 lower-case hex digits');
 const flag = v.optional(
   v.pipe(
-    written(/^[01]$/, '0 or 1'),
+    matching(/^[01]$/, '0 or 1'),
     v.transform((text) => (text === '1' ? 1 : 0)),
   ),
   '0',
@@ -37,15 +37,15 @@ const flag = v.optional(
 const fileName = v.pipe(
   v.string(),
   v.minBytes(1, 'a name'),
-  v.maxBytes(LONGEST_NAME, `at most ${LONGEST_NAME} bytes of UTF-8`),
+  v.maxBytes(MAX_NAME_BYTES, `at most ${MAX_NAME_BYTES} bytes of UTF-8`),
   v.regex(/^[^\\/:*?"<>|]*$/, 'none of the characters \\ / : * ? " < > |'),
 );
 
-const common = v.object({
+const commonParameters = v.object({
   Action: v.picklist(ACTIONS, `one of ${ACTIONS.join(', ')}`),
-  Region: written(/^[a-z][a-z0-9-]{0,31}$/, 'a region such as gz'),
-  Timestamp: written(/^[1-9]\d{0,10}$/, 'whole seconds since 1970'),
-  Nonce: written(/^[1-9]\d{0,19}$/, 'a positive whole number'),
+  Region: matching(/^[a-z][a-z0-9-]{0,31}$/, 'a region such as gz'),
+  Timestamp: matching(/^[1-9]\d{0,10}$/, 'whole seconds since 1970'),
+  Nonce: matching(/^[1-9]\d{0,19}$/, 'a positive whole number'),
   SecretId: v.pipe(v.string(), v.nonEmpty('an id')),
   Signature: v.pipe(v.string(), v.nonEmpty('a signature')),
   SignatureMethod: v.optional(v.picklist(['HmacSHA1', 'HmacSHA256'], 'HmacSHA256, HmacSHA1 or nothing')),
@@ -54,10 +54,10 @@ const common = v.object({
 const initUpload = v.object({
   fileName,
   fileSha: sha1,
-  fileSize: whole(1, MOST),
-  dataSize: whole(SMALLEST_PART, LARGEST_PART),
-  fileType: written(/^[A-Za-z0-9]{1,10}$/, 'a suffix of 1 to 10 letters and digits'),
-  classId: v.optional(whole(-MOST, MOST), '0'),
+  fileSize: integerBetween(1, MAX_INTEGER),
+  dataSize: integerBetween(MIN_PART_BYTES, MAX_PART_BYTES),
+  fileType: matching(/^[A-Za-z0-9]{1,10}$/, 'an extension of 1 to 10 letters and digits'),
+  classId: v.optional(integerBetween(-MAX_INTEGER, MAX_INTEGER), '0'),
   isTranscode: flag,
   isScreenshot: flag,
   isWatermark: flag,
@@ -65,9 +65,9 @@ const initUpload = v.object({
 
 const uploadPart = v.object({
   fileSha: sha1,
-  offset: whole(0, MOST),
-  dataSize: whole(1, LARGEST_PART),
-  dataMd5: written(/^[0-9a-f]{32}$/, '32 lower-case hex digits'),
+  offset: integerBetween(0, MAX_INTEGER),
+  dataSize: integerBetween(1, MAX_PART_BYTES),
+  dataMd5: matching(/^[0-9a-f]{32}$/, '32 lower-case hex digits'),
 });
 
 const finishUpload = v.object({ fileSha: sha1 });
@@ -75,66 +75,51 @@ const finishUpload = v.object({ fileSha: sha1 });
 const smallFileUpload = v.object({
   fileName,
   fileSha: sha1,
-  fileSize: whole(1, SMALL_FILE_BELOW - 1),
-  dataSize: whole(1, SMALL_FILE_BELOW - 1),
+  fileSize: integerBetween(1, MAX_SMALL_FILE_BYTES),
+  dataSize: integerBetween(1, MAX_SMALL_FILE_BYTES),
   fileType: v.picklist(['jpg', 'jpeg', 'png', 'gif', 'webp', 'bmp'], 'jpg, jpeg, png, gif, webp or bmp'),
   'extra.usage': v.literal('1', '1, the cover of a video'),
-  'extra.fileId': written(/^[1-9]\d{0,19}$/, 'the fileId of a video'),
+  'extra.fileId': matching(/^[1-9]\d{0,19}$/, 'the fileId of a video'),
 });
 
-export const checkCommon = (params: Params) => check(common, params, 'commonParameters');
+export const readCommonParameters = (params: Params) => check(commonParameters, params, 'commonParameters');
+export const readInitUpload = (params: Params) => ({ ...check(initUpload, params), tags: readTags(params) });
+export const readUploadPart = (params: Params) => check(uploadPart, params);
+export const readFinishUpload = (params: Params) => check(finishUpload, params);
 
-export type Opening = v.InferOutput<typeof initUpload> & { tags: readonly string[] };
-export const checkInitUpload = (params: Params): Opening => ({
-  ...check(initUpload, params, 'parameters'),
-  tags: tagsOf(params),
-});
-
-export type Part = v.InferOutput<typeof uploadPart>;
-export const checkUploadPart = (params: Params): Part => check(uploadPart, params, 'parameters');
-
-export const checkFinishUpload = (params: Params): { fileSha: string } =>
-  check(finishUpload, params, 'parameters');
-
-export type Image = v.InferOutput<typeof smallFileUpload>;
-export function checkSmallFileUpload(params: Params): Image {
-  const image = check(smallFileUpload, params, 'parameters');
-  if (image.dataSize !== image.fileSize) {
-    throw new VodError(
-      'parameters',
-      `dataSize: expected ${image.fileSize}, the same as fileSize, got ${image.dataSize}`,
-    );
-  }
-  return image;
+export function readSmallFileUpload(params: Params): v.InferOutput<typeof smallFileUpload> {
+  const image = check(smallFileUpload, params);
+  const { dataSize, fileSize } = image;
+  if (dataSize === fileSize) return image;
+  throw new VodError('parameters', `dataSize: expected ${fileSize}, the same as fileSize, got ${dataSize}`);
 }
 
-/** `tags.1`, `tags.2`, … as documented, or `tag.1`, `tag.2`, … as the old SDKs send them. */
-function tagsOf(params: Params): string[] {
+/** Reads `tags.1`, `tags.2`, … as documented, or `tag.1`, `tag.2`, … as the old SDKs send them. */
+function readTags(params: Params): string[] {
   const names = Object.keys(params).filter((name) => /^tags?(\.|$)/.test(name));
   const stem = names[0]?.startsWith('tags') ? 'tags' : 'tag';
   return names.map((_, at) => {
-    const tag = params[`${stem}.${at + 1}`];
-    if (tag === undefined) {
-      throw new VodError('parameters', `${stem}.${at + 1}: missing beside ${names.join(', ')}`);
-    }
-    if (tag === '') throw new VodError('parameters', `${stem}.${at + 1}: expected a tag, got ""`);
-    return tag;
+    const name = `${stem}.${at + 1}`;
+    const tag = params[name];
+    if (tag) return tag;
+    const problem = tag === undefined ? `missing next to ${names.join(', ')}` : 'expected a tag, got ""';
+    throw new VodError('parameters', `${name}: ${problem}`);
   });
 }
 
 function check<Schema extends v.GenericSchema>(
   schema: Schema,
   params: Params,
-  fault: Fault,
+  kind: VodErrorKind = 'parameters',
 ): v.InferOutput<Schema> {
   const result = v.safeParse(schema, params, { abortPipeEarly: true });
   if (result.success) return result.output;
-  throw new VodError(fault, result.issues.map(told).join('; '));
+  throw new VodError(kind, result.issues.map(formatIssue).join('; '));
 }
 
-function told(issue: v.BaseIssue<unknown>): string {
+function formatIssue(issue: v.BaseIssue<unknown>): string {
   const name = v.getDotPath(issue) ?? 'parameters';
   if (issue.type === 'object') return `${name}: missing`;
-  const got = issue.received.length > 60 ? `${issue.received.slice(0, 60)}…` : issue.received;
-  return `${name}: expected ${issue.message}, got ${got}`;
+  const received = issue.received.length > 60 ? `${issue.received.slice(0, 60)}…` : issue.received;
+  return `${name}: expected ${issue.message}, got ${received}`;
 }

@@ -1,36 +1,33 @@
 import type { Fault } from '../fault-injection.ts';
-import type { Reply } from './vod-error.ts';
+import type { VodResponse } from './vod-error.ts';
 
-/** What this service says when it is told to fail; see `local/fault-injection.ts` for what each is. */
-export type FaultResponse = Readonly<{ status: number; text: string }>;
+type FaultResponse = Readonly<{ status: number; text: string }>;
 
-const said = (code: number, canRetry: 0 | 1): FaultResponse => ({
+const errorResponse = (code: number, canRetry: 0 | 1): FaultResponse => ({
   status: 200,
-  text: JSON.stringify({ code, message: 'as the fault switches say', codeDesc: 'fault', canRetry }),
+  text: JSON.stringify({ code, message: 'injected fault', codeDesc: 'fault', canRetry }),
 });
 
-const INSTEAD: Partial<Record<Fault, FaultResponse>> = {
+/** The responses to injected faults, for which the call is not executed. See `local/fault-injection.ts`. */
+export const FAULT_RESPONSES: Partial<Record<Fault, FaultResponse>> = {
   '500': { status: 500, text: 'Internal Server Error' },
   '503': { status: 503, text: 'SlowDown' },
   '429': { status: 429, text: 'Too Many Requests' },
-  rejected: said(-10099, 0),
-  retryable: said(-10099, 1),
-  '4400': said(4400, 1),
-  '4500': said(4500, 0),
-  '6000': said(6000, 1),
-  'parts-not-visible': said(5100, 0),
+  rejected: errorResponse(-10099, 0),
+  retryable: errorResponse(-10099, 1),
+  '4400': errorResponse(4400, 1),
+  '4500': errorResponse(4500, 0),
+  '6000': errorResponse(6000, 1),
+  'parts-not-visible': errorResponse(5100, 0),
   'not-json': { status: 200, text: '<html><body>Bad gateway</body></html>' },
 };
 
-/** What is said without anything being done. */
-export const faultResponse = (fault: Fault | undefined): FaultResponse | undefined => fault && INSTEAD[fault];
-
-/** A reply as it is written, or miswritten. */
-export function writeResponse(reply: Reply, fault: Fault | undefined): string {
-  if (fault === 'no-data-size') return JSON.stringify({ ...reply, dataSize: undefined });
-  if (fault === 'parts-unlisted' && Array.isArray(reply.listParts)) {
-    return JSON.stringify({ ...reply, listParts: reply.listParts.filter((_, n) => n % 2 === 0) });
+/** Writes a response as JSON, with the injected fault if there is one. */
+export function writeResponse(response: VodResponse, fault: Fault | undefined): string {
+  if (fault === 'no-data-size') return JSON.stringify({ ...response, dataSize: undefined });
+  if (fault === 'parts-unlisted' && Array.isArray(response.listParts)) {
+    return JSON.stringify({ ...response, listParts: response.listParts.filter((_, n) => n % 2 === 0) });
   }
-  const text = JSON.stringify(reply);
+  const text = JSON.stringify(response);
   return fault === 'truncated-json' ? text.slice(0, text.length >> 1) : text;
 }

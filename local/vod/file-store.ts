@@ -1,36 +1,37 @@
 import { randomBytes } from 'node:crypto';
 import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import * as v from 'valibot';
-import { About } from './upload-log.ts';
-import { onDisk } from './vod-error.ts';
+import { KeyedMutex } from './keyed-mutex.ts';
+import { FileInfo } from './upload-log.ts';
+import { runOnDisk } from './vod-error.ts';
 
-const Listed = v.object({
+const IndexEntry = v.object({
   fileId: v.string(),
   sha1: v.string(),
   size: v.number(),
-  ...About.entries,
+  ...FileInfo.entries,
   cover: v.optional(v.object({ fileId: v.string() })),
   coverOf: v.optional(v.string()),
   createdAt: v.string(),
 });
-type Listed = v.InferOutput<typeof Listed>;
+type IndexEntry = v.InferOutput<typeof IndexEntry>;
 
-/** An entry of `index.json`. `coverOf`, on an image, is the video it was sent for last. */
-export type StoredFile = Omit<Listed, 'cover'> & { url: string; cover?: { fileId: string; url: string } };
+/** An entry of `index.json`. `coverOf`, on an image, is the video that it was last uploaded for. */
+export type StoredFile = Omit<IndexEntry, 'cover'> & { url: string; cover?: { fileId: string; url: string } };
 
-type NewFile = Readonly<{ sha1: string; size: number; about: About; createdAt: Date; coverOf?: string }>;
+type NewFile = Readonly<{ sha1: string; size: number; about: FileInfo; createdAt: Date; coverOf?: string }>;
+type FileName = Readonly<{ fileId: string; fileType: string }>;
 
-/** What was accepted: `files/<fileId>.<type>`, listed in `index.json`. */
+/** The stored files: `files/<fileId>.<type>`, listed in `index.json`. */
 export class FileStore {
   readonly #folder: string;
-  /** Urls are made from it when they are told, so they stay good when the port is another one after a restart. */
+  /** URLs are built when they are returned, so they stay valid if a restart changes the port. */
   readonly #endpoint: string;
-  readonly #files: Map<string, Listed>;
-  #changes = 0;
-  #saved = 0;
-  #saving: Promise<void> | undefined;
+  readonly #files: Map<string, IndexEntry>;
+  readonly #mutex = new KeyedMutex<'index'>();
+  #hasChanges = true;
 
-  private constructor(folder: string, endpoint: string, files: Listed[]) {
+  private constructor(folder: string, endpoint: string, files: IndexEntry[]) {
     this.#folder = folder;
     this.#endpoint = endpoint;
     this.#files = new Map(files.map((file) => [file.fileId, file]));
@@ -38,13 +39,12 @@ export class FileStore {
 
   static async open(folder: string, endpoint: string): Promise<FileStore> {
     await mkdir(`${folder}/files`, { recursive: true });
-    const library = new FileStore(folder, endpoint, await readIndex(`${folder}/index.json`));
-    library.#changes += 1;
-    await library.save();
-    return library;
+    const store = new FileStore(folder, endpoint, await readIndex(`${folder}/index.json`));
+    await store.save();
+    return store;
   }
 
-  files(): StoredFile[] {
+  list(): StoredFile[] {
     return [...this.#files.values()].map(({ cover, fileId, ...file }) => {
       const image = cover && this.#files.get(cover.fileId);
       return {
@@ -56,45 +56,43 @@ export class FileStore {
     });
   }
 
-  url(file: { fileId: string; fileType: string }): string {
-    return `${this.#endpoint}/files/${fileName(file)}`;
+  url(file: FileName): string {
+    return `${this.#endpoint}/files/${writeName(file)}`;
   }
 
-  path(file: { fileId: string; fileType: string }): string {
-    return `${this.#folder}/files/${fileName(file)}`;
+  path(file: FileName): string {
+    return `${this.#folder}/files/${writeName(file)}`;
   }
 
-  named(name: string): Listed | undefined {
+  findByName(name: string): IndexEntry | undefined {
     const file = this.#files.get(name.slice(0, Math.max(0, name.indexOf('.'))));
-    return file && fileName(file) === name ? file : undefined;
+    return file && writeName(file) === name ? file : undefined;
   }
 
-  video(fileId: string): Listed | undefined {
+  hasVideo(fileId: string): boolean {
     const file = this.#files.get(fileId);
-    return file?.coverOf === undefined ? file : undefined;
+    return file !== undefined && file.coverOf === undefined;
   }
 
-  videoOf(sha1: string): Listed | undefined {
+  findVideo(sha1: string): IndexEntry | undefined {
     return this.#find((file) => file.sha1 === sha1 && file.coverOf === undefined);
   }
 
-  imageOf(sha1: string): Listed | undefined {
+  findImage(sha1: string): IndexEntry | undefined {
     return this.#find((file) => file.sha1 === sha1 && file.coverOf !== undefined);
   }
 
-  /**
-   * 19 digits, always odd: no double holds such a number, so a client that takes it for one is found out every time.
-   */
-  newFileId(): string {
+  /** 19 digits and odd: no double represents it exactly, so a client that parses it as a number always fails. */
+  createFileId(): string {
     const random = randomBytes(8).readBigUInt64BE() % 8_000_000_000_000_000_000n;
     const fileId = String((1_000_000_000_000_000_000n + random) | 1n);
-    return this.#files.has(fileId) ? this.newFileId() : fileId;
+    return this.#files.has(fileId) ? this.createFileId() : fileId;
   }
 
-  /** Lists a file whose bytes are in place. It is the caller who saves. */
+  /** Lists a file whose bytes are in place. The caller must call `save`. */
   add(fileId: string, { about, createdAt, ...file }: NewFile): void {
     this.#files.set(fileId, { fileId, ...file, ...about, createdAt: createdAt.toISOString() });
-    this.#changes += 1;
+    this.#hasChanges = true;
   }
 
   setCover(videoId: string, imageId: string): void {
@@ -102,61 +100,59 @@ export class FileStore {
     if (!video || !image) throw new Error(`no video ${videoId} or no image ${imageId}`);
     this.#files.set(videoId, { ...video, cover: { fileId: imageId } });
     this.#files.set(imageId, { ...image, coverOf: videoId });
-    this.#changes += 1;
+    this.#hasChanges = true;
   }
 
   /**
-   * Settles when all that is listed is on disk. To be awaited before any of it is told to a client, also of what was
-   * listed by an earlier call: that call's own save may have failed.
+   * Settles when the index on disk has every listed file. Await it before any response that mentions a file, even one that
+   * an earlier call listed: the save of that call may have failed.
    */
-  async save(): Promise<void> {
-    while (this.#saved < this.#changes) {
-      this.#saving ??= this.#writeIndex().finally(() => {
-        this.#saving = undefined;
-      });
-      await this.#saving;
-    }
-  }
-
-  async #writeIndex(): Promise<void> {
-    const changes = this.#changes;
-    const [index, draft] = [`${this.#folder}/index.json`, `${this.#folder}/index.json.new`];
-    await onDisk('write', 'writing the index', async () => {
-      await writeFile(draft, `${JSON.stringify(this.files(), null, 2)}\n`);
-      await rename(draft, index);
-    });
-    this.#saved = changes;
-  }
-
-  /** Puts an image's bytes in place. */
-  async writeBytes(file: { fileId: string; fileType: string }, bytes: Buffer): Promise<void> {
-    const draft = `${this.path(file)}.new`;
-    await onDisk('write', 'writing the image', async () => {
+  save(): Promise<void> {
+    return this.#mutex.run('index', async () => {
+      if (!this.#hasChanges) return;
+      this.#hasChanges = false;
+      const text = `${JSON.stringify(this.list(), null, 2)}\n`;
       try {
-        await writeFile(draft, bytes);
-        await rename(draft, this.path(file));
+        await runOnDisk('write', 'writing the index', () => replaceFile(`${this.#folder}/index.json`, text));
       } catch (error) {
-        await rm(draft, { force: true });
+        this.#hasChanges = true;
         throw error;
       }
     });
   }
 
-  #find(wanted: (file: Listed) => boolean): Listed | undefined {
-    for (const file of this.#files.values()) if (wanted(file)) return file;
+  async writeImage(file: FileName, bytes: Buffer): Promise<void> {
+    await runOnDisk('write', 'writing the image', () => replaceFile(this.path(file), bytes));
+  }
+
+  #find(matches: (file: IndexEntry) => boolean): IndexEntry | undefined {
+    for (const file of this.#files.values()) if (matches(file)) return file;
     return undefined;
   }
 }
 
-const fileName = ({ fileId, fileType }: { fileId: string; fileType: string }) => `${fileId}.${fileType}`;
+const writeName = ({ fileId, fileType }: FileName): string => `${fileId}.${fileType}`;
 
-async function readIndex(path: string): Promise<Listed[]> {
+async function replaceFile(path: string, content: string | Buffer): Promise<void> {
+  const draft = `${path}.new`;
+  try {
+    await writeFile(draft, content);
+    await rename(draft, path);
+  } catch (error) {
+    await rm(draft, { force: true }).catch(() => {}); // the first error is the cause
+    throw error;
+  }
+}
+
+async function readIndex(path: string): Promise<IndexEntry[]> {
   const text = await readFile(path, 'utf8').catch((error) => {
     if (error.code === 'ENOENT') return '[]';
     throw error;
   });
-  const parsed = v.safeParse(v.pipe(v.string(), v.parseJson(), v.array(Listed)), text);
+  const parsed = v.safeParse(v.pipe(v.string(), v.parseJson(), v.array(IndexEntry)), text);
   if (parsed.success) return parsed.output;
   const issue = parsed.issues[0];
-  throw new Error(`${path}: not an index of stored files: ${v.getDotPath(issue) ?? ''} ${issue.message}`);
+  throw new Error(
+    `${path}: expected an index of stored files. ${v.getDotPath(issue) ?? ''}: ${issue.message}`,
+  );
 }

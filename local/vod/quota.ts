@@ -1,39 +1,39 @@
-/** Calls a minute for the whole account, as documented; SmallFileUpload has no stated limit. */
-const PER_MINUTE = { InitUpload: 100, FinishUpload: 100, UploadPart: 10_000 };
+/** The documented calls per minute of an account. SmallFileUpload has no documented limit. */
+const CALLS_PER_MINUTE = { InitUpload: 100, FinishUpload: 100, UploadPart: 10_000 };
 
 export type QuotaOptions = Readonly<{
   minuteMs: number;
-  /** UploadPart calls in that minute: to keep the documented pace where the minute is shorter. */
+  /** UploadPart calls per minute. A shorter minute needs fewer to keep the documented rate. */
   parts?: number;
 }>;
 
 /**
- * A sliding minute for each action. A call counts once it is authenticated, whatever becomes of it; a call refused
- * for the quota does not count, so a client that keeps knocking is let in as soon as there is room.
+ * A sliding minute for each action. An authenticated call counts, whatever its result. A call that exceeds the quota does
+ * not count, so a client that retries is accepted as soon as the quota allows it.
  */
 export class Quota {
   readonly #minuteMs: number;
-  readonly #recent: ReadonlyMap<string, Recent>;
+  readonly #recent: ReadonlyMap<string, RecentCalls>;
 
-  constructor({ minuteMs, parts = PER_MINUTE.UploadPart }: QuotaOptions) {
+  constructor({ minuteMs, parts = CALLS_PER_MINUTE.UploadPart }: QuotaOptions) {
     this.#minuteMs = minuteMs;
-    const limits = Object.entries({ ...PER_MINUTE, UploadPart: parts });
-    this.#recent = new Map(limits.map(([action, limit]) => [action, new Recent(limit)]));
+    const limits = Object.entries({ ...CALLS_PER_MINUTE, UploadPart: parts });
+    this.#recent = new Map(limits.map(([action, limit]) => [action, new RecentCalls(limit)]));
   }
 
-  /** Milliseconds until the call would be let in; 0 when it is, and then it counts. */
+  /** Counts the call and returns 0, or returns the ms until the quota allows it. */
   take(action: string, now: number): number {
     const recent = this.#recent.get(action);
     if (recent === undefined) return 0;
-    const wait = recent.oldest() + this.#minuteMs - now;
+    const wait = recent.oldest + this.#minuteMs - now;
     if (wait > 0) return wait;
     recent.add(now);
     return 0;
   }
 }
 
-/** The times of the last calls, as many as a minute may have: there is room when the oldest is a minute old. */
-class Recent {
+/** The times of the last calls, as many as a minute allows. A call is allowed when the oldest is a minute old. */
+class RecentCalls {
   readonly #times: Float64Array;
   #next = 0;
 
@@ -41,7 +41,7 @@ class Recent {
     this.#times = new Float64Array(limit).fill(Number.NEGATIVE_INFINITY);
   }
 
-  oldest(): number {
+  get oldest(): number {
     return this.#times[this.#next] ?? Number.NEGATIVE_INFINITY;
   }
 

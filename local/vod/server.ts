@@ -12,79 +12,72 @@ import { RequestGuard } from './request-guard.ts';
 import { Uploads } from './uploads.ts';
 
 export type VodOptions = Readonly<{
-  /** Where everything lies: `files/` and `index.json`, and `uploads/` for what is not finished. One server each: it is locked. */
+  /** Data folder: `files/`, `index.json`, and `uploads/` for unfinished uploads. A lock admits one server at a time. */
   dir: string;
-  /** 0: any free one. */
+  /** 0: any free port. */
   port: number;
   secrets: VodSecrets;
-  /** The host that clients sign for; the Host header may be anything. */
+  /** The host that clients must sign. The Host header may differ. */
   signedHost: string;
   network?: NetworkLimits;
   faults?: FaultSelector | undefined;
-  /** A minute may be made shorter for tests; the calls within it stay as many, but for `parts`. */
+  /** Tests may shorten the minute. The limits stay the same, except `parts`. */
   quota?: QuotaOptions | false;
   /**
-   * Checks each part's MD5 and keeps none of its bytes; FinishUpload takes the SHA-1 as announced, and the file is a
-   * hole of its size. For measuring: the disk of a service far away costs those who send to it nothing.
+   * Verifies the MD5 of each part but stores no bytes. FinishUpload trusts the announced SHA-1, and the file is a hole of
+   * its size. For benchmarks: the disk of a remote service costs its clients nothing.
    */
   discard?: boolean;
-  /** Hears the code of every reply. */
-  onReply?: (code: number) => void;
+  /** Receives the code of every response. */
+  onResponse?: (code: number) => void;
   now?: () => number;
 }>;
 
 export type { StoredFile } from './file-store.ts';
 export type Vod = ListeningServer & Readonly<{ files(): readonly StoredFile[] }>;
 
-/** Long enough that a keep-alive client is not hung up on just as it sends its next request. */
-const IDLE_CONNECTION_MS = 65_000;
+/** Longer than clients keep an idle connection, so that they never reuse one that is being closed. */
+const KEEP_ALIVE_MS = 65_000;
 
-/** More than the longest query, so that one that is too long is told so in JSON. */
-const LARGEST_HEADER = 64 * 1024;
+/** More than the longest query, so that a query that is too long still gets a JSON response. */
+const MAX_HEADER_BYTES = 64 * 1024;
 
-/** Starts the local VOD service. What it refuses, and with which codes, is told in `refusal.ts`. */
+/** Starts the local VOD service. `vod-error.ts` lists its errors. */
 export async function startVod(options: VodOptions): Promise<Vod> {
-  const { dir, port, now = Date.now, quota = { minuteMs: 60_000 }, onReply = () => {} } = options;
-  const opened = Promise.withResolvers<HttpHandler>();
-  const busy = new Set<Promise<void>>();
+  const { dir, port, now = Date.now, quota = { minuteMs: 60_000 }, faults, onResponse = () => {} } = options;
+  const ready = Promise.withResolvers<HttpHandler>();
+  const inProgress = new Set<Promise<void>>();
   const server = createServer(
-    { maxHeaderSize: LARGEST_HEADER, keepAliveTimeout: IDLE_CONNECTION_MS },
+    { maxHeaderSize: MAX_HEADER_BYTES, keepAliveTimeout: KEEP_ALIVE_MS },
     (request, response) => {
-      const work = opened.promise
-        .then((replies) => replies.give(request, response))
-        .finally(() => busy.delete(work));
-      busy.add(work);
+      const handled = ready.promise
+        .then((handler) => handler.handle(request, response))
+        .finally(() => inProgress.delete(handled));
+      inProgress.add(handled);
     },
   );
 
-  // The port first: where it is taken, perhaps by this very service, the folder is not touched.
+  // The port comes first: if it is in use, perhaps by this service, the folder stays untouched.
   const listening = await listen(server, port);
   let unlock: (() => Promise<void>) | undefined;
   try {
     unlock = await lock(dir);
-    const library = await FileStore.open(dir, listening.endpoint);
-    const uploads = await Uploads.open(`${dir}/uploads`, library, options.discard ?? false);
-    const door = new RequestGuard({ ...options, quota, now });
-    opened.resolve(
-      new HttpHandler(
-        door,
-        new Actions(library, uploads, now),
-        library,
-        createNetworkSimulator(options.network),
-        onReply,
-        options.faults,
-      ),
-    );
+    const files = await FileStore.open(dir, listening.endpoint);
+    const uploads = await Uploads.open(`${dir}/uploads`, files, options.discard ?? false);
+    const guard = new RequestGuard({ ...options, quota, now });
+    const actions = new Actions(files, uploads, now);
+    const network = createNetworkSimulator(options.network);
+    ready.resolve(new HttpHandler({ guard, actions, files, network, faults, onResponse }));
     const close = async () => {
       await listening.close();
-      await Promise.all(busy);
+      await Promise.all(inProgress);
       await uploads.close();
       await unlock?.();
     };
     let closed: Promise<void> | undefined;
     return {
       ...listening,
-      files: () => library.files(),
+      files: () => files.list(),
       close: () => {
         closed ??= close();
         return closed;

@@ -3,189 +3,174 @@ import { createReadStream } from 'node:fs';
 import { type FileHandle, open, rename, rm } from 'node:fs/promises';
 import { pipeline } from 'node:stream/promises';
 import { KeyedMutex } from './keyed-mutex.ts';
-import { type About, type Plan, type Progress, UploadLog } from './upload-log.ts';
-import { onDisk, VodError } from './vod-error.ts';
+import { type FileInfo, type Plan, UploadLog, type UploadProgress } from './upload-log.ts';
+import { runOnDisk, VodError } from './vod-error.ts';
 
 export type HeldPart = Readonly<{ offset: number; dataSize: number; dataMd5: string }>;
 
-/** Where an upload lies, without the endings `.data` and `.journal`. */
-export const dataPath = (place: string) => `${place}.data`;
-export const journalPath = (place: string) => `${place}.journal`;
+/** The files of the upload at `path`, which has no extension. */
+export const dataPath = (path: string) => `${path}.data`;
+export const logPath = (path: string) => `${path}.journal`;
+
+/** `discards`: the session stores no bytes and trusts the SHA-1 that the client announced. */
+type Storage = Readonly<{ path: string; discards: boolean; data: FileHandle; log: UploadLog }>;
 
 /**
- * An upload under way: one sparse file with each part at its own offset, and a journal. A part is held once its line
- * stands in the journal, and the line is written after the bytes. Nothing is synced: what is held survives a killed
- * process, not a power cut.
+ * An upload in progress: a sparse file with each part at its offset, and a log. A part is held when its line is in the log,
+ * and the line is written after the bytes. Nothing is synced: held parts survive a killed process, but not a power failure.
  */
 export class UploadSession {
   readonly sha1: string;
-  readonly #place: string;
-  readonly #data: FileHandle;
-  readonly #journal: UploadLog;
-  readonly #discards: boolean;
-  readonly #turns = new KeyedMutex<number>();
-  /** `sealed`: complete, its bytes stay as they are. `ended`: stored or given up, its files are gone. */
+  readonly #storage: Storage;
+  readonly #parts = new KeyedMutex<number>();
+  /** `sealed`: complete; its bytes must not change. `ended`: stored or abandoned; its files are deleted. */
   #state: 'open' | 'sealed' | 'ended' = 'open';
 
-  private constructor(place: string, sha1: string, data: FileHandle, journal: UploadLog, discards: boolean) {
+  private constructor(sha1: string, storage: Storage) {
     this.sha1 = sha1;
-    this.#place = place;
-    this.#data = data;
-    this.#journal = journal;
-    this.#discards = discards;
+    this.#storage = storage;
   }
 
-  static async begin(place: string, sha1: string, plan: Plan, discards: boolean): Promise<UploadSession> {
-    const data = await open(dataPath(place), 'w+');
-    const journal = await UploadLog.begin(journalPath(place), plan).catch(async (error) => {
+  static async create(path: string, sha1: string, plan: Plan, discards: boolean): Promise<UploadSession> {
+    const data = await open(dataPath(path), 'w+');
+    const log = await UploadLog.create(logPath(path), plan).catch(async (error) => {
       await data.close();
       throw error;
     });
     if (discards) await data.truncate(plan.fileSize);
-    return new UploadSession(place, sha1, data, journal, discards);
+    return new UploadSession(sha1, { path, discards, data, log });
   }
 
   static async resume(
-    place: string,
+    path: string,
     sha1: string,
-    progress: Progress,
+    progress: UploadProgress,
     discards: boolean,
   ): Promise<UploadSession> {
-    const data = await open(dataPath(place), 'r+');
-    return new UploadSession(
-      place,
-      sha1,
-      data,
-      await UploadLog.resume(journalPath(place), progress),
-      discards,
-    );
+    const data = await open(dataPath(path), 'r+');
+    const log = await UploadLog.resume(logPath(path), progress);
+    return new UploadSession(sha1, { path, discards, data, log });
   }
 
-  get fileSize(): number {
-    return this.#journal.progress.fileSize;
+  get progress(): UploadProgress {
+    return this.#storage.log.progress;
   }
 
-  get partSize(): number {
-    return this.#journal.progress.partSize;
-  }
-
-  get about(): About {
-    return this.#journal.progress.about;
-  }
-
-  get #held(): Map<number, string> {
-    return this.#journal.progress.held;
-  }
-
-  parts(): HeldPart[] {
-    return [...this.#held]
-      .map(([offset, dataMd5]) => ({ offset, dataSize: this.sizeAt(offset), dataMd5 }))
+  listParts(): HeldPart[] {
+    return [...this.progress.held]
+      .map(([offset, dataMd5]) => ({ offset, dataSize: this.partSizeAt(offset), dataMd5 }))
       .sort((a, b) => a.offset - b.offset);
   }
 
-  sizeAt(offset: number): number {
-    return Math.min(this.partSize, this.fileSize - offset);
+  /** The size in bytes of the part at `offset`. */
+  partSizeAt(offset: number): number {
+    return Math.min(this.progress.partSize, this.progress.fileSize - offset);
   }
 
-  /** `first` is the offset of the first hole; the end of the file when there is none. */
-  missing(): { count: number; total: number; first: number } {
-    const total = Math.ceil(this.fileSize / this.partSize);
+  /** `first` is the offset of the first missing part, or the end of the file if no part is missing. */
+  countMissing(): { count: number; total: number; first: number } {
+    const { held, fileSize, partSize } = this.progress;
+    const total = Math.ceil(fileSize / partSize);
     let first = 0;
-    while (this.#held.has(first)) first += this.partSize;
-    return { count: total - this.#held.size, total, first };
+    while (held.has(first)) first += partSize;
+    return { count: total - held.size, total, first };
   }
 
-  async describe(about: About): Promise<void> {
-    await this.#journal.note({ entry: 'described', about });
+  describe(about: FileInfo): Promise<void> {
+    return this.#storage.log.append({ entry: 'described', about });
   }
 
-  /** Takes in a part whose bytes are known to have this size and MD5. Two copies of one part take turns. */
-  hold(offset: number, md5: string, bytes: Buffer): Promise<void> {
-    return this.#turns.take(offset, async () => {
-      this.#refuseIfEnded();
-      if (this.#held.get(offset) === md5) return;
+  /** Stores a part whose size and MD5 were verified. Writes at one offset run one after the other. */
+  storePart(offset: number, md5: string, bytes: Buffer): Promise<void> {
+    const { log } = this.#storage;
+    return this.#parts.run(offset, async () => {
+      this.#rejectIfEnded();
+      if (this.progress.held.get(offset) === md5) return;
       if (this.#state === 'sealed') {
-        throw new VodError('read', `the upload of ${this.sha1} is just being finished`, { canRetry: 1 });
+        throw new VodError('read', `the upload of ${this.sha1} is being finished`, { canRetry: 1 });
       }
       try {
-        // Other bytes than before. Out of memory at once, so that a FinishUpload beside it finds the part missing, and
-        // out of the journal too: were the process killed in mid-write, the old line would vouch for a mixture.
-        if (this.#held.delete(offset)) await this.#journal.note({ entry: 'dropped', offset });
+        // The bytes differ from the held ones. Dropping the part from memory makes a concurrent FinishUpload see it as
+        // missing. Dropping it from the log keeps a kill during the write from leaving an MD5 for mixed bytes.
+        if (this.progress.held.delete(offset)) await log.append({ entry: 'dropped', offset });
         await this.#write(offset, bytes);
-        await this.#journal.note({ entry: 'held', offset, md5 });
+        await log.append({ entry: 'held', offset, md5 });
       } finally {
-        // Also where writing failed: the files of an ended session are closed, the disk is not to blame.
-        this.#refuseIfEnded();
+        // Replaces a write error that only shows that the files of an ended session are closed.
+        this.#rejectIfEnded();
       }
     });
   }
 
-  /** Holds that part no longer. */
-  drop(offset: number): Promise<void> {
-    return this.#turns.take(offset, async () => {
-      if (this.#state !== 'open' || !this.#held.delete(offset)) return;
-      await this.#journal.note({ entry: 'dropped', offset });
+  dropPart(offset: number): Promise<void> {
+    return this.#parts.run(offset, async () => {
+      if (this.#state !== 'open' || !this.progress.held.delete(offset)) return;
+      await this.#storage.log.append({ entry: 'dropped', offset });
     });
   }
 
-  /** For a session that misses nothing, while its bytes are proved and moved. */
-  seal(): void {
+  /** Runs a task during which no part can change. Requires a complete upload. */
+  async runSealed<T>(task: () => Promise<T>): Promise<T> {
     this.#state = 'sealed';
+    try {
+      return await task();
+    } finally {
+      if (this.#state === 'sealed') this.#state = 'open';
+    }
   }
 
-  unseal(): void {
-    if (this.#state === 'sealed') this.#state = 'open';
-  }
-
-  async hashed(): Promise<string> {
-    if (this.#discards) return this.sha1;
+  async computeSha1(): Promise<string> {
+    const { path, discards } = this.#storage;
+    if (discards) return this.sha1;
     const hash = createHash('sha1');
-    await onDisk('read', 'reading the upload back', () =>
-      pipeline(createReadStream(dataPath(this.#place), { highWaterMark: 1024 * 1024 }), hash),
+    await runOnDisk('read', 'reading the upload back', () =>
+      pipeline(createReadStream(dataPath(path), { highWaterMark: 1024 * 1024 }), hash),
     );
     return hash.digest('hex');
   }
 
-  /** Noted before it is done, so that a process killed in between can tell at its next start whose bytes those are. */
-  async moveTo(fileId: string, path: string): Promise<void> {
-    await this.#journal.note({ entry: 'moving', fileId });
-    await onDisk('write', 'moving the file', () => rename(dataPath(this.#place), path));
-    // The open file is now the stored one: no part may be written to it any more, even if what follows goes wrong.
+  /** Moves the bytes to `target`. The log entry comes first: after a kill, the next start knows whose bytes they are. */
+  async moveTo(fileId: string, target: string): Promise<void> {
+    const { log, path } = this.#storage;
+    await log.append({ entry: 'moving', fileId });
+    await runOnDisk('write', 'moving the file', () => rename(dataPath(path), target));
+    // The open file is now the stored one. No part may change it, even if a later step fails.
     this.#state = 'ended';
   }
 
-  async end(): Promise<void> {
+  async remove(): Promise<void> {
     this.#state = 'ended';
     try {
-      await removeUpload(this.#place);
+      await removeUpload(this.#storage.path);
     } finally {
       await this.close();
     }
   }
 
   async close(): Promise<void> {
-    await Promise.all([this.#data.close(), this.#journal.close()]);
+    await Promise.all([this.#storage.data.close(), this.#storage.log.close()]);
   }
 
-  #refuseIfEnded(): void {
+  #rejectIfEnded(): void {
     if (this.#state !== 'ended') return;
-    throw new VodError('read', `the upload of ${this.sha1} was ended meanwhile: ask InitUpload`);
+    throw new VodError('read', `the upload of ${this.sha1} has ended: call InitUpload`);
   }
 
   async #write(offset: number, bytes: Buffer): Promise<void> {
-    if (this.#discards) return;
-    const size = this.sizeAt(offset);
-    await onDisk('write', `writing the part at ${offset}`, async () => {
-      const { bytesWritten } = await this.#data.write(bytes, 0, size, offset);
+    const { data, discards } = this.#storage;
+    if (discards) return;
+    const size = this.partSizeAt(offset);
+    await runOnDisk('write', `writing the part at ${offset}`, async () => {
+      const { bytesWritten } = await data.write(bytes, 0, size, offset);
       if (bytesWritten !== size) throw new Error(`${bytesWritten} of ${size} bytes`);
     });
   }
 }
 
-/** Journal first: bytes without a journal are swept away at the next start, a journal without bytes would be a lie. */
-export async function removeUpload(place: string): Promise<void> {
-  await onDisk('write', 'removing the upload', async () => {
-    await rm(journalPath(place), { force: true });
-    await rm(dataPath(place), { force: true });
+/** Removes the log first: the next start deletes bytes without a log, but would trust a log without bytes. */
+export async function removeUpload(path: string): Promise<void> {
+  await runOnDisk('write', 'removing the upload', async () => {
+    await rm(logPath(path), { force: true });
+    await rm(dataPath(path), { force: true });
   });
 }

@@ -1,24 +1,24 @@
 /**
- * What the service says when it does not do what it was asked. Every refusal is HTTP 200 with a JSON body, as the
- * real service answers; only a path or a method that does not exist at all gets 404 or 405.
+ * The errors of the service. Like the real service, it returns HTTP 200 with a JSON body for every error except an
+ * unknown path or method, for which it returns 404 or 405.
  *
- * | Code   | When | canRetry |
- * |--------|------|----------|
- * | -10001 | query not percent-encoded UTF-8, too long, or a parameter given twice; Action unknown; Region, Timestamp, Nonce, SecretId or Signature missing or ill-formed; SignatureMethod unknown | 0 |
- * | -10002 | Signature wrong; the message names the cause where it can be told | 0 |
- * | -10003 | the call's own parameters: missing, out of range, forbidden characters, a part that does not fit its place | 0 |
- * | -10004 | the disk refused a write | 1 |
- * | -10005 | no upload open for this fileSha (0); the upload is just being closed, or the disk refused a read (1) | 0 or 1 |
- * | -10006 | body: no Content-Length, or a body where none belongs (0); length, MD5 or SHA-1 not as declared (1) | 0 or 1 |
- * | 4000   | path or method unknown (with HTTP 404 or 405) | 0 |
- * | 4100   | SecretId unknown | 0 |
- * | 4400   | more calls within a minute than the account may make | 1 |
- * | 4500   | Nonce used before, or Timestamp more than two hours off | 0 |
- * | 5000   | `extra.fileId` names no stored video | 0 |
- * | 5100   | FinishUpload with parts missing, or with bytes that have another SHA-1 | 0 |
- * | 6000   | a fault of this service | 1 |
+ * | Code   | Condition | canRetry |
+ * |--------|-----------|----------|
+ * | -10001 | The query is too long, repeats a parameter, or is not percent-encoded UTF-8. A common parameter is missing or invalid. | 0 |
+ * | -10002 | The signature is wrong. The message names the likely cause. | 0 |
+ * | -10003 | A parameter of the call is missing or invalid, or the part does not match its offset. | 0 |
+ * | -10004 | The disk rejected a write. | 1 |
+ * | -10005 | No upload is open for this fileSha (0). The upload is being finished, or the disk rejected a read (1). | 0 or 1 |
+ * | -10006 | The body has no Content-Length or is not allowed (0). Its length, MD5, or SHA-1 differs from the parameters (1). | 0 or 1 |
+ * | 4000   | The path or method is unknown (with HTTP 404 or 405). | 0 |
+ * | 4100   | The SecretId is unknown. | 0 |
+ * | 4400   | The account exceeds its calls per minute. | 1 |
+ * | 4500   | The Nonce was used before, or the Timestamp is off by more than two hours. | 0 |
+ * | 5000   | `extra.fileId` is not the ID of a stored video. | 0 |
+ * | 5100   | FinishUpload found missing parts or a different SHA-1. | 0 |
+ * | 6000   | Internal error. | 1 |
  */
-export const FAULTS = {
+export const VOD_ERRORS = {
   commonParameters: { code: -10001, canRetry: 0 },
   signature: { code: -10002, canRetry: 0 },
   parameters: { code: -10003, canRetry: 0 },
@@ -34,10 +34,10 @@ export const FAULTS = {
   internal: { code: 6000, canRetry: 1 },
 } as const;
 
-export type Fault = keyof typeof FAULTS;
+export type VodErrorKind = keyof typeof VOD_ERRORS;
 
-/** The fields that every reply has, and what the call adds to them. */
-export type Reply = Readonly<{
+/** The fields of every response, plus those of the call. */
+export type VodResponse = Readonly<{
   code: number;
   message: string;
   codeDesc: string;
@@ -45,7 +45,8 @@ export type Reply = Readonly<{
   [field: string]: unknown;
 }>;
 
-export const accepted = (code: 0 | 1 | 2, fields: Record<string, unknown> = {}): Reply => ({
+/** Builds the response to a successful call. */
+export const createResponse = (code: 0 | 1 | 2, fields: Record<string, unknown> = {}): VodResponse => ({
   code,
   message: '',
   codeDesc: '',
@@ -53,30 +54,34 @@ export const accepted = (code: 0 | 1 | 2, fields: Record<string, unknown> = {}):
   ...fields,
 });
 
-/** `allow`: the methods that the path has instead; makes it HTTP 405. */
-type Circumstances = ErrorOptions & { canRetry?: 0 | 1; status?: 404; allow?: string };
+/** `allow`: the methods of the path; sets HTTP status 405. */
+type VodErrorOptions = ErrorOptions & { canRetry?: 0 | 1; status?: 404; allow?: string };
 
 export class VodError extends Error {
-  readonly reply: Reply;
+  readonly response: VodResponse;
   readonly status: number;
   readonly allow: string | undefined;
 
-  constructor(fault: Fault, message: string, { canRetry, status, allow, ...options }: Circumstances = {}) {
-    super(message, options);
-    const { code, canRetry: usual } = FAULTS[fault];
-    this.reply = { code, message, codeDesc: fault, canRetry: canRetry ?? usual };
-    this.status = allow ? 405 : (status ?? 200);
+  constructor(kind: VodErrorKind, message: string, options: VodErrorOptions = {}) {
+    const { canRetry = VOD_ERRORS[kind].canRetry, status = 200, allow, ...errorOptions } = options;
+    super(message, errorOptions);
+    this.response = { code: VOD_ERRORS[kind].code, message, codeDesc: kind, canRetry };
+    this.status = allow ? 405 : status;
     this.allow = allow;
   }
 }
 
-/** Runs a piece of disk work; the reply names the system's error code and no path. */
-export async function onDisk<T>(fault: 'write' | 'read', what: string, work: () => Promise<T>): Promise<T> {
+/** Runs a disk operation. @throws {VodError} with the error code of the system, without paths */
+export async function runOnDisk<T>(
+  kind: 'write' | 'read',
+  action: string,
+  run: () => Promise<T>,
+): Promise<T> {
   try {
-    return await work();
+    return await run();
   } catch (cause) {
     if (cause instanceof VodError) throw cause;
     const reason = cause instanceof Error && 'code' in cause ? cause.code : cause;
-    throw new VodError(fault, `${what}: ${reason}`, { canRetry: 1, cause });
+    throw new VodError(kind, `${action}: ${reason}`, { canRetry: 1, cause });
   }
 }

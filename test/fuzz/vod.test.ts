@@ -6,7 +6,7 @@ import * as v from 'valibot';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { signedQuery } from '../../lib/vod/signature.ts';
 import { startVod, type Vod } from '../../local/vod/server.ts';
-import { FAULTS } from '../../local/vod/vod-error.ts';
+import { VOD_ERRORS } from '../../local/vod/vod-error.ts';
 import { hash } from '../support/values.ts';
 import { always, DOOR_MS, SECRET } from './invariants.ts';
 import { nasty } from './values.ts';
@@ -188,7 +188,7 @@ function requestOf(call: (typeof CALLS)[number], way: Way): Request {
   };
 }
 
-const KNOWN = new Set<number>([0, 1, 2, ...Object.values(FAULTS).map(({ code }) => code)]);
+const KNOWN = new Set<number>([0, 1, 2, ...Object.values(VOD_ERRORS).map(({ code }) => code)]);
 const Reply = v.object({
   code: v.number(),
   message: v.string(),
@@ -202,7 +202,7 @@ function expectDocumented({ status, body }: Answer): void {
   expect([200, 404, 405]).toContain(status);
   const reply = v.parse(Reply, JSON.parse(body));
   expect(KNOWN).toContain(reply.code);
-  expect(reply.code).not.toBe(FAULTS.internal.code);
+  expect(reply.code).not.toBe(VOD_ERRORS.internal.code);
   expect(body.length).toBeLessThan(32 * 1024);
 }
 

@@ -18,7 +18,7 @@ test('1,000 events of 300 objects, doubled and shuffled: 300 uploads, without on
     secrets: { secretId: 'id', secretKey: 'key' },
     signedHost: 'vod2.qcloud.com',
     quota: { minuteMs },
-    onReply: (code) => codes.set(code, (codes.get(code) ?? 0) + 1),
+    onResponse: (code) => codes.set(code, (codes.get(code) ?? 0) + 1),
   });
   const world = await newStack({
     env: {

@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
-import { type Progress, readJournal } from '../../local/vod/upload-log.ts';
+import { readUploadLog, type UploadProgress } from '../../local/vod/upload-log.ts';
 
 const main = new URL('../../local/cli/main.ts', import.meta.url).pathname;
 
@@ -24,11 +24,11 @@ export function startCommand(args: readonly string[], { env = {}, preload }: Sta
 }
 
 /** Reads the unfinished uploads of the local VOD service from its journals, by SHA-1. */
-export async function readUploads(data: string): Promise<Map<string, Progress>> {
+export async function readUploads(data: string): Promise<Map<string, UploadProgress>> {
   const folder = join(data, 'vod', 'uploads');
   const journals = (await listNames(folder)).filter((name) => name.endsWith('.journal'));
-  const read = journals.map(async (name): Promise<[string, Progress][]> => {
-    const progress = await readJournal(join(folder, name));
+  const read = journals.map(async (name): Promise<[string, UploadProgress][]> => {
+    const progress = await readUploadLog(join(folder, name));
     return progress ? [[name.replace('.journal', ''), progress]] : [];
   });
   return new Map((await Promise.all(read)).flat());

@@ -1,11 +1,5 @@
 import * as v from 'valibot';
-import {
-  receiveText,
-  requireQueryValue,
-  type S3Request,
-  type S3Response,
-  xmlResponse,
-} from '../operation.ts';
+import { receiveText, requireQuery, type S3Request, type S3Response, xmlResponse } from '../operation.ts';
 import type { Bucket } from '../store/bucket.ts';
 import type { PartRecord, StoredObject, UploadRecord } from '../store/record.ts';
 import { hidesMd5 } from '../wire/attributes.ts';
@@ -56,7 +50,7 @@ export async function completeUpload(request: S3Request): Promise<S3Response> {
   const { store, target, headers } = request;
   const bucket = store.getBucket(target.bucket);
   const completion = readXml(await receiveText(request), 'CompleteMultipartUpload', completionSchema);
-  const uploadId = requireQueryValue(request, 'uploadId');
+  const uploadId = requireQuery(request, 'uploadId');
   // A client that lost the response sends the request again, and the listener may have missed the event. Both get it again.
   const completed = store.findCompleted(target.bucket, target.key, uploadId);
   if (completed) return reportCompleted(request, bucket, completed);

@@ -128,18 +128,11 @@ export function listVersions(request: S3Request): S3Response {
   const versions = expandVersions(bucket, entries, keyMarker, versionMarker);
   const { items, last, xml } = takePage(listing, versions);
   const describeKind = (kind: StoredVersion['kind']): XmlValue[] =>
-    items.flatMap(({ name, version, isLatest }) =>
-      version?.kind === kind
-        ? [
-            {
-              ...describeVersion(name, version, show),
-              VersionId: version.versionId,
-              IsLatest: isLatest,
-              Owner: OWNER_XML,
-            },
-          ]
-        : [],
-    );
+    items.flatMap(({ name, version, isLatest }) => {
+      if (version?.kind !== kind) return [];
+      const common = { VersionId: version.versionId, IsLatest: isLatest, Owner: OWNER_XML };
+      return [{ ...describeVersion(name, version, show), ...common }];
+    });
   return xmlResponse('ListVersionsResult', {
     Name: bucket.record.name,
     KeyMarker: show(keyMarker),

@@ -1,10 +1,4 @@
-import {
-  receiveBlob,
-  requireQueryValue,
-  type S3Request,
-  type S3Response,
-  xmlResponse,
-} from '../operation.ts';
+import { receiveBlob, requireQuery, type S3Request, type S3Response, xmlResponse } from '../operation.ts';
 import type { PartRecord, UploadRecord } from '../store/record.ts';
 import type { Upload } from '../store/uploads.ts';
 import { CHECKSUM_TYPES, checksumHeader, readAlgorithm } from '../wire/digest.ts';
@@ -77,14 +71,14 @@ export function abortUpload(request: S3Request): S3Response {
 export function findUpload(request: S3Request): Upload {
   const { store, target } = request;
   store.getBucket(target.bucket);
-  const uploadId = requireQueryValue(request, 'uploadId');
+  const uploadId = requireQuery(request, 'uploadId');
   const upload = store.uploads.find(uploadId);
   if (upload?.record.bucket === target.bucket && upload.record.key === target.key) return upload;
   throw new S3Error('NoSuchUpload', { details: { UploadId: uploadId } });
 }
 
 export function readPartNumber(request: S3Request): number {
-  const text = requireQueryValue(request, 'partNumber');
+  const text = requireQuery(request, 'partNumber');
   const number = /^\d{1,5}$/.test(text) ? Number(text) : 0;
   if (number >= 1 && number <= MAX_PARTS) return number;
   throw new S3Error('InvalidArgument', {

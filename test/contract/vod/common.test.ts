@@ -289,7 +289,7 @@ describe('robustness', () => {
     };
     const { vod } = await service({ now });
     const reply = await clientOf(vod.endpoint).init(file);
-    expect(reply).toMatchObject(refused(6000, /a fault of this service/, 1));
+    expect(reply).toMatchObject(refused(6000, /^internal error/, 1));
     expect(reply.message).not.toContain('wall');
     expect(written).toHaveBeenCalledWith(expect.stringContaining('the clock fell from the wall'));
   });

@@ -141,7 +141,9 @@ describe('FinishUpload', () => {
     await client.upload(file);
     await vod.close();
     await writeFile(`${dir}/index.json`, '[{"fileId": 1}]');
-    await expect(service({ dir })).rejects.toThrow(/index\.json: not an index of stored files: 0\.fileId/);
+    await expect(service({ dir })).rejects.toThrow(
+      /index\.json: expected an index of stored files\. 0\.fileId/,
+    );
     expect(await readFile(`${dir}/index.json`, 'utf8')).toBe('[{"fileId": 1}]');
   });
 });

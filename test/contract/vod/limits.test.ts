@@ -20,7 +20,9 @@ describe('quota', () => {
     const { client } = await service({ now });
     for (let n = 0; n < 100; n += 1) expect(await client[call](file)).not.toMatchObject({ code: 4400 });
     move(59_999);
-    expect((await client[call](file)).message).toMatch(/Upload: over the calls of a minute; room in 1 ms$/);
+    expect((await client[call](file)).message).toMatch(
+      /Upload: the calls per minute are used up; retry in 1 ms$/,
+    );
     move(1);
     expect(await client[call](file)).not.toMatchObject({ code: 4400 });
   });
@@ -31,7 +33,7 @@ describe('quota', () => {
     for (let n = 0; n < 50; n += 1) await client.init(file);
     move(500);
     for (let n = 0; n < 50; n += 1) await client.init(file);
-    const wait = (ms: number) => refused(`InitUpload: over the calls of a minute; room in ${ms} ms`);
+    const wait = (ms: number) => refused(`InitUpload: the calls per minute are used up; retry in ${ms} ms`);
     for (let n = 0; n < 60; n += 1) expect(await client.init(file)).toMatchObject(wait(500));
     move(500);
     for (let n = 0; n < 50; n += 1) expect(await client.init(file)).toMatchObject({ code: 0 });

@@ -8,6 +8,6 @@ export const BENCH = {
     json: flag('Print one JSON line per scenario: {scenario, value, unit, reference, ratio, reach, ok}'),
     list: flag('Print the names of the scenarios'),
     strict: flag('Exit with code 1 if a target is missed'),
-    profile: text('DIR', 'Write a CPU profile of each measurement to this folder', {}),
+    profile: text('DIR', 'Write a CPU profile of each measurement to this folder'),
   },
 } as const satisfies CommandDefinition;

@@ -22,7 +22,7 @@ export const flag = (description: string) => ({ type: 'boolean', description }) 
 export const text = <const S extends OptionSettings<string>>(
   placeholder: string,
   description: string,
-  settings: S,
+  settings = {} as S,
 ) => ({ type: 'string' as const, placeholder, description, ...settings });
 
 export const integer = <const S extends OptionSettings<number> & { min: number; max: number }>(

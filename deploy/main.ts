@@ -3,7 +3,6 @@ import { once } from 'node:events';
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { join, resolve } from 'node:path';
-import type { CommandDefinition } from '../cli/args.ts';
 import { UsageError } from '../cli/errors.ts';
 import { runMain } from '../cli/run-main.ts';
 import { printUsage } from '../cli/usage.ts';
@@ -51,29 +50,23 @@ async function osls(args: readonly string[]): Promise<void> {
   if (code !== 0) throw new Error(`osls ${args[0]}: expected exit code 0, got ${code}`);
 }
 
-type Command = Readonly<{
-  definition: CommandDefinition;
-  run: (options: readonly string[]) => Promise<void>;
-}>;
-
-const COMMANDS: Readonly<Record<string, Command>> = {
-  package: { definition: PACKAGE, run: makePackage },
-  deploy: {
-    definition: DEPLOY,
-    async run(options) {
-      await makePackage(options);
-      await osls(['deploy', '--package', OUT, ...options]); // the checked package, which is not built again
-    },
+const COMMANDS: Readonly<Record<string, (options: readonly string[]) => Promise<void>>> = {
+  package: makePackage,
+  async deploy(options) {
+    await makePackage(options);
+    await osls(['deploy', '--package', OUT, ...options]); // deploys the checked package without building it again
   },
-  remove: { definition: REMOVE, run: (options) => osls(['remove', ...options]) },
+  remove: (options) => osls(['remove', ...options]),
 };
 
 async function main([name = '', ...options]: readonly string[]): Promise<number> {
-  const command = COMMANDS[name];
-  if (!command) throw new UsageError(`command ${name}: expected one of ${Object.keys(COMMANDS).join(', ')}`);
-  if (options.includes('--help')) return printUsage(command.definition);
+  const run = COMMANDS[name];
+  const definition = [PACKAGE, DEPLOY, REMOVE].find((command) => command.name === `npm run ${name}`);
+  if (!run || !definition)
+    throw new UsageError(`command ${name}: expected one of ${Object.keys(COMMANDS).join(', ')}`);
+  if (options.includes('--help')) return printUsage(definition);
   checkParameters(options);
-  await command.run(options);
+  await run(options);
   return 0;
 }
 

@@ -25,9 +25,7 @@ export type StackTarget = Readonly<{ local: string } | { stack: string; region: 
 function parseTarget({ stack, stage, region, local, data }: Values<typeof STACK_OPTIONS>): StackTarget {
   for (const [option, value] of Object.entries({ stack, stage, region })) {
     if (local && value !== undefined)
-      throw new UsageError(
-        `--${option} ${value}: expected no deployed stack with --local. Omit one of them.`,
-      );
+      throw new UsageError(`--${option} ${value}: expected no deployed stack with --local`);
     if (value === '') throw new UsageError(`--${option}: expected a name, got an empty one`);
   }
   if (stack !== undefined && stage !== undefined)
@@ -42,12 +40,8 @@ export const INVOKE = {
   summary: 'Starts an execution for one object and waits until it ends.',
   arguments: [{ name: 's3://bucket/key', description: 'The object' }],
   options: {
-    'version-id': text('ID', 'Expect this version of the object', {}),
-    options: text(
-      'JSON',
-      'Upload options: {"classId", "tags", "transcode", "screenshot", "watermark", "fileName"}',
-      {},
-    ),
+    'version-id': text('ID', 'Expect this version of the object'),
+    options: text('JSON', 'Upload options: classId, tags, transcode, screenshot, watermark, fileName'),
     force: flag('Call VOD even if the object has a fileId, for example after the file was deleted there'),
     detach: flag('Do not wait until the execution ends'),
     ...STACK_OPTIONS,
@@ -77,13 +71,9 @@ export const REPLAY = {
     'has is not uploaded again.',
   arguments: [],
   options: {
-    from: text('T', 'Start of the period: ISO 8601 (2026-11-21T18:00:00Z), or a time ago (90m, 2h, 3d)', {
-      isRequired: true,
-    }),
-    to: text('T', 'End of the period, in the same formats', { defaultText: 'now' }),
-    name: text('NAME', 'Name of the replay; each name can be used once', {
-      defaultText: 's3-vod- and the current time',
-    }),
+    from: text('T', 'Start: ISO 8601, or a time ago such as 90m, 2h, 3d', { isRequired: true }),
+    to: text('T', 'End, in the same formats', { defaultText: 'now' }),
+    name: text('NAME', 'Name of the replay; can be used once', { defaultText: 's3-vod- and the time' }),
     ...STACK_OPTIONS,
   },
 } as const satisfies CommandDefinition;
@@ -112,11 +102,7 @@ export const REDRIVE = {
     'that failed more than 14 days ago are restarted instead. Parts that VOD has are not sent again.',
   arguments: [],
   options: {
-    since: text(
-      'T',
-      'Redrive executions that failed since then: ISO 8601, or a time ago; Step Functions keeps 90 days',
-      { default: '14d' },
-    ),
+    since: text('T', 'Failed since: ISO 8601, or a time ago; 90d at most', { default: '14d' }),
     'dry-run': flag('Print what would be done, and change nothing'),
     ...STACK_OPTIONS,
   },
@@ -134,14 +120,10 @@ export const BACKFILL = {
   name: 'npm run backfill',
   summary:
     'Starts an execution for each video under the prefix that has no fileId. After an interruption the same command ' +
-    'continues at its checkpoint.',
+    'continues at its checkpoint. VOD grants an account 100 uploads per minute.',
   arguments: [{ name: 's3://bucket/prefix', description: 'The bucket of the stack, and a prefix or none' }],
   options: {
-    'per-minute': integer(
-      'N',
-      'Executions to start per minute, evenly spaced; VOD grants an account 100 uploads per minute',
-      { min: 1, max: 60_000, default: 60 },
-    ),
+    'per-minute': integer('N', 'Executions to start per minute', { min: 1, max: 60_000, default: 60 }),
     restart: flag('Ignore the checkpoint of an earlier run'),
     'dry-run': flag('Print what would be started, and start nothing'),
     ...STACK_OPTIONS,
@@ -163,7 +145,7 @@ export const ENABLE_EVENTS = {
     'keeps the rest. A second run changes nothing.',
   arguments: [{ name: 'BUCKET', description: 'Name of the bucket' }],
   options: {
-    owner: text('ACCOUNT', 'Fail unless the bucket belongs to this account (12 digits)', {}),
+    owner: text('ACCOUNT', 'Fail unless the bucket belongs to this account (12 digits)'),
   },
   notes:
     'Needs s3:GetBucketNotification and s3:PutBucketNotification on the bucket. S3_ENDPOINT and AWS_* select another store.',

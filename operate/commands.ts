@@ -21,7 +21,7 @@ const createCommand =
     return 0;
   };
 
-const COMMANDS: Readonly<Record<string, Run<readonly string[]>>> = {
+const COMMANDS = {
   invoke: createCommand(args.INVOKE, args.readInvoke, async () => (await import('./invoke.ts')).invoke),
   replay: createCommand(args.REPLAY, args.readReplay, async () => (await import('./replay.ts')).replay),
   redrive: createCommand(args.REDRIVE, args.readRedrive, async () => (await import('./redrive.ts')).redrive),
@@ -37,6 +37,8 @@ const COMMANDS: Readonly<Record<string, Run<readonly string[]>>> = {
   ),
 };
 
+const isCommand = (name: string): name is keyof typeof COMMANDS => Object.hasOwn(COMMANDS, name);
+
 /** Runs a command. @returns the exit code: 1 after a failure, which is printed in one line; 130 after a signal */
 export async function runCommand(
   [name = '', ...argv]: readonly string[],
@@ -44,10 +46,9 @@ export async function runCommand(
   signal: AbortSignal,
 ): Promise<number> {
   try {
-    const command = COMMANDS[name];
-    if (!command)
+    if (!isCommand(name))
       throw new UsageError(`command ${name}: expected one of ${Object.keys(COMMANDS).join(', ')}`);
-    return await command(argv, terminal, signal);
+    return await COMMANDS[name](argv, terminal, signal);
   } catch (error) {
     if (signal.aborted) return STOPPED;
     terminal.printError(formatError(error));

@@ -12,7 +12,11 @@ import {
 import { UsageError } from '../../cli/errors.ts';
 
 const MAX_SEED = 2 ** 31 - 1;
-const PORTS = { min: 0, max: 65_535 };
+
+const portOption = (description: string, port: number) => {
+  const defaultText = `${port} without arguments, otherwise any free port`;
+  return integer('N', `${description}; 0: any free port`, { min: 0, max: 65_535, defaultText });
+};
 
 export const START = {
   name: 'npm start',
@@ -20,37 +24,19 @@ export const START = {
     'Uploads videos, and images as their covers, to VOD. S3, VOD, and the state machine run in this process. ' +
     'Without arguments the command keeps running and uploads each object that arrives.',
   arguments: [
-    {
-      name: 'FILE',
-      isOptional: true,
-      description: 'A file; it is copied into the bucket under its own name',
-    },
+    { name: 'FILE', isOptional: true, description: 'A file to copy into the bucket under its own name' },
     { name: 's3://bucket/key', isOptional: true, description: 'An object that exists already' },
   ],
   options: {
     bucket: text('NAME', 'Bucket for FILE', { default: 'videos' }),
     data: text('DIR', 'Folder for all data', { default: '.local' }),
     json: flag('Print one JSON line per object on standard output'),
-    's3-port': integer('N', 'Port of the local S3; 0 selects a free port', {
-      ...PORTS,
-      defaultText: '9000, or a free port if objects are named',
-    }),
-    'vod-port': integer('N', 'Port of the local VOD service; 0 selects a free port', {
-      ...PORTS,
-      defaultText: '9001, or a free port if objects are named',
-    }),
-    'time-limit': integer('SECONDS', 'Time limit of each handler invocation, 1 to 900', {
-      min: 1,
-      max: 900,
-      default: 900,
-    }),
+    's3-port': portOption('Port of the local S3', 9000),
+    'vod-port': portOption('Port of the local VOD service', 9001),
+    'time-limit': integer('SECONDS', 'Limit of each handler invocation', { min: 1, max: 900, default: 900 }),
     packaged: flag('Run the bundles that npm run package has built'),
-    faults: text('N%', 'Share of requests to the local S3 and VOD service that fail', {}),
-    seed: integer('N', 'Seed of --faults; the same seed repeats the same faults', {
-      min: 0,
-      max: MAX_SEED,
-      defaultText: 'random',
-    }),
+    faults: text('N%', 'Share of requests to the local S3 and VOD service that fail'),
+    seed: integer('N', 'Repeat the faults of this seed', { min: 0, max: MAX_SEED, defaultText: 'random' }),
     verbose: flag('Print the logs of the handlers, and stack traces'),
   },
   notes:
@@ -87,9 +73,7 @@ function rejectDuplicateNames(items: readonly Item[]): void {
     if (!('path' in item)) continue;
     const name = basename(item.path);
     if (names.has(name))
-      throw new UsageError(
-        `${item.path}: another file is also named ${name}. Upload them one after the other.`,
-      );
+      throw new UsageError(`${item.path}: another file is also named ${name}. Rename one of them.`);
     names.add(name);
   }
 }
@@ -97,8 +81,7 @@ function rejectDuplicateNames(items: readonly Item[]): void {
 /** `rate`: the share of requests that fail, 0 to 1. */
 function parseFaults(share: string | undefined, seed: number | undefined) {
   if (share === undefined) {
-    if (seed !== undefined)
-      throw new UsageError(`--seed ${seed}: expected --faults as well. Add --faults N%.`);
+    if (seed !== undefined) throw new UsageError(`--seed ${seed}: expected --faults as well`);
     return undefined;
   }
   const percent = Number(share.slice(0, -1));

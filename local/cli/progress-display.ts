@@ -1,8 +1,7 @@
 import { formatBar, formatBytes, formatDuration, formatRate, replaceControls } from '../../cli/format.ts';
 import type { Terminal } from '../../cli/terminal.ts';
 import { type Progress, watchProgress } from '../../lib/progress.ts';
-
-type ObjectName = Readonly<{ bucket: string; key: string }>;
+import type { ObjectName } from './results.ts';
 
 /** The bytes of a stage that are done, of which `from` were done before it started here. Times in milliseconds. */
 type Stage = { done: number; total: number; from: number; startedAt: number; updatedAt: number };

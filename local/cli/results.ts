@@ -6,37 +6,37 @@ import { formatDuration, replaceControls } from '../../cli/format.ts';
 import { errorMessage } from '../../lib/errors.ts';
 import type { Result, VideoCover } from '../../lib/schemas.ts';
 
+export type ObjectName = Readonly<{ bucket: string; key: string }>;
+
 const style = (format: 'green' | 'red' | 'dim', text: string): string =>
   styleText(format, text, { stream: process.stderr });
 
 /** The JSON line of a result. */
-export const resultJson = (
-  { bucket, key, outcome, fileId, url, sha1, size, sent, reason, cover, coverOf }: Result,
-  seconds: number,
-): string =>
-  JSON.stringify({
-    ...{ bucket, key, outcome, fileId: fileId ?? null, url: url ?? null, sha1: sha1 ?? null },
-    ...{ size: size ?? null, partsSent: sent.parts, bytesSent: sent.bytes, seconds: roundToMs(seconds) },
+export const resultJson = ({ sent, cover, coverOf, reason, ...file }: Result, seconds: number): string =>
+  jsonLine({ ...file, partsSent: sent.parts, bytesSent: sent.bytes }, seconds, {
     ...(cover && !isNone(cover) && { cover }),
     ...(coverOf && { coverOf }),
     ...(reason !== undefined && { reason }),
   });
 
 /** The JSON line of a failure. It has the fields of a result. */
-export function failureJson(
-  { bucket, key }: { bucket: string; key: string },
-  error: unknown,
-  seconds: number,
-): string {
+export function failureJson(object: ObjectName, error: unknown, seconds: number): string {
   const { name, message } = describeError(error);
-  return JSON.stringify({
-    ...{ bucket, key, outcome: 'failed', fileId: null, url: null, sha1: null },
-    ...{ size: null, partsSent: null, bytesSent: null, seconds: roundToMs(seconds) },
-    ...{ error: name, reason: message },
-  });
+  return jsonLine({ ...object, outcome: 'failed' }, seconds, { error: name, reason: message });
 }
 
-const roundToMs = (seconds: number): number => Number(seconds.toFixed(3));
+type Fields = ObjectName &
+  Readonly<{ outcome: string; partsSent?: number; bytesSent?: number }> &
+  Readonly<Pick<Result, 'fileId' | 'url' | 'sha1' | 'size'>>;
+
+function jsonLine({ bucket, key, outcome, ...fields }: Fields, seconds: number, more: object): string {
+  const { fileId = null, url = null, sha1 = null, size = null, partsSent = null, bytesSent = null } = fields;
+  return JSON.stringify({
+    ...{ bucket, key, outcome, fileId, url, sha1, size, partsSent, bytesSent },
+    seconds: Number(seconds.toFixed(3)),
+    ...more,
+  });
+}
 
 const OUTCOMES: Readonly<Record<Result['outcome'], string>> = {
   uploaded: 'uploaded',

@@ -10,9 +10,7 @@ import type { Stack } from '../stack.ts';
 import { ensureBucket, readFileInfo, uploadFile } from '../upload-file.ts';
 import type { Arguments, Item } from './args.ts';
 import { ProgressDisplay } from './progress-display.ts';
-import { failureJson, instructionLines, resultJson, resultLines } from './results.ts';
-
-type ObjectName = Readonly<{ bucket: string; key: string }>;
+import { failureJson, instructionLines, type ObjectName, resultJson, resultLines } from './results.ts';
 
 /** One run of `npm start`. It uploads the named items and completes what an earlier run left unfinished. */
 export class Run {

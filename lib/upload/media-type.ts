@@ -1,4 +1,4 @@
-/** What an object is, by its key and content type, and what the service is to call it. */
+/** Decides from key and content type whether an object is a video or an image, and its name in VOD. */
 
 export type Media =
   | { kind: 'video'; fileName: string; fileType: string }
@@ -10,7 +10,7 @@ export const VIDEO_EXTENSIONS = new Set(
 );
 export const IMAGE_EXTENSIONS = new Set('bmp gif jpeg jpg png webp'.split(' '));
 
-/** Types of `video/…` content whose name is not their suffix. */
+/** Content types whose subtype is not the extension. */
 const EXTENSION_OF_TYPE: Readonly<Record<string, string>> = {
   'video/3gpp': '3gp',
   'video/mp2t': 'ts',
@@ -25,29 +25,28 @@ const EXTENSION_OF_TYPE: Readonly<Record<string, string>> = {
   'video/x-msvideo': 'avi',
 };
 
-/** What uploaders declare when they know nothing. */
+/** The content types that upload tools set by default. */
 const UNKNOWN_TYPES = new Set(['', 'application/octet-stream', 'binary/octet-stream']);
 
 /**
- * The suffix of the key decides. Where the key has none, or one that means nothing here, a `video/…` content type does.
- * A name without any suffix and without a telling content type is taken for a video: whoever drops it into this bucket
- * means it to be one.
+ * The extension decides. Without a known extension, a `video/…` content type decides. An object with neither an extension nor a
+ * specific content type counts as a video, because the bucket is for videos.
  */
 export function mediaTypeOf(key: string, contentType: string | undefined): Media {
   const base = key.slice(key.lastIndexOf('/') + 1);
   if (base === '') return { kind: 'other', reason: 'a folder marker, not a file' };
   const dot = base.lastIndexOf('.');
-  const suffix = dot > 0 ? base.slice(dot + 1).toLowerCase() : '';
+  const extension = dot > 0 ? base.slice(dot + 1).toLowerCase() : '';
   const type = (contentType ?? '').split(';', 1)[0]?.trim().toLowerCase() ?? '';
   const fileName = cleanFileName(dot > 0 ? base.slice(0, dot) : base);
 
-  if (VIDEO_EXTENSIONS.has(suffix)) return { kind: 'video', fileName, fileType: suffix };
-  if (IMAGE_EXTENSIONS.has(suffix)) return { kind: 'image', fileName, fileType: suffix };
+  if (VIDEO_EXTENSIONS.has(extension)) return { kind: 'video', fileName, fileType: extension };
+  if (IMAGE_EXTENSIONS.has(extension)) return { kind: 'image', fileName, fileType: extension };
   if (type.startsWith('video/')) return { kind: 'video', fileName, fileType: extensionOf(type) };
-  if (suffix === '' && UNKNOWN_TYPES.has(type)) return { kind: 'video', fileName, fileType: 'mp4' };
+  if (extension === '' && UNKNOWN_TYPES.has(type)) return { kind: 'video', fileName, fileType: 'mp4' };
   return {
     kind: 'other',
-    reason: `neither a video nor an image (${suffix ? `suffix .${suffix}` : 'no suffix'}${type ? `, ${type}` : ''})`,
+    reason: `neither a video nor an image (${extension ? `extension .${extension}` : 'no extension'}${type ? `, ${type}` : ''})`,
   };
 }
 
@@ -56,29 +55,29 @@ function extensionOf(type: string): string {
   return EXTENSION_OF_TYPE[type] ?? (VIDEO_EXTENSIONS.has(plain) ? plain : 'mp4');
 }
 
-/** `fileName` of InitUpload: at most 40 bytes of UTF-8 (the narrower of the two readings: 40 characters, 40 bytes). */
+/** VOD limits `fileName` to a length of 40. The unit is not documented, so this is the stricter one: bytes of UTF-8. */
 export const MAX_FILE_NAME_BYTES = 40;
 
-/** Forbidden by the service: `\ / : * ? " < > |`, the typographic quotes its page shows for `"`, control characters. */
+/** VOD forbids `\ / : * ? " < > |`. Its page shows `"` as typographic quotes, so they count too, and control characters. */
 const FORBIDDEN = /[\\/:*?"“”<>|\p{Cc}]/gu;
 
-/** A name that the service takes, as near to `name` as its rules allow; cut between characters as a reader sees them. */
+/** Makes a name that VOD accepts: replaces forbidden characters, and shortens it between grapheme clusters. */
 export function cleanFileName(name: string): string {
   const clean = name.toWellFormed().normalize('NFC').replace(FORBIDDEN, '_').trim();
   if (Buffer.byteLength(clean) <= MAX_FILE_NAME_BYTES) return clean || 'video';
-  // Made here, since making one takes 20 ms, which each start of a function would pay.
+  // Created here, because it takes 20 ms, which would delay each start of a function.
   const graphemes = new Intl.Segmenter('und', { granularity: 'grapheme' });
-  let kept = '';
+  let prefix = '';
   let bytes = 0;
   for (const { segment } of graphemes.segment(clean)) {
     bytes += Buffer.byteLength(segment);
     if (bytes > MAX_FILE_NAME_BYTES) break;
-    kept += segment;
+    prefix += segment;
   }
-  return kept.trim() || 'video';
+  return prefix.trim() || 'video';
 }
 
-/** A key without its suffix: a video and its images have it in common. */
+/** The key without its extension. A video and its images share it. */
 export function withoutExtension(key: string): string {
   const slash = key.lastIndexOf('/');
   const dot = key.lastIndexOf('.');
@@ -88,7 +87,7 @@ export function withoutExtension(key: string): string {
 const isAscii = (bytes: Uint8Array, offset: number, text: string): boolean =>
   Buffer.from(bytes.subarray(offset, offset + text.length)).toString('latin1') === text;
 
-/** How files of each kind begin. */
+/** The first bytes of each image type. */
 const MAGIC: Readonly<Record<string, (bytes: Uint8Array) => boolean>> = {
   jpg: (bytes) => isAscii(bytes, 0, '\xff\xd8\xff'), // ISO/IEC 10918-1, B.1.1.3: SOI, and the next marker
   png: (bytes) => isAscii(bytes, 0, '\x89PNG\r\n\x1a\n'), // https://www.w3.org/TR/png-3/#3PNGsignature
@@ -97,6 +96,6 @@ const MAGIC: Readonly<Record<string, (bytes: Uint8Array) => boolean>> = {
   bmp: (bytes) => isAscii(bytes, 0, 'BM'), // https://learn.microsoft.com/windows/win32/api/wingdi/ns-wingdi-bitmapfileheader
 };
 
-/** What kind of image these bytes are: `jpg`, `png`, `gif`, `webp`, `bmp`, or none of them. */
+/** Detects `jpg`, `png`, `gif`, `webp`, or `bmp` from the first bytes. */
 export const detectImageType = (bytes: Uint8Array): string | undefined =>
-  Object.entries(MAGIC).find(([, begins]) => begins(bytes))?.[0];
+  Object.entries(MAGIC).find(([, matches]) => matches(bytes))?.[0];

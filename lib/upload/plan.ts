@@ -14,7 +14,7 @@ export const MAX_BATCHES = 400;
 /** Half of the 256 KiB that a state can have. The rest is for the request, the object version, and the totals of the batches. */
 export const MAX_PLAN_BYTES = 128 * 1024;
 
-/** The most parts that one batch sends. 400 such batches hold more parts than the largest object has. */
+/** The most parts that a batch sends. 400 such batches hold more parts than the largest object has. */
 export const MAX_BATCH_PARTS = 2 ** 20;
 
 /** The fewest parts that are worth an invocation. */
@@ -111,7 +111,7 @@ function inflateBitmap(first: number, count: number, missing: string): Uint8Arra
   }
 }
 
-/** Groups parts (ascending) so that one ranged read of at most `maxBytes` covers each group. */
+/** Groups parts (ascending), so that each group fits one ranged read of at most `maxBytes`. */
 export function groupForReading(
   parts: readonly number[],
   bounds: UploadBounds,

@@ -1,6 +1,7 @@
 /**
- * Reads ahead: runs `read` for up to `ahead` items at once, also while a result is worked on; yields results in order.
- * When the reader stops early or a read fails, the others are aborted and waited for: nothing is left running.
+ * Runs `read` for up to `concurrency` items at the same time, also while the consumer processes a result. Yields the results in
+ * order. When the consumer stops or a read fails, it aborts the other reads and waits for them.
+ * @param discard receives each result that the consumer does not get
  */
 export async function* prefetch<T, R>(
   items: Iterable<T>,
@@ -10,29 +11,29 @@ export async function* prefetch<T, R>(
   discard: (result: R) => void = () => {},
 ): AsyncGenerator<{ item: T; result: R }> {
   const stop = new AbortController();
-  const either = AbortSignal.any([signal, stop.signal]);
+  const anySignal = AbortSignal.any([signal, stop.signal]);
   const source = items[Symbol.iterator]();
   const running: { item: T; reading: Promise<R> }[] = [];
-  const fill = (): void => {
+  const startReads = (): void => {
     while (running.length < concurrency) {
       const next = source.next();
       if (next.done) return;
-      const reading = read(next.value, either);
-      reading.catch(() => {}); // a later item may fail before its turn comes; it is reported then
+      const reading = read(next.value, anySignal);
+      reading.catch(() => {}); // handled when it is this item's turn
       running.push({ item: next.value, reading });
     }
   };
   try {
-    fill();
-    for (let [head] = running; head; [head] = running) {
-      const result = await head.reading;
+    startReads();
+    for (let [first] = running; first; [first] = running) {
+      const result = await first.reading;
       running.shift();
-      fill();
-      yield { item: head.item, result };
+      startReads();
+      yield { item: first.item, result };
     }
   } finally {
     stop.abort();
-    const unread = await Promise.allSettled(running.map(({ reading }) => reading));
-    for (const one of unread) if (one.status === 'fulfilled') discard(one.value);
+    const unused = await Promise.allSettled(running.map(({ reading }) => reading));
+    for (const read of unused) if (read.status === 'fulfilled') discard(read.value);
   }
 }

@@ -10,12 +10,12 @@ import { type ByteRange, ranges } from './plan.ts';
 import { prefetch } from './prefetch.ts';
 
 /**
- * How many reads are in flight: one S3 connection gives about 85 MB/s and answers after some 30 ms, so that reads of 8 MiB
- * come at 65 MB/s on each; seven of them bring more than a processor hashes.
+ * Reads in flight. One S3 connection delivers about 85 MB/s after some 30 ms, which is 65 MB/s with reads of 8 MiB. Seven
+ * connections deliver more than a CPU can hash.
  */
-const READING = { bytes: READ_BYTES, ahead: 7 };
+const READING = { bytes: READ_BYTES, concurrency: 7 };
 
-/** Slower than any link worth planning for, bytes per millisecond: what surely fits the time left at this pace. */
+/** Bytes per millisecond that every usable link reaches. An object that fits the remaining time at this rate surely fits. */
 const MIN_THROUGHPUT = 40_000;
 
 export type RangeReader = (range: ByteRange, signal: AbortSignal) => Promise<Uint8Array>;
@@ -23,13 +23,12 @@ export type RangeReader = (range: ByteRange, signal: AbortSignal) => Promise<Uin
 export type HashResult = { sha1: Sha1 } | { checkpoint: HashCheckpoint };
 
 /**
- * The SHA-1 of an object by ordered, prefetched ranged reads; or, when the time nears its end, a checkpoint of about
- * 100 bytes from which a later invocation goes on.
+ * Hashes an object in order, with prefetched ranged reads. When the time runs low, it returns a checkpoint of about 100
+ * bytes, from which a later invocation continues. It also does so after a temporary S3 error, if it hashed any bytes.
  *
- * Two engines: node:crypto is fastest but cannot be interrupted; hash-wasm can. An object that surely fits the time left
- * goes to the first. If that guess was wrong the checkpoint starts over with the second: it costs time, never the result.
- * A passing fault of S3 is handed over in the same way, as long as anything was hashed.
- * @throws {DeadlineExceeded} {StorageUnavailable} when nothing was, and whatever else a read throws
+ * node:crypto is fastest, but has no checkpoints; hash-wasm has. node:crypto hashes objects that surely fit the remaining time.
+ * If one does not fit after all, its checkpoint restarts the pass with hash-wasm. This costs time, but never a wrong result.
+ * @throws {DeadlineExceeded} {StorageUnavailable} when no bytes were hashed; other errors of `read`
  */
 export async function hashObject(
   pin: ObjectVersion,
@@ -39,33 +38,34 @@ export async function hashObject(
   reading = READING,
 ): Promise<HashResult> {
   const fits = pin.size / MIN_THROUGHPUT < deadline.remaining();
-  const { hasher, start } = !from && fits ? { hasher: cryptoHasher(), start: 0 } : await wasmHasher(from);
+  const { hasher, start } =
+    !from && fits ? { hasher: createCryptoHasher(), start: 0 } : await createWasmHasher(from);
   let offset = start;
-  let fault: unknown;
+  let error: unknown;
   reportProgress({ stage: 'hash', pin, from: start, done: start });
   try {
-    const reads = prefetch(
-      ranges(offset, pin.size, reading.bytes),
-      reading.ahead,
+    const parts = ranges(offset, pin.size, reading.bytes);
+    for await (const { result } of prefetch(
+      parts,
+      reading.concurrency,
       read,
       deadline.signal,
       releaseBuffer,
-    );
-    for await (const { result } of reads) {
+    )) {
       hasher.update(result);
       releaseBuffer(result);
       offset += result.byteLength;
       reportProgress({ stage: 'hash', pin, from: start, done: offset });
       if (offset < pin.size && !deadline.hasTimeFor(0)) break;
     }
-  } catch (error) {
-    fault = error;
+  } catch (caught) {
+    error = caught;
   }
   if (offset === pin.size) return { sha1: v.parse(Sha1, hasher.digest()) };
-  const isPassing =
-    fault === undefined || fault instanceof DeadlineExceeded || fault instanceof StorageUnavailable;
-  if (isPassing && offset > start) return { checkpoint: hasher.checkpoint(offset) };
-  throw fault ?? new DeadlineExceeded(`the time limit of ${deadline.limit} ms was over`);
+  const isTemporary =
+    error === undefined || error instanceof DeadlineExceeded || error instanceof StorageUnavailable;
+  if (isTemporary && offset > start) return { checkpoint: hasher.checkpoint(offset) };
+  throw error ?? new DeadlineExceeded(`the time limit of ${deadline.limit} ms was over`);
 }
 
 type Hasher = {
@@ -74,7 +74,7 @@ type Hasher = {
   checkpoint(offset: number): HashCheckpoint;
 };
 
-function cryptoHasher(): Hasher {
+function createCryptoHasher(): Hasher {
   const hash = createHash('sha1');
   return {
     update: (bytes) => void hash.update(bytes),
@@ -83,8 +83,8 @@ function cryptoHasher(): Hasher {
   };
 }
 
-/** Goes on from the checkpoint; from the beginning where there is none, or where it is of another build of the engine. */
-async function wasmHasher(from?: HashCheckpoint): Promise<{ hasher: Hasher; start: number }> {
+/** Continues from the checkpoint. Starts at 0 without one, or when another build of hash-wasm made it. */
+async function createWasmHasher(from?: HashCheckpoint): Promise<{ hasher: Hasher; start: number }> {
   const hash = (await createSHA1()).init();
   let start = 0;
   if (from?.state) {

@@ -1,8 +1,7 @@
 import { InvalidInput } from '../errors.ts';
-import type { UploadOptions } from '../schemas.ts';
-import { truncate } from '../schemas.ts';
+import { truncate, type UploadOptions } from '../schemas.ts';
 
-/** Names of the options in object metadata (`x-amz-meta-…`) and, upper-cased with `_`, in the functions' environment. */
+/** The names of the options in object metadata (`x-amz-meta-…`). The settings have the same names in upper case with `_`. */
 const METADATA_KEYS = {
   classId: 'vod-class-id',
   tags: 'vod-tags',
@@ -12,26 +11,26 @@ const METADATA_KEYS = {
   fileName: 'vod-file-name',
 } as const satisfies Record<keyof UploadOptions, string>;
 
-/** Options are merged field by field; a later source wins. */
+/** Merges options field by field. A later source wins. */
 export const mergeOptions = (...sources: readonly (UploadOptions | undefined)[]): UploadOptions =>
   Object.assign({}, ...sources);
 
 /**
- * The options that an object's metadata sets. Keys are lower case without `x-amz-meta-`.
- * @throws {InvalidInput} naming the object, the entry, and what it may be
+ * Reads the options from the metadata of an object. Keys are lower case, without `x-amz-meta-`.
+ * @throws {InvalidInput} with the object, the entry, and the expected value
  */
 export const optionsFromMetadata = (
   metadata: Readonly<Record<string, string>>,
   object: string,
 ): UploadOptions =>
-  read(
+  readOptions(
     (name) => metadata[METADATA_KEYS[name]],
     (name) => `${object}: metadata entry ${METADATA_KEYS[name]}`,
   );
 
-/** The stack's defaults, from `VOD_CLASS_ID`, `VOD_TAGS`, `VOD_TRANSCODE`, `VOD_SCREENSHOT`, `VOD_WATERMARK`. */
+/** Reads the defaults from the settings `VOD_CLASS_ID`, `VOD_TAGS`, `VOD_TRANSCODE`, `VOD_SCREENSHOT`, and `VOD_WATERMARK`. */
 export const optionsFromEnvironment = (env: Readonly<Record<string, string | undefined>>): UploadOptions =>
-  read(
+  readOptions(
     (name) => (name === 'fileName' ? undefined : env[variable(name)]),
     (name) => `setting ${variable(name)}`,
   );
@@ -39,46 +38,45 @@ export const optionsFromEnvironment = (env: Readonly<Record<string, string | und
 const variable = (name: keyof UploadOptions): string =>
   METADATA_KEYS[name].toUpperCase().replaceAll('-', '_');
 
-function read(
+function readOptions(
   get: (name: keyof UploadOptions) => string | undefined,
   label: (name: keyof UploadOptions) => string,
 ): UploadOptions {
-  const text = (name: keyof UploadOptions): string | undefined =>
-    decodeMetadata(get(name) ?? '').trim() || undefined;
-  const classId = text('classId');
-  const tags = text('tags');
-  const fileName = text('fileName');
+  const parse = (
+    name: keyof UploadOptions,
+    parser: (text: string, label: string) => UploadOptions,
+  ): UploadOptions => {
+    const text = decodeMetadata(get(name) ?? '').trim();
+    return text === '' ? {} : parser(text, label(name));
+  };
   return {
-    ...(classId !== undefined && { classId: parseInteger(classId, label('classId')) }),
-    ...(tags !== undefined && { tags: parseList(tags) }),
-    ...(fileName !== undefined && { fileName }),
-    ...flags(text, label),
+    ...parse('classId', (text, at) => ({ classId: parseInteger(text, at) })),
+    ...parse('tags', (text) => ({ tags: parseList(text) })),
+    ...parse('fileName', (fileName) => ({ fileName })),
+    ...parse('transcode', (text, at) => ({ transcode: parseBoolean(text, at) })),
+    ...parse('screenshot', (text, at) => ({ screenshot: parseBoolean(text, at) })),
+    ...parse('watermark', (text, at) => ({ watermark: parseBoolean(text, at) })),
   };
 }
 
-function flags(
-  text: (name: keyof UploadOptions) => string | undefined,
-  label: (name: keyof UploadOptions) => string,
-) {
-  const set: Partial<Record<'transcode' | 'screenshot' | 'watermark', boolean>> = {};
-  for (const name of ['transcode', 'screenshot', 'watermark'] as const) {
-    const value = text(name);
-    if (value !== undefined) set[name] = parseBoolean(value, label(name));
-  }
-  return set;
-}
-
-function parseInteger(value: string, what: string): number {
+function parseInteger(value: string, label: string): number {
   if (!/^[0-9]{1,15}$/.test(value))
-    throw new InvalidInput(`${what}: expected a whole number, got "${truncate(value)}"`);
+    throw new InvalidInput(`${label}: expected a whole number, got "${truncate(value)}"`);
   return Number(value);
 }
 
-function parseBoolean(value: string, what: string): boolean {
-  const known = { '1': true, true: true, '0': false, false: false };
-  const found = Object.entries(known).find(([word]) => word === value.toLowerCase());
-  if (!found) throw new InvalidInput(`${what}: expected 0, 1, true, or false, got "${truncate(value)}"`);
-  return found[1];
+const BOOLEANS = new Map([
+  ['1', true],
+  ['true', true],
+  ['0', false],
+  ['false', false],
+]);
+
+function parseBoolean(value: string, label: string): boolean {
+  const parsed = BOOLEANS.get(value.toLowerCase());
+  if (parsed === undefined)
+    throw new InvalidInput(`${label}: expected 0, 1, true, or false, got "${truncate(value)}"`);
+  return parsed;
 }
 
 const parseList = (value: string): string[] => [
@@ -91,13 +89,13 @@ const parseList = (value: string): string[] => [
 ];
 
 /**
- * Metadata travels in HTTP headers, where only ASCII is safe. Other text comes percent-encoded, or as the encoded words
- * (`=?UTF-8?B?…?=`, RFC 2047) that S3 itself answers for it.
+ * Metadata travels in HTTP headers, which carry only ASCII safely. Other text is percent-encoded, or in encoded words
+ * (`=?UTF-8?B?…?=`, RFC 2047), as S3 returns it.
  */
 export function decodeMetadata(value: string): string {
   if (!ENCODED_WORD.test(value)) return decodePercent(value);
   return value
-    .replace(/(\?=)\s+(?==\?)/g, '$1') // space between two encoded words is none of the text: RFC 2047, 6.2
+    .replace(/(\?=)\s+(?==\?)/g, '$1') // RFC 2047, 6.2: the space between two encoded words does not count
     .replace(new RegExp(ENCODED_WORD, 'gi'), (_, form: string, text: string) =>
       form.toLowerCase() === 'b' ? Buffer.from(text, 'base64').toString() : decodeQuotedPrintable(text),
     );
@@ -117,6 +115,6 @@ function decodePercent(text: string): string {
   try {
     return decodeURIComponent(text);
   } catch {
-    return text; // a plain "100 %" is meant as it stands
+    return text; // plain text, such as "100 %"
   }
 }

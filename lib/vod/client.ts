@@ -16,14 +16,14 @@ import {
   SmallFileUploadResponse,
   UPLOAD_STATE_CODES,
   UploadPartResponse,
-  type VodReply,
+  type VodResponse,
 } from './responses.ts';
 import type { Params } from './signature.ts';
 import { createTransport, type VodCall } from './transport.ts';
 
-/** The four calls. Fields, limits and codes: the vod2 upload protocol (`vod2.qcloud.com`). */
+/** The four calls of the vod2 upload protocol (`vod2.qcloud.com`), which defines their fields, limits, and codes. */
 
-/** Part size asked for, in bytes: the largest that `InitUpload` allows (524,288 to 1,048,576). */
+/** The part size to request, in bytes: the largest that `InitUpload` accepts. */
 export const PART_SIZE = 1_048_576;
 const MIN_PART_SIZE = 524_288;
 
@@ -42,114 +42,111 @@ export type CoverImage = Readonly<{
   coverOf: FileId;
 }>;
 
-/** `stored`: the service has the file already. `open`: it holds these parts, and wants all in this part size. */
+/** `stored`: VOD has the file already. `open`: VOD holds these parts, and expects all parts in this size. */
 export type InitUploadResult =
   | { state: 'stored'; file: StoredFile }
   | { state: 'open'; partSize: number; held: Iterable<HeldPart> };
 
+/** Each call retries, then throws {VodUnavailable}, {VodRejected}, {QuotaExceeded}, or the reason of the signal. */
 export type VodClient = Readonly<{
-  /** `InitUpload`. @throws {VodRejected} also where the service wants a part size out of range */
+  /** @throws {VodRejected} also when VOD requests a part size out of range */
   initUpload(file: NewFile, signal: AbortSignal): Promise<InitUploadResult>;
-  /** `UploadPart`: settled only by this part's own reply. @throws {PartRejected} when its bytes must be read again @throws {UploadNotFound} */
+  /**
+   * Resolves when VOD confirms this part.
+   * @throws {PartRejected} when VOD received other bytes; read them again
+   * @throws {UploadNotFound} when VOD lost the upload
+   */
   uploadPart(sha1: Sha1, range: ByteRange, bytes: Uint8Array, signal: AbortSignal): Promise<void>;
-  /** `FinishUpload`. @throws {UploadNotFound} when the service has not got all parts */
+  /** @throws {UploadNotFound} when VOD lacks parts */
   finishUpload(sha1: Sha1, signal: AbortSignal): Promise<StoredFile>;
-  /** `SmallFileUpload`: an image, under 1,048,576 bytes, as the cover of a file. */
+  /** Sends an image of less than 1,048,576 bytes as the cover of a file. */
   uploadSmallFile(image: CoverImage, signal: AbortSignal): Promise<StoredFile>;
   /** Closes idle connections. */
   close(): void;
 }>;
 
-/** Repeats of one call inside an invocation, with exponential backoff and jitter; the state machine repeats the rest. */
+/** Retries inside an invocation, with exponential backoff and jitter. The state machine does the later ones. */
 const RETRY = { retries: 4, minTimeout: 200, factor: 3, maxTimeout: 5_000, randomize: true } as const;
 
-/** @param quota of the account: asked before each request */
+/** @param quota each request takes a call from it */
 export function createVodClient(settings: VodSettings, quota: Quota): VodClient {
-  const sender = createTransport(settings);
+  const transport = createTransport(settings);
 
-  async function call<const S extends v.GenericSchema>(
+  async function send<const S extends v.GenericSchema>(
     schema: S,
-    request: VodCall,
+    call: VodCall,
     signal: AbortSignal,
-  ): Promise<{ reply: v.InferOutput<S>; parts: PartList }> {
-    let last: Error | undefined;
-    const attempt = async (attempts: number): Promise<{ reply: v.InferOutput<S>; parts: PartList }> => {
+  ): Promise<{ response: v.InferOutput<S>; parts: PartList }> {
+    let lastError: Error | undefined;
+    const attempt = async (attempts: number): Promise<{ response: v.InferOutput<S>; parts: PartList }> => {
       if (attempts > 1) reportRetries({ of: 'VOD', count: 1 });
-      await quota.take(request.action, signal);
-      const { reply, parts } = await sender.send(request, signal);
-      const parsed = v.safeParse(schema, reply);
-      if (parsed.success) return { reply: parsed.output, parts };
-      const fault = toVodError(request, reply, formatIssues(parsed.issues));
-      if (fault instanceof QuotaRefused) await quota.pause(request.action);
-      throw fault;
+      await quota.take(call.action, signal);
+      const { response, parts } = await transport.send(call, signal);
+      const parsed = v.safeParse(schema, response);
+      if (parsed.success) return { response: parsed.output, parts };
+      const error = toVodError(call, response, formatIssues(parsed.issues));
+      if (error instanceof VodQuotaExceeded) await quota.pause(call.action);
+      throw error;
     };
     try {
       return await pRetry(attempt, {
         ...RETRY,
         signal,
         shouldRetry: ({ error }) => {
-          last = error;
-          return error instanceof VodUnavailable || error instanceof QuotaRefused;
+          lastError = error;
+          return error instanceof VodUnavailable || error instanceof VodQuotaExceeded;
         },
       });
-    } catch (error) {
-      const fault = signal.aborted && last ? last : error; // what went wrong says more than that the time ran out over it
-      throw fault instanceof StaleUpload ? new UploadNotFound(fault.message, { cause: fault }) : fault;
+    } catch (caught) {
+      const error = signal.aborted && lastError ? lastError : caught; // more informative than the end of the time
+      throw error instanceof UploadStateError ? new UploadNotFound(error.message, { cause: error }) : error;
     }
   }
 
   return {
     async initUpload(file, signal) {
-      const { reply, parts } = await call(
-        InitUploadResponse,
-        {
-          action: 'InitUpload',
-          about: `${file.fileName}.${file.fileType}, ${file.size} bytes, SHA-1 ${file.sha1}`,
-          params: { ...describeFile(file), dataSize: String(PART_SIZE), ...optionParams(file.options) },
-        },
-        signal,
-      );
-      switch (reply.code) {
+      const target = `${file.fileName}.${file.fileType}, ${file.size} bytes, SHA-1 ${file.sha1}`;
+      const params = { ...describeFile(file), dataSize: String(PART_SIZE), ...optionParams(file.options) };
+      const call: VodCall = { action: 'InitUpload', target, params };
+      const { response, parts } = await send(InitUploadResponse, call, signal);
+      switch (response.code) {
         case 0:
           return { state: 'open', partSize: PART_SIZE, held: [] };
         case 1:
-          return { state: 'open', partSize: agreedPartSize(reply.dataSize, parts, file), held: parts };
+          return { state: 'open', partSize: choosePartSize(response.dataSize, parts, file), held: parts };
         case 2:
-          return { state: 'stored', file: storedFile(reply, file.sha1) };
+          return { state: 'stored', file: toStoredFile(response, file.sha1) };
       }
     },
 
-    async uploadPart(sha1, { offset, size }, bytes, signal) {
-      const dataMd5 = createHash('md5').update(bytes).digest('hex');
+    async uploadPart(sha1, { offset, size }, body, signal) {
+      const dataMd5 = createHash('md5').update(body).digest('hex');
+      const target = `part at ${offset}, ${size} bytes, of SHA-1 ${sha1}`;
       const params = { fileSha: sha1, offset: String(offset), dataSize: String(size), dataMd5 };
-      const about = `part at ${offset}, ${size} bytes, of SHA-1 ${sha1}`;
-      await call(UploadPartResponse, { action: 'UploadPart', about, params, body: bytes }, signal);
+      await send(UploadPartResponse, { action: 'UploadPart', target, params, body }, signal);
     },
 
     async finishUpload(sha1, signal) {
-      const request: VodCall = { action: 'FinishUpload', about: `SHA-1 ${sha1}`, params: { fileSha: sha1 } };
-      const { reply } = await call(FinishUploadResponse, request, signal);
-      return storedFile(reply, sha1);
+      const call: VodCall = { action: 'FinishUpload', target: `SHA-1 ${sha1}`, params: { fileSha: sha1 } };
+      const { response } = await send(FinishUploadResponse, call, signal);
+      return toStoredFile(response, sha1);
     },
 
-    async uploadSmallFile({ sha1, bytes, fileName, fileType, coverOf }, signal) {
-      const size = bytes.byteLength;
+    async uploadSmallFile({ bytes: body, coverOf, ...image }, signal) {
+      const size = body.byteLength;
+      const target = `${image.fileName}.${image.fileType}, ${size} bytes, as the cover of ${coverOf}`;
       const params = {
-        ...describeFile({ sha1, size, fileName, fileType }),
+        ...describeFile({ ...image, size }),
         dataSize: String(size),
         'extra.usage': '1',
         'extra.fileId': coverOf,
       };
-      const about = `${fileName}.${fileType}, ${size} bytes, as the cover of ${coverOf}`;
-      const { reply } = await call(
-        SmallFileUploadResponse,
-        { action: 'SmallFileUpload', about, params, body: bytes },
-        signal,
-      );
-      return storedFile(reply, sha1);
+      const call: VodCall = { action: 'SmallFileUpload', target, params, body };
+      const { response } = await send(SmallFileUploadResponse, call, signal);
+      return toStoredFile(response, image.sha1);
     },
 
-    close: sender.close,
+    close: transport.close,
   };
 }
 
@@ -166,61 +163,60 @@ function optionParams({ tags = [], classId, transcode, screenshot, watermark }: 
     ...Object.fromEntries(tags.map((tag, n) => [`tags.${n + 1}`, tag.toWellFormed()])),
     ...(classId !== undefined && { classId: String(classId) }),
     ...Object.fromEntries(
-      Object.entries(flags)
-        .filter(([, flag]) => flag !== undefined)
-        .map(([name, flag]) => [name, flag ? '1' : '0']),
+      Object.entries(flags).flatMap(([name, flag]) => (flag === undefined ? [] : [[name, flag ? '1' : '0']])),
     ),
   };
 }
 
-/** The part size that the upload goes on with: the service's word, else what the listed parts show, else what was asked. */
-function agreedPartSize(said: number | undefined, parts: Iterable<HeldPart>, file: NewFile): number {
-  const partSize = said ?? sizeOfWholeParts(parts, file.size) ?? PART_SIZE;
-  if (partSize < MIN_PART_SIZE || partSize > PART_SIZE) {
-    throw new VodRejected(
-      `InitUpload ${file.fileName}.${file.fileType}: expected a part size (dataSize) of ${MIN_PART_SIZE} to ${PART_SIZE} ` +
-        `bytes, the service wants ${partSize}`,
-    );
-  }
-  return partSize;
+/** Returns the part size that VOD requests, or the size of the held parts, or the size that was requested. */
+function choosePartSize(requested: number | undefined, parts: Iterable<HeldPart>, file: NewFile): number {
+  const partSize = requested ?? findPartSize(parts, file.size) ?? PART_SIZE;
+  if (partSize >= MIN_PART_SIZE && partSize <= PART_SIZE) return partSize;
+  throw new VodRejected(
+    `InitUpload ${file.fileName}.${file.fileType}: expected a part size (dataSize) of ${MIN_PART_SIZE} to ${PART_SIZE} ` +
+      `bytes, got ${partSize}`,
+  );
 }
 
-/** Only the last part may be shorter: of the others, any tells the part size. */
-function sizeOfWholeParts(parts: Iterable<HeldPart>, size: number): number | undefined {
+/** Every part except the last one has the part size. */
+function findPartSize(parts: Iterable<HeldPart>, size: number): number | undefined {
   for (const { offset, dataSize } of parts) if (offset + dataSize < size) return dataSize;
   return undefined;
 }
 
-const storedFile = (reply: { fileId: string; url: string }, sha1: Sha1): StoredFile => ({
-  fileId: v.parse(FileId, reply.fileId),
-  url: reply.url,
+const toStoredFile = ({ fileId, url }: { fileId: string; url: string }, sha1: Sha1): StoredFile => ({
+  fileId: v.parse(FileId, fileId),
+  url,
   sha1,
 });
 
-/** Refused by the service: somebody else uses the quota too. Repeated after a pause; a long wait is the state machine's. */
-class QuotaRefused extends QuotaExceeded {}
+/** Code 4400: other programs use the account too. Retried after a pause of all processes. */
+class VodQuotaExceeded extends QuotaExceeded {}
 
-/** The service cannot write or read what it holds of the upload: repeated, and when that does not help, begun again. */
-class StaleUpload extends VodUnavailable {}
+/** VOD cannot write or read its state of the upload. Retried; if this does not help, the upload restarts at InitUpload. */
+class UploadStateError extends VodUnavailable {}
 
-/** The error for a reply that is not the hoped-for one. */
-function toVodError(request: VodCall, reply: VodReply, shape: string): Error {
-  const at = `${request.action} ${request.about}`;
-  // A code that means success, but not in the shape the document gives it: as good as no reply.
-  if (reply.code >= 0 && reply.code <= 2) return new VodUnavailable(`${at}: unexpected reply: ${shape}`);
-  const text = `${at}: ${describeError(reply)}`;
-  // There is nothing before it to go back to.
-  const begins = request.action === 'InitUpload' || request.action === 'SmallFileUpload';
-  switch (errorActionFor(reply)) {
+/** @param issues the differences between the response and the schema of a success */
+function toVodError(call: VodCall, response: VodResponse, issues: string): Error {
+  const at = `${call.action} ${call.target}`;
+  // A code for success without the documented fields.
+  if (response.code >= 0 && response.code <= 2)
+    return new VodUnavailable(`${at}: unexpected response: ${issues}`);
+  const message = `${at}: ${describeError(response)}`;
+  // These calls have no earlier call to restart from.
+  const isFirstCall = call.action === 'InitUpload' || call.action === 'SmallFileUpload';
+  switch (errorActionFor(response)) {
     case 'stop':
-      return new VodRejected(text);
+      return new VodRejected(message);
     case 'repeat':
-      return UPLOAD_STATE_CODES.has(reply.code) && !begins ? new StaleUpload(text) : new VodUnavailable(text);
+      return UPLOAD_STATE_CODES.has(response.code) && !isFirstCall
+        ? new UploadStateError(message)
+        : new VodUnavailable(message);
     case 'wait':
-      return new QuotaRefused(text);
+      return new VodQuotaExceeded(message);
     case 'lost':
-      return begins ? new VodUnavailable(text) : new UploadNotFound(text);
+      return isFirstCall ? new VodUnavailable(message) : new UploadNotFound(message);
     case 'resend':
-      return new PartRejected(text);
+      return new PartRejected(message);
   }
 }

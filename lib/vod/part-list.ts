@@ -2,8 +2,8 @@ import * as v from 'valibot';
 import type { HeldPart } from '../upload/plan.ts';
 
 /**
- * The parts that a reply lists, read as they come. A resumed object of 1 TB lists a million: parsed as one text they would
- * take hundreds of megabytes, here 12 bytes each.
+ * The parts of a response, in 12 bytes each. A resumed object of 1 TB has a million parts; `JSON.parse` of them would take
+ * hundreds of megabytes.
  */
 export class PartList implements Iterable<HeldPart> {
   #offsets = new Float64Array(1024);
@@ -12,8 +12,8 @@ export class PartList implements Iterable<HeldPart> {
 
   add({ offset, dataSize }: HeldPart): void {
     if (this.length === this.#offsets.length) {
-      this.#offsets = grow(this.#offsets, new Float64Array(this.length * 2));
-      this.#sizes = grow(this.#sizes, new Uint32Array(this.length * 2));
+      this.#offsets = copyInto(new Float64Array(this.length * 2), this.#offsets);
+      this.#sizes = copyInto(new Uint32Array(this.length * 2), this.#sizes);
     }
     this.#offsets[this.length] = offset;
     this.#sizes[this.length] = dataSize;
@@ -26,9 +26,9 @@ export class PartList implements Iterable<HeldPart> {
   }
 }
 
-function grow<T extends Float64Array | Uint32Array>(from: T, into: T): T {
-  into.set(from);
-  return into;
+function copyInto<T extends Float64Array | Uint32Array>(target: T, source: T): T {
+  target.set(source);
+  return target;
 }
 
 const Item = v.object({
@@ -36,19 +36,22 @@ const Item = v.object({
   dataSize: v.pipe(v.number(), v.safeInteger(), v.minValue(0), v.maxValue(2 ** 32 - 1)),
 });
 
-/** Within a JSON string a quote is escaped, so no string can hold this. */
-const LIST_BEGINS = /"listParts"\s*:\s*\[/;
+/** The start of the list. A quote inside a JSON string is escaped, so no string contains this. */
+const LIST_START = /"listParts"\s*:\s*\[/;
 
-/** Characters that are looked at together: a reply that comes byte by byte is not searched byte by byte, again and again. */
+/** A complete item, the start of an incomplete one, or the end of the list. Items are flat objects. */
+const ITEM_OR_END = /\{[^}]*\}?|\]/g;
+
+/** Smaller chunks are joined first, so a response that arrives byte by byte is not searched once per byte. */
 const CHUNK_CHARS = 64 * 1024;
 
-/** More than a reply is without its list, characters. */
+/** The longest response without its parts. */
 const MAX_RESPONSE_CHARS = 1024 * 1024;
 
 /**
- * Reads a reply: the JSON text around its `listParts`, and the parts themselves. The list's items are flat objects, so each
- * ends at its first closing brace.
- * @throws {SyntaxError} {v.ValiError} where the text is no such reply
+ * Reads a response as a stream.
+ * @returns the JSON text with an empty `listParts`, and the parts
+ * @throws {SyntaxError} {v.ValiError} when the list is malformed, or the response too long
  */
 export async function readPartList(
   body: AsyncIterable<Uint8Array>,
@@ -56,50 +59,48 @@ export async function readPartList(
   const decoder = new TextDecoder();
   const parts = new PartList();
   let text = '';
-  let carry = '';
-  let where: 'before' | 'within' | 'after' = 'before';
+  /** The characters of the list that are not parsed yet. */
+  let list = '';
+  let position: 'before' | 'inside' | 'after' = 'before';
 
-  const within = (): void => {
-    let at = 0;
-    for (;;) {
-      const opens = carry.indexOf('{', at);
-      const ends = carry.indexOf(']', at);
-      if (ends >= 0 && (opens < 0 || ends < opens)) {
-        where = 'after';
-        text += carry.slice(ends);
-        carry = '';
+  const parseItems = (): void => {
+    let end = 0;
+    for (const { 0: match, index } of list.matchAll(ITEM_OR_END)) {
+      end = index;
+      if (match === ']') {
+        position = 'after';
+        text += list.slice(end);
+        list = '';
         return;
       }
-      const closes = opens < 0 ? -1 : carry.indexOf('}', opens);
-      if (closes < 0) break;
-      parts.add(v.parse(Item, JSON.parse(carry.slice(opens, closes + 1))));
-      at = closes + 1;
+      if (!match.endsWith('}')) break;
+      parts.add(v.parse(Item, JSON.parse(match)));
+      end += match.length;
     }
-    carry = carry.slice(at);
+    list = list.slice(end);
   };
 
-  const take = (chunk: string): void => {
-    if (where === 'within') carry += chunk;
+  const parseChunk = (chunk: string): void => {
+    if (position === 'inside') list += chunk;
     else text += chunk;
-    const begins = where === 'before' ? LIST_BEGINS.exec(text) : null;
-    if (begins) {
-      where = 'within';
-      const listed = begins.index + begins[0].length;
-      carry = text.slice(listed);
-      text = text.slice(0, listed);
+    const start = position === 'before' ? LIST_START.exec(text) : null;
+    if (start) {
+      position = 'inside';
+      list = text.slice(start.index + start[0].length);
+      text = text.slice(0, start.index + start[0].length);
     }
-    if (where === 'within') within();
+    if (position === 'inside') parseItems();
   };
 
-  let waiting = '';
-  for await (const chunk of body) {
-    waiting += decoder.decode(chunk, { stream: true });
-    if (waiting.length < CHUNK_CHARS) continue;
-    take(waiting);
-    waiting = '';
-    if (text.length + carry.length > MAX_RESPONSE_CHARS)
-      throw new SyntaxError(`a reply of more than ${MAX_RESPONSE_CHARS} characters`);
+  let chunk = '';
+  for await (const bytes of body) {
+    chunk += decoder.decode(bytes, { stream: true });
+    if (chunk.length < CHUNK_CHARS) continue;
+    parseChunk(chunk);
+    chunk = '';
+    if (text.length + list.length > MAX_RESPONSE_CHARS)
+      throw new SyntaxError(`expected at most ${MAX_RESPONSE_CHARS} characters without the parts, got more`);
   }
-  take(waiting + decoder.decode());
+  parseChunk(chunk + decoder.decode());
   return { text, parts };
 }

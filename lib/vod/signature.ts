@@ -1,11 +1,9 @@
 import { createHmac } from 'node:crypto';
 
-/** Values of a call's query string before URL-encoding, without `Signature`. */
+/** The query parameters of a call, before URL encoding. */
 export type Params = Readonly<Record<string, string>>;
 
-const ALGORITHMS = { HmacSHA1: 'sha1', HmacSHA256: 'sha256' } as const;
-
-/** The text that is signed: `METHOD` + host + path + `?` + the raw (not URL-encoded) pairs in byte order of their keys. */
+/** The text to sign: method, host, path, `?`, and the pairs without URL encoding, sorted by the bytes of their names. */
 export function signedText(method: string, host: string, path: string, params: Params): string {
   const pairs = Object.entries(params)
     .filter(([name]) => name !== 'Signature')
@@ -15,17 +13,17 @@ export function signedText(method: string, host: string, path: string, params: P
 }
 
 /**
- * The `Signature` of a call, base64: HMAC-SHA256 where `SignatureMethod` is `HmacSHA256`, else HMAC-SHA1.
- * Rule and known answer: vod2 protocol, "Signature".
+ * The `Signature` parameter in base64: HMAC-SHA256 when `SignatureMethod` is `HmacSHA256`, otherwise HMAC-SHA1. The vod2
+ * protocol, "Signature", has the rule and an example.
  */
 export function sign(secretKey: string, method: string, host: string, path: string, params: Params): string {
-  const algorithm = params.SignatureMethod === 'HmacSHA256' ? ALGORITHMS.HmacSHA256 : ALGORITHMS.HmacSHA1;
+  const algorithm = params.SignatureMethod === 'HmacSHA256' ? 'sha256' : 'sha1';
   return createHmac(algorithm, secretKey)
     .update(signedText(method, host, path, params))
     .digest('base64');
 }
 
-/** The query string of a signed call: every value, the signature too, URL-encoded (RFC 3986). */
+/** The query string of a call with its signature, URL-encoded (RFC 3986). */
 export function signedQuery(
   secretKey: string,
   method: string,
@@ -39,6 +37,6 @@ export function signedQuery(
     .join('&');
 }
 
-/** `encodeURIComponent` leaves `!'()*` bare; services that decode strictly by RFC 3986 want them encoded. */
+/** `encodeURIComponent` does not encode `!'()*`, which RFC 3986 reserves. */
 const encode = (text: string): string =>
   encodeURIComponent(text).replace(/[!'()*]/g, (c) => `%${c.charCodeAt(0).toString(16).toUpperCase()}`);

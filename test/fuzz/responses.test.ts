@@ -191,7 +191,7 @@ test(
       if ('refused' in read) return;
       const { parts, text: around } = read.value;
       const reply = parseResponse(around);
-      if (!('reply' in reply) || reply.reply.code !== 1 || !text.includes('listParts')) return;
+      if (!('response' in reply) || reply.response.code !== 1 || !text.includes('listParts')) return;
       const whole = v.safeParse(v.object({ listParts: Parts }), parsed(text));
       if (whole.success) expect([...parts]).toEqual(whole.output.listParts);
     });
@@ -209,7 +209,7 @@ test(
         () => readPartList(inPieces(cut, [7])),
         () => true,
       );
-      if ('value' in read) expect(parseResponse(read.value.text)).toHaveProperty('fault');
+      if ('value' in read) expect(parseResponse(read.value.text)).toHaveProperty('problem');
     });
   },
   DOOR_MS,

@@ -6,8 +6,6 @@ import { createAmpleQuota } from './quota.ts';
 import { type Answer, scripted } from './scripted-server.ts';
 import { sha1 } from './values.ts';
 
-/** A client of the chain against a service that answers as the test says. */
-
 export const KEY = 'the-very-secret-key-4711';
 export const TOKEN = 'the-very-secret-token-4712';
 export const FILE: NewFile = {
@@ -18,29 +16,30 @@ export const FILE: NewFile = {
   options: {},
 };
 
-const SAID = { message: '', codeDesc: '', canRetry: 0 };
-export const says =
+const DEFAULTS = { message: '', codeDesc: '', canRetry: 0 };
+export const respond =
   (fields: object): Answer =>
   (response) =>
     response
       .writeHead(200, { 'content-type': 'application/json' })
-      .end(JSON.stringify({ ...SAID, ...fields }));
-export const http =
+      .end(JSON.stringify({ ...DEFAULTS, ...fields }));
+export const respondHttp =
   (status: number, text: string, headers: Record<string, string> = {}): Answer =>
   (response) =>
     response.writeHead(status, headers).end(text);
-export const reset: Answer = (response) => response.destroy();
-/** Announces more than comes. */
-export const cut: Answer = (response: ServerResponse) => {
+export const resetConnection: Answer = (response) => response.destroy();
+/** Sends fewer bytes than announced. */
+export const truncateBody: Answer = (response: ServerResponse) => {
   response.writeHead(200, { 'content-length': '100' }).write('{"code":0,', () => response.destroy());
 };
 
-export async function against(...answers: [Answer, ...Answer[]]) {
+/** Starts a VOD service that returns these responses, and a client for it. */
+export async function startScriptedVod(...answers: [Answer, ...Answer[]]) {
   const { endpoint, asked, arrived } = await scripted(...answers);
-  return { vod: connect(`${endpoint}/v2/index.php`), asked, arrived, endpoint };
+  return { vod: connectTo(`${endpoint}/v2/index.php`), asked, arrived, endpoint };
 }
 
-export function connect(endpoint: string, more: Partial<VodSettings> = {}): VodClient {
+export function connectTo(endpoint: string, more: Partial<VodSettings> = {}): VodClient {
   const secrets = { secretId: 'the-id', secretKey: KEY };
   const settings = { endpoint: new URL(endpoint), host: 'vod2.qcloud.com', region: 'gz', secrets, ...more };
   const vod = createVodClient(settings, createAmpleQuota());

@@ -79,7 +79,7 @@ test('starts every video without a fileId and nothing else; a dry run only print
   expect(dry.out.slice(4).sort()).toEqual([
     '  skipped 1: a folder marker, not a file',
     '  skipped 1: an image, not a video',
-    expect.stringMatching(/^ {2}skipped 1: neither a video nor an image \(suffix \.txt/),
+    expect.stringMatching(/^ {2}skipped 1: neither a video nor an image \(extension \.txt/),
     '  skipped 1: the object is empty',
   ]);
   expect(world.executions.count).toBe(0);

@@ -9,7 +9,7 @@ import { captureJsonLines } from '../../support/capture-json-lines.ts';
 import { scripted } from '../../support/scripted-server.ts';
 import { BUCKET, newStack } from '../../support/stack.ts';
 import { createBytes, never, pinOf } from '../../support/values.ts';
-import { against, FILE, http, says } from '../../support/vod-account.ts';
+import { FILE, respond, respondHttp, startScriptedVod } from '../../support/vod-account.ts';
 
 /** Simulates Lambda. Returns a function that lists the metric lines so far, of all steps or of one, without `_aws`. */
 function inLambda() {
@@ -129,7 +129,11 @@ test('counts the retries of requests to VOD and S3', async () => {
   vi.stubEnv('AWS_SECRET_ACCESS_KEY', 'secret');
   vi.stubEnv('AWS_REGION', 'eu-central-1');
   const lines = inLambda();
-  const { vod } = await against(http(500, 'oh'), http(503, 'oh'), says({ code: 0 }));
+  const { vod } = await startScriptedVod(
+    respondHttp(500, 'oh'),
+    respondHttp(503, 'oh'),
+    respond({ code: 0 }),
+  );
   await withMetrics(invocation('init', 'a'), () => vod.initUpload(FILE, never));
   const { endpoint } = await scripted(
     (response) => response.writeHead(503).end(),

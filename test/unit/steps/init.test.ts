@@ -115,7 +115,7 @@ describe('a missing object', () => {
 });
 
 test.each([
-  ['notes.txt', 'suffix .txt'],
+  ['notes.txt', 'extension .txt'],
   ['folder/', 'a folder marker'],
 ])('skips %s without a read and returns the reason', async (key, reason) => {
   await store.put(BUCKET, key, 'x');

@@ -7,7 +7,7 @@ import { partCount, planBatches } from '../../../lib/upload/plan.ts';
 import { useCredentials } from '../../support/fake-store.ts';
 import { scripted } from '../../support/scripted-server.ts';
 import { MIB, pinOf, plenty, sha1 } from '../../support/values.ts';
-import { connect } from '../../support/vod-account.ts';
+import { connectTo } from '../../support/vod-account.ts';
 
 useCredentials();
 
@@ -20,7 +20,7 @@ test.each([8, 1024])(
     const { endpoint } = await scripted((response) => response.writeHead(412).end());
     const s3 = createS3Client({ endpoint });
     onTestFinished(() => s3.destroy());
-    const vod = connect('http://127.0.0.1:1/');
+    const vod = connectTo('http://127.0.0.1:1/');
     const services = { s3, vod, defaults: {}, writeBack: DEFAULT_WRITE_BACK };
     const bounds: UploadBounds = { sha1: sha1(''), size: 2 ** 40, partSize: MIB };
     const key = 'k'.repeat(keyBytes);

@@ -51,16 +51,16 @@ describe('what an object is', () => {
   test.each([
     ['folder/', 'application/x-directory', 'a folder marker, not a file'],
     ['', NONE, 'a folder marker, not a file'],
-    ['notes.txt', NONE, 'neither a video nor an image (suffix .txt)'],
-    ['notes.txt', 'text/plain; charset=utf-8', 'neither a video nor an image (suffix .txt, text/plain)'],
+    ['notes.txt', NONE, 'neither a video nor an image (extension .txt)'],
+    ['notes.txt', 'text/plain; charset=utf-8', 'neither a video nor an image (extension .txt, text/plain)'],
     [
       'archive.zip',
       'application/octet-stream',
-      'neither a video nor an image (suffix .zip, application/octet-stream)',
+      'neither a video nor an image (extension .zip, application/octet-stream)',
     ],
-    ['notes', 'text/plain', 'neither a video nor an image (no suffix, text/plain)'],
-    ['cover', 'image/jpeg', 'neither a video nor an image (no suffix, image/jpeg)'],
-    ['odd.constructor', NONE, 'neither a video nor an image (suffix .constructor)'],
+    ['notes', 'text/plain', 'neither a video nor an image (no extension, text/plain)'],
+    ['cover', 'image/jpeg', 'neither a video nor an image (no extension, image/jpeg)'],
+    ['odd.constructor', NONE, 'neither a video nor an image (extension .constructor)'],
   ])('%s of type %s is neither: %s', (key, type, reason) => {
     expect(mediaTypeOf(key, type)).toEqual({ kind: 'other', reason });
   });

@@ -7,7 +7,7 @@ import type { HashCheckpoint, ObjectVersion } from '../../../lib/schemas.ts';
 import { type HashResult, hashObject, type RangeReader } from '../../../lib/upload/sha1.ts';
 import { pinOf, plenty, saysYes, sha1 } from '../../support/values.ts';
 
-const READING = { bytes: 100, ahead: 3 };
+const READING = { bytes: 100, concurrency: 3 };
 const bytes = Buffer.from(Array.from({ length: 1050 }, (_, n) => (n * 31) % 251));
 const pin = pinOf(bytes.length);
 
@@ -40,7 +40,7 @@ test('a hash that was interrupted anywhere, any number of times, is the one that
   await fc.assert(
     fc.asyncProperty(
       fc.uint8Array({ minLength: 1, maxLength: 3000 }),
-      fc.record({ bytes: fc.integer({ min: 1, max: 400 }), ahead: fc.integer({ min: 1, max: 9 }) }),
+      fc.record({ bytes: fc.integer({ min: 1, max: 400 }), concurrency: fc.integer({ min: 1, max: 9 }) }),
       fc.array(fc.tuple(fc.integer({ min: 1, max: 9 }), fc.constantFrom(0, 60_000)), { maxLength: 6 }),
       async (content, reading, turns) => {
         const deadlines = turns.map(([ranges, left]) => stoppingAfter(ranges, left));
@@ -123,7 +123,7 @@ describe('the end of the time', () => {
 
   test('in the middle of a read: what was hashed before it is handed over', async () => {
     const { read, deadline } = endingAt(5, bytes);
-    const pass = await hashObject(pin, read, deadline(), undefined, { ...READING, ahead: 1 });
+    const pass = await hashObject(pin, read, deadline(), undefined, { ...READING, concurrency: 1 });
     const { offset } = checkpointOf(pass);
     expect([300, 400, 500]).toContain(offset);
     expect(await hashObject(pin, readerOf(bytes), plenty(), checkpointOf(pass), READING)).toEqual({

@@ -3,29 +3,29 @@ import { type InitUploadResult, PART_SIZE } from '../../../lib/vod/client.ts';
 import { sign } from '../../../lib/vod/signature.ts';
 import type { Asked } from '../../support/scripted-server.ts';
 import { failureOf, fileId, hash, never, sha1 } from '../../support/values.ts';
-import { against, connect, FILE, KEY, says, TOKEN } from '../../support/vod-account.ts';
+import { connectTo, FILE, KEY, respond, startScriptedVod, TOKEN } from '../../support/vod-account.ts';
 
 const COMMON = ['Action', 'Nonce', 'Region', 'SecretId', 'Signature', 'SignatureMethod', 'Timestamp'];
 
 const paramsOf = ({ query }: Asked) => Object.fromEntries(query);
-/** What a call says beside what every call says. */
-const ownOf = (asked: Asked | undefined) =>
+/** The parameters that not every call has. */
+const ownParamsOf = (asked: Asked | undefined) =>
   Object.fromEntries([...(asked?.query ?? [])].filter(([name]) => !COMMON.includes(name)));
 
-describe('each call', () => {
+describe('createVodClient', () => {
   const PART = Buffer.from('the bytes of a part');
   const described = { fileName: '电影 (1)', fileSha: FILE.sha1, fileSize: '6000000', fileType: 'mp4' };
 
-  test('InitUpload: GET, the file and the largest part size', async () => {
-    const { vod, asked } = await against(says({ code: 0 }));
+  test('sends InitUpload as GET with the file and the largest part size', async () => {
+    const { vod, asked } = await startScriptedVod(respond({ code: 0 }));
     expect(await vod.initUpload(FILE, never)).toEqual({ state: 'open', partSize: PART_SIZE, held: [] });
     expect(asked[0]).toMatchObject({ method: 'GET', path: '/v2/index.php', body: Buffer.alloc(0) });
     expect(asked[0]?.query.get('Action')).toBe('InitUpload');
-    expect(ownOf(asked[0])).toEqual({ ...described, dataSize: '1048576' });
+    expect(ownParamsOf(asked[0])).toEqual({ ...described, dataSize: '1048576' });
   });
 
-  test('InitUpload says every option that is set, and no other', async () => {
-    const { vod, asked } = await against(says({ code: 0 }));
+  test('sends every option that is set with InitUpload, and no other', async () => {
+    const { vod, asked } = await startScriptedVod(respond({ code: 0 }));
     const options = {
       tags: ['a', 'b &=', '电'],
       classId: 0,
@@ -34,7 +34,7 @@ describe('each call', () => {
       fileName: 'not this',
     };
     await vod.initUpload({ ...FILE, options }, never);
-    expect(ownOf(asked[0])).toEqual({
+    expect(ownParamsOf(asked[0])).toEqual({
       ...described,
       dataSize: '1048576',
       'tags.1': 'a',
@@ -46,8 +46,8 @@ describe('each call', () => {
     });
   });
 
-  test('UploadPart: POST of exactly the bytes, with their MD5', async () => {
-    const { vod, asked } = await against(says({ code: 0 }));
+  test('sends UploadPart as POST of exactly the bytes, with their MD5', async () => {
+    const { vod, asked } = await startScriptedVod(respond({ code: 0 }));
     await vod.uploadPart(FILE.sha1, { offset: 1_048_576, size: PART.length }, PART, never);
     expect(asked[0]).toMatchObject({
       method: 'POST',
@@ -55,7 +55,7 @@ describe('each call', () => {
       headers: { 'content-length': String(PART.length), 'content-type': 'application/octet-stream' },
     });
     expect(asked[0]?.query.get('Action')).toBe('UploadPart');
-    expect(ownOf(asked[0])).toEqual({
+    expect(ownParamsOf(asked[0])).toEqual({
       fileSha: FILE.sha1,
       offset: '1048576',
       dataSize: String(PART.length),
@@ -63,8 +63,8 @@ describe('each call', () => {
     });
   });
 
-  test('FinishUpload: GET; the fileId keeps its digits', async () => {
-    const { vod, asked } = await against((response) =>
+  test('sends FinishUpload as GET, and keeps all digits of the fileId', async () => {
+    const { vod, asked } = await startScriptedVod((response) =>
       response.end('{"code":0,"fileId":52858909004613270240,"url":"http://u"}'),
     );
     expect(await vod.finishUpload(FILE.sha1, never)).toEqual({
@@ -74,11 +74,11 @@ describe('each call', () => {
     });
     expect(asked[0]).toMatchObject({ method: 'GET', body: Buffer.alloc(0) });
     expect(asked[0]?.query.get('Action')).toBe('FinishUpload');
-    expect(ownOf(asked[0])).toEqual({ fileSha: FILE.sha1 });
+    expect(ownParamsOf(asked[0])).toEqual({ fileSha: FILE.sha1 });
   });
 
-  test.each([0, 2])('SmallFileUpload: POST of the image, for its video (code %i)', async (code) => {
-    const { vod, asked } = await against(says({ code, fileId: '8', url: 'http://u' }));
+  test.each([0, 2])('sends SmallFileUpload as POST of the image with its file (code %i)', async (code) => {
+    const { vod, asked } = await startScriptedVod(respond({ code, fileId: '8', url: 'http://u' }));
     const image = {
       sha1: sha1(PART),
       bytes: PART,
@@ -92,7 +92,7 @@ describe('each call', () => {
       sha1: sha1(PART),
     });
     expect(asked[0]).toMatchObject({ method: 'POST', body: PART });
-    expect(ownOf(asked[0])).toEqual({
+    expect(ownParamsOf(asked[0])).toEqual({
       fileName: 'cover',
       fileSha: sha1(PART),
       fileSize: String(PART.length),
@@ -107,10 +107,10 @@ describe('each call', () => {
 
 describe('every call', () => {
   test.each(['/v2/index.php', '/v3/index.php'])(
-    'is signed for the service’s host and %s, wherever it is sent',
+    'is signed for the configured host and %s, whatever the endpoint',
     async (path) => {
-      const { endpoint, asked } = await against(says({ code: 0 }));
-      const vod = connect(endpoint + path, { host: 'vod.example.com', region: 'sh' });
+      const { endpoint, asked } = await startScriptedVod(respond({ code: 0 }));
+      const vod = connectTo(endpoint + path, { host: 'vod.example.com', region: 'sh' });
       await vod.initUpload(FILE, never);
       await vod.uploadPart(FILE.sha1, { offset: 0, size: 1 }, Buffer.from('x'), never);
       for (const call of asked) {
@@ -125,43 +125,47 @@ describe('every call', () => {
     },
   );
 
-  test('carries the token of temporary credentials, signed like the rest', async () => {
-    const { endpoint, asked } = await against(says({ code: 0 }));
+  test('sends and signs the token of temporary credentials', async () => {
+    const { endpoint, asked } = await startScriptedVod(respond({ code: 0 }));
     const secrets = { secretId: 'the-id', secretKey: KEY, token: TOKEN };
-    await connect(`${endpoint}/v2/index.php`, { secrets }).initUpload(FILE, never);
+    await connectTo(`${endpoint}/v2/index.php`, { secrets }).initUpload(FILE, never);
     const [call] = asked.map(paramsOf);
     const { Signature, ...params } = call ?? {};
     expect(params.Token).toBe(TOKEN);
     expect(Signature).toBe(sign(KEY, 'GET', 'vod2.qcloud.com', '/v2/index.php', params));
   });
 
-  test('has a nonce of its own, also side by side', async () => {
-    const { vod, asked } = await against(says({ code: 0 }));
+  test('has a unique nonce, also concurrently', async () => {
+    const { vod, asked } = await startScriptedVod(respond({ code: 0 }));
     await Promise.all(Array.from({ length: 50 }, () => vod.initUpload(FILE, never)));
     expect(new Set(asked.map(({ query }) => query.get('Nonce'))).size).toBe(50);
   });
 });
 
-describe('an upload that was begun before goes on', () => {
+describe('initUpload of an upload that exists', () => {
   const half = 524_288;
   const open = async (fields: object): Promise<InitUploadResult> =>
-    (await against(says({ code: 1, ...fields }))).vod.initUpload(FILE, never);
+    (await startScriptedVod(respond({ code: 1, ...fields }))).vod.initUpload(FILE, never);
   const held = (dataSize: number, ...parts: number[]) =>
     parts.map((part) => ({ offset: part * dataSize, dataSize }));
   const last = { offset: 5_767_168, dataSize: 232_832 };
 
   test.each([
-    ['in the part size that the service says', { dataSize: half, listParts: held(half, 0, 3) }, half],
-    ['which stands above what the parts show', { dataSize: 700_000, listParts: held(half, 0) }, 700_000],
-    ['in that of the parts, where it says none', { listParts: held(half, 2, 1) }, half],
-    ['in that of the whole ones among them', { listParts: [last, ...held(half, 4)] }, half],
-    ['in what was asked for, where only the last part is held', { listParts: [last] }, PART_SIZE],
-    ['in what was asked for, where none is', {}, PART_SIZE],
-  ])('%s', async (_, fields, partSize) => {
+    ['requested by VOD', { dataSize: half, listParts: held(half, 0, 3) }, half],
+    [
+      'requested by VOD, with held parts of another size',
+      { dataSize: 700_000, listParts: held(half, 0) },
+      700_000,
+    ],
+    ['of the held parts, without a requested size', { listParts: held(half, 2, 1) }, half],
+    ['of the held parts, except the last part', { listParts: [last, ...held(half, 4)] }, half],
+    ['of the request, when only the last part is held', { listParts: [last] }, PART_SIZE],
+    ['of the request, when no part is held', {}, PART_SIZE],
+  ])('returns the part size %s', async (_, fields, partSize) => {
     expect(await open(fields)).toMatchObject({ state: 'open', partSize });
   });
 
-  test('with the parts that the service lists', async () => {
+  test('returns the held parts', async () => {
     const listParts = [...held(half, 0, 5), last].map((part) => ({ ...part, dataSha: 'x' }));
     const opened = await open({ dataSize: half, listParts });
     expect(opened.state === 'open' && { ...opened, held: [...opened.held] }).toEqual({
@@ -172,7 +176,7 @@ describe('an upload that was begun before goes on', () => {
   });
 
   test.each([0, 1, 524_287, 1_048_577, 5_999_999])(
-    'not in parts of %i bytes: VodRejected, naming the number',
+    'throws VodRejected with the number for a part size of %i bytes',
     async (dataSize) => {
       for (const fields of [{ dataSize }, { listParts: [{ offset: 0, dataSize }] }]) {
         expect(await failureOf(open(fields))).toMatchObject({
@@ -187,8 +191,8 @@ describe('an upload that was begun before goes on', () => {
     },
   );
 
-  test('or is stored already: code 2', async () => {
-    const { vod, asked } = await against(says({ code: 2, fileId: '9'.repeat(20), url: '' }));
+  test('returns the stored file for code 2', async () => {
+    const { vod, asked } = await startScriptedVod(respond({ code: 2, fileId: '9'.repeat(20), url: '' }));
     expect(await vod.initUpload(FILE, never)).toEqual({
       state: 'stored',
       file: { fileId: '9'.repeat(20), url: '', sha1: FILE.sha1 },

@@ -2,14 +2,14 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { readPartList } from '../../../lib/vod/part-list.ts';
 
-async function* pieces(text: string, cuts: readonly number[]): AsyncGenerator<Uint8Array> {
+async function* splitAt(text: string, cuts: readonly number[]): AsyncGenerator<Uint8Array> {
   const bytes = Buffer.from(text);
   const at = [0, ...cuts.map((cut) => cut % (bytes.length + 1)).sort((a, b) => a - b), bytes.length];
   for (let n = 1; n < at.length; n++) yield bytes.subarray(at[n - 1], at[n]);
 }
 
 const read = async (text: string, cuts: readonly number[] = []) => {
-  const { text: around, parts } = await readPartList(pieces(text, cuts));
+  const { text: around, parts } = await readPartList(splitAt(text, cuts));
   return { around, parts: [...parts] };
 };
 
@@ -20,7 +20,7 @@ const anyPart = fc.record({
 });
 const anyMessage = fc.oneof(fc.string(), fc.constantFrom('"listParts":[{', ']}', '中文 "fileId": 1'));
 
-test('a reply, however it is cut, written, and ordered, is read as JSON.parse would', async () => {
+test('reads the same as JSON.parse, whatever the chunks, spaces, and texts', async () => {
   await fc.assert(
     fc.asyncProperty(
       fc.array(anyPart, { maxLength: 30 }),
@@ -29,33 +29,33 @@ test('a reply, however it is cut, written, and ordered, is read as JSON.parse wo
       fc.option(fc.constantFrom(1, 2, '\t'), { nil: undefined }),
       fc.array(fc.nat(), { maxLength: 12 }),
       async (listParts, before, after, space, cuts) => {
-        const reply = { message: before, code: 1, listParts, codeDesc: after };
-        const { around, parts } = await read(JSON.stringify(reply, null, space), cuts);
-        expect(JSON.parse(around)).toEqual({ ...reply, listParts: [] });
+        const response = { message: before, code: 1, listParts, codeDesc: after };
+        const { around, parts } = await read(JSON.stringify(response, null, space), cuts);
+        expect(JSON.parse(around)).toEqual({ ...response, listParts: [] });
         expect(parts).toEqual(listParts.map(({ offset, dataSize }) => ({ offset, dataSize })));
       },
     ),
   );
 });
 
-test('a reply without a list is its text', async () => {
+test('returns the text of a response without a list', async () => {
   expect(await read('{"code":0}', [3])).toEqual({ around: '{"code":0}', parts: [] });
   expect(await read('<html>busy</html>')).toEqual({ around: '<html>busy</html>', parts: [] });
   expect(await read('')).toEqual({ around: '', parts: [] });
 });
 
 test.each([
-  ['a part before the first', '{"listParts":[{"offset":-1,"dataSize":1}]}'],
+  ['a negative offset', '{"listParts":[{"offset":-1,"dataSize":1}]}'],
   ['a part without a size', '{"listParts":[{"offset":1}]}'],
-  ['a part of text', '{"listParts":[{"offset":"1","dataSize":1}]}'],
-  ['a broken part', '{"listParts":[{"offset":1,"dataSize"}]}'],
+  ['an offset that is text', '{"listParts":[{"offset":"1","dataSize":1}]}'],
+  ['malformed JSON', '{"listParts":[{"offset":1,"dataSize"}]}'],
   ['a list that does not end', `{"listParts":[${' '.repeat(2 ** 20 + 1)}`],
-  ['text without end', 'x'.repeat(2 ** 20 + 1)],
-])('%s is no reply', async (_, text) => {
+  ['too much text', 'x'.repeat(2 ** 20 + 1)],
+])('throws for %s', async (_, text) => {
   await expect(read(text)).rejects.toThrow();
 });
 
-test('a million parts take little more than their numbers', async () => {
+test('reads a million parts', async () => {
   async function* listing(): AsyncGenerator<Uint8Array> {
     yield Buffer.from('{"code":1,"listParts":[');
     for (let n = 0; n < 1_000_000; n += 1000) {
@@ -72,12 +72,12 @@ test('a million parts take little more than their numbers', async () => {
 });
 
 test.each(['"listParts"', '"listParts":[{"offset":'])(
-  'spaces without end, byte by byte, after %s are soon done with',
+  'rejects endless spaces after %s quickly, when they arrive byte by byte',
   async (begin) => {
     async function* byteByByte(): AsyncGenerator<Uint8Array> {
       yield Buffer.from(`{${begin}`);
       const space = Buffer.from(' ');
-      for (let n = 0; n < 2 ** 20; n++) yield space; // searched anew at each, they took hours
+      for (let n = 0; n < 2 ** 20; n++) yield space; // a search per byte took hours
     }
     await expect(readPartList(byteByByte()).then(({ text }) => JSON.parse(text))).rejects.toThrow(
       SyntaxError,

@@ -2,25 +2,30 @@ import fc from 'fast-check';
 import * as v from 'valibot';
 import { describe, expect, test } from 'vitest';
 import {
+  describeError,
   errorActionFor,
   FinishUploadResponse,
   InitUploadResponse,
-  describeError as inWords,
   parseResponse,
   UploadPartResponse,
-  type VodReply,
+  type VodResponse,
 } from '../../../lib/vod/responses.ts';
 
-const reply = (code: number, canRetry = 0): VodReply => ({ code, canRetry, message: '', codeDesc: '' });
+const responseOf = (code: number, canRetry = 0): VodResponse => ({
+  code,
+  canRetry,
+  message: '',
+  codeDesc: '',
+});
 
-function read(text: string): VodReply {
+function parseOrThrow(text: string): VodResponse {
   const result = parseResponse(text);
-  if ('reply' in result) return result.reply;
-  throw new Error(result.fault);
+  if ('response' in result) return result.response;
+  throw new Error(result.problem);
 }
-const open = (fields: object) => v.parse(InitUploadResponse, read(JSON.stringify(fields)));
+const parseInit = (fields: object) => v.parse(InitUploadResponse, parseOrThrow(JSON.stringify(fields)));
 
-describe('the verdict', () => {
+describe('errorActionFor', () => {
   test.each([
     [-10001, 'stop'],
     [-10002, 'stop'],
@@ -36,18 +41,18 @@ describe('the verdict', () => {
     [6000, 'repeat'],
     [6100, 'repeat'],
     [6200, 'repeat'],
-  ])('on code %i is %s, whatever canRetry says', (code, verdict) => {
-    expect([errorActionFor(reply(code)), errorActionFor(reply(code, 1))]).toEqual([verdict, verdict]);
+  ])('code %i: %s, whatever canRetry is', (code, action) => {
+    expect([errorActionFor(responseOf(code)), errorActionFor(responseOf(code, 1))]).toEqual([action, action]);
   });
 
-  test.each([-10004, -10005, 5100])(
-    'on code %i of the upload: as canRetry says, else begin again',
-    (code) => {
-      expect([errorActionFor(reply(code, 1)), errorActionFor(reply(code))]).toEqual(['repeat', 'lost']);
-    },
-  );
+  test.each([-10004, -10005, 5100])('code %i: repeat with canRetry, otherwise lost', (code) => {
+    expect([errorActionFor(responseOf(code, 1)), errorActionFor(responseOf(code))]).toEqual([
+      'repeat',
+      'lost',
+    ]);
+  });
 
-  test('on any other code is as canRetry says', () => {
+  test('any other code: repeat with canRetry, otherwise stop', () => {
     fc.assert(
       fc.property(
         fc.oneof(
@@ -57,9 +62,9 @@ describe('the verdict', () => {
         ),
         (code) => {
           expect([
-            errorActionFor(reply(code, 1)),
-            errorActionFor(reply(code)),
-            errorActionFor(reply(code, 2)),
+            errorActionFor(responseOf(code, 1)),
+            errorActionFor(responseOf(code)),
+            errorActionFor(responseOf(code, 2)),
           ]).toEqual(['repeat', 'stop', 'stop']);
         },
       ),
@@ -67,24 +72,29 @@ describe('the verdict', () => {
   });
 });
 
-describe('in words', () => {
-  test('the code, the service’s texts once each, and what to check', () => {
-    const said = { code: -10002, canRetry: 0, message: 'bad signature', codeDesc: 'AuthFailure' };
-    expect(inWords(said)).toBe(
-      'code -10002 (bad signature, AuthFailure): the signature is wrong: check VOD_SECRET_KEY, VOD_HOST (the signed host), and the clock',
+describe('describeError', () => {
+  test('returns the code, each message once, and what to check', () => {
+    const response = { code: -10002, canRetry: 0, message: 'bad signature', codeDesc: 'AuthFailure' };
+    expect(describeError(response)).toBe(
+      'code -10002 (bad signature, AuthFailure): the signature is wrong. Check VOD_SECRET_KEY, VOD_HOST (the signed host), and the clock',
     );
-    expect(inWords({ ...said, code: -1, codeDesc: 'bad signature' })).toBe('code -1 (bad signature)');
-    expect(inWords(reply(5000))).toBe('code 5000');
+    expect(describeError({ ...response, code: -1, codeDesc: 'bad signature' })).toBe(
+      'code -1 (bad signature)',
+    );
+    expect(describeError(responseOf(5000))).toBe('code 5000');
   });
 });
 
-describe('reading', () => {
-  test('a fileId that is a number keeps all its digits', () => {
+describe('parseResponse', () => {
+  test('keeps all digits of a numeric fileId', () => {
     fc.assert(
       fc.property(fc.bigInt({ min: 0n, max: 10n ** 40n - 1n }), (fileId) => {
-        const finished = v.parse(FinishUploadResponse, read(`{"code":0,"fileId":${fileId},"url":"u"}`));
+        const finished = v.parse(
+          FinishUploadResponse,
+          parseOrThrow(`{"code":0,"fileId":${fileId},"url":"u"}`),
+        );
         expect(finished.fileId).toBe(String(fileId));
-        expect(v.parse(FinishUploadResponse, read(`{"code":0,"fileId":"${fileId}"}`))).toEqual({
+        expect(v.parse(FinishUploadResponse, parseOrThrow(`{"code":0,"fileId":"${fileId}"}`))).toEqual({
           code: 0,
           fileId: String(fileId),
           url: '',
@@ -93,49 +103,49 @@ describe('reading', () => {
     );
   });
 
-  test.each(['-1', '1.5', '1e20', 'true', '"x"', 'null', '[1]'])('a fileId of %s is none', (fileId) => {
+  test.each(['-1', '1.5', '1e20', 'true', '"x"', 'null', '[1]'])('rejects the fileId %s', (fileId) => {
     const result = parseResponse(`{"code":0,"fileId":${fileId}}`);
-    expect('reply' in result && v.is(FinishUploadResponse, result.reply)).toBe(false);
+    expect('response' in result && v.is(FinishUploadResponse, result.response)).toBe(false);
   });
 
-  test('text that speaks of a fileId is left as it is', () => {
+  test('does not change text that mentions a fileId', () => {
     const message = 'no "fileId": 12 and no \\"fileId\\":34';
-    expect(read(JSON.stringify({ code: -1, message })).message).toBe(message);
+    expect(parseOrThrow(JSON.stringify({ code: -1, message })).message).toBe(message);
   });
 
-  test('the texts and canRetry may be missing', () => {
-    expect(read('{"code":-1}')).toEqual({ code: -1, message: '', codeDesc: '', canRetry: 0 });
+  test('has defaults for the messages and canRetry', () => {
+    expect(parseOrThrow('{"code":-1}')).toEqual({ code: -1, message: '', codeDesc: '', canRetry: 0 });
   });
 
   test.each([
     ['not JSON', '<html>busy</html>', 'expected JSON, got "<html>busy</html>"'],
-    ['nothing', '', 'expected JSON, got ""'],
-    ['JSON that breaks off', '{"code":0', 'expected JSON, got "{\\"code\\":0"'],
-    ['a list', '[{"code":0}]', 'expected a reply, got "[{\\"code\\":0}]"'],
-    ['a number', '0', 'expected a reply, got "0"'],
-    ['null', 'null', 'expected a reply, got "null"'],
-    ['no code', '{"message":"ok"}', 'expected a reply, got "{\\"message\\":\\"ok\\"}": code'],
-    ['a code that is text', '{"code":"0"}', 'expected a reply, got "{\\"code\\":\\"0\\"}": code'],
-    ['a code between codes', '{"code":0.5}', 'expected a reply, got "{\\"code\\":0.5}": code'],
-    ['far too deep', '['.repeat(100_000), 'expected JSON, got "['],
-  ])('%s is no reply', (_, text, fault) => {
-    expect(parseResponse(text)).toEqual({ fault: expect.stringContaining(fault) });
+    ['an empty text', '', 'expected JSON, got ""'],
+    ['truncated JSON', '{"code":0', 'expected JSON, got "{\\"code\\":0"'],
+    ['a list', '[{"code":0}]', 'expected a response, got "[{\\"code\\":0}]"'],
+    ['a number', '0', 'expected a response, got "0"'],
+    ['null', 'null', 'expected a response, got "null"'],
+    ['no code', '{"message":"ok"}', 'expected a response, got "{\\"message\\":\\"ok\\"}": code'],
+    ['a code that is text', '{"code":"0"}', 'expected a response, got "{\\"code\\":\\"0\\"}": code'],
+    ['a fractional code', '{"code":0.5}', 'expected a response, got "{\\"code\\":0.5}": code'],
+    ['deeply nested JSON', '['.repeat(100_000), 'expected JSON, got "['],
+  ])('rejects %s', (_, text, problem) => {
+    expect(parseResponse(text)).toEqual({ problem: expect.stringContaining(problem) });
     expect(JSON.stringify(parseResponse(text)).length).toBeLessThan(400);
   });
 
   test.each(['__proto__', 'constructor', 'toString', 'hasOwnProperty'])(
-    'a field named %s is just a field',
+    'treats a field named %s as any other',
     (name) => {
-      const got = read(`{"code":-1,"${name}":{"code":0,"canRetry":1}}`);
-      expect([got.code, got.canRetry, errorActionFor(got)]).toEqual([-1, 0, 'stop']);
+      const parsed = parseOrThrow(`{"code":-1,"${name}":{"code":0,"canRetry":1}}`);
+      expect([parsed.code, parsed.canRetry, errorActionFor(parsed)]).toEqual([-1, 0, 'stop']);
       expect('canRetry' in {}).toBe(false);
       expect(parseResponse(`{"${name}":{"code":0}}`)).toEqual({
-        fault: expect.stringContaining('expected a reply'),
+        problem: expect.stringContaining('expected a response'),
       });
     },
   );
 
-  test('never throws, and gives a whole code or says what came', () => {
+  test('returns an integer code or a problem, and never throws', () => {
     const nearly = fc
       .record(
         { code: fc.jsonValue(), message: fc.jsonValue(), canRetry: fc.jsonValue(), fileId: fc.jsonValue() },
@@ -145,27 +155,30 @@ describe('reading', () => {
     fc.assert(
       fc.property(fc.oneof(fc.string({ unit: 'binary' }), fc.json(), nearly), (text) => {
         const result = parseResponse(text);
-        if ('reply' in result) expect(Number.isInteger(result.reply.code)).toBe(true);
-        else expect(result.fault).toMatch(/^expected /);
+        if ('response' in result) expect(Number.isInteger(result.response.code)).toBe(true);
+        else expect(result.problem).toMatch(/^expected /);
       }),
       { numRuns: 500 },
     );
   });
 });
 
-describe('the reply to InitUpload', () => {
-  test('code 0: nothing is held', () => {
-    expect(open({ code: 0, listParts: 'whatever' })).toEqual({ code: 0 });
+describe('InitUploadResponse', () => {
+  test('has no other fields for code 0', () => {
+    expect(parseInit({ code: 0, listParts: 'whatever' })).toEqual({ code: 0 });
   });
 
-  test('code 1: the part size to go on with, where the reply tells it', () => {
-    expect(open({ code: 1, dataSize: 524_288, listParts: [] })).toMatchObject({ code: 1, dataSize: 524_288 });
-    expect(open({ code: 1 })).toEqual({ code: 1 });
+  test('has an optional part size for code 1', () => {
+    expect(parseInit({ code: 1, dataSize: 524_288, listParts: [] })).toMatchObject({
+      code: 1,
+      dataSize: 524_288,
+    });
+    expect(parseInit({ code: 1 })).toEqual({ code: 1 });
   });
 
-  test('code 2: the file', () => {
-    expect(open({ code: 2, fileId: '123', url: 'u' })).toEqual({ code: 2, fileId: '123', url: 'u' });
-    expect(open({ code: 2, fileId: 123 })).toEqual({ code: 2, fileId: '123', url: '' });
+  test('has the file for code 2', () => {
+    expect(parseInit({ code: 2, fileId: '123', url: 'u' })).toEqual({ code: 2, fileId: '123', url: 'u' });
+    expect(parseInit({ code: 2, fileId: 123 })).toEqual({ code: 2, fileId: '123', url: '' });
   });
 
   test.each([
@@ -175,22 +188,22 @@ describe('the reply to InitUpload', () => {
     ['no address, and \u0000', ''],
     [`http://vod.example/${'a'.repeat(2000)}`, ''],
     [`http://vod.example/${'片'.repeat(300)}`, ''],
-  ])('a url becomes one that metadata can hold (%#)', (url, expected) => {
-    expect(open({ code: 2, fileId: '123', url })).toMatchObject({ url: expected });
+  ])('makes the URL fit for metadata (%#)', (url, expected) => {
+    expect(parseInit({ code: 2, fileId: '123', url })).toMatchObject({ url: expected });
   });
 
   test.each([
     ['code 2 without a file', { code: 2 }],
-    ['a list that is none', { code: 1, listParts: {} }],
+    ['a list that is an object', { code: 1, listParts: {} }],
     ['a part size that is text', { code: 1, dataSize: '524288' }],
-    ['a code that means something else', { code: 3 }],
-  ])('%s is not such a reply', (_, fields) => {
-    expect(v.is(InitUploadResponse, read(JSON.stringify(fields)))).toBe(false);
+    ['an undocumented code', { code: 3 }],
+  ])('rejects %s', (_, fields) => {
+    expect(v.is(InitUploadResponse, parseOrThrow(JSON.stringify(fields)))).toBe(false);
   });
 });
 
-test('a part is sent only where its reply says 0', () => {
-  expect([0, 1, 2, -10006, 4400].map((code) => v.is(UploadPartResponse, reply(code)))).toEqual([
+test('UploadPartResponse accepts code 0 only', () => {
+  expect([0, 1, 2, -10006, 4400].map((code) => v.is(UploadPartResponse, responseOf(code)))).toEqual([
     true,
     false,
     false,

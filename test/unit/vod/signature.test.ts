@@ -6,8 +6,8 @@ import { type Params, sign, signedQuery, signedText } from '../../../lib/vod/sig
 const HOST = 'vod2.qcloud.com';
 const PATH = '/v2/index.php';
 
-/** What a server reads from a query string; `+` stays what it is. */
-const readQuery = (query: string): Record<string, string> =>
+/** Parses a query string as a server does that does not decode `+`. */
+const parseQuery = (query: string): Record<string, string> =>
   Object.fromEntries(
     query.split('&').map((pair): [string, string] => {
       const [name = '', value = ''] = pair.split('=');
@@ -15,14 +15,14 @@ const readQuery = (query: string): Record<string, string> =>
     }),
   );
 
-/** Any text there is; half a surrogate pair is none. */
+/** Any well-formed text. */
 const anyText = fc.string({ unit: 'binary' });
 const anyParams: fc.Arbitrary<Params> = fc.dictionary(
   anyText.filter((name) => name !== '' && name !== 'Signature' && name !== '__proto__'),
   anyText,
 );
 
-describe('the published example', () => {
+describe('the example in the documentation', () => {
   const key = 'Gu5t9xGARNpq86cd98joQYCN3Cozk1qA';
   const params = {
     'instanceIds.0': 'ins-09dx96dg',
@@ -35,42 +35,42 @@ describe('the published example', () => {
     Timestamp: '1465185768',
   };
 
-  test('signs this text', () => {
+  test('has this text to sign', () => {
     expect(signedText('GET', 'cvm.api.qcloud.com', '/v2/index.php', params)).toBe(
       'GETcvm.api.qcloud.com/v2/index.php?Action=DescribeInstances&Nonce=11886&Region=gz' +
         '&SecretId=AKIDz8krbsJ5yKBZQpn74WFkmLPx3gnPhESA&Timestamp=1465185768&instanceIds.0=ins-09dx96dg&limit=20&offset=0',
     );
   });
 
-  test('gives this signature', () => {
+  test('has this signature', () => {
     expect(sign(key, 'GET', 'cvm.api.qcloud.com', '/v2/index.php', params)).toBe(
       'NSI3UqqD99b/UJb4tbG/xZpRW64=',
     );
   });
 
-  test('with SignatureMethod HmacSHA256, that algorithm', () => {
-    const asked = { ...params, SignatureMethod: 'HmacSHA256' };
-    const text = signedText('GET', 'cvm.api.qcloud.com', '/v2/index.php', asked);
+  test('uses the algorithm of SignatureMethod HmacSHA256', () => {
+    const sha256Params = { ...params, SignatureMethod: 'HmacSHA256' };
+    const text = signedText('GET', 'cvm.api.qcloud.com', '/v2/index.php', sha256Params);
     expect(text).toContain('&SignatureMethod=HmacSHA256&');
-    expect(sign(key, 'GET', 'cvm.api.qcloud.com', '/v2/index.php', asked)).toBe(
+    expect(sign(key, 'GET', 'cvm.api.qcloud.com', '/v2/index.php', sha256Params)).toBe(
       createHmac('sha256', key).update(text).digest('base64'),
     );
   });
 });
 
-test('a signature holds for what is read from the query, whatever the text', () => {
+test('the signature is valid for the parameters that a server parses', () => {
   fc.assert(
     fc.property(anyParams, anyText, (params, key) => {
       const query = signedQuery(key, 'GET', HOST, PATH, params);
-      const { Signature, ...read } = readQuery(query);
-      expect(read).toEqual({ ...params });
-      expect(sign(key, 'GET', HOST, PATH, read)).toBe(Signature);
+      const { Signature, ...parsed } = parseQuery(query);
+      expect(parsed).toEqual({ ...params });
+      expect(sign(key, 'GET', HOST, PATH, parsed)).toBe(Signature);
       expect(query).toMatch(/^[A-Za-z0-9%=&._~-]+$/);
     }),
   );
 });
 
-test('keys are in the order of their bytes, whatever order they came in', () => {
+test('names are sorted by their bytes', () => {
   fc.assert(
     fc.property(anyParams, (params) => {
       const reversed = Object.fromEntries(Object.entries(params).reverse());
@@ -79,7 +79,7 @@ test('keys are in the order of their bytes, whatever order they came in', () => 
   );
   const names = ['a.1', 'a.10', 'a.2', 'Z', 'a', '_', '\ufb01', '\u{1f3ac}', 'ü'];
   const text = signedText('GET', '', '', Object.fromEntries(names.map((name) => [name, ''])));
-  // By UTF-16 the film (a surrogate pair) would come before the ligature.
+  // In UTF-16 order the emoji, a surrogate pair, would come before the ligature.
   expect(text).toBe('GET?Z=&_=&a=&a.1=&a.10=&a.2=&ü=&\ufb01=&\u{1f3ac}=');
 });
 
@@ -91,19 +91,19 @@ test.each([
   { what: 'name', params: { b: '1' } },
   { what: 'key', key: 'Key' },
 ])(
-  'another $what is another signature',
+  'a different $what changes the signature',
   ({ key = 'key', method = 'GET', host = HOST, path = PATH, params = { a: '1' } }) => {
     expect(sign(key, method, host, path, params)).not.toBe(sign('key', 'GET', HOST, PATH, { a: '1' }));
   },
 );
 
-test('a signature is made without the signature', () => {
+test('the parameter Signature is not signed', () => {
   expect(sign('key', 'GET', HOST, PATH, { a: '1', Signature: 'x' })).toBe(
     sign('key', 'GET', HOST, PATH, { a: '1' }),
   );
 });
 
-test('values are signed raw and sent encoded', () => {
+test('values are signed without and sent with URL encoding', () => {
   const params = { fileName: "a b+c&d=e/é!'()*" };
   expect(signedText('GET', HOST, PATH, params)).toBe(`GET${HOST}${PATH}?fileName=a b+c&d=e/é!'()*`);
   expect(signedQuery('key', 'GET', HOST, PATH, params)).toMatch(

@@ -17,7 +17,7 @@ export type ServiceOptions = Readonly<{
 export type ServiceTally = Readonly<{ requests: Record<string, number>; quotaErrors: number; cpuMs: number }>;
 
 export type FromService = { ready: string } | { event: unknown; id: number } | { tally: ServiceTally };
-export type ToService = { taken: number } | 'tally';
+export type ToService = { taken: number } | 'stop';
 
 /** The work of one measuring process. */
 export type Job =

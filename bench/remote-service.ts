@@ -7,8 +7,8 @@ import type { FromService, ServiceOptions, ServiceTally, ToService } from './mes
 /** A service in another process, behind a simulated network. */
 export type RemoteService = Readonly<{
   endpoint: string;
-  tally(): Promise<ServiceTally>;
-  close(): Promise<void>;
+  /** Returns what the service counted. */
+  stop(): Promise<ServiceTally>;
 }>;
 
 export async function startRemoteService(
@@ -20,7 +20,7 @@ export async function startRemoteService(
   });
   const send = (message: ToService): void => void child.send(message);
   const ready = Promise.withResolvers<string>();
-  let tally = Promise.withResolvers<ServiceTally>();
+  const tally = Promise.withResolvers<ServiceTally>();
   child.on('message', (message: FromService) => {
     if ('ready' in message) ready.resolve(message.ready);
     else if ('tally' in message) tally.resolve(message.tally);
@@ -29,21 +29,19 @@ export async function startRemoteService(
       send({ taken: message.id });
     }
   });
-  const exited = once(child, 'exit');
-  const failed = exited.then(() => {
-    throw new Error(`the ${options.kind} service exited`);
+  const exited = once(child, 'exit').then(() => {
+    const error = new Error(`the ${options.kind} service exited`);
+    ready.reject(error);
+    tally.reject(error);
   });
-  failed.catch(() => {});
   return {
-    endpoint: await Promise.race([ready.promise, failed]),
-    tally: () => {
-      tally = Promise.withResolvers();
-      send('tally');
-      return Promise.race([tally.promise, failed]);
-    },
-    close: async () => {
+    endpoint: await ready.promise,
+    stop: async () => {
+      send('stop');
+      const result = await tally.promise;
       child.disconnect();
       await exited;
+      return result;
     },
   };
 }

@@ -19,6 +19,7 @@ import { createS3Client } from '../lib/s3/client.ts';
 import { createLambda } from '../local/aws/lambda.ts';
 import { sendLogsToStandardError } from '../local/logs.ts';
 import type { NetworkLimits } from '../local/network-simulator.ts';
+import { startS3 } from '../local/s3/server.ts';
 import { startStack } from '../local/stack.ts';
 import { uploadBaseline } from './baseline-uploader.ts';
 import { sum } from './cost.ts';
@@ -31,7 +32,7 @@ import {
   VOD_HOST,
   VOD_SECRETS,
 } from './messages.ts';
-import { type RemoteService, startRemoteService } from './remote-service.ts';
+import { startRemoteService } from './remote-service.ts';
 
 /** Runs one job in a new process, whose peak memory is therefore the job's own. Usage: runner.ts DIR JOB */
 
@@ -58,17 +59,6 @@ const startRemoteS3 = (network: NetworkLimits = {}, onEvent?: (event: unknown) =
 const startRemoteVod = (options: Pick<ServiceOptions, 'network' | 'quota'>) =>
   startRemoteService({ kind: 'vod', dir: join(dir, `vod-${process.pid}`), ...options });
 
-/** Stops the services and returns their counters. */
-async function stopServices(services: {
-  s3?: RemoteService;
-  vod?: RemoteService;
-}): Promise<Pick<Measurement, 's3' | 'vod'>> {
-  const { s3, vod } = services;
-  const tallies = { ...(s3 && { s3: await s3.tally() }), ...(vod && { vod: await vod.tally() }) };
-  await Promise.all([s3?.close(), vod?.close()]);
-  return tallies;
-}
-
 async function measureTime<T>(work: () => Promise<T>): Promise<{ ms: number; result: T }> {
   const began = performance.now();
   const result = await work();
@@ -77,9 +67,11 @@ async function measureTime<T>(work: () => Promise<T>): Promise<{ ms: number; res
 
 async function putObject({ key, from, ranges }: JobOf<'put'>): Promise<JobMeasurement> {
   let event: unknown;
-  const server = await startRemoteS3({}, (created) => {
+  const onObjectCreated = async (created: unknown): Promise<void> => {
     event = created;
-  });
+  };
+  const credentials = LOCAL_S3_CREDENTIALS;
+  const server = await startS3({ dir: join(dir, 's3'), port: 0, credentials, onObjectCreated });
   const s3 = createS3Client({ endpoint: server.endpoint });
   const target = { Bucket: BUCKET, Key: key };
   await s3.send(new CreateBucketCommand({ Bucket: BUCKET }));
@@ -117,7 +109,7 @@ async function hashWithInit({ key, network }: JobOf<'hash'>): Promise<JobMeasure
   const { ms, result } = await measureTime(() => lambda.invoke('init', handler, job));
   if (!v.is(v.object({ next: v.literal('parts') }), result))
     throw new Error(`Init: expected a plan, got ${JSON.stringify(result)}`);
-  return { bytes, ms, invocations: { init: { count: 1, ms } }, ...(await stopServices({ s3, vod })) };
+  return { bytes, ms, invocations: { init: { count: 1, ms } }, s3: await s3.stop(), vod: await vod.stop() };
 }
 
 async function hashStream({ key, network }: JobOf<'stream'>): Promise<JobMeasurement> {
@@ -130,7 +122,7 @@ async function hashStream({ key, network }: JobOf<'stream'>): Promise<JobMeasure
     return ContentLength ?? 0;
   });
   s3.destroy();
-  return { bytes: result, ms, ...(await stopServices({ s3: server })) };
+  return { bytes: result, ms, s3: await server.stop() };
 }
 
 async function uploadObject(job: JobOf<'upload'>): Promise<JobMeasurement> {
@@ -160,7 +152,7 @@ async function uploadObject(job: JobOf<'upload'>): Promise<JobMeasurement> {
     stack.start();
     await stack.idle();
   });
-  const tallies = await stopServices({ s3, vod });
+  const tallies = { s3: await s3.stop(), vod: await vod.stop() };
   await stack.close();
   const sending = readSending();
   return { bytes: sending.bytes, ms, outcomes, sending, ...readCounts(), ...tallies };
@@ -196,7 +188,7 @@ async function runBaseline({ size, network }: JobOf<'baseline'>): Promise<JobMea
   const vod = await startRemoteVod({ network, quota: false });
   const bytes = randomFillSync(Buffer.allocUnsafe(size));
   const { ms } = await measureTime(() => uploadBaseline(new URL(`${vod.endpoint}/v2/index.php`), bytes));
-  return { bytes: size, ms, ...(await stopServices({ vod })) };
+  return { bytes: size, ms, vod: await vod.stop() };
 }
 
 function runJob(job: Job): Promise<JobMeasurement> {

@@ -47,10 +47,10 @@ const service =
 /** Loading and starting do not count. */
 const startCpu = process.cpuUsage();
 process.on('message', (message: ToService) => {
-  if (message !== 'tally') return undelivered.get(message.taken)?.();
+  if (message !== 'stop') return undelivered.get(message.taken)?.();
   const { user, system } = process.cpuUsage(startCpu);
   send({ tally: { requests, quotaErrors, cpuMs: (user + system) / 1000 } });
 });
-// The measuring process has finished.
+// The measuring process has received the counters, or has exited.
 process.on('disconnect', () => void service.close().then(() => process.exit(0)));
 send({ ready: service.endpoint });

@@ -37,8 +37,8 @@ export type Lambda = Readonly<{
 export function createLambda(initialLimitMs: number): Lambda {
   const stop = new AbortController();
   const limiters = new Map<string, LimitFunction>();
-  const running = new Set<Promise<unknown>>();
-  const ends = new Set<(error: Error) => void>();
+  /** The handlers that have not settled, and what ends their invocation. */
+  const running = new Map<Promise<unknown>, (error: Error) => void>();
 
   async function run(name: string, handler: Handler, event: unknown): Promise<unknown> {
     stop.signal.throwIfAborted();
@@ -61,17 +61,15 @@ export function createLambda(initialLimitMs: number): Lambda {
       succeed: () => {},
       signal: AbortSignal.any([stop.signal, ended.signal]),
     };
-    const result = handler(input, context);
-    running.add(result);
-    const remove = () => running.delete(result);
-    result.then(remove, remove);
-
     const { promise: failure, reject } = Promise.withResolvers<never>();
     const end = (error: Error): void => {
       ended.abort(error);
       reject(error);
     };
-    ends.add(end);
+    const result = handler(input, context);
+    running.set(result, end);
+    const remove = () => running.delete(result);
+    result.then(remove, remove);
     const timer = setTimeout(
       () => end(new SandboxTimedout(`${name}: task timed out after ${timeLimitMs / 1000} seconds`)),
       timeLimitMs,
@@ -80,7 +78,6 @@ export function createLambda(initialLimitMs: number): Lambda {
       return toPayload(name, await Promise.race([result, failure]));
     } finally {
       clearTimeout(timer);
-      ends.delete(end);
       invocations.publish({ name, ms: performance.now() - began });
     }
   }
@@ -93,11 +90,12 @@ export function createLambda(initialLimitMs: number): Lambda {
       return limiter(() => run(name, handler, event));
     },
     kill: () => {
-      for (const end of ends) end(new ProcessExited('the process exited before it completed the request'));
+      for (const end of running.values())
+        end(new ProcessExited('the process exited before it completed the request'));
     },
     close: async () => {
       stop.abort(new Error('the local engine stops'));
-      await Promise.allSettled(running);
+      await Promise.allSettled(running.keys());
     },
   };
   return lambda;

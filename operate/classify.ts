@@ -1,8 +1,8 @@
 import { ListObjectsV2Command, type S3Client } from '@aws-sdk/client-s3';
 import { ObjectDeleted, StorageRejected } from '../lib/errors.ts';
-import { headObject, type ObjectHead } from '../lib/s3/head-object.ts';
+import { archiveTier, headObject, type ObjectHead } from '../lib/s3/head-object.ts';
 import { sendS3 } from '../lib/s3/request.ts';
-import { readTags } from '../lib/s3/tags.ts';
+import { readTagsIfAny } from '../lib/s3/tags.ts';
 import type { UploadRequest } from '../lib/schemas.ts';
 import { mediaTypeOf } from '../lib/upload/media-type.ts';
 
@@ -61,11 +61,12 @@ export async function classify(
 }
 
 async function classifyHead(s3: S3Client, object: ObjectHead, signal: AbortSignal): Promise<Classification> {
-  const { pin, metadata, contentType, head } = object;
+  const { pin, metadata, contentType } = object;
   const { bucket, key, etag, versionId, size } = pin;
-  const reason = skipReason(key, contentType) ?? archiveReason(object);
+  const archived = archiveTier(object) && 'the object is archived; restore it first';
+  const reason = skipReason(key, contentType) ?? archived;
   if (reason !== undefined) return { key, status: 'skipped', reason };
-  const tags = !metadata['vod-file-id'] && head.TagCount ? await readTags(s3, pin, signal) : {};
+  const tags = metadata['vod-file-id'] ? {} : await readTagsIfAny(s3, object, signal);
   if (metadata['vod-file-id'] || tags['vod-file-id']) return { key, status: 'uploaded' };
   return { key, status: 'pending', request: { bucket, key, etag, size, ...(versionId && { versionId }) } };
 }
@@ -74,12 +75,4 @@ function skipReason(key: string, contentType: string | undefined): string | unde
   const media = mediaTypeOf(key, contentType);
   if (media.kind === 'image') return 'an image, not a video';
   return media.kind === 'other' ? media.reason : undefined;
-}
-
-const ARCHIVED = new Set(['GLACIER', 'DEEP_ARCHIVE']);
-
-function archiveReason({ head }: ObjectHead): string | undefined {
-  const isRestored = head.Restore?.includes('ongoing-request="false"');
-  const isArchived = ARCHIVED.has(head.StorageClass ?? '') || head.ArchiveStatus !== undefined;
-  return isArchived && !isRestored ? 'the object is archived; restore it first' : undefined;
 }

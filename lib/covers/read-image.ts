@@ -9,14 +9,13 @@ import { cleanFileName, detectImageType, mediaTypeOf } from '../upload/media-typ
 import { optionsFromMetadata } from '../upload/upload-options.ts';
 import type { CoverImage } from '../vod/client.ts';
 
-/** An image, read whole, as VOD gets it. */
-
-/** SmallFileUpload takes files under 1 MB (1,048,576 bytes). */
+/** `SmallFileUpload` accepts files under 1 MB (1,048,576 bytes). */
 const MAX_COVER_BYTES = 1_048_575;
 
 /**
- * The bytes of the pinned image, and what VOD is told of them.
- * @throws {UnsupportedObject} for what cannot be a cover, and what `readRange` throws
+ * Reads an image as VOD expects it.
+ * @param fileName replaces the name from the metadata and the key
+ * @throws {UnsupportedObject} for an object that cannot be a cover, and the errors of `readRange`
  */
 export async function readImage(
   s3: S3Client,
@@ -26,17 +25,17 @@ export async function readImage(
 ): Promise<Omit<CoverImage, 'coverOf'>> {
   const object = `s3://${pin.bucket}/${pin.key}`;
   const media = mediaTypeOf(pin.key, contentType);
-  if (media.kind !== 'image') throw new UnsupportedObject(`${object}: no image by its name`);
-  const unfit = coverSizeProblem(pin);
-  if (unfit) throw new UnsupportedObject(`${object}: ${unfit}: put another image there`);
+  if (media.kind !== 'image') throw new UnsupportedObject(`${object}: expected the extension of an image`);
+  const problem = coverSizeProblem(pin);
+  if (problem) throw new UnsupportedObject(`${object}: ${problem}. Put another image there.`);
   const bytes = await readRange(s3, pin, { offset: 0, size: pin.size }, signal);
-  const kind = detectImageType(bytes);
   const { fileType } = media;
-  if (kind !== (fileType === 'jpeg' ? 'jpg' : fileType)) {
-    const begins = Buffer.from(bytes.subarray(0, 12)).toString('hex');
+  const imageType = detectImageType(bytes);
+  if (imageType !== (fileType === 'jpeg' ? 'jpg' : fileType)) {
+    const start = Buffer.from(bytes.subarray(0, 12)).toString('hex');
     throw new UnsupportedObject(
-      `${object}: expected the bytes of a ${fileType}, they begin with ${begins}${kind ? `, as a ${kind}` : ''}: ` +
-        'put the image there under the suffix of its kind',
+      `${object}: expected the bytes of a ${fileType}, got ${start}…${imageType ? `, a ${imageType}` : ''}. ` +
+        'Put the image there with the extension of its type.',
     );
   }
   const name = fileName ?? optionsFromMetadata(metadata, object).fileName;
@@ -48,7 +47,7 @@ export async function readImage(
   };
 }
 
-/** Why an image of this size cannot be a cover, if it cannot. */
+/** The reason why an image of this size cannot be a cover, if there is one. */
 export function coverSizeProblem({ size }: ObjectVersion): string | undefined {
   if (size === 0) return 'it is empty (0 bytes)';
   return size > MAX_COVER_BYTES

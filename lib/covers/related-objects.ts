@@ -1,7 +1,7 @@
-import { ListObjectsV2Command, type S3Client } from '@aws-sdk/client-s3';
+import type { S3Client } from '@aws-sdk/client-s3';
 import { InvalidInput, ObjectDeleted, VideoNotReady } from '../errors.ts';
 import { headObject, type ObjectHead } from '../s3/head-object.ts';
-import { sendS3WithTimeout } from '../s3/request.ts';
+import { listKeys } from '../s3/list-keys.ts';
 import { readTagsIfAny } from '../s3/tags.ts';
 import type { FileId } from '../schemas.ts';
 import { mediaTypeOf, withoutExtension } from '../upload/media-type.ts';
@@ -9,78 +9,55 @@ import { decodeMetadata } from '../upload/upload-options.ts';
 import { parseFileIds, userCoverOf } from '../write-back/cover-marker.ts';
 import { originalPutTime, trustedFileId } from '../write-back/marker.ts';
 
-/** Which videos and images belong together: by their names (`shows/ep1.mp4`, `shows/ep1.jpg`), or by a user's word. */
+/** A video and an image belong together by name (`shows/ep1.mp4`, `shows/ep1.jpg`), or by the image's `vod-cover-of`. */
+
+export type ObjectName = Readonly<{ bucket: string; key: string }>;
 
 /**
- * The keys of all objects that have a suffix and are named as this one but for it. One request, as a rule: a listing tells of
- * every suffix, in either case, at once; a `HeadObject` for each possible name would be dozens.
+ * Lists the keys that differ from this one only in the extension. One listing finds every extension in either case, where
+ * `HeadObject` would need dozens of requests.
  * @throws {ObjectDeleted} when there is no such bucket {StorageRejected} {StorageUnavailable}
  */
 export async function listKeysWithStem(
   s3: S3Client,
-  { bucket, key }: { bucket: string; key: string },
+  { bucket, key }: ObjectName,
   signal: AbortSignal,
 ): Promise<string[]> {
   const stem = withoutExtension(key);
-  const siblings: string[] = [];
-  let token: string | undefined;
-  do {
-    const command = new ListObjectsV2Command({
-      Bucket: bucket,
-      Prefix: `${stem}.`,
-      Delimiter: '/', // not what lies in a folder `ep1.something/`
-      ContinuationToken: token,
-    });
-    const page = await sendS3WithTimeout(`LIST s3://${bucket}/${stem}.*`, signal, (abortSignal) =>
-      s3.send(command, { abortSignal }),
-    );
-    for (const { Key = '' } of page.Contents ?? []) if (withoutExtension(Key) === stem) siblings.push(Key);
-    token = page.NextContinuationToken;
-  } while (token !== undefined);
-  return siblings;
+  const keys = await listKeys(s3, bucket, `${stem}.`, signal);
+  return keys.filter((sibling) => withoutExtension(sibling) === stem);
 }
 
-/**
- * The newest of the images, as it lies there: by the time when it was put; of two that are as new as each other the first
- * by name.
- */
+/** Returns the image that was put last. Within one second, the first by name wins. */
 export async function newestImage(
   s3: S3Client,
-  siblings: readonly string[],
+  keys: readonly string[],
   bucket: string,
   signal: AbortSignal,
 ): Promise<ObjectHead | undefined> {
-  const keys = siblings.filter((key) => mediaTypeOf(key, undefined).kind === 'image');
-  const found = await Promise.all(keys.map((key) => headIfExists(s3, { bucket, key }, signal)));
-  const images = found.filter((image) => image !== undefined);
-  return images.sort(
-    (a, b) => originalPutTime(b) - originalPutTime(a) || (a.pin.key < b.pin.key ? -1 : 1),
-  )[0];
+  const imageKeys = keys.filter((key) => mediaTypeOf(key, undefined).kind === 'image');
+  const heads = await Promise.all(imageKeys.map((key) => headIfExists(s3, { bucket, key }, signal)));
+  return heads
+    .filter((head) => head !== undefined)
+    .sort((a, b) => originalPutTime(b) - originalPutTime(a) || (a.pin.key < b.pin.key ? -1 : 1))[0];
 }
 
-async function headIfExists(
-  s3: S3Client,
-  where: { bucket: string; key: string },
-  signal: AbortSignal,
-): Promise<ObjectHead | undefined> {
-  try {
-    return await headObject(s3, where, signal);
-  } catch (error) {
+const headIfExists = (s3: S3Client, name: ObjectName, signal: AbortSignal): Promise<ObjectHead | undefined> =>
+  headObject(s3, name, signal).catch((error: unknown) => {
     if (error instanceof ObjectDeleted) return undefined;
     throw error;
-  }
-}
+  });
 
-/** Of all videos of a name, those that VOD has. One without a suffix is no sibling that a listing tells of. */
+/** Returns the fileIds of the videos among `keys`, and of a video without an extension, which the listing does not contain. */
 export async function findVideoFileIds(
   s3: S3Client,
-  siblings: readonly string[],
-  { bucket, key }: { bucket: string; key: string },
+  keys: readonly string[],
+  { bucket, key }: ObjectName,
   signal: AbortSignal,
 ): Promise<FileId[]> {
   const ids: FileId[] = [];
   const stem = withoutExtension(key);
-  for (const name of [...siblings, ...(stem === key ? [] : [stem])]) {
+  for (const name of stem === key ? keys : [...keys, stem]) {
     if (mediaTypeOf(name, undefined).kind === 'image') continue;
     const video = await inspectVideo(s3, { bucket, key: name }, signal);
     if (video?.fileId) ids.push(video.fileId);
@@ -89,47 +66,45 @@ export async function findVideoFileIds(
 }
 
 /**
- * What is there, if anything is; with its fileId, if it is a video that carries one and S3 vouches for its bytes: other bytes
- * put with its metadata are not the file that this names, and shall not change that one's cover. `claims`: it carries one,
- * vouched for or not.
+ * Reads what an object is. `fileId` is set only if the marker is trusted: other bytes put with the metadata of a video must
+ * not change that video's cover.
  */
 async function inspectVideo(
   s3: S3Client,
-  where: { bucket: string; key: string },
+  name: ObjectName,
   signal: AbortSignal,
 ): Promise<{ isVideo: boolean; fileId?: FileId | undefined; hasUnverifiedId?: boolean } | undefined> {
-  const found = await headIfExists(s3, where, signal);
-  if (!found) return undefined;
-  if (mediaTypeOf(where.key, found.contentType).kind !== 'video') return { isVideo: false };
-  const tags = found.metadata['vod-file-id'] ? {} : await readTagsIfAny(s3, found, signal);
-  const claims = Boolean(found.metadata['vod-file-id'] ?? tags['vod-file-id']);
-  return { isVideo: true, fileId: trustedFileId(found, tags), hasUnverifiedId: claims };
+  const head = await headIfExists(s3, name, signal);
+  if (!head) return undefined;
+  if (mediaTypeOf(name.key, head.contentType).kind !== 'video') return { isVideo: false };
+  const tags = head.metadata['vod-file-id'] ? {} : await readTagsIfAny(s3, head, signal);
+  const hasId = Boolean(head.metadata['vod-file-id'] ?? tags['vod-file-id']);
+  const fileId = trustedFileId(head, tags);
+  return { isVideo: true, fileId, hasUnverifiedId: hasId && !fileId };
 }
 
 /**
- * The files that a user's `vod-cover-of` names, by fileId or by key.
- * @throws {VideoNotReady} {InvalidInput} and what S3 may throw
+ * Returns the files that the user's `vod-cover-of` names, by fileId or by key.
+ * @throws {VideoNotReady} {InvalidInput} {StorageRejected} {StorageUnavailable}
  */
 export async function resolveCoverOf(
   s3: S3Client,
   { pin, metadata }: ObjectHead,
   signal: AbortSignal,
 ): Promise<FileId[]> {
-  const instruction = decodeMetadata(userCoverOf(metadata) ?? '').trim();
-  if (instruction === '') return [];
-  const ids = parseFileIds(instruction);
+  const coverOf = decodeMetadata(userCoverOf(metadata) ?? '').trim();
+  if (coverOf === '') return [];
+  const ids = parseFileIds(coverOf);
   if (ids) return ids;
-  const at = `s3://${pin.bucket}/${pin.key}: its metadata entry vod-cover-of names s3://${pin.bucket}/${instruction}`;
-  const video = await inspectVideo(s3, { bucket: pin.bucket, key: instruction }, signal);
-  if (video && !video.isVideo) throw new InvalidInput(`${at}, which is no video`);
-  if (!video) throw new VideoNotReady(`${at}, which is not there: redrive once it carries its fileId`);
-  if (!video.fileId) {
-    throw new VideoNotReady(
-      video.hasUnverifiedId
-        ? `${at}, which carries a fileId that S3 does not vouch for: redrive once the video's execution has ended; if it fails ` +
-            'the same way, S3 keeps no checksum of the video: name its fileId in place of its key'
-        : `${at}, which carries no fileId yet: redrive once it carries its fileId`,
-    );
-  }
-  return [video.fileId];
+  const video = await inspectVideo(s3, { bucket: pin.bucket, key: coverOf }, signal);
+  if (video?.fileId) return [video.fileId];
+  const entry = `s3://${pin.bucket}/${pin.key}: its metadata entry vod-cover-of names s3://${pin.bucket}/${coverOf}`;
+  if (!video) throw new VideoNotReady(`${entry}, which does not exist. Redrive once it has a fileId.`);
+  if (!video.isVideo) throw new InvalidInput(`${entry}, which is not a video`);
+  if (!video.hasUnverifiedId)
+    throw new VideoNotReady(`${entry}, which has no fileId yet. Redrive once it has one.`);
+  throw new VideoNotReady(
+    `${entry}, whose fileId S3 cannot verify. Redrive once the video's execution has ended. If that fails in the same way, ` +
+      'S3 stores no checksum of the video: set vod-cover-of to its fileId instead of its key.',
+  );
 }

@@ -9,23 +9,25 @@ import { StorageRejected } from '../errors.ts';
 import { type ObjectVersion, Sha1 } from '../schemas.ts';
 import { sendS3WithTimeout } from './request.ts';
 
+export type Metadata = Readonly<Record<string, string>>;
+
 export type ObjectHead = Readonly<{
   pin: ObjectVersion;
-  /** User metadata, keys in lower case without `x-amz-meta-`. */
-  metadata: Readonly<Record<string, string>>;
+  /** User metadata. Keys are in lower case, without `x-amz-meta-`. */
+  metadata: Metadata;
   contentType: string | undefined;
-  /** SHA-1 of the whole object as S3 itself computed it, where it holds one (checksum type FULL_OBJECT). */
+  /** The SHA-1 that S3 computed over the whole object (checksum type FULL_OBJECT), if it stores one. */
   sha1: Sha1 | undefined;
-  /** Another checksum that S3 keeps of the whole object, if it does: a CRC, which also a copy in parts keeps. */
+  /** A CRC that S3 stores of the whole object, if any. Unlike the SHA-1, it survives a copy in parts. */
   checksum: FullObjectChecksum | undefined;
-  /** Whether the ETag is the MD5 of the bytes: not for multipart objects, nor for KMS or customer keys. */
+  /** Whether the ETag is the MD5 of the bytes: not for multipart objects, nor with KMS or customer keys. */
   etagIsMd5: boolean;
-  /** All that S3 said, to be restated when the object is rewritten. */
-  head: HeadObjectCommandOutput;
+  /** The complete response; a copy in place restates its fields. */
+  response: HeadObjectCommandOutput;
 }>;
 
 /**
- * The object as it is now (of a versioned bucket: its current version).
+ * Reads the current version of an object.
  * @throws {ObjectDeleted} {StorageRejected} {StorageUnavailable}
  */
 export async function headObject(
@@ -33,28 +35,27 @@ export async function headObject(
   { bucket, key }: { bucket: string; key: string },
   signal: AbortSignal,
 ): Promise<ObjectHead> {
-  const look = () =>
+  const send = () =>
     sendS3WithTimeout(`HEAD s3://${bucket}/${key}`, signal, (abortSignal) =>
       s3.send(new HeadObjectCommand({ Bucket: bucket, Key: key, ChecksumMode: 'ENABLED' }), { abortSignal }),
     );
-  const head = await look().catch((error: unknown) => {
-    // A HEAD's refusal comes without a reason. Where it was the clock, the client has learned the time from the reply.
-    if (isForbidden(error)) return look();
+  const response = await send().catch((error: unknown) => {
+    // A 403 to HEAD has no error code. If the clock was wrong, the client has corrected it from the response.
+    if (isForbidden(error)) return send();
     throw error;
   });
-  const etag = unquoteETag(head.ETag);
-  const versionId = versionOf(head.VersionId);
-  const pin = { bucket, key, etag, size: head.ContentLength ?? 0, ...(versionId && { versionId }) };
-  const encryptedApart =
-    head.ServerSideEncryption?.startsWith('aws:kms') || head.SSECustomerAlgorithm !== undefined;
+  const etag = unquoteETag(response.ETag);
+  const versionId = versionOf(response.VersionId);
+  const usesKeys =
+    response.ServerSideEncryption?.startsWith('aws:kms') || response.SSECustomerAlgorithm !== undefined;
   return {
-    pin,
-    metadata: head.Metadata ?? {},
-    contentType: head.ContentType,
-    sha1: fullObjectSha1(head),
-    checksum: fullObjectCrc(head),
-    etagIsMd5: /^[0-9a-f]{32}$/.test(etag) && !encryptedApart,
-    head,
+    pin: { bucket, key, etag, size: response.ContentLength ?? 0, ...(versionId && { versionId }) },
+    metadata: response.Metadata ?? {},
+    contentType: response.ContentType,
+    sha1: fullObjectSha1(response),
+    checksum: fullObjectCrc(response),
+    etagIsMd5: /^[0-9a-f]{32}$/.test(etag) && !usesKeys,
+    response,
   };
 }
 
@@ -63,32 +64,48 @@ const isForbidden = (error: unknown): boolean =>
   error.cause instanceof S3ServiceException &&
   error.cause.$metadata.httpStatusCode === 403;
 
-type Checksummed = Pick<HeadObjectCommandOutput, 'ChecksumSHA1' | 'ChecksumType'>;
+type VersionIdentity = Readonly<{ etag: string; versionId?: string | undefined }>;
+
+/** Whether two requests for one key saw the same object version. Without versioning, the ETag alone identifies it. */
+export const isSameVersion = (a: VersionIdentity, b: VersionIdentity): boolean =>
+  a.etag === b.etag && a.versionId === b.versionId;
+
+const ARCHIVE_CLASSES = new Set(['GLACIER', 'DEEP_ARCHIVE']);
+
+/** The storage class or Intelligent-Tiering tier that keeps the object from being read until it is restored. */
+export function archiveTier({ response }: ObjectHead): string | undefined {
+  const { StorageClass = '', ArchiveStatus, Restore } = response;
+  if (Restore?.includes('ongoing-request="false"')) return undefined;
+  return ArchiveStatus ?? (ARCHIVE_CLASSES.has(StorageClass) ? StorageClass : undefined);
+}
 
 /**
- * The SHA-1 that S3 computed over a whole object (S3: base64; here: hex), where it says so. Of a COMPOSITE checksum
- * nothing can be said about the whole: it is a hash of the parts' hashes.
+ * The SHA-1 that S3 computed over a whole object, base64 in S3 and hex here. A COMPOSITE checksum is a hash of the parts'
+ * hashes and says nothing about the whole.
  */
-export function fullObjectSha1(said: Checksummed | undefined): Sha1 | undefined {
-  if (said?.ChecksumSHA1 === undefined || said.ChecksumType !== 'FULL_OBJECT') return undefined;
-  const parsed = v.safeParse(Sha1, Buffer.from(said.ChecksumSHA1, 'base64').toString('hex'));
+export function fullObjectSha1(
+  response: Pick<HeadObjectCommandOutput, 'ChecksumSHA1' | 'ChecksumType'> | undefined,
+): Sha1 | undefined {
+  if (response?.ChecksumSHA1 === undefined || response.ChecksumType !== 'FULL_OBJECT') return undefined;
+  const parsed = v.safeParse(Sha1, Buffer.from(response.ChecksumSHA1, 'base64').toString('hex'));
   return parsed.success ? parsed.output : undefined;
 }
 
-/** A checksum of a whole object as S3 names it, base64. */
+/** `value`: base64, as in S3. */
 export type FullObjectChecksum = Readonly<{ algorithm: 'CRC64NVME' | 'CRC32' | 'CRC32C'; value: string }>;
 
-function fullObjectCrc(head: HeadObjectCommandOutput): FullObjectChecksum | undefined {
-  if (head.ChecksumType !== 'FULL_OBJECT') return undefined;
-  if (head.ChecksumCRC64NVME) return { algorithm: 'CRC64NVME', value: head.ChecksumCRC64NVME };
-  if (head.ChecksumCRC32) return { algorithm: 'CRC32', value: head.ChecksumCRC32 };
-  if (head.ChecksumCRC32C) return { algorithm: 'CRC32C', value: head.ChecksumCRC32C };
+function fullObjectCrc(response: HeadObjectCommandOutput): FullObjectChecksum | undefined {
+  if (response.ChecksumType !== 'FULL_OBJECT') return undefined;
+  for (const algorithm of ['CRC64NVME', 'CRC32', 'CRC32C'] as const) {
+    const value = response[`Checksum${algorithm}`];
+    if (value) return { algorithm, value };
+  }
   return undefined;
 }
 
-/** Where versioning is off or suspended the object is the `null` version, which is no name for a state. */
+/** With versioning off or suspended, the version ID is `null`, which identifies no version. */
 export const versionOf = (versionId: string | undefined): string | undefined =>
   versionId === 'null' ? undefined : versionId;
 
-/** An ETag without its quotes, as events name it. */
+/** An ETag without its quotes, as in events. */
 export const unquoteETag = (etag: string | undefined): string => (etag ?? '').replace(/^(W\/)?"|"$/g, '');

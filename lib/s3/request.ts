@@ -11,95 +11,96 @@ import {
 } from '../errors.ts';
 import { reportRetries } from '../progress.ts';
 
-/** Requests to S3: how long an answer may take, and what its errors mean to the chain. */
-
-/** Longest wait for the answer to a small question (a HEAD, tags, an ACL): the client's own limit is that of large copies. */
+/** The limit for small responses (HEAD, tags, ACL, list page). The client's own limit suits large copies. */
 const REQUEST_TIMEOUT_MS = 10_000;
 
-/** One request to S3; what goes wrong becomes an error of the chain that names `what` was tried. */
-export async function sendS3<T>(what: string, signal: AbortSignal, request: () => Promise<T>): Promise<T> {
+/**
+ * Sends one request and converts its failure with `toStorageError`.
+ * @param operation names the request in error messages, such as `HEAD s3://bucket/key`
+ */
+export async function sendS3<T>(
+  operation: string,
+  signal: AbortSignal,
+  request: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
   try {
-    const reply = await request();
-    reportSdkRetries(reply);
-    return reply;
+    const response = await request(signal);
+    reportSdkRetries(response);
+    return response;
   } catch (error) {
     reportSdkRetries(error);
-    throw toStorageError(what, error, signal);
+    throw toStorageError(operation, error, signal);
   }
 }
 
 /**
- * The same for what is answered in a moment, and in good time: a HEAD, tags, an ACL, a page of a list. Repeats included.
- * @param request is to give up as soon as its signal aborts
+ * `sendS3` for requests with a small response. The limit includes the SDK's retries.
+ * @param request must stop as soon as its signal aborts
  */
 export async function sendS3WithTimeout<T>(
-  what: string,
+  operation: string,
   signal: AbortSignal,
   request: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
   const limit = AbortSignal.timeout(REQUEST_TIMEOUT_MS);
-  const either = AbortSignal.any([signal, limit]);
   try {
-    return await sendS3(what, signal, () => request(either));
+    return await sendS3(operation, signal, () => request(AbortSignal.any([signal, limit])));
   } catch (error) {
     if (!limit.aborted || signal.aborted) throw error;
-    throw new StorageUnavailable(`${what}: no answer within ${REQUEST_TIMEOUT_MS} ms`, { cause: error });
+    throw new StorageUnavailable(`${operation}: no response within ${REQUEST_TIMEOUT_MS} ms`, {
+      cause: error,
+    });
   }
 }
 
-/** What the SDK says of a reply, and of an error: among other things how often it has tried. */
-const SdkMetadata = v.object({ $metadata: v.object({ attempts: v.pipe(v.number(), v.minValue(2)) }) });
+/** The SDK adds the number of attempts to its responses and errors. */
+const RetriedBySdk = v.object({ $metadata: v.object({ attempts: v.pipe(v.number(), v.minValue(2)) }) });
 
-function reportSdkRetries(answer: unknown): void {
-  if (v.is(SdkMetadata, answer)) reportRetries({ of: 'S3', count: answer.$metadata.attempts - 1 });
+function reportSdkRetries(response: unknown): void {
+  if (v.is(RetriedBySdk, response)) reportRetries({ of: 'S3', count: response.$metadata.attempts - 1 });
 }
 
-/** Below 500 and yet worth another try: request timeout, conflicting writes, too many requests. */
+/** Statuses below 500 that a retry can cure: request timeout, conflicting writes, too many requests. */
 const RETRYABLE_STATUS = new Set([408, 409, 429]);
 
-/** Said with a 400 by S3, and by KMS through it. */
+/** S3, and KMS through S3, return these codes with status 400. */
 const THROTTLED = /Throttl|RequestTimeout|SlowDown|LimitExceeded|TooManyRequests/;
 
-/** Another try may go better: the client has learned the time from the reply; whoever has ended the copy has done it whole. */
+/** A retry succeeds: the client has learned the time from the response, or the copy was already completed. */
 const RETRYABLE_CODES = new Set(['RequestTimeTooSkewed', 'NoSuchUpload']);
 
-/** What went wrong, as an error of the chain; where `signal` has aborted, its reason. */
-export function toStorageError(what: string, error: unknown, signal: AbortSignal): unknown {
-  // The reason is ours: the deadline, a sibling's failure, or a stall that already says so.
+/** The failure of a request as an error of this project, or the reason of `signal` if it has aborted. */
+export function toStorageError(operation: string, error: unknown, signal: AbortSignal): unknown {
   if (signal.aborted) return signal.reason;
   if (error instanceof StorageUnavailable) return error;
-  const { name, $metadata } =
-    error instanceof S3ServiceException ? error : { name: nameOf(error), $metadata: undefined };
-  const status = $metadata?.httpStatusCode;
-  const said = `${what}: ${[status, errorMessage(error)].filter(Boolean).join(' ')}`;
-  if (name === 'CredentialsProviderError') {
-    return new InvalidSetting(`${said}: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY`, { cause: error });
-  }
-  if (name === 'InvalidObjectState') {
-    return new UnsupportedObject(`${said}: the object is archived: restore it, then redrive`, {
-      cause: error,
-    });
-  }
-  if (status === 412) return new ObjectChanged(said, { cause: error });
-  if (RETRYABLE_CODES.has(name)) return new StorageUnavailable(said, { cause: error });
-  if (status === 404) return new ObjectDeleted(said, { cause: error });
+  const name = error instanceof Error ? error.name : '';
+  const status = error instanceof S3ServiceException ? error.$metadata.httpStatusCode : undefined;
+  const text = `${operation}: ${[status, errorMessage(error)].filter(Boolean).join(' ')}`;
+  const options = { cause: error };
+  if (name === 'CredentialsProviderError')
+    return new InvalidSetting(`${text}. Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.`, options);
+  if (name === 'InvalidObjectState')
+    return new UnsupportedObject(`${text}. The object is archived: restore it, then redrive.`, options);
+  if (status === 412) return new ObjectChanged(text, options);
+  if (RETRYABLE_CODES.has(name)) return new StorageUnavailable(text, options);
+  if (status === 404) return new ObjectDeleted(text, options);
   if (status === 401 || status === 403) {
-    return new StorageRejected(`${said}: check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, and the policy`, {
-      cause: error,
-    });
+    const hint = 'Check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, and the policy.';
+    return new StorageRejected(`${text}. ${hint}`, options);
   }
-  if (
+  const isPermanent =
     status !== undefined &&
     (status < 500 || status === 501) &&
     !RETRYABLE_STATUS.has(status) &&
-    !THROTTLED.test(name)
-  ) {
-    const moved = status >= 300 && status < 400 ? 'a redirect, which is not followed: ' : '';
-    return new StorageRejected(`${said}: ${moved}check S3_ENDPOINT, AWS_REGION, and the bucket`, {
-      cause: error,
-    });
-  }
-  return new StorageUnavailable(`${said}: is S3 there, and S3_ENDPOINT right?`, { cause: error });
+    !THROTTLED.test(name);
+  if (!isPermanent) return new StorageUnavailable(`${text}. Check that S3_ENDPOINT is reachable.`, options);
+  const redirect = status >= 300 && status < 400 ? ', a redirect, which is not followed' : '';
+  const hint = 'Check S3_ENDPOINT, AWS_REGION, and the bucket.';
+  return new StorageRejected(`${text}${redirect}. ${hint}`, options);
 }
 
-const nameOf = (error: unknown): string => (error instanceof Error ? error.name : '');
+const NOT_IMPLEMENTED = new Set(['NotImplemented', 'MethodNotAllowed', 'AccessControlListNotSupported']);
+
+/** Whether the service does not know the operation or one of its conditions. */
+export const isNotImplemented = (error: unknown): boolean =>
+  error instanceof StorageRejected && error.cause instanceof Error && NOT_IMPLEMENTED.has(error.cause.name);

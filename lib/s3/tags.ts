@@ -3,35 +3,39 @@ import type { ObjectVersion } from '../schemas.ts';
 import type { ObjectHead } from './head-object.ts';
 import { sendS3WithTimeout } from './request.ts';
 
+/** Tags make no new version and emit no object-created event: https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-tagging.html */
 export type Tags = Readonly<Record<string, string>>;
 
 /** @throws {ObjectDeleted} {StorageRejected} {StorageUnavailable} */
-export async function readTags(s3: S3Client, pin: ObjectVersion, signal: AbortSignal): Promise<Tags> {
-  const command = new GetObjectTaggingCommand({ Bucket: pin.bucket, Key: pin.key, VersionId: pin.versionId });
+export async function readTags(
+  s3: S3Client,
+  { bucket, key, versionId }: ObjectVersion,
+  signal: AbortSignal,
+): Promise<Tags> {
+  const command = new GetObjectTaggingCommand({ Bucket: bucket, Key: key, VersionId: versionId });
   const { TagSet = [] } = await sendS3WithTimeout(
-    `GET tags of s3://${pin.bucket}/${pin.key}`,
+    `GET tags of s3://${bucket}/${key}`,
     signal,
     (abortSignal) => s3.send(command, { abortSignal }),
   );
   return Object.fromEntries(TagSet.map(({ Key = '', Value = '' }) => [Key, Value]));
 }
 
-/** The tags of an object that S3 says has any. */
-export const readTagsIfAny = async (
-  s3: S3Client,
-  { head, pin }: ObjectHead,
-  signal: AbortSignal,
-): Promise<Tags> => (head.TagCount ? readTags(s3, pin, signal) : {});
+/** Saves the request when `HeadObject` has reported no tags. */
+export const readTagsIfAny = async (s3: S3Client, head: ObjectHead, signal: AbortSignal): Promise<Tags> =>
+  head.response.TagCount ? readTags(s3, head.pin, signal) : {};
 
-export const putTags = (s3: S3Client, pin: ObjectVersion, tags: Tags, signal: AbortSignal) =>
-  sendS3WithTimeout(`PUT tags of s3://${pin.bucket}/${pin.key}`, signal, (abortSignal) =>
-    s3.send(
-      new PutObjectTaggingCommand({
-        Bucket: pin.bucket,
-        Key: pin.key,
-        VersionId: pin.versionId,
-        Tagging: { TagSet: Object.entries(tags).map(([Key, Value]) => ({ Key, Value })) },
-      }),
-      { abortSignal },
-    ),
+/** @throws {ObjectDeleted} {StorageRejected} {StorageUnavailable} */
+export async function putTags(
+  s3: S3Client,
+  { bucket, key, versionId }: ObjectVersion,
+  tags: Tags,
+  signal: AbortSignal,
+): Promise<void> {
+  const TagSet = Object.entries(tags).map(([Key, Value]) => ({ Key, Value }));
+  const object = { Bucket: bucket, Key: key, VersionId: versionId };
+  const command = new PutObjectTaggingCommand({ ...object, Tagging: { TagSet } });
+  await sendS3WithTimeout(`PUT tags of s3://${bucket}/${key}`, signal, (abortSignal) =>
+    s3.send(command, { abortSignal }),
   );
+}

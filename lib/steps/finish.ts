@@ -1,6 +1,6 @@
 import type { Deadline } from '../deadline.ts';
 import { ObjectChanged, StorageUnavailable, UploadIncomplete, UploadNotFound } from '../errors.ts';
-import { headObject } from '../s3/head-object.ts';
+import { headObject, isSameVersion } from '../s3/head-object.ts';
 import type { FinishInput, FinishJob, FinishOutput, Outcome, StoredFile } from '../schemas.ts';
 import { type WriteBackResult, writeBack } from '../write-back/write-back.ts';
 import { finalResult, resultFromError, sumSent } from './result.ts';
@@ -40,7 +40,7 @@ export async function runFinish(
 
 function outcomeOf({ sent }: JobState, writtenTo: WriteBackResult['to']): Outcome {
   if (sent.parts > 0) return 'uploaded';
-  return writtenTo === 'nowhere' ? 'unchanged' : 'instant';
+  return writtenTo === 'unchanged' ? 'unchanged' : 'instant';
 }
 
 /** A redrive adds a series of rounds, because an operator decided to try again. */
@@ -67,7 +67,7 @@ async function writeBackWithRetry(
       if (!(error instanceof ObjectChanged)) throw error;
       if (attempt < MAX_ATTEMPTS) continue;
       const { pin: now } = await headObject(s3, pin, signal);
-      if (now.etag !== pin.etag || now.versionId !== pin.versionId) throw error;
+      if (!isSameVersion(now, pin)) throw error;
       // The object did not change, so no event would upload it again: "superseded" would lose it.
       throw new StorageUnavailable(
         `${error.message}: S3 rejected ${MAX_ATTEMPTS} attempts, but the object did not change.`,

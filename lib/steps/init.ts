@@ -1,7 +1,7 @@
 import { type Deadline, DeadlineExceeded } from '../deadline.ts';
 import { InvalidInput, QuotaExceeded, UnsupportedObject, VodUnavailable } from '../errors.ts';
 import { reportProgress } from '../progress.ts';
-import { headObject, type ObjectHead } from '../s3/head-object.ts';
+import { headObject, isSameVersion, type ObjectHead } from '../s3/head-object.ts';
 import { readRange } from '../s3/read-range.ts';
 import { readTagsIfAny } from '../s3/tags.ts';
 import type { InitInput, InitOutput, ObjectVersion, StoredFile, UploadRequest } from '../schemas.ts';
@@ -43,8 +43,7 @@ export async function runInit(job: InitInput, services: Services, deadline: Dead
 
 /** The object is no longer the version that the event or an earlier step named. */
 const isOtherVersion = (now: ObjectVersion, expected: Pick<UploadRequest, 'etag' | 'versionId'>): boolean =>
-  (expected.etag !== undefined && expected.etag !== now.etag) ||
-  (expected.versionId !== undefined && expected.versionId !== now.versionId);
+  !isSameVersion(now, { etag: expected.etag ?? now.etag, versionId: expected.versionId ?? now.versionId });
 
 /** A write-back changes the version and, for a multipart object, the ETag. That copy is not a newer upload. */
 function resultOfOtherVersion(job: InitInput, found: ObjectHead, media: Media): InitOutput {

@@ -1,33 +1,22 @@
 import * as v from 'valibot';
+import type { Metadata } from '../s3/head-object.ts';
 import { FileId } from '../schemas.ts';
 
 /**
- * What an image's metadata says of the files whose cover it is. `vod-cover-of` is a user's word (a fileId, or a key in the
- * same bucket) or, where there is none, the chain's; `vod-covered` is the chain's alone: the files that have got the image.
- * Where both are the same the chain wrote them, so a user's word is known as one, also when it is edited later.
+ * The marker entries of an image. The user may set `vod-cover-of` to fileIds or to a key in the same bucket; otherwise the
+ * pipeline sets it. Only the pipeline sets `vod-covered`, the files that have the image as their cover. If both are equal,
+ * the pipeline wrote both. So it recognizes a user's entry, also one edited later.
  */
 
-type Metadata = Readonly<Record<string, string>>;
-
-/** The user's word, if there is one. It is left as it stands. */
+/** The user's `vod-cover-of`, which a write-back does not change. */
 export const userCoverOf = (metadata: Metadata): string | undefined =>
   metadata['vod-cover-of'] === metadata['vod-covered'] ? undefined : metadata['vod-cover-of'];
 
-/** FileIds separated by spaces; anything else is none of them. */
+/** Parses fileIds separated by spaces. */
 export function parseFileIds(text: string | undefined): FileId[] | undefined {
   const parsed = v.safeParse(v.array(FileId), text?.split(' '));
   return parsed.success ? parsed.output : undefined;
 }
 
-/** What is written onto an image. In one order always: what is written twice is the same. */
-export function coverMetadata(metadata: Metadata, coverOf: readonly FileId[]) {
-  const covered = coverOf.toSorted().join(' ');
-  return { 'vod-cover-of': userCoverOf(metadata) ?? covered, 'vod-covered': covered };
-}
-
-/** What is left when the chain's own word is taken back. */
-export function stripCoverMetadata(metadata: Metadata): Metadata {
-  const { 'vod-covered': _, 'vod-cover-of': __, ...others } = metadata;
-  const instruction = userCoverOf(metadata);
-  return instruction === undefined ? others : { ...others, 'vod-cover-of': instruction };
-}
+/** Sorts, so that a repeated write-back is recognized as unchanged. */
+export const formatFileIds = (ids: readonly FileId[]): string => ids.toSorted().join(' ');

@@ -1,106 +1,128 @@
 import * as v from 'valibot';
-import type { ObjectHead } from '../s3/head-object.ts';
+import type { Metadata, ObjectHead } from '../s3/head-object.ts';
 import type { Tags } from '../s3/tags.ts';
-import { FileId, StoredFile } from '../schemas.ts';
-import { coverMetadata, stripCoverMetadata } from './cover-marker.ts';
+import { FileId, type ObjectVersion, StoredFile } from '../schemas.ts';
+import { formatFileIds, userCoverOf } from './cover-marker.ts';
 
-/** What is written: a file; of an image also the files whose cover it is. */
+/** The content of a marker. `coverOf`: of an image, the files that have it as their cover. */
 export type MarkedFile = StoredFile & Readonly<{ coverOf?: readonly FileId[] }>;
 
+const MARKER_KEYS = new Set([
+  ...['vod-file-id', 'vod-url', 'vod-sha1', 'vod-etag', 'vod-checksum', 'vod-uploaded-at'],
+  ...['vod-put-at', 'vod-cover-of', 'vod-covered'], // of an image
+]);
+
 /**
- * The file that an object is, without reading it: its metadata or tags name one, and S3 itself vouches for the bytes.
- * The names alone prove nothing: they travel with copies, and stay on when other bytes are put with them.
+ * The file that the marker names, if S3's own checksum or ETag confirms that the object has these bytes. A marker alone
+ * proves nothing: it travels with copies, and users put other bytes with the metadata of the old ones.
  */
 export function verifiedFile(
   { metadata, sha1, pin, etagIsMd5, checksum }: ObjectHead,
   tags: Tags = {},
 ): StoredFile | undefined {
-  const names = metadata['vod-file-id'] ? metadata : tags;
-  const named = v.safeParse(StoredFile, {
-    fileId: names['vod-file-id'],
-    url: names['vod-url'] ?? '',
-    sha1: names['vod-sha1'],
+  const marker = markerOf(metadata, tags);
+  const parsed = v.safeParse(StoredFile, {
+    fileId: marker['vod-file-id'],
+    url: marker['vod-url'] ?? '',
+    sha1: marker['vod-sha1'],
   });
-  if (!named.success) return undefined;
-  const vouched =
+  if (!parsed.success) return undefined;
+  const isVerified =
     sha1 !== undefined
-      ? sha1 === named.output.sha1
-      : (etagIsMd5 && pin.etag === names['vod-etag']) ||
-        (checksum !== undefined && `${checksum.algorithm}:${checksum.value}` === names['vod-checksum']);
-  return vouched ? named.output : undefined;
+      ? sha1 === parsed.output.sha1
+      : (etagIsMd5 && pin.etag === marker['vod-etag']) ||
+        (checksum !== undefined && marker['vod-checksum'] === `${checksum.algorithm}:${checksum.value}`);
+  return isVerified ? parsed.output : undefined;
 }
 
-/** The fileId that is on the object and of its bytes: S3 vouches for them, or they lie there as they did then. */
-export function trustedFileId(found: ObjectHead, tags: Tags): FileId | undefined {
-  const file = verifiedFile(found, tags);
+/** The fileId in the marker, if it is verified or if the object still has the ETag that it had at the write-back. */
+export function trustedFileId(head: ObjectHead, tags: Tags): FileId | undefined {
+  const file = verifiedFile(head, tags);
   if (file) return file.fileId;
-  const names = found.metadata['vod-file-id'] ? found.metadata : tags;
-  const named = v.safeParse(FileId, names['vod-file-id']);
-  return named.success && names['vod-etag'] === found.pin.etag ? named.output : undefined;
+  const marker = markerOf(head.metadata, tags);
+  const fileId = v.safeParse(FileId, marker['vod-file-id']);
+  return fileId.success && marker['vod-etag'] === head.pin.etag ? fileId.output : undefined;
 }
 
-/** Longest time, in milliseconds, from the clock reading of a write-back to S3's for the copy. */
-const WRITE_BACK_MS = 5_000;
+const markerOf = (metadata: Metadata, tags: Tags): Metadata => (metadata['vod-file-id'] ? metadata : tags);
+
+/** The longest time between the clock reading of a write-back and S3's time for the copy. */
+const MAX_WRITE_BACK_MS = 5_000;
 
 /**
- * The file that an image was sent as, if this is the very copy that was written then, or if it lies there as it did. Put
- * back later with its metadata it says what was true before another image took its place. Where the two clocks differ
- * nothing worse comes of it than the same image sent once more: what it carries already is not written again.
+ * The file that an image was sent as, if this object is the very copy that the write-back made, or is older. An image put
+ * again later with its metadata carries a record from before another image replaced it. Clock skew causes at most one
+ * redundant upload: a marker that the object already has is not written again.
  */
-export function fileFromRecord(found: ObjectHead, names: Tags): StoredFile | undefined {
-  const written = Date.parse(names['vod-uploaded-at'] ?? '');
-  return modifiedAt(found) - written <= WRITE_BACK_MS
-    ? verifiedFile({ ...found, metadata: names })
+export const fileFromRecord = (head: ObjectHead, record: Metadata): StoredFile | undefined =>
+  lastModifiedMs(head) - Date.parse(record['vod-uploaded-at'] ?? '') <= MAX_WRITE_BACK_MS
+    ? verifiedFile({ ...head, metadata: record })
     : undefined;
+
+/** When the user put an image, in milliseconds since 1970 by S3's clock. A write-back does not change it. */
+export function originalPutTime(head: ObjectHead): number {
+  const { metadata } = head;
+  const recorded = fileFromRecord(head, metadata) && Date.parse(metadata['vod-put-at'] ?? '');
+  return recorded || lastModifiedMs(head);
 }
 
-/** When an image was put there, milliseconds since 1970 by S3's clock: a write-back makes none newer. */
-export function originalPutTime(found: ObjectHead): number {
-  const { metadata } = found;
-  const onRecord = fileFromRecord(found, metadata) && Date.parse(metadata['vod-put-at'] ?? '');
-  return onRecord || modifiedAt(found);
-}
+const lastModifiedMs = ({ response }: ObjectHead): number => response.LastModified?.getTime() ?? 0;
 
-const modifiedAt = ({ head }: ObjectHead): number => head.LastModified?.getTime() ?? 0;
-
-/** Whether the object carries this file already: writing it again would only start the loop of its own event. */
+/** Whether the object already has this marker. Writing it again would emit another event, and that event another write. */
 export const hasMarker = ({ metadata }: ObjectHead, { fileId, sha1, coverOf }: MarkedFile): boolean =>
   metadata['vod-file-id'] === fileId &&
   metadata['vod-sha1'] === sha1 &&
-  (coverOf === undefined || metadata['vod-covered'] === coverMetadata(metadata, coverOf)['vod-covered']);
+  (coverOf === undefined || metadata['vod-covered'] === formatFileIds(coverOf));
 
-/** The work of an earlier run whose end nobody heard of: a write-back changes version and, of multipart objects, ETag. */
-export const isOwnCopyOf = (found: ObjectHead, { etag }: { etag?: string | undefined }): boolean =>
-  etag !== undefined && found.metadata['vod-etag'] === etag;
+/** Whether the object is the write-back's copy of an earlier version. The copy has another version ID, and a multipart object another ETag. */
+export const isOwnCopyOf = ({ metadata }: ObjectHead, { etag }: { etag?: string | undefined }): boolean =>
+  etag !== undefined && metadata['vod-etag'] === etag;
 
+/** @param isCopiedInParts S3 then computes no SHA-1 of the copy; the object's CRC verifies it */
 export const markerMetadata = (
-  found: ObjectHead,
+  head: ObjectHead,
   { fileId, url, sha1, coverOf }: MarkedFile,
-  inParts: boolean,
-) => ({
+  isCopiedInParts: boolean,
+  now: Date,
+): Metadata => ({
   ...(coverOf && {
-    ...coverMetadata(found.metadata, coverOf),
-    'vod-put-at': new Date(originalPutTime(found)).toISOString(),
+    'vod-cover-of': userCoverOf(head.metadata) ?? formatFileIds(coverOf),
+    'vod-covered': formatFileIds(coverOf),
+    'vod-put-at': new Date(originalPutTime(head)).toISOString(),
   }),
   'vod-file-id': fileId,
   ...(url !== '' && { 'vod-url': url }),
   'vod-sha1': sha1,
-  'vod-etag': found.pin.etag,
-  // Of a copy in parts S3 computes no SHA-1; the checksum that it keeps of the whole vouches instead.
-  ...(inParts && found.checksum && { 'vod-checksum': `${found.checksum.algorithm}:${found.checksum.value}` }),
-  'vod-uploaded-at': new Date().toISOString(),
+  'vod-etag': head.pin.etag,
+  ...(isCopiedInParts &&
+    head.checksum && { 'vod-checksum': `${head.checksum.algorithm}:${head.checksum.value}` }),
+  'vod-uploaded-at': now.toISOString(),
 });
 
-const OWN_KEYS = new Set([
-  'vod-file-id',
-  'vod-url',
-  'vod-sha1',
-  'vod-etag',
-  'vod-checksum',
-  'vod-uploaded-at',
-  'vod-put-at',
-]);
+/** S3's rules for a tag value. The `url` may break them and is then left out: the `fileId` identifies the file. */
+const TAG_VALUE = /^[\p{L}\p{Z}\p{N}_.:/=+\-@]{1,256}$/u;
 
-/** What an earlier file left must not stay beside, or vouch for, another. */
-export const stripMarker = (metadata: ObjectHead['metadata']): ObjectHead['metadata'] =>
-  Object.fromEntries(Object.entries(stripCoverMetadata(metadata)).filter(([name]) => !OWN_KEYS.has(name)));
+/** Tags hold no user's `vod-cover-of`, so one entry names the files that an image covers. */
+export const markerTags = (
+  { etag }: ObjectVersion,
+  { fileId, url, sha1, coverOf }: MarkedFile,
+  now: Date,
+): Tags => {
+  const tags = {
+    ...{ 'vod-file-id': fileId, 'vod-sha1': sha1, 'vod-etag': etag, 'vod-url': url },
+    ...(coverOf && {
+      'vod-cover-of': formatFileIds(coverOf),
+      'vod-uploaded-at': now.toISOString(),
+    }),
+  };
+  return Object.fromEntries(Object.entries(tags).filter(([, value]) => TAG_VALUE.test(value)));
+};
+
+/** Metadata without the marker. A user's `vod-cover-of` stays. */
+export function stripMarker(metadata: Metadata): Metadata {
+  const coverOf = userCoverOf(metadata);
+  return { ...stripMarkerTags(metadata), ...(coverOf !== undefined && { 'vod-cover-of': coverOf }) };
+}
+
+export const stripMarkerTags = (tags: Tags): Tags =>
+  Object.fromEntries(Object.entries(tags).filter(([name]) => !MARKER_KEYS.has(name)));

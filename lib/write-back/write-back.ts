@@ -2,101 +2,128 @@ import type { S3Client } from '@aws-sdk/client-s3';
 import { DEFAULT_WRITE_BACK, type WriteBackSettings } from '../config.ts';
 import { ContentMismatch, ObjectChanged, UnsupportedObject } from '../errors.ts';
 import { copyInPlace } from '../s3/copy-in-place.ts';
-import { headObject, type ObjectHead } from '../s3/head-object.ts';
-import type { FileId, ObjectVersion, StoredFile } from '../schemas.ts';
-import { coverMetadata } from './cover-marker.ts';
-import { hasMarker, isOwnCopyOf, type MarkedFile, markerMetadata, stripMarker } from './marker.ts';
+import { archiveTier, headObject, isSameVersion, type Metadata, type ObjectHead } from '../s3/head-object.ts';
+import type { Tags } from '../s3/tags.ts';
+import type { ObjectVersion, Sha1 } from '../schemas.ts';
+import {
+  hasMarker,
+  isOwnCopyOf,
+  type MarkedFile,
+  markerMetadata,
+  markerTags,
+  stripMarker,
+} from './marker.ts';
 import { writeTags } from './write-tags.ts';
 
-/** The `fileId` written onto its object, and nothing else changed. */
+/** `to`: the place of the marker. `unchanged`: the object already had it. `reason`: why it is in the tags. */
+export type WriteBackResult = Readonly<{ to: 'metadata' | 'tags' | 'unchanged'; reason?: string }>;
 
-/** `nowhere`: the object carries it already. `reason`: why it went into tags. */
-export type WriteBackResult = Readonly<{ to: 'metadata' | 'tags' | 'nowhere'; reason?: string }>;
-
-/** User metadata of an object, keys and values together: https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingMetadata.html */
-const MAX_METADATA_BYTES = 2048;
+export type WriteBackDecision =
+  | Readonly<{ action: 'reject-changed' }>
+  /** S3 holds other bytes than VOD received. `metadata`: to be restored, since the object carries the marker. */
+  | Readonly<{ action: 'reject-mismatch'; sha1: Sha1; metadata?: Metadata }>
+  | Readonly<{ action: 'keep' }>
+  | Readonly<{ action: 'write-tags'; tags: Tags; reason?: string }>
+  | Readonly<{ action: 'write-metadata'; metadata: Metadata }>;
 
 /**
- * Writes `file` onto the object: into its metadata by a conditional copy onto itself, or into its tags, where that is
- * asked for or the object cannot be rewritten.
- * @throws {ObjectChanged} {ObjectDeleted} when the object is no longer the pinned one
- * @throws {UnsupportedObject} when there is no room for it {ContentMismatch} when S3's own SHA-1 of the object is another
+ * Decides how to write the marker of `file` onto an object.
+ * @param head the object as it is now
+ * @param pin the version that was uploaded as `file`
+ */
+export function decideWriteBack(
+  head: ObjectHead,
+  pin: ObjectVersion,
+  file: MarkedFile,
+  { mode, maxCopyBytes }: WriteBackSettings,
+  now: Date,
+): WriteBackDecision {
+  const isMarked = hasMarker(head, file);
+  // An earlier attempt may have written the marker without receiving the response.
+  if (!isSameVersion(head.pin, pin) && !(isMarked && isOwnCopyOf(head, pin)))
+    return { action: 'reject-changed' };
+  const unmarked = stripMarker(head.metadata);
+  if (head.sha1 !== undefined && head.sha1 !== file.sha1)
+    return { action: 'reject-mismatch', sha1: head.sha1, ...(isMarked && { metadata: unmarked }) };
+  if (isMarked) return { action: 'keep' };
+  const reason = mode === 'tags' ? undefined : whyNotCopyable(head);
+  if (mode === 'tags' || reason) {
+    return {
+      action: 'write-tags',
+      tags: markerTags(pin, file, now),
+      ...(reason && { reason: `the fileId is in the object's tags: ${reason}` }),
+    };
+  }
+  const marker = markerMetadata(head, file, pin.size > maxCopyBytes, now);
+  return { action: 'write-metadata', metadata: { ...unmarked, ...marker } };
+}
+
+/** A copy needs readable bytes, and loses metadata that the response does not contain. */
+function whyNotCopyable(head: ObjectHead): string | undefined {
+  const tier = archiveTier(head);
+  if (tier) return `it is archived (${tier})`;
+  const { MissingMeta } = head.response;
+  return MissingMeta ? `${MissingMeta} of its metadata entries cannot be read over HTTP` : undefined;
+}
+
+/**
+ * Writes the marker of `file` onto the object: into its metadata by a conditional copy in place, or into its tags.
+ * @throws {ObjectChanged} {ObjectDeleted} when the object is no longer the version `pin`
+ * @throws {UnsupportedObject} when the marker does not fit {ContentMismatch} when S3's own SHA-1 of the object differs
  */
 export async function writeBack(
   s3: S3Client,
   pin: ObjectVersion,
   file: MarkedFile,
   signal: AbortSignal,
-  { mode, maxCopyBytes }: WriteBackSettings = DEFAULT_WRITE_BACK,
+  settings: WriteBackSettings = DEFAULT_WRITE_BACK,
 ): Promise<WriteBackResult> {
-  const found = await headObject(s3, pin, signal); // as it is now: somebody may have edited it since
-  const at = `write-back to s3://${pin.bucket}/${pin.key}`;
-  const isPinned = found.pin.etag === pin.etag && found.pin.versionId === pin.versionId;
-  if (!isPinned && !(isOwnCopyOf(found, pin) && hasMarker(found, file))) {
-    throw new ObjectChanged(
-      `${at}: expected ${describeVersion(pin)}, it is now ${describeVersion(found.pin)}`,
-    );
+  const head = await headObject(s3, pin, signal);
+  const target = `write-back to s3://${pin.bucket}/${pin.key}`;
+  const copy = (from: ObjectHead, metadata: Metadata) =>
+    copyInPlace(s3, from, metadata, signal, settings.maxCopyBytes);
+  const mismatch = (sha1: Sha1) =>
+    new ContentMismatch(`${target}: expected the SHA-1 ${file.sha1} that VOD received, S3 has ${sha1}`);
+  const decision = decideWriteBack(head, pin, file, settings, new Date());
+  switch (decision.action) {
+    case 'reject-changed':
+      throw new ObjectChanged(
+        `${target}: expected ${describeVersion(pin)}, got ${describeVersion(head.pin)}`,
+      );
+    case 'reject-mismatch':
+      if (decision.metadata) await copy(head, decision.metadata);
+      throw mismatch(decision.sha1);
+    case 'keep':
+      return { to: 'unchanged' };
+    case 'write-tags': {
+      const { tags, reason } = decision;
+      const isChanged = await writeTags(s3, pin, tags, signal);
+      return { to: isChanged ? 'tags' : 'unchanged', ...(reason && { reason }) };
+    }
+    case 'write-metadata': {
+      assertMetadataFits(target, decision.metadata);
+      const written = await copy(head, decision.metadata);
+      // A service that computes no checksum neither proves nor disproves anything.
+      if (written.sha1 === undefined || written.sha1 === file.sha1) return { to: 'metadata' };
+      // The object must not carry the fileId of other bytes. A newer object of another writer stays as it is.
+      const current = await headObject(s3, pin, signal);
+      if (isSameVersion(current.pin, written)) await copy(current, stripMarker(current.metadata));
+      throw mismatch(written.sha1);
+    }
   }
-  if (found.sha1 !== undefined && found.sha1 !== file.sha1) {
-    if (hasMarker(found, file))
-      await copyInPlace(s3, found, stripMarker(found.metadata), signal, maxCopyBytes);
-    throw mismatch(at, found.sha1, file);
-  }
-  if (hasMarker(found, file)) return { to: 'nowhere' };
-  const reason = mode === 'tags' ? undefined : whyNotRewritable(found);
-  if (mode === 'tags' || reason) {
-    const more = file.coverOf ? tagsOfCover(found, file.coverOf) : {};
-    const wrote = await writeTags(s3, pin, file, signal, more);
-    return {
-      to: wrote ? 'tags' : 'nowhere',
-      ...(reason && { reason: `the fileId is in the object's tags: ${reason}` }),
-    };
-  }
-  const metadata = {
-    ...stripMarker(found.metadata),
-    ...markerMetadata(found, file, pin.size > maxCopyBytes),
-  };
-  assertMetadataFits(at, metadata);
-  const written = await copyInPlace(s3, found, metadata, signal, maxCopyBytes);
-  // A store that computes no checksum proves nothing, and refutes nothing.
-  if (written.sha1 !== undefined && written.sha1 !== file.sha1) {
-    const now = await headObject(s3, pin, signal);
-    // It shall not carry the id of other bytes; what somebody else has put since is not ours to touch.
-    const isOurs = now.pin.etag === written.etag && now.pin.versionId === written.versionId;
-    if (isOurs) await copyInPlace(s3, now, stripMarker(now.metadata), signal, maxCopyBytes);
-    throw mismatch(at, written.sha1, file);
-  }
-  return { to: 'metadata' };
 }
-
-/** In tags nobody instructs: one entry says whose cover it is. */
-const tagsOfCover = ({ metadata }: ObjectHead, coverOf: readonly FileId[]) => ({
-  'vod-cover-of': coverMetadata(metadata, coverOf)['vod-covered'],
-  'vod-uploaded-at': new Date().toISOString(),
-});
-
-const mismatch = (at: string, held: string, { sha1 }: StoredFile): ContentMismatch =>
-  new ContentMismatch(`${at}: S3 holds bytes of SHA-1 ${held}, VOD was sent bytes of SHA-1 ${sha1}`);
 
 const describeVersion = ({ etag, versionId }: ObjectVersion): string =>
   versionId ? `version ${versionId}` : `ETag ${etag}`;
 
-const ARCHIVED = new Set(['GLACIER', 'DEEP_ARCHIVE']);
+/** S3's limit for keys and values together: https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingMetadata.html */
+const MAX_METADATA_BYTES = 2048;
 
-/** A copy needs the bytes and loses what cannot be restated. */
-function whyNotRewritable({ head }: ObjectHead): string | undefined {
-  if (ARCHIVED.has(head.StorageClass ?? '') && !head.Restore?.includes('ongoing-request="false"')) {
-    return `it is archived (${head.StorageClass})`;
-  }
-  if (head.MissingMeta) return `${head.MissingMeta} of its metadata entries cannot be read over HTTP`;
-  return undefined;
-}
-
-function assertMetadataFits(at: string, metadata: Readonly<Record<string, string>>): void {
+function assertMetadataFits(target: string, metadata: Metadata): void {
   const bytes = Object.entries(metadata).reduce((sum, entry) => sum + Buffer.byteLength(entry.join('')), 0);
   if (bytes > MAX_METADATA_BYTES) {
     throw new UnsupportedObject(
-      `${at}: its metadata would be ${bytes} bytes, S3 allows ${MAX_METADATA_BYTES}: shorten it, then redrive`,
+      `${target}: expected at most ${MAX_METADATA_BYTES} bytes of metadata, got ${bytes} bytes. Shorten it, then redrive.`,
     );
   }
 }

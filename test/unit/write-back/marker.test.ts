@@ -20,7 +20,7 @@ describe('the file that an object is without reading it', () => {
     sha1: undefined,
     checksum: undefined,
     etagIsMd5: false,
-    head: { $metadata: {} },
+    response: { $metadata: {} },
     ...more,
   });
   const CRC = { algorithm: 'CRC32', value: 'AAAA' } as const;

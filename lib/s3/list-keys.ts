@@ -1,0 +1,30 @@
+import { ListObjectsV2Command, type S3Client } from '@aws-sdk/client-s3';
+import { sendS3WithTimeout } from './request.ts';
+
+/**
+ * Lists the keys that start with `prefix` and have no slash after it.
+ * @throws {ObjectDeleted} when there is no such bucket {StorageRejected} {StorageUnavailable}
+ */
+export async function listKeys(
+  s3: S3Client,
+  bucket: string,
+  prefix: string,
+  signal: AbortSignal,
+): Promise<string[]> {
+  const keys: string[] = [];
+  let token: string | undefined;
+  do {
+    const command = new ListObjectsV2Command({
+      Bucket: bucket,
+      Prefix: prefix,
+      Delimiter: '/',
+      ContinuationToken: token,
+    });
+    const page = await sendS3WithTimeout(`LIST s3://${bucket}/${prefix}*`, signal, (abortSignal) =>
+      s3.send(command, { abortSignal }),
+    );
+    for (const { Key } of page.Contents ?? []) if (Key !== undefined) keys.push(Key);
+    token = page.NextContinuationToken;
+  } while (token !== undefined);
+  return keys;
+}

@@ -145,7 +145,7 @@ describe('a small question', () => {
     const { client } = await against(() => {});
     expect(await failureOf(headObject(client, pin, never))).toMatchObject({
       name: 'StorageUnavailable',
-      message: 'HEAD s3://b/clip.mp4: no answer within 10000 ms',
+      message: 'HEAD s3://b/clip.mp4: no response within 10000 ms',
     });
   });
 
@@ -154,7 +154,7 @@ describe('a small question', () => {
     const { client } = await against((response) => void response.writeHead(200).write('<Tagging>'));
     expect(await failureOf(readTags(client, pin, never))).toMatchObject({
       name: 'StorageUnavailable',
-      message: 'GET tags of s3://b/clip.mp4: no answer within 10000 ms',
+      message: 'GET tags of s3://b/clip.mp4: no response within 10000 ms',
     });
   });
 

@@ -4,12 +4,11 @@ import { DeadlineExceeded } from '../../../lib/deadline.ts';
 import { createS3Client } from '../../../lib/s3/client.ts';
 import { headObject } from '../../../lib/s3/head-object.ts';
 import { readRange } from '../../../lib/s3/read-range.ts';
-import { readTags } from '../../../lib/s3/tags.ts';
-import { writeTags } from '../../../lib/write-back/write-tags.ts';
+import { putTags, readTags } from '../../../lib/s3/tags.ts';
 import { CREDENTIALS } from '../../support/credentials.ts';
 import { BUCKET, useStore, VERSIONED } from '../../support/fake-store.ts';
 import { type Answer, scripted } from '../../support/scripted-server.ts';
-import { failureOf, never, pinOf, storedAs } from '../../support/values.ts';
+import { failureOf, never, pinOf } from '../../support/values.ts';
 
 /** What a refusal says, and what it never says; how a read ends that is called off. */
 
@@ -28,10 +27,10 @@ describe('a refusal says what to check', () => {
   const SECRETS =
     '<StringToSign>AWS4-HMAC-SHA256 x</StringToSign><SignatureProvided>5ec2e7</SignatureProvided>';
   test.each([
-    [403, 'AccessDenied', 'check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, and the policy'],
-    [403, 'SignatureDoesNotMatch', 'check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY'],
-    [301, 'PermanentRedirect', 'check S3_ENDPOINT, AWS_REGION, and the bucket'],
-    [501, 'NotImplemented', 'check S3_ENDPOINT'],
+    [403, 'AccessDenied', 'Check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, and the policy'],
+    [403, 'SignatureDoesNotMatch', 'Check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY'],
+    [301, 'PermanentRedirect', 'Check S3_ENDPOINT, AWS_REGION, and the bucket'],
+    [501, 'NotImplemented', 'Check S3_ENDPOINT'],
   ])('%i %s, and no signature', async (status, code, hint) => {
     const xml = `<?xml version="1.0"?><Error><Code>${code}</Code><Message>because</Message>${SECRETS}</Error>`;
     const { s3, asked } = await against((response) => response.writeHead(status).end(xml));
@@ -53,7 +52,7 @@ describe('a refusal says what to check', () => {
     const { s3, asked } = await against((response) => response.end());
     const { name, message } = await failureOf(headObject(s3, pin, never));
     expect(name).toBe('InvalidSetting');
-    expect(message).toContain('set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY');
+    expect(message).toContain('Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY');
     expect(asked).toEqual([]);
   });
 });
@@ -71,12 +70,12 @@ test.each([301, 302, 307, 308])(
       () => headObject(s3, pin, never),
       () => readRange(s3, pin, range, never),
       () => readTags(s3, pin, never),
-      () => writeTags(s3, pin, storedAs('x'), never),
+      () => putTags(s3, pin, { a: '1' }, never),
     ];
     for (const call of calls) {
       expect(await failureOf(call())).toMatchObject({
         name: 'StorageRejected',
-        message: expect.stringMatching(/redirect.*not followed: check S3_ENDPOINT, AWS_REGION/),
+        message: expect.stringMatching(/redirect.*not followed\. Check S3_ENDPOINT, AWS_REGION/),
       });
     }
     expect([asked.length, elsewhere.asked.length]).toEqual([calls.length, 0]);

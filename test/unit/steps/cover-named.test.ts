@@ -74,17 +74,17 @@ describe('vod-cover-of, where the names do not match', () => {
   });
 
   test.each<[string, string, RegExp, () => Promise<unknown>]>([
-    ['a video that is not there', 'VideoNotReady', /not there.*redrive/, async () => {}],
+    ['a video that is not there', 'VideoNotReady', /does not exist.*Redrive/, async () => {}],
     [
       'a video without a fileId',
       'VideoNotReady',
-      /no fileId yet.*redrive/,
+      /no fileId yet.*Redrive/,
       () => store.put(BUCKET, `${show()} b.mp4`, 'x'),
     ],
     [
       'a video whose fileId S3 does not vouch for, and may never', // such as a copy in parts, without checksums
       'VideoNotReady',
-      /does not vouch.*redrive.*if it fails the same way.*its fileId in place of its key/,
+      /cannot verify.*Redrive.*If that fails.*its fileId instead of its key/,
       async () => {
         const Metadata = { 'vod-file-id': '4711', 'vod-sha1': sha1('x'), 'vod-etag': 'of the source' };
         await store.putInParts(BUCKET, `${show()} b.mp4`, 'x', { Metadata });
@@ -105,7 +105,7 @@ describe('vod-cover-of, where the names do not match', () => {
     await put(`${show()} b.jpg`);
     expect(await failureOf(arrives(poster()))).toMatchObject({
       name: 'InvalidInput',
-      message: expect.stringMatching(/poster\.jpg.*vod-cover-of.*b\.jpg.*no video/),
+      message: expect.stringMatching(/poster\.jpg.*vod-cover-of.*b\.jpg.*not a video/),
     });
   });
 

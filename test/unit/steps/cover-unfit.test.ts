@@ -42,7 +42,7 @@ describe('what cannot be a cover', () => {
       await wrong(`${show()}.${suffix}`, bytes);
       expect(await failureOf(arrives(`${show()}.${suffix}`))).toMatchObject({
         name: 'UnsupportedObject',
-        message: expect.stringContaining(`expected the bytes of a ${suffix}, they begin with`),
+        message: expect.stringContaining(`expected the bytes of a ${suffix}, got `),
       });
     }
   });

@@ -85,7 +85,7 @@ describe('an image that arrives', () => {
     const { sent, services } = counting();
     expect(await arrives(`${show()}.jpg`, {}, services)).toMatchObject({
       outcome: 'waiting',
-      reason: expect.stringContaining('fetch'),
+      reason: expect.stringContaining('no video with this name has a fileId'),
     });
     expect(sent).toEqual([]);
     expect(await metadataOf(`${show()}.jpg`)).toEqual({});

@@ -71,7 +71,7 @@ describe('against another kind of store', () => {
     const failing = write();
     await expect(failing).rejects.toThrow(ContentMismatch);
     await expect(failing).rejects.toThrow(
-      `S3 holds bytes of SHA-1 ${sha1('other')}, VOD was sent bytes of SHA-1 ${FILE.sha1}`,
+      `expected the SHA-1 ${FILE.sha1} that VOD received, S3 has ${sha1('other')}`,
     );
     expect(copies()).toMatchObject([
       { Metadata: { 'vod-file-id': FILE.fileId } },

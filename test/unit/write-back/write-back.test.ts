@@ -60,7 +60,7 @@ describe('what the object carries already', () => {
     await write(bucket, 'twice.mp4');
     const [before, events] = [await versionsOf(bucket, 'twice.mp4'), store.events.length];
     expect(hasMarker(await store.find(bucket, 'twice.mp4'), FILE)).toBe(true);
-    expect(await write(bucket, 'twice.mp4')).toEqual({ to: 'nowhere' });
+    expect(await write(bucket, 'twice.mp4')).toEqual({ to: 'unchanged' });
     expect([await versionsOf(bucket, 'twice.mp4'), store.events.length]).toEqual([before, events]);
   });
 
@@ -74,7 +74,7 @@ describe('what the object carries already', () => {
     const pin = await pinned(bucket, key);
     expect(await writeBack(store.client, pin, FILE, never)).toEqual({ to: 'metadata' });
     const before = await versionsOf(bucket, key);
-    expect(await writeBack(store.client, pin, FILE, never)).toEqual({ to: 'nowhere' });
+    expect(await writeBack(store.client, pin, FILE, never)).toEqual({ to: 'unchanged' });
     expect(await versionsOf(bucket, key)).toEqual(before);
   });
 
@@ -83,7 +83,7 @@ describe('what the object carries already', () => {
     const file = { ...FILE, url: '' };
     expect([await write(BUCKET, 'no-url.mp4', file), await write(BUCKET, 'no-url.mp4', file)]).toEqual([
       { to: 'metadata' },
-      { to: 'nowhere' },
+      { to: 'unchanged' },
     ]);
   });
 
@@ -93,7 +93,7 @@ describe('what the object carries already', () => {
     const file = { ...storedAs(CLIP, '777'), url: '' };
     expect(await write(BUCKET, 'other-url.mp4', file)).toEqual({ to: 'metadata' });
     expect((await store.find(BUCKET, 'other-url.mp4')).metadata['vod-url']).toBe(undefined);
-    expect(await write(BUCKET, 'other-url.mp4', file)).toEqual({ to: 'nowhere' });
+    expect(await write(BUCKET, 'other-url.mp4', file)).toEqual({ to: 'unchanged' });
   });
 });
 
@@ -113,7 +113,7 @@ describe('nothing is written', () => {
     expect(error).toMatchObject({
       name: 'ObjectChanged',
       message: expect.stringMatching(
-        `^write-back to s3://${BUCKET}/changed.mp4: expected ETag ${pin.etag}, it is now ETag `,
+        `^write-back to s3://${BUCKET}/changed.mp4: expected ETag ${pin.etag}, got ETag `,
       ),
     });
   });
@@ -123,7 +123,7 @@ describe('nothing is written', () => {
     const error = await untouched('full.mp4', () => write(BUCKET, 'full.mp4'));
     expect(error).toMatchObject({
       name: 'UnsupportedObject',
-      message: expect.stringMatching(/its metadata would be 21\d\d bytes, S3 allows 2048/),
+      message: expect.stringMatching(/expected at most 2048 bytes of metadata, got 21\d\d bytes/),
     });
   });
 

@@ -6,7 +6,6 @@ import { hidesMd5 } from '../wire/attributes.ts';
 import { createWriteGuard } from '../wire/conditions.ts';
 import {
   ALGORITHMS,
-  type Algorithm,
   type Checksum,
   checksumElement,
   checksumHeader,
@@ -141,22 +140,19 @@ async function computeChecksum(
 ): Promise<Checksum | undefined> {
   if (!plan) return undefined;
   const { algorithm, type } = plan;
+  // CRCs of parts can be combined by arithmetic. Reading the bytes again is slower but simpler.
   const checksum =
     type === 'COMPOSITE'
-      ? compositeChecksum(
+      ? await compositeChecksum(
           algorithm,
           parts.map((part) => part.checksum?.value ?? ''),
         )
-      : { algorithm, type, value: await computeFullChecksum(algorithm) };
+      : await digestBytes(store.blobs.read(parts.flatMap((part) => part.pieces)), algorithm).then(
+          (digests) => ({ algorithm, type, value: digests.checksum?.value ?? '' }),
+        );
   const sent = headers[checksumHeader(algorithm)];
   if (sent !== undefined && sent !== checksum.value) {
     throw new S3Error('BadDigest', `The ${algorithm} you specified did not match the calculated checksum.`);
   }
   return checksum;
-
-  // CRCs of parts can be combined by arithmetic. Reading the bytes again is slower but simpler.
-  async function computeFullChecksum(algorithm: Algorithm): Promise<string> {
-    const pieces = parts.flatMap((part) => part.pieces);
-    return (await digestBytes(store.blobs.read(pieces), algorithm)).checksum?.value ?? '';
-  }
 }

@@ -1,11 +1,11 @@
 import { createHash } from 'node:crypto';
 import { decodeChunked } from './chunked.ts';
-import type { Digest } from './crc.ts';
 import {
   ALGORITHMS,
   type Algorithm,
   checkChecksumForm,
   checksumHeader,
+  type Digest,
   readAlgorithm,
   startDigest,
   startMd5,
@@ -53,15 +53,15 @@ export function openBody(
   const sha256 = readPayloadSha256(payload);
 
   const trailers = new Map<string, string>();
-  const digests = {
-    md5: startMd5(),
-    sha256: sha256 === undefined ? undefined : createHash('sha256'),
-    checksum: algorithm && startDigest(algorithm),
-  };
-  const running = Object.values(digests).filter((digest) => digest !== undefined);
   let facts: BodyFacts | undefined;
 
   async function* readVerified(): AsyncGenerator<Buffer> {
+    const digests = {
+      md5: startMd5(),
+      sha256: sha256 === undefined ? undefined : createHash('sha256'),
+      checksum: algorithm && (await startDigest(algorithm)),
+    };
+    const running = Object.values(digests).filter((digest) => digest !== undefined);
     let size = 0;
     for await (const chunk of chunked ? decodeChunked(source, trailers) : source) {
       size += chunk.length;

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { type Digest, startCrc32, startCrc32c, startCrc64nvme } from './crc.ts';
+import { createCRC32, createCRC64, type IHasher } from 'hash-wasm';
 import { S3Error } from './errors.ts';
 
 export const ALGORITHMS = ['CRC32', 'CRC32C', 'CRC64NVME', 'SHA1', 'SHA256'] as const;
@@ -11,15 +11,23 @@ export type ChecksumType = (typeof CHECKSUM_TYPES)[number];
 /** `value` is base64, followed by `-parts` when the type is COMPOSITE. */
 export type Checksum = Readonly<{ algorithm: Algorithm; type: ChecksumType; value: string }>;
 
-const DIGESTS: Readonly<Record<Algorithm, { bytes: number; start: () => Digest }>> = {
-  CRC32: { bytes: 4, start: startCrc32 },
-  CRC32C: { bytes: 4, start: startCrc32c },
-  CRC64NVME: { bytes: 8, start: startCrc64nvme },
+/** A running digest. A `Hash` of `node:crypto` is one too. */
+export type Digest = Readonly<{ update: (bytes: Buffer) => unknown; digest: () => Buffer }>;
+
+const fromHasher = (hasher: IHasher): Digest => ({
+  update: (bytes) => hasher.update(bytes),
+  digest: () => Buffer.from(hasher.digest('binary')),
+});
+
+const DIGESTS: Readonly<Record<Algorithm, { bytes: number; start: () => Digest | Promise<Digest> }>> = {
+  CRC32: { bytes: 4, start: async () => fromHasher(await createCRC32()) },
+  CRC32C: { bytes: 4, start: async () => fromHasher(await createCRC32(0x82f63b78)) },
+  CRC64NVME: { bytes: 8, start: async () => fromHasher(await createCRC64('9a6c9329ac4bc9b5')) },
   SHA1: { bytes: 20, start: () => createHash('sha1') },
   SHA256: { bytes: 32, start: () => createHash('sha256') },
 };
 
-export const startDigest = (algorithm: Algorithm): Digest => DIGESTS[algorithm].start();
+export const startDigest = async (algorithm: Algorithm): Promise<Digest> => DIGESTS[algorithm].start();
 export const startMd5 = (): Digest => createHash('md5');
 
 /** Returns the MD5 of all bytes in hex and, with `algorithm`, their checksum in base64. */
@@ -28,7 +36,7 @@ export async function digestBytes(
   algorithm: Algorithm | undefined,
 ): Promise<Readonly<{ md5: string; checksum?: Readonly<{ algorithm: Algorithm; value: string }> }>> {
   const md5 = startMd5();
-  const digest = algorithm && startDigest(algorithm);
+  const digest = algorithm && (await startDigest(algorithm));
   for await (const chunk of bytes) {
     md5.update(chunk);
     digest?.update(chunk);
@@ -64,8 +72,8 @@ export function checkChecksumForm(algorithm: Algorithm, value: string): void {
 }
 
 /** The checksum of an upload, from the base64 checksums of its parts: the digest of the digests, then the part count. */
-export function compositeChecksum(algorithm: Algorithm, parts: readonly string[]): Checksum {
-  const digest = startDigest(algorithm);
+export async function compositeChecksum(algorithm: Algorithm, parts: readonly string[]): Promise<Checksum> {
+  const digest = await startDigest(algorithm);
   for (const part of parts) digest.update(Buffer.from(part, 'base64'));
   return { algorithm, type: 'COMPOSITE', value: `${digest.digest().toString('base64')}-${parts.length}` };
 }

@@ -4,10 +4,10 @@ import { decodeBatch, encodeBatch, partRange } from '../../lib/upload/plan.ts';
 import type { VodClient } from '../../lib/vod/client.ts';
 import { createBytes, sha1 } from './values.ts';
 
-/** A film in sixty small parts, of 100 bytes, the last one shorter; and a VOD that takes them. */
+/** A video of 60 parts of 100 bytes, with a shorter last part, and a VOD that receives them. */
 
 export const film = createBytes(5_970);
-export const bounds = { sha1: sha1(film), size: film.length, partSize: 100 };
+const bounds = { sha1: sha1(film), size: film.length, partSize: 100 };
 export const ALL: readonly number[] = Array.from({ length: 60 }, (_, part) => part);
 
 export const bytesIn = (parts: readonly number[]): number =>
@@ -22,30 +22,29 @@ export const inputFor = (
   return { ...start, batch: encodeBatch(parts), ...more };
 };
 
-export const left = ({ batch }: PartOutput): number[] => (batch ? decodeBatch(batch) : []);
+export const remainingParts = ({ batch }: PartOutput): number[] => (batch ? decodeBatch(batch) : []);
 
-/** A VOD that takes a part when `act` lets it. It expects the very bytes of its place, and the test fails otherwise. */
-export function useTaking() {
-  const wrong: string[] = [];
+/** Creates VOD clients that accept a part unless `act` throws. A test fails if an accepted part has wrong bytes. */
+export function useFakeVod() {
+  const wrong: number[] = [];
   afterEach(() => expect(wrong.splice(0)).toEqual([]));
 
   return (act: (part: number, bytes: Uint8Array, signal: AbortSignal) => Promise<void> = async () => {}) => {
-    const taken: number[] = [];
-    const begun: number[] = [];
-    const flight = { now: 0, most: 0 };
+    const accepted: number[] = [];
+    const started: number[] = [];
+    const inFlight = { now: 0, most: 0 };
     const uploadPart: VodClient['uploadPart'] = async (hash, { offset, size }, bytes, signal) => {
       const part = offset / bounds.partSize;
-      begun.push(part);
-      flight.most = Math.max(flight.most, ++flight.now);
+      started.push(part);
+      inFlight.most = Math.max(inFlight.most, ++inFlight.now);
       try {
         await act(part, bytes, signal);
-        const right = film.subarray(offset, offset + size);
-        if (hash !== bounds.sha1 || !right.equals(bytes)) wrong.push(`part ${part} came with other bytes`);
-        taken.push(part);
+        const isCorrect = hash === bounds.sha1 && film.subarray(offset, offset + size).equals(bytes);
+        (isCorrect ? accepted : wrong).push(part);
       } finally {
-        flight.now--;
+        inFlight.now--;
       }
     };
-    return { vod: { uploadPart }, taken, begun, flight };
+    return { vod: { uploadPart }, accepted, started, inFlight };
   };
 }

@@ -2,10 +2,10 @@ import { expect, onTestFinished, test, vi } from 'vitest';
 import { METRICS, NAMESPACE, withMetrics } from '../../../handlers/metrics.ts';
 import { InvalidInput, QuotaExceeded } from '../../../lib/errors.ts';
 import { reportProgress, reportRetries } from '../../../lib/progress.ts';
-import { createS3Client } from '../../../lib/s3/client.ts';
 import { headObject } from '../../../lib/s3/head-object.ts';
 import { accelerateTimers } from '../../support/accelerate-timers.ts';
 import { captureJsonLines } from '../../support/capture-json-lines.ts';
+import { newS3Client } from '../../support/s3-client.ts';
 import { scripted } from '../../support/scripted-server.ts';
 import { BUCKET, newStack } from '../../support/stack.ts';
 import { createBytes, never, pinOf } from '../../support/values.ts';
@@ -140,8 +140,7 @@ test('counts the retries of requests to VOD and S3', async () => {
     (response) => response.writeHead(200, { etag: '"e"', 'content-length': '7' }).end(),
     (response) => response.writeHead(503).end(),
   );
-  const s3 = createS3Client({ endpoint });
-  onTestFinished(() => s3.destroy());
+  const s3 = newS3Client(endpoint);
   const head = () => headObject(s3, { bucket: 'b', key: 'k' }, never);
   await withMetrics(invocation('init', 'b'), head);
   await expect(withMetrics(invocation('init', 'c'), head)).rejects.toThrow('503');

@@ -1,13 +1,13 @@
 import { DeleteObjectCommand, S3ServiceException } from '@aws-sdk/client-s3';
-import { describe, expect, onTestFinished, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { DeadlineExceeded } from '../../../lib/deadline.ts';
 import { UnsupportedObject, UploadNotFound, VodRejected, VodUnavailable } from '../../../lib/errors.ts';
-import { createS3Client } from '../../../lib/s3/client.ts';
 import type { FinishJob, FinishOutput, ObjectVersion, SentTotals, StoredFile } from '../../../lib/schemas.ts';
 import { runFinish } from '../../../lib/steps/finish.ts';
 import type { VodClient } from '../../../lib/vod/client.ts';
 import { notAsked, useEnds } from '../../support/ends.ts';
 import { BUCKET, VERSIONED } from '../../support/fake-store.ts';
+import { newS3Client } from '../../support/s3-client.ts';
 import { failureOf, plenty, sha1, storedAs } from '../../support/values.ts';
 import { type Video, video } from '../../support/vod-client.ts';
 
@@ -193,8 +193,7 @@ describe('an object that changes during the upload', () => {
   /** S3 rejects so many copies with 412, although the object did not change. */
   async function finishDespite(rejections: number) {
     await store.put(BUCKET, 'flickers.mp4', 'film');
-    const s3 = createS3Client({ endpoint: store.endpoint() });
-    onTestFinished(() => s3.destroy());
+    const s3 = newS3Client(store.endpoint());
     let copies = 0;
     s3.middlewareStack.add((next, { commandName }) => async (args) => {
       if (commandName !== 'CopyObjectCommand' || ++copies > rejections) return next(args);

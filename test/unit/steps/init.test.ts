@@ -2,13 +2,13 @@ import { DeleteObjectCommand } from '@aws-sdk/client-s3';
 import fc from 'fast-check';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { type Progress, watchProgress } from '../../../lib/progress.ts';
-import { createS3Client } from '../../../lib/s3/client.ts';
 import type { InitInput, InitOutput, ObjectVersion, UploadRequest } from '../../../lib/schemas.ts';
 import { runInit } from '../../../lib/steps/init.ts';
 import { decodeBatch, partCount } from '../../../lib/upload/plan.ts';
 import type { NewFile, VodClient } from '../../../lib/vod/client.ts';
 import { notAsked, useEnds } from '../../support/ends.ts';
 import { BUCKET, VERSIONED } from '../../support/fake-store.ts';
+import { newS3Client, recordS3Commands } from '../../support/s3-client.ts';
 import { scripted } from '../../support/scripted-server.ts';
 import { createBytes, failureOf, HALF_MIB, hash, plenty, sha1, storedAs } from '../../support/values.ts';
 import { video } from '../../support/vod-client.ts';
@@ -35,13 +35,7 @@ const remove = (Key: string) => store.client.send(new DeleteObjectCommand({ Buck
 
 /** Services that record the S3 commands they send. */
 function recordCommands(vod: Partial<VodClient>) {
-  const s3 = createS3Client({ endpoint: store.endpoint() });
-  onTestFinished(() => s3.destroy());
-  const commands: string[] = [];
-  s3.middlewareStack.add((next, { commandName = '' }) => (args) => {
-    commands.push(commandName);
-    return next(args);
-  });
+  const { s3, commands } = recordS3Commands(store.endpoint());
   return { commands, services: { ...ends.services(vod), s3 } };
 }
 
@@ -260,8 +254,7 @@ test('rejects an object over 5 TiB without a read', async () => {
       .writeHead(200, { 'content-length': 6 * 1024 ** 4, etag: '"huge"', 'content-type': 'video/mp4' })
       .end(),
   );
-  const s3 = createS3Client({ endpoint: huge.endpoint });
-  onTestFinished(() => s3.destroy());
+  const s3 = newS3Client(huge.endpoint);
   expect(await failureOf(init(jobFor('huge.mp4'), {}, { ...ends.services({}), s3 }))).toMatchObject({
     name: 'UnsupportedObject',
     message: expect.stringMatching(/huge\.mp4.*5497558138880 bytes.*6597069766656 bytes/),

@@ -1,21 +1,24 @@
-import { setImmediate as turn } from 'node:timers/promises';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { DeleteObjectCommand } from '@aws-sdk/client-s3';
 import fc from 'fast-check';
-import { beforeAll, describe, expect, test } from 'vitest';
-import { UploadNotFound, VodUnavailable } from '../../../lib/errors.ts';
-import type { ObjectVersion, PartInput, PartOutput } from '../../../lib/schemas.ts';
+import { beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest';
+import { DeadlineExceeded } from '../../../lib/deadline.ts';
+import { PartRejected, UploadNotFound, VodUnavailable } from '../../../lib/errors.ts';
+import type { ObjectVersion, PartInput, PartOutput, UploadBounds } from '../../../lib/schemas.ts';
 import { runPart } from '../../../lib/steps/part.ts';
+import { partCount, planBatches } from '../../../lib/upload/plan.ts';
 import type { VodClient } from '../../../lib/vod/client.ts';
-import { ALL, bytesIn, film, inputFor, left, useTaking } from '../../support/batch.ts';
+import { ALL, bytesIn, film, inputFor, remainingParts, useFakeVod } from '../../support/batch.ts';
 import { notAsked, useEnds } from '../../support/ends.ts';
 import { BUCKET } from '../../support/fake-store.ts';
-import { plenty, saysYes, sha1 } from '../../support/values.ts';
+import { newS3Client } from '../../support/s3-client.ts';
+import { type Answer, scripted } from '../../support/scripted-server.ts';
+import { failureOf, MIB, pinOf, plenty, saysYes, sha1 } from '../../support/values.ts';
 import { video } from '../../support/vod-client.ts';
 
 const ends = useEnds();
 const { store } = ends;
-
-const taking = useTaking();
+const createVod = useFakeVod();
 
 let pin: ObjectVersion;
 beforeAll(async () => {
@@ -44,19 +47,19 @@ const subset = fc.uniqueArray(fc.nat(59), { minLength: 1 }).map((parts) => parts
 test('counts or returns each part of the batch, whichever parts fail', async () => {
   await fc.assert(
     fc.asyncProperty(subset, fc.func(fc.boolean()), fc.func(fc.nat(3)), async (parts, fails, turns) => {
-      const { vod, taken, flight } = taking(async (part) => {
-        for (let n = turns(part); n > 0; n--) await turn();
+      const { vod, accepted, inFlight } = createVod(async (part) => {
+        for (let n = turns(part); n > 0; n--) await nextTurn();
         if (fails(part)) throw new VodUnavailable(`part ${part}`);
       });
       const output = await send(inputFor(pin, parts), vod).catch((error: unknown) => {
         expect(error).toBeInstanceOf(VodUnavailable);
-        expect(taken).toEqual([]);
+        expect(accepted).toEqual([]);
         return undefined;
       });
-      expect(flight.now).toBe(0);
+      expect(inFlight.now).toBe(0);
       if (!output) return;
-      expect([...taken, ...left(output)].sort((a, b) => a - b)).toEqual(parts); // none twice, none lost
-      expect(output.sent).toEqual({ parts: taken.length, bytes: bytesIn(taken) });
+      expect([...accepted, ...remainingParts(output)].sort((a, b) => a - b)).toEqual(parts); // none twice, none lost
+      expect(output.sent).toEqual({ parts: accepted.length, bytes: bytesIn(accepted) });
     }),
     { numRuns: 80 },
   );
@@ -65,7 +68,7 @@ test('counts or returns each part of the batch, whichever parts fail', async () 
 test('sends every part exactly once over several invocations with errors and time limits', async () => {
   await fc.assert(
     fc.asyncProperty(subset, fc.array(fc.nat(20)), fc.array(fc.boolean()), async (parts, limits, faults) => {
-      const { vod, taken } = taking(async () => {
+      const { vod, accepted } = createVod(async () => {
         if (faults.pop()) throw new VodUnavailable('not now');
       });
       let input = inputFor(pin, parts);
@@ -80,7 +83,7 @@ test('sends every part exactly once over several invocations with errors and tim
         }
         input = { ...rest, batch };
       }
-      expect(taken.sort((a, b) => a - b)).toEqual(parts);
+      expect(accepted.sort((a, b) => a - b)).toEqual(parts);
     }),
     { numRuns: 60 },
   );
@@ -89,34 +92,34 @@ test('sends every part exactly once over several invocations with errors and tim
 describe('runPart', () => {
   test('throws the first error if it sent no part', async () => {
     const error = new VodUnavailable('not now');
-    await expect(send(inputFor(pin, ALL), taking(() => Promise.reject(error)).vod)).rejects.toBe(error);
+    await expect(send(inputFor(pin, ALL), createVod(() => Promise.reject(error)).vod)).rejects.toBe(error);
   });
 
   test('after an error, finishes the parts in flight, starts no other, and returns the rest', async () => {
     const gate = Promise.withResolvers<void>();
-    const { vod, taken, begun } = taking(async (part) => {
-      if (begun.length === 32) gate.resolve();
+    const { vod, accepted, started } = createVod(async (part) => {
+      if (started.length === 32) gate.resolve();
       await gate.promise;
       if (part === 3) throw new VodUnavailable('not now');
-      await turn();
+      await nextTurn();
     });
     const output = await send(inputFor(pin, ALL), vod);
-    expect(begun).toEqual(ALL.slice(0, 32));
-    expect(taken).toHaveLength(31);
-    expect(left(output)).toEqual([3, ...ALL.slice(32)]);
+    expect(started).toEqual(ALL.slice(0, 32));
+    expect(accepted).toHaveLength(31);
+    expect(remainingParts(output)).toEqual([3, ...ALL.slice(32)]);
   });
 
   test('sends at most 32 parts concurrently', async () => {
-    const { vod, taken, flight } = taking(() => turn());
+    const { vod, accepted, inFlight } = createVod(() => nextTurn());
     await send(inputFor(pin, ALL), vod);
-    expect(taken).toEqual(ALL);
-    expect(flight).toEqual({ now: 0, most: 32 });
+    expect(accepted).toEqual(ALL);
+    expect(inFlight).toEqual({ now: 0, most: 32 });
   });
 });
 
 describe('returns restartReason and no batch', () => {
   test('when VOD lost the upload, and counts the parts sent before', async () => {
-    const { vod } = taking(async (part) => {
+    const { vod } = createVod(async (part) => {
       if (part === 1) throw new UploadNotFound('UploadPart: code -10005');
     });
     const output = await send(inputFor(pin, [0, 1]), vod);
@@ -135,6 +138,174 @@ describe('returns restartReason and no batch', () => {
     await store.client.send(new DeleteObjectCommand({ Bucket: BUCKET, Key: 'short-lived.mp4' }));
     const deleted = await send(input, { uploadPart: notAsked });
     expect(deleted.sent).toEqual({ parts: 0, bytes: 0, restartReason: 'ObjectDeleted' });
-    expect([left(overwritten), left(deleted)]).toEqual([[], []]);
+    expect([remainingParts(overwritten), remainingParts(deleted)]).toEqual([[], []]);
   });
 });
+
+/** Creates an S3 whose ranges pass through `change`. Without a result of `change`, it does not respond. */
+async function createChangedS3(change: (response: { first: number; bytes: Buffer }) => Buffer | undefined) {
+  const answer: Answer = (response, { headers }) => {
+    const [, first = 0, last = 0] = /^bytes=(\d+)-(\d+)$/.exec(headers.range ?? '')?.map(Number) ?? [];
+    const bytes = change({ first, bytes: film.subarray(first, last + 1) });
+    if (!bytes) return;
+    const head = { etag: '"e"', 'content-range': `bytes ${first}-${last}/${film.length}` };
+    response.writeHead(206, { ...head, 'content-length': bytes.length }).end(bytes);
+  };
+  const { endpoint, asked } = await scripted(answer);
+  const s3 = newS3Client(endpoint);
+  return {
+    ranges: () => asked.map(({ headers }) => headers.range),
+    send: (parts: readonly number[], vod: Partial<VodClient>) =>
+      runPart(inputFor(pinOf(film.length), parts), { ...ends.services(vod), s3 }, plenty()),
+  };
+}
+
+describe('the time limit', () => {
+  const reason = new DeadlineExceeded('the time limit of 60000 ms was over');
+
+  test.each([
+    ['part', saysYes(0)],
+    ['read', plenty(AbortSignal.abort(reason))],
+  ])('throws NoProgress with the object and the limit before the first %s', async (_, deadline) => {
+    const failure = failureOf(send(inputFor(pin, ALL), { uploadPart: notAsked }, deadline));
+    expect(await failure).toMatchObject({
+      name: 'NoProgress',
+      message: expect.stringMatching(`s3://${BUCKET}/film.mp4.*60000 ms`),
+    });
+  });
+
+  test('is checked before each part', async () => {
+    const { vod, accepted } = createVod();
+    const output = await send(inputFor(pin, ALL), vod, saysYes(7));
+    expect(accepted).toEqual(ALL.slice(0, 7));
+    expect(remainingParts(output)).toEqual(ALL.slice(7));
+  });
+
+  test('must leave as much time as the slowest part took', async () => {
+    const checked: number[] = [];
+    const deadline = { ...plenty(), hasTimeFor: (ms: number) => checked.push(ms) > 0 };
+    let clock = 1_000;
+    const now = vi.spyOn(performance, 'now').mockImplementation(() => clock);
+    onTestFinished(() => now.mockRestore());
+    const { vod } = createVod(async (part) => {
+      clock += part === 2 ? 700 : 1;
+    });
+    await send(inputFor(pin, ALL.slice(0, 20)), vod, deadline);
+    expect(checked[0]).toBe(0);
+    expect(checked.at(-1)).toBeGreaterThanOrEqual(700);
+    expect(checked).toEqual(checked.toSorted((a, b) => a - b));
+  });
+
+  test('aborts the parts in flight and returns them', async () => {
+    const controller = new AbortController();
+    const { vod, accepted, inFlight } = createVod(async (part, _, signal) => {
+      if (part < 5) return;
+      const ended = Promise.withResolvers<never>();
+      signal.addEventListener('abort', () => ended.reject(signal.reason));
+      if (part === 15) setImmediate(() => controller.abort(reason));
+      await ended.promise;
+    });
+    const output = await send(inputFor(pin, ALL), vod, plenty(controller.signal));
+    expect(accepted).toEqual([0, 1, 2, 3, 4]);
+    expect(remainingParts(output)).toEqual(ALL.slice(5));
+    expect(inFlight.now).toBe(0);
+  });
+
+  test('throws NoProgress if it ends before VOD confirms a part', async () => {
+    const controller = new AbortController();
+    const { vod } = createVod(async () => {
+      controller.abort(reason);
+      throw reason;
+    });
+    const failure = failureOf(send(inputFor(pin, ALL), vod, plenty(controller.signal)));
+    expect(await failure).toMatchObject({ name: 'NoProgress' });
+  });
+});
+
+describe('a part that arrives with wrong bytes', () => {
+  const isCorrect = (part: number, bytes: Uint8Array): boolean =>
+    film.subarray(part * 100, part * 100 + bytes.length).equals(bytes);
+  /** A VOD that verifies the bytes. */
+  const createVerifier = () =>
+    createVod(async (part, bytes) => {
+      if (!isCorrect(part, bytes)) throw new PartRejected(`UploadPart ${part}: code -10006`);
+    });
+
+  test('is read and sent again', async () => {
+    let changed = 0;
+    const s3 = await createChangedS3(({ bytes }) => (changed++ < 2 ? Buffer.alloc(bytes.length) : bytes));
+    const { vod, accepted, started } = createVerifier();
+    const output = await s3.send([4], vod);
+    expect(output.sent).toEqual({ parts: 1, bytes: 100 });
+    expect([accepted, started]).toEqual([[4], [4, 4, 4]]);
+    expect(s3.ranges()).toEqual(Array(3).fill('bytes=400-499'));
+  });
+
+  test('is returned after two resends, and the others are sent', async () => {
+    const s3 = await createChangedS3(({ first, bytes }) =>
+      first === 400 ? Buffer.alloc(bytes.length) : bytes,
+    );
+    const { vod, accepted, started } = createVerifier();
+    const output = await s3.send([2, 4, 6], vod);
+    expect(remainingParts(output)).toEqual([4]);
+    expect(output.sent).toEqual({ parts: 2, bytes: 200 });
+    expect(accepted.toSorted()).toEqual([2, 6]);
+    expect(started.filter((part) => part === 4)).toHaveLength(3);
+  });
+
+  test('fails the step if it is alone in the batch', async () => {
+    const s3 = await createChangedS3(({ bytes }) => Buffer.alloc(bytes.length));
+    const failure = await failureOf(s3.send([4], createVerifier().vod));
+    expect(failure).toMatchObject({ name: 'PartRejected', message: 'UploadPart 4: code -10006' });
+  });
+});
+
+// Regression: the invocation waited up to a minute for the reads ahead from a store that did not respond.
+test('the first error aborts the reads ahead', { timeout: 8_000 }, async () => {
+  const each = ALL.filter((part) => part % 2 === 0); // no two are adjacent: one read each
+  const [failing = 0, firstUnread = 0] = [each[0], each[16]];
+  const s3 = await createChangedS3(({ first, bytes }) => (first < firstUnread * 100 ? bytes : undefined));
+  const gate = Promise.withResolvers<void>();
+  const { vod, started, accepted } = createVod(async (part) => {
+    if (started.length === 16) gate.resolve();
+    await gate.promise;
+    if (part === failing) throw new VodUnavailable('not now');
+  });
+  const output = await s3.send(each, vod);
+  expect(accepted).toHaveLength(15);
+  expect(remainingParts(output)).toEqual([failing, ...each.slice(16)]);
+});
+
+/** https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html#service-limits-task-executions */
+const MAX_STATE_BYTES = 256 * 1024;
+
+test.each([8, 1024])(
+  'the state of 1 TB fits if every batch returns a restartReason (key of %i bytes)',
+  async (keyBytes) => {
+    const { endpoint } = await scripted((response) => response.writeHead(412).end());
+    const s3 = newS3Client(endpoint);
+    const bounds: UploadBounds = { sha1: sha1(''), size: 2 ** 40, partSize: MIB };
+    const key = 'k'.repeat(keyBytes);
+    const pin = pinOf(bounds.size, { key, versionId: 'v'.repeat(32), etag: 'e'.repeat(32) });
+    const missing = Array.from({ length: Math.ceil(partCount(bounds) / 20) }, (_, n) => n * 20);
+    const { batches } = planBatches(missing);
+
+    const [batch = { first: 0, count: 1 }] = batches;
+    const input = { execution: 'x'.repeat(80), pin, upload: bounds, batch, sent: { parts: 0, bytes: 0 } };
+    const { sent } = await runPart(input, { ...ends.services(), s3 }, plenty());
+    expect(sent.restartReason).toBe('ObjectChanged');
+    const { execution } = input;
+    const request = { bucket: pin.bucket, key, etag: pin.etag, versionId: pin.versionId };
+    const upload = { ...bounds, batches };
+    const state = {
+      request,
+      pin,
+      sha1: bounds.sha1,
+      execution,
+      round: 0,
+      upload,
+      parts: batches.map(() => sent),
+    };
+    expect(Buffer.byteLength(JSON.stringify(state))).toBeLessThan(MAX_STATE_BYTES);
+  },
+);

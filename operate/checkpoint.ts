@@ -2,8 +2,7 @@ import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import * as v from 'valibot';
 import { JsonStore } from '../cli/json-store.ts';
-
-const Count = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
+import { NonNegativeInt } from '../lib/schemas.ts';
 
 /** The progress of a backfill, on disk. Every key up to `after` is classified, and the pending ones are started. */
 const Checkpoint = v.object({
@@ -13,10 +12,10 @@ const Checkpoint = v.object({
   /** When the backfill began. It is part of the execution names, so a continued run starts nothing twice. */
   began: v.string(),
   after: v.optional(v.string()),
-  started: Count,
-  uploaded: Count,
-  skipped: Count,
-  rejected: Count,
+  started: NonNegativeInt,
+  uploaded: NonNegativeInt,
+  skipped: NonNegativeInt,
+  rejected: NonNegativeInt,
 });
 export type Checkpoint = v.InferOutput<typeof Checkpoint>;
 

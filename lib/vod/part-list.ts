@@ -1,4 +1,5 @@
 import * as v from 'valibot';
+import { NonNegativeInt } from '../schemas.ts';
 import type { HeldPart } from '../upload/plan.ts';
 
 /**
@@ -32,8 +33,8 @@ function copyInto<T extends Float64Array | Uint32Array>(target: T, source: T): T
 }
 
 const Item = v.object({
-  offset: v.pipe(v.number(), v.safeInteger(), v.minValue(0)),
-  dataSize: v.pipe(v.number(), v.safeInteger(), v.minValue(0), v.maxValue(2 ** 32 - 1)),
+  offset: NonNegativeInt,
+  dataSize: v.pipe(NonNegativeInt, v.maxValue(2 ** 32 - 1)),
 });
 
 /** The start of the list. A quote inside a JSON string is escaped, so no string contains this. */

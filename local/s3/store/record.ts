@@ -1,13 +1,12 @@
 import * as v from 'valibot';
+import { NonNegativeInt } from '../../../lib/schemas.ts';
 import { ALGORITHMS, CHECKSUM_TYPES } from '../wire/digest.ts';
 import { GRANTEE_TYPES, PERMISSIONS } from '../wire/grants.ts';
 
 /** The records of the store: JSON on disk, and the index in memory. */
 
-const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
-
 /** A range of a blob, in bytes. The bytes of an object are its pieces in order. */
-const piece = v.object({ blob: v.string(), offset: count, size: count });
+const piece = v.object({ blob: v.string(), offset: NonNegativeInt, size: NonNegativeInt });
 export type Piece = Readonly<v.InferOutput<typeof piece>>;
 
 const checksum = v.object({
@@ -41,10 +40,10 @@ const storedObject = v.object({
   kind: v.literal('object'),
   versionId: v.string(),
   /** ms, in whole seconds. */
-  modified: count,
+  modified: NonNegativeInt,
   sequencer: v.string(),
   etag: v.string(),
-  size: count,
+  size: NonNegativeInt,
   pieces: v.array(piece),
   /** The MD5 of all bytes in hex, if known. The ETag may differ. */
   md5: v.optional(v.string()),
@@ -55,7 +54,11 @@ const storedObject = v.object({
 });
 export type StoredObject = Readonly<v.InferOutput<typeof storedObject>>;
 
-const deleteMarker = v.object({ kind: v.literal('delete marker'), versionId: v.string(), modified: count });
+const deleteMarker = v.object({
+  kind: v.literal('delete marker'),
+  versionId: v.string(),
+  modified: NonNegativeInt,
+});
 
 export type StoredVersion = StoredObject | Readonly<v.InferOutput<typeof deleteMarker>>;
 
@@ -69,7 +72,7 @@ export const VERSIONING = ['Enabled', 'Suspended'] as const;
 
 export const bucketRecord = v.object({
   name: v.string(),
-  created: count,
+  created: NonNegativeInt,
   region: v.string(),
   versioning: v.optional(v.picklist(VERSIONING)),
 });
@@ -79,18 +82,18 @@ export const uploadRecord = v.object({
   id: v.string(),
   bucket: v.string(),
   key: v.string(),
-  initiated: count,
+  initiated: NonNegativeInt,
   checksum: v.optional(v.object({ algorithm: v.picklist(ALGORITHMS), type: v.picklist(CHECKSUM_TYPES) })),
   attributes: attributesSchema,
 });
 export type UploadRecord = Readonly<v.InferOutput<typeof uploadRecord>>;
 
 export const partRecord = v.object({
-  number: count,
+  number: NonNegativeInt,
   etag: v.string(),
   md5: v.string(),
-  size: count,
-  modified: count,
+  size: NonNegativeInt,
+  modified: NonNegativeInt,
   pieces: v.array(piece),
   checksum: v.optional(v.object({ algorithm: v.picklist(ALGORITHMS), value: v.string() })),
 });

@@ -1,6 +1,8 @@
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import jsTokens from 'js-tokens';
+import * as v from 'valibot';
+import { parse } from 'yaml';
 
 /**
  * Checks comments, messages, Markdown, and YAML against the language rules in CONTRIBUTING.md.
@@ -10,30 +12,12 @@ import jsTokens from 'js-tokens';
 /** The longest sentence in comments and documents, in words. */
 const MAX_WORDS = 30;
 
-const RULES: readonly (readonly [RegExp, string])[] = [
-  [/^(Of|What|Who|Whoever|Whose|Where)\b/, 'start with the subject'],
-  [/\bshall\b/i, 'write "must", "will", or the present tense'],
-  [/\bbut for\b/i, 'write "except"'],
-  [/\bas yet\b/i, 'write "not yet", or leave it out'],
-  [/\bat once\b/i, 'write "immediately" or "concurrently"'],
-  [/\bbesides?\b/i, 'write "next to" or "also"'],
-  [/\b(some|no)body\b/i, 'name the actor'],
-  [/\b(tells?|told|hears?|heard)\b/i, 'write "reports", "returns", or "receives"'],
-  [/\b(ours|that one|in earnest|of its own)\b/i, 'use the plain term'],
-  [/\b(go|goes|going) on\b/i, 'write "continue"'],
-  [/\bby hand\b/i, 'write "manually"'],
-  [/\bside by side\b/i, 'write "concurrently"'],
-  [/\b(bring|brings|brought) over\b/i, 'write "upload" or "copy"'],
-  [/\b(reply|replies|replied|answers?|answered)\b/i, 'write "response", "respond", or "return"'],
-  [/\brefus(e|es|ed|ing|als?)\b/i, 'write "reject"'],
-  [/\bpictures?\b/i, 'write "image"'],
-  [/\bjourneys?\b/i, 'write "upload" or "execution"'],
-  [/\bchains?\b/i, 'write "pipeline"'],
-  [/\brooms?\b/i, 'write "module", or "space" for capacity'],
-  [/\bdoors?\b/i, 'write "boundary" or "endpoint"'],
-  [/\bfar ends?\b/i, 'write "remote service"'],
-  [/\bvouch(es|ed)?\b/i, 'write "verify"'],
-];
+const RULES = v
+  .parse(
+    v.array(v.object({ pattern: v.string(), advice: v.string() })),
+    parse(readFileSync(new URL('prose-rules.yaml', import.meta.url), 'utf8')),
+  )
+  .map(({ pattern, advice }) => ({ pattern: new RegExp(pattern, 'iu'), advice }));
 
 /** A piece of prose. `offset`: where it begins in its file. `isMessage`: a string, which may be cut anywhere. */
 type Prose = Readonly<{ text: string; offset: number; isMessage?: boolean }>;
@@ -103,7 +87,7 @@ function problemsIn(path: string): string[] {
   for (const prose of extract?.(source) ?? []) {
     for (const { text, offset } of sentencesOf(prose)) {
       const at = `${path}:${source.slice(0, offset).split('\n').length}`;
-      for (const [pattern, advice] of RULES) {
+      for (const { pattern, advice } of RULES) {
         const match = pattern.exec(text);
         if (match) problems.push(`${at}: "${match[0]}" in "${text.slice(0, 60)}": ${advice}.`);
       }
@@ -124,7 +108,7 @@ const files = execFileSync('git', [
 ])
   .toString()
   .split('\n')
-  .filter((path) => /\.(ts|md|ya?ml)$/.test(path) && path !== 'tools/check-prose.ts');
+  .filter((path) => /\.(ts|md|ya?ml)$/.test(path) && !path.startsWith('tools/prose-rules'));
 const problems = files.flatMap(problemsIn);
 process.stdout.write([...problems, `${files.length} files, ${problems.length} problems`, ''].join('\n'));
 process.exitCode = problems.length > 0 ? 1 : 0;

@@ -71,7 +71,8 @@ export function createLambda(initialLimitMs: number): Lambda {
     const remove = () => running.delete(result);
     result.then(remove, remove);
     const timer = setTimeout(
-      () => end(new SandboxTimedout(`${name}: task timed out after ${timeLimitMs / 1000} seconds`)),
+      () =>
+        end(namedError('Sandbox.Timedout', `${name}: task timed out after ${timeLimitMs / 1000} seconds`)),
       timeLimitMs,
     );
     try {
@@ -91,7 +92,7 @@ export function createLambda(initialLimitMs: number): Lambda {
     },
     kill: () => {
       for (const end of running.values())
-        end(new ProcessExited('the process exited before it completed the request'));
+        end(namedError('Lambda.Unknown', 'the process exited before it completed the request'));
     },
     close: async () => {
       stop.abort(new Error('the local engine stops'));
@@ -105,21 +106,13 @@ function toPayload(name: string, value: unknown): unknown {
   const text = JSON.stringify(value) ?? 'null';
   const bytes = Buffer.byteLength(text);
   if (bytes > MAX_PAYLOAD_BYTES) {
-    throw new DataLimitExceeded(
+    throw namedError(
+      'States.DataLimitExceeded',
       `${name}: expected a payload of at most ${MAX_PAYLOAD_BYTES} bytes, got ${bytes}`,
     );
   }
   return JSON.parse(text);
 }
 
-class SandboxTimedout extends Error {
-  override readonly name = 'Sandbox.Timedout';
-}
-
-class ProcessExited extends Error {
-  override readonly name = 'Lambda.Unknown';
-}
-
-class DataLimitExceeded extends Error {
-  override readonly name = 'States.DataLimitExceeded';
-}
+/** Step Functions reports the name of an error as its code. */
+const namedError = (name: string, message: string): Error => Object.assign(new Error(message), { name });

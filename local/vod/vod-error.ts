@@ -1,33 +1,23 @@
 /**
  * The errors of the service. Like the real service, it returns HTTP 200 with a JSON body for every error except an
- * unknown path or method, for which it returns 404 or 405.
- *
- * | Code   | Condition | canRetry |
- * |--------|-----------|----------|
- * | -10001 | The query is too long, repeats a parameter, or is not percent-encoded UTF-8. A common parameter is missing or invalid. | 0 |
- * | -10002 | The signature is wrong. The message names the likely cause. | 0 |
- * | -10003 | A parameter of the call is missing or invalid, or the part does not match its offset. | 0 |
- * | -10004 | The disk rejected a write. | 1 |
- * | -10005 | No upload is open for this fileSha (0). The upload is being finished, or the disk rejected a read (1). | 0 or 1 |
- * | -10006 | The body has no Content-Length or is not allowed (0). Its length, MD5, or SHA-1 differs from the parameters (1). | 0 or 1 |
- * | 4000   | The path or method is unknown (with HTTP 404 or 405). | 0 |
- * | 4100   | The SecretId is unknown. | 0 |
- * | 4400   | The account exceeds its calls per minute. | 1 |
- * | 4500   | The Nonce was used before, or the Timestamp is off by more than two hours. | 0 |
- * | 5000   | `extra.fileId` is not the ID of a stored video. | 0 |
- * | 5100   | FinishUpload found missing parts or a different SHA-1. | 0 |
- * | 6000   | Internal error. | 1 |
+ * unknown path or method. The code that throws an error may set another `canRetry`.
  */
 export const VOD_ERRORS = {
+  /** A common parameter is missing or invalid, or the query is too long, ambiguous, or not UTF-8. */
   commonParameters: { code: -10001, canRetry: 0 },
+  /** The message names the likely cause. */
   signature: { code: -10002, canRetry: 0 },
+  /** A parameter of the call is missing or invalid, or the part does not match its offset. */
   parameters: { code: -10003, canRetry: 0 },
   write: { code: -10004, canRetry: 1 },
+  /** No upload is open for this fileSha. 1: it is being finished, or the disk rejected a read. */
   read: { code: -10005, canRetry: 0 },
+  /** The length, MD5, or SHA-1 differs from the parameters. 0: no Content-Length, or no body is allowed. */
   body: { code: -10006, canRetry: 1 },
   noSuchCall: { code: 4000, canRetry: 0 },
   unknownSecretId: { code: 4100, canRetry: 0 },
   quota: { code: 4400, canRetry: 1 },
+  /** The Nonce was used before, or the Timestamp is off by more than two hours. */
   replayed: { code: 4500, canRetry: 0 },
   noSuchVideo: { code: 5000, canRetry: 0 },
   finishFailed: { code: 5100, canRetry: 0 },

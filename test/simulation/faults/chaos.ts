@@ -3,18 +3,18 @@ import type { Stack } from '../../../local/stack.ts';
 import type { Incident, Plan } from './plan.ts';
 import type { Writers } from './writers.ts';
 
-/** Makes happen what a plan says, when it says. */
+/** Makes the incidents of a plan happen. */
 
-/** Images come when the first request of a call does. */
+/** An image that is put at the first request of a call. */
 export type Arrival = Readonly<{ when: string; put: () => Promise<void> }>;
 
-/** Limit of an invocation that gets little time, milliseconds of the hurried clock. */
+/** The short time limit of an invocation, in milliseconds of the accelerated clock. */
 const SHORT_LIMIT_MS = 6_000;
 
 export class Chaos {
-  /** Incidents that happened, each request that met a fault being one. */
-  struck = 0;
-  /** Requests that brought a part. */
+  /** Incidents that happened. Each request that meets a fault counts. */
+  incidents = 0;
+  /** UploadPart requests. */
   parts = 0;
   readonly #plan: Plan;
   readonly #stack: Stack;
@@ -22,7 +22,7 @@ export class Chaos {
   readonly #events: Events;
   readonly #keys: readonly string[];
   readonly #arrivals: readonly Arrival[];
-  readonly #nth = createCallCounter();
+  readonly #countCall = createCallCounter();
 
   constructor(
     plan: Plan,
@@ -40,47 +40,45 @@ export class Chaos {
     this.#keys = keys;
   }
 
-  /** Deeds and blows happen before the request is looked at, which waits for them. */
-  readonly faults = async (serviceCall: ServiceCall): Promise<Fault | undefined> => {
-    const nth = this.#nth(serviceCall);
+  /** Selects the fault of a request. Writes and disruptions happen first; the request waits for them. */
+  readonly selectFault = async (serviceCall: ServiceCall): Promise<Fault | undefined> => {
+    const nth = this.#countCall(serviceCall);
     if (serviceCall.call === 'UploadPart') this.parts++;
     if (nth === 0) for (const { when, put } of this.#arrivals) if (when === serviceCall.call) await put();
-    const here = this.#plan.incidents.filter(
-      ({ service, call }) => service === serviceCall.service && call === serviceCall.call,
-    );
-    let met: Fault | undefined;
-    for (const incident of here) {
-      if (nth < incident.nth || nth >= incident.nth + timesOf(incident)) continue;
-      this.struck++;
-      if (incident.kind === 'fault') met ??= incident.fault;
-      else await this.#happen(incident);
+    let fault: Fault | undefined;
+    for (const incident of this.#plan.incidents) {
+      if (incident.service !== serviceCall.service || incident.call !== serviceCall.call) continue;
+      if (nth < incident.nth || nth >= incident.nth + repetitionsOf(incident)) continue;
+      this.incidents++;
+      if (incident.kind === 'fault') fault ??= incident.fault;
+      else await this.#apply(incident);
     }
-    return met;
+    return fault;
   };
 
-  async #happen(incident: Exclude<Incident, { kind: 'fault' }>): Promise<void> {
-    if (incident.kind === 'deed') {
+  async #apply(incident: Exclude<Incident, { kind: 'fault' }>): Promise<void> {
+    if (incident.kind === 'write') {
       const key = this.#keys[incident.object % this.#keys.length] ?? '';
-      await this.#writers.do(incident.deed, key);
-    } else if (incident.blow === 'kill') this.#stack.lambda.kill();
-    else if (incident.blow === 'hurry') this.#stack.lambda.timeLimitMs = SHORT_LIMIT_MS;
-    else this.#events.repeat();
+      await this.#writers.write(incident.write, key);
+    } else if (incident.disruption === 'kill') this.#stack.lambda.kill();
+    else if (incident.disruption === 'shorten') this.#stack.lambda.timeLimitMs = SHORT_LIMIT_MS;
+    else this.#events.repeatAll();
   }
 }
 
-/** A silent service costs real time: it is silent to two tries, and no more. */
-function timesOf(incident: Incident): number {
+/** A service that does not respond costs real time, so it does so at most twice. */
+function repetitionsOf(incident: Incident): number {
   if (incident.kind !== 'fault') return 1;
   return incident.fault === 'no-response' || incident.fault === 'stalled-body'
     ? Math.min(incident.times, 2)
     : incident.times;
 }
 
-/** Between the S3 that announces objects and the queue: here events come doubled, late, and out of order. */
+/** Sits between S3's events and the queue, and delivers events twice, late, and out of order. */
 export class Events {
   readonly #plan: Plan;
   readonly #stack: Stack;
-  readonly #pass: (event: unknown) => void;
+  readonly #deliver: (event: unknown) => void;
   readonly #all: unknown[] = [];
   readonly #repeats = new Set<Promise<unknown>>();
   #late: unknown[] = [];
@@ -88,14 +86,14 @@ export class Events {
   constructor(plan: Plan, stack: Stack) {
     this.#plan = plan;
     this.#stack = stack;
-    this.#pass = stack.queue.send.bind(stack.queue);
+    this.#deliver = stack.queue.send.bind(stack.queue);
     stack.queue.send = (event) => this.#send(event);
   }
 
-  /** All events so far once more, each to a trigger of its own, at the same moment. */
-  repeat(): void {
+  /** Invokes the trigger again with every event so far, concurrently. */
+  repeatAll(): void {
     for (const event of this.#all) {
-      // One that is killed is no loss: it is the second word of its event.
+      // Killing one loses nothing: it repeats an event that was already delivered.
       const repeat = this.#stack
         .invokeTrigger(event)
         .catch(() => {})
@@ -104,7 +102,7 @@ export class Events {
     }
   }
 
-  /** Settles when every event has come and nothing is left to do. */
+  /** Resolves when every event is delivered and all work is done. */
   async settle(): Promise<void> {
     do {
       await Promise.all(this.#repeats);
@@ -113,7 +111,7 @@ export class Events {
   }
 
   restore(): void {
-    this.#stack.queue.send = this.#pass;
+    this.#stack.queue.send = this.#deliver;
   }
 
   #send(event: unknown): void {
@@ -123,15 +121,15 @@ export class Events {
       this.#late.push(event);
       return;
     }
-    this.#pass(event);
-    if (delivery === 'twice') this.#pass(event);
+    this.#deliver(event);
+    if (delivery === 'twice') this.#deliver(event);
     this.#deliverLate();
   }
 
   #deliverLate(): boolean {
     const late = this.#late;
     this.#late = [];
-    for (const event of late) this.#pass(event);
+    for (const event of late) this.#deliver(event);
     return late.length > 0;
   }
 }

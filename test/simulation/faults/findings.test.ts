@@ -1,25 +1,23 @@
-import { afterAll, beforeAll, expect, test } from 'vitest';
-import { hurryAll } from './hurry.ts';
-import type { Deed, Incident, Plan } from './plan.ts';
-import { openWorld, type World } from './world.ts';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { MIB } from '../../support/values.ts';
+import { accelerateTimers } from './accelerate-timers.ts';
+import type { ConcurrentWrite, Incident, Plan } from './plan.ts';
+import { startWorld, type World } from './world.ts';
 
-/** What the simulation has found, each as the least plan that broke a promise. docs/explanation/reliability.md tells of them. */
+/** The smallest plans that violated an invariant, as the simulation found them. See docs/explanation/reliability.md. */
 
 let world: World | undefined;
 let restore = (): void => {};
 beforeAll(async () => {
-  restore = hurryAll();
-  world = await openWorld();
+  restore = accelerateTimers();
+  world = await startWorld();
 });
 afterAll(async () => {
   await world?.close();
   restore();
 });
 
-const s3 = (call: string, nth = 0) => ({ service: 's3' as const, call, nth });
-const MIB = 1024 * 1024;
-
-const plan = (incidents: readonly Incident[], more: Partial<Plan> = {}): Plan => ({
+const createPlan = (incidents: readonly Incident[], more: Partial<Plan> = {}): Plan => ({
   objects: [{ size: 700, sameAsFirst: false, resumed: false }],
   images: [],
   versioned: false,
@@ -31,34 +29,33 @@ const plan = (incidents: readonly Incident[], more: Partial<Plan> = {}): Plan =>
 });
 const large: Partial<Plan> = { objects: [{ size: 5 * MIB + 1, sameAsFirst: false, resumed: false }] };
 
-const deed = (at: ReturnType<typeof s3>, what: Deed): Incident => ({
-  ...at,
-  kind: 'deed',
-  deed: what,
-  object: 0,
-});
-const lost = (call: string): Incident => ({ ...s3(call), kind: 'fault', fault: 'lost-response', times: 1 });
-
-test.each<[string, Plan]>([
-  ['put again with other metadata just before the copy', plan([deed(s3('CopyObject'), 'again')])],
-  ['its metadata edited just before the copy', plan([deed(s3('CopyObject'), 'edit')])],
-  ['the same, with versions', plan([deed(s3('CopyObject'), 'edit')], { versioned: true })],
-  ['edited while a copy in parts is made', plan([deed(s3('UploadPartCopy'), 'edit')], large)],
-  ['put again while a copy in parts is made', plan([deed(s3('UploadPartCopy'), 'again')], large)],
-  ['tagged while a copy in parts is made', plan([deed(s3('UploadPartCopy'), 'tag')], large)],
-])('the same bytes, %s: what was written stays', async (_, broke) => {
-  await world?.live(broke);
+const writeAt = (call: string, write: ConcurrentWrite): Incident => ({
+  ...{ service: 's3', call, nth: 0 },
+  ...{ kind: 'write', write, object: 0 },
 });
 
-test('the clock is put right while a function is warm: its next request is not refused for good', async () => {
-  const told = await world?.live(plan([], { clockOff: true }));
-  expect(told).toMatchObject({ failed: 1 });
+describe('the write-back keeps the other client’s write when the same bytes are', () => {
+  test.each<[string, Plan]>([
+    ['put with other metadata just before the copy', createPlan([writeAt('CopyObject', 'again')])],
+    ['edited just before the copy', createPlan([writeAt('CopyObject', 'edit')])],
+    ['edited in a versioned bucket', createPlan([writeAt('CopyObject', 'edit')], { versioned: true })],
+    ['edited during a copy in parts', createPlan([writeAt('UploadPartCopy', 'edit')], large)],
+    ['put again during a copy in parts', createPlan([writeAt('UploadPartCopy', 'again')], large)],
+    ['tagged during a copy in parts', createPlan([writeAt('UploadPartCopy', 'tag')], large)],
+  ])('%s', async (_, plan) => {
+    await world?.run(plan);
+  });
+});
+
+test('a warm function recovers after its clock is corrected', async () => {
+  expect(await world?.run(createPlan([], { clockOff: true }))).toMatchObject({ failed: 1 });
 });
 
 test.each<[string, Partial<Plan>]>([
   ['CopyObject', {}],
   ['CompleteMultipartUpload', large],
-])('a %s whose reply is lost is not done twice', async (call, more) => {
-  const told = await world?.live(plan([lost(call)], { ...more, versioned: true }));
-  expect(told).toMatchObject({ failed: 0, versions: 2 });
+])('%s is not repeated when its response is lost', async (call, more) => {
+  const lost: Incident = { service: 's3', call, nth: 0, kind: 'fault', fault: 'lost-response', times: 1 };
+  const summary = await world?.run(createPlan([lost], { ...more, versioned: true }));
+  expect(summary).toMatchObject({ failed: 0, versions: 2 });
 });

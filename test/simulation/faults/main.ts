@@ -1,11 +1,10 @@
+import { randomInt } from 'node:crypto';
 import { availableParallelism } from 'node:os';
 import { type CommandDefinition, integer, parseCommand } from '../../../cli/args.ts';
 import { runMain } from '../../../cli/run-main.ts';
 import { printUsage } from '../../../cli/usage.ts';
 import { everyFault } from './plan.ts';
 import { simulate } from './simulate.ts';
-
-/** The long form of the simulation: each fault of each call by itself, then random plans. */
 
 const MAX_SEED = 2 ** 31 - 1;
 
@@ -22,25 +21,25 @@ const TEST_FAULTS = {
 async function main(argv: readonly string[]): Promise<number> {
   const args = parseCommand(TEST_FAULTS, argv, ({ values }) => values);
   if (args === 'help') return printUsage(TEST_FAULTS);
-  const { runs, seed = Date.now() % MAX_SEED } = args;
-  const say = (line: string): void => void process.stdout.write(`${line}\n`);
-  const began = performance.now();
-  const took = (): string => `${((performance.now() - began) / 1000).toFixed(0)} s`;
-  say(`${runs} plans, --seed ${seed} makes them again; ${availableParallelism()} cores`);
+  const { runs, seed = randomInt(MAX_SEED) } = args;
+  const print = (line: string): void => void process.stdout.write(`${line}\n`);
+  const start = performance.now();
+  const elapsed = (): string => `${((performance.now() - start) / 1000).toFixed(0)} s`;
+  print(`${runs} plans, seed ${seed}, ${availableParallelism()} cores`);
   const { failure, ...total } = await simulate({
     runs,
     seed,
     first: everyFault,
     onRun: (done) => {
-      if (done % 100 === 0) say(`${done} in ${took()}`);
+      if (done % 100 === 0) print(`${done} in ${elapsed()}`);
     },
   });
   const { user, system } = process.cpuUsage();
   const cpu = `${((user + system) / 1e6).toFixed(0)} s of CPU`;
-  say(
-    `${total.runs} plans in ${took()} (${cpu}): ${total.struck} incidents, ${total.failed} executions failed and were redriven`,
+  print(
+    `${total.runs} plans in ${elapsed()} (${cpu}): ${total.incidents} incidents, ${total.failed} executions failed and were redriven`,
   );
-  say(failure ?? 'no promise was broken');
+  print(failure ?? 'all invariants hold');
   return failure === undefined ? 0 : 1;
 }
 

@@ -6,40 +6,52 @@ import {
   PIPELINE_CALLS,
   type ServiceCall,
 } from '../../../local/fault-injection.ts';
+import { KIB, MIB } from '../../support/values.ts';
 
-/** A small world, and all that shall go wrong in it: generated, and shrunk, by fast-check. */
+/** The plan of one simulated world and of everything that goes wrong in it. fast-check generates and shrinks it. */
 
-/** `resumed`: an earlier run has sent the first part, in parts of 512 KiB. `sameAs`: the bytes are those of the first object. */
+/**
+ * `sameAsFirst`: the object has the bytes of the first object. `resumed`: an earlier upload in parts of 512 KiB sent the first part.
+ */
 export type ObjectPlan = Readonly<{ size: number; sameAsFirst: boolean; resumed: boolean }>;
 
-/**
- * `of`: the video (by number) whose name it has, or, where it is `named`, which its `vod-cover-of` names. `when`: before the videos,
- * with them, after all else, or when the first request of a call comes.
- */
-export type ImagePlan = Readonly<{ of: number; named: boolean; sameAsFirst: boolean; when: When }>;
-const WHILE = ['InitUpload', 'UploadPart', 'FinishUpload', 'CopyObject', 'ListObjectsV2'] as const;
-export type When = 'before' | 'with' | 'after' | (typeof WHILE)[number];
+const CALLS_WITH_IMAGES = [
+  'InitUpload',
+  'UploadPart',
+  'FinishUpload',
+  'CopyObject',
+  'ListObjectsV2',
+] as const;
+
+/** When an image is put: before the videos, with them, after everything else, or at the first request of a call. */
+export type ImageTime = 'before' | 'with' | 'after' | (typeof CALLS_WITH_IMAGES)[number];
+
+/** `of`: the index of the video. `named`: the image names it in `vod-cover-of`; otherwise they share the name. */
+export type ImagePlan = Readonly<{ of: number; named: boolean; sameAsFirst: boolean; when: ImageTime }>;
 
 /**
- * What other writers do. `overwrite`: other bytes. `carry`: other bytes, and the metadata that was there, ours too. `again`: the
- * same bytes with other metadata. `edit`: metadata only. `tag`: a tag more. `delete`.
+ * What other clients do to an object. `overwrite`: put other bytes. `carry`: put other bytes with the old metadata, including the
+ * marker. `again`: put the same bytes with other metadata. `edit`: change the metadata. `tag`: add a tag. `delete`.
  */
-export const DEEDS = ['overwrite', 'carry', 'again', 'edit', 'tag', 'delete'] as const;
-export type Deed = (typeof DEEDS)[number];
+export const CONCURRENT_WRITES = ['overwrite', 'carry', 'again', 'edit', 'tag', 'delete'] as const;
+export type ConcurrentWrite = (typeof CONCURRENT_WRITES)[number];
 
-/** What happens to the chain itself: `kill`: what runs is gone. `hurry`: invocations from now on get little time. `double`: all events come again. */
-export const BLOWS = ['kill', 'hurry', 'double'] as const;
-export type Blow = (typeof BLOWS)[number];
+/**
+ * What happens to the pipeline itself. `kill`: all running invocations end. `shorten`: later invocations get a short time limit.
+ * `repeat`: all events are delivered again.
+ */
+export const DISRUPTIONS = ['kill', 'shorten', 'repeat'] as const;
+export type Disruption = (typeof DISRUPTIONS)[number];
 
-/** Happens when the `nth` request of the call comes, before it is looked at. */
+/** Happens when the `nth` request of the call arrives, before the service processes it. */
 export type Incident = Readonly<{ service: FaultyService; call: string; nth: number }> &
   (
     | Readonly<{ kind: 'fault'; fault: Fault; times: number }>
-    | Readonly<{ kind: 'deed'; deed: Deed; object: number }>
-    | Readonly<{ kind: 'blow'; blow: Blow }>
+    | Readonly<{ kind: 'write'; write: ConcurrentWrite; object: number }>
+    | Readonly<{ kind: 'disruption'; disruption: Disruption }>
   );
 
-/** How the n-th event comes: as it should, twice at once, or after the next one. */
+/** How the n-th event is delivered: once, twice, or after the next event. */
 export type Delivery = 'once' | 'twice' | 'late';
 
 export type Plan = Readonly<{
@@ -47,18 +59,19 @@ export type Plan = Readonly<{
   images: readonly ImagePlan[];
   versioned: boolean;
   writeBack: 'metadata' | 'tags';
-  /** The services' clock is three hours ahead of the chain's. */
+  /** Whether the services' clock is three hours ahead of the pipeline's. */
   clockOff: boolean;
   incidents: readonly Incident[];
   deliveries: readonly Delivery[];
 }>;
 
-const KIB = 1024;
-/** Parts are 512 KiB where an earlier run began, else 1 MiB; over 5 MiB the write-back is a copy in parts. */
+/** The write-back copies objects over 5 MiB in parts. */
+export const MAX_COPY_BYTES = 5 * MIB;
+
 const size = weighted(
   [10, fc.constantFrom(1, 700)],
   [12, fc.constantFrom(600 * KIB, 1100 * KIB)],
-  [1, fc.constant(5 * KIB * KIB + 1)],
+  [1, fc.constant(MAX_COPY_BYTES + 1)],
 );
 const rarely = weighted([4, fc.constant(false)], [1, fc.constant(true)]);
 const object: fc.Arbitrary<ObjectPlan> = fc.record({ size, sameAsFirst: rarely, resumed: rarely });
@@ -66,13 +79,13 @@ const image: fc.Arbitrary<ImagePlan> = fc.record({
   of: fc.nat(1),
   named: rarely,
   sameAsFirst: rarely,
-  when: fc.constantFrom<When>('before', 'with', 'after', ...WHILE),
+  when: fc.constantFrom<ImageTime>('before', 'with', 'after', ...CALLS_WITH_IMAGES),
 });
 
 const s3 = (calls: readonly string[]) => calls.map((call) => ({ service: 's3' as const, call }));
 const vod = (calls: readonly string[]) => calls.map((call) => ({ service: 'vod' as const, call }));
 
-/** Most of what can go wrong does so in few calls, and early. */
+/** Most incidents happen at few calls, and early. */
 const call = weighted<ServiceCall>(
   [4, fc.constantFrom(...vod(['InitUpload', 'UploadPart', 'FinishUpload']))],
   [4, fc.constantFrom(...s3(['HeadObject', 'GetObject', 'CopyObject', 'GetObjectAcl']))],
@@ -81,7 +94,7 @@ const call = weighted<ServiceCall>(
 );
 const nth = weighted([5, fc.constant(0)], [3, fc.constant(1)], [2, fc.integer({ min: 2, max: 6 })]);
 
-/** Of a call the chain's own repeats are 5; with those of the state machine 35. */
+/** The pipeline makes 5 attempts of a call, and 35 with the retries of the state machine. */
 const times = weighted(
   [10, fc.integer({ min: 1, max: 2 })],
   [3, fc.integer({ min: 3, max: 7 })],
@@ -90,12 +103,12 @@ const times = weighted(
 
 const incident: fc.Arbitrary<Incident> = fc.tuple(call, nth).chain(([serviceCall, at]) => {
   const faults = fc.record({ fault: fc.constantFrom(...listFaults(serviceCall)), times });
-  const deeds = fc.record({ deed: fc.constantFrom(...DEEDS), object: fc.nat(3) });
+  const writes = fc.record({ write: fc.constantFrom(...CONCURRENT_WRITES), object: fc.nat(3) });
   const moment = { ...serviceCall, nth: at };
   return weighted<Incident>(
-    [5, faults.map((what) => ({ ...moment, kind: 'fault', ...what }))],
-    [3, deeds.map((what) => ({ ...moment, kind: 'deed', ...what }))],
-    [2, fc.constantFrom(...BLOWS).map((blow) => ({ ...moment, kind: 'blow', blow }))],
+    [5, faults.map((fault) => ({ ...moment, kind: 'fault', ...fault }))],
+    [3, writes.map((write) => ({ ...moment, kind: 'write', ...write }))],
+    [2, fc.constantFrom(...DISRUPTIONS).map((disruption) => ({ ...moment, kind: 'disruption', disruption }))],
   );
 });
 
@@ -116,21 +129,18 @@ export const plans: fc.Arbitrary<Plan> = fc.record({
   deliveries: fc.array(fc.constantFrom<Delivery>('once', 'once', 'twice', 'late'), { maxLength: 4 }),
 });
 
-/**
- * Each fault of each call of the chain by itself, on objects of one copy and, where it takes that, of a copy in parts; that of a
- * image both when the video looks for it and when it looks for the video.
- */
+/** Each fault of each call alone. SmallFileUpload is called both when the video looks for its image and the other way round. */
 export const everyFault: readonly Plan[] = [...s3(PIPELINE_CALLS.s3), ...vod(PIPELINE_CALLS.vod)].flatMap(
   (serviceCall) => {
     const { call: name } = serviceCall;
-    const isOfLarge = /Multipart|Copy$/.test(name);
-    const whens: readonly When[] = name === 'SmallFileUpload' ? ['before', 'after'] : [];
-    const images = whens.map((when): ImagePlan[] => [{ of: 0, named: false, sameAsFirst: false, when }]);
+    const size = /Multipart|Copy$/.test(name) ? MAX_COPY_BYTES + 1 : 600 * KIB;
+    const times: readonly ImageTime[] = name === 'SmallFileUpload' ? ['before', 'after'] : [];
+    const images = times.map((when): ImagePlan[] => [{ of: 0, named: false, sameAsFirst: false, when }]);
     return listFaults(serviceCall).flatMap((fault) =>
       (images.length > 0 ? images : [[]]).map(
-        (beside): Plan => ({
-          objects: [{ size: isOfLarge ? 5 * KIB * KIB + 1 : 600 * KIB, sameAsFirst: false, resumed: true }],
-          images: beside,
+        (images): Plan => ({
+          objects: [{ size, sameAsFirst: false, resumed: true }],
+          images,
           versioned: false,
           writeBack: /Tagging/.test(name) ? 'tags' : 'metadata',
           clockOff: false,

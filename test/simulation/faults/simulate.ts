@@ -1,50 +1,50 @@
 import fc from 'fast-check';
-import { hurryAll } from './hurry.ts';
+import { accelerateTimers } from './accelerate-timers.ts';
 import { type Plan, plans } from './plan.ts';
-import { openWorld, type World } from './world.ts';
+import { startWorld, type World } from './world.ts';
 
-/** Many plans, one after the other; a broken promise is shrunk to the least that breaks it. */
+/** Runs many plans one after the other, and shrinks a plan that violates an invariant. */
 
-/** Plans that one stack serves: the files of its services grow, and starting one takes longer than a plan. */
+/** Plans per stack: the files of its services grow, and starting a stack takes longer than a plan. */
 const PLANS_PER_STACK = 40;
 
 export type Simulation = Readonly<{
   runs: number;
   seed: number;
-  /** Plans that come before the random ones, and are counted as runs. */
+  /** Plans that run before the random ones and count as runs. */
   first?: readonly Plan[];
   onRun?: (done: number) => void;
 }>;
 
 export async function simulate({ runs, seed, first = [], onRun = () => {} }: Simulation) {
-  const restore = hurryAll();
+  const restore = accelerateTimers();
   let world: World | undefined;
-  let lived = 0;
-  const total = { runs: 0, struck: 0, failed: 0 };
-  const renew = async (): Promise<World> => {
+  let plansInWorld = 0;
+  const total = { runs: 0, incidents: 0, failed: 0 };
+  const replaceWorld = async (): Promise<World> => {
     await world?.close();
     world = undefined;
-    lived = 0;
-    return openWorld();
+    plansInWorld = 0;
+    return startWorld();
   };
-  const live = async (plan: Plan): Promise<void> => {
-    world = lived < PLANS_PER_STACK && world ? world : await renew();
-    lived++;
+  const run = async (plan: Plan): Promise<void> => {
+    world = plansInWorld < PLANS_PER_STACK && world ? world : await replaceWorld();
+    plansInWorld++;
     try {
-      const { struck, failed } = await world.live(plan);
-      total.struck += struck;
+      const { incidents, failed } = await world.run(plan);
+      total.incidents += incidents;
       total.failed += failed;
       onRun(++total.runs);
     } catch (error) {
-      // What a broken promise left behind shall not break the next.
-      const broken = world;
+      // The next plan gets a new world: this one may be damaged.
+      const damaged = world;
       world = undefined;
-      await broken.close().catch(() => {});
+      await damaged.close().catch(() => {});
       throw error;
     }
   };
   try {
-    const details = await fc.check(fc.asyncProperty(plans, live), {
+    const details = await fc.check(fc.asyncProperty(plans, run), {
       numRuns: runs,
       seed,
       examples: first.map((plan): [Plan] => [plan]),

@@ -1,6 +1,3 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import {
   CreateBucketCommand,
   HeadBucketCommand,
@@ -10,61 +7,61 @@ import {
 import type { Execution } from '../../../local/aws/execution-store.ts';
 import type { FaultSelector } from '../../../local/fault-injection.ts';
 import { type Stack, startStack } from '../../../local/stack.ts';
+import { makeFolder, removeFolder } from '../../support/temp-folder.ts';
 import { HALF_MIB, sha1 } from '../../support/values.ts';
 import { Client, SECRETS } from '../../support/vod-client.ts';
+import { passTime, REAL, setRequestTimeouts } from './accelerate-timers.ts';
 import { type Arrival, Chaos, Events } from './chaos.ts';
 import type { Pairing } from './covers.ts';
-import { passTime, REAL, setPatience } from './hurry.ts';
-import type { Plan } from './plan.ts';
-import { leftOver, promisesOn, type Races, resources } from './promises.ts';
-import { isOfImage, keyOf, told, watchWork, withErrorOfCover, withoutReason } from './watch.ts';
-import { film, poster, Writers } from './writers.ts';
+import { countResources, createInvariants, findLeaks, type Races } from './invariants.ts';
+import { MAX_COPY_BYTES, type Plan } from './plan.ts';
+import { describeEnd, failedForImage, hasCoverError, hasReason, keyOf, watchExecutions } from './watch.ts';
+import { createImage, createVideo, Writers } from './writers.ts';
 
 /**
- * The real chain in a world where things go wrong as a plan says. One stack serves many plans, each in a bucket of its own;
- * at the end of each it is looked at whether the chain has kept its promises.
+ * The real pipeline in a world where things go wrong according to a plan. One stack runs many plans, each in its own bucket. At the
+ * end of each plan the invariants are checked.
  */
 
-/** Limit of an invocation, milliseconds of the hurried clock: three real seconds. */
+/** The time limit of an invocation, in milliseconds of the accelerated clock: three real seconds. */
 const LIMIT_MS = 150_000;
 
-/** The same without faults: half a minute, which only a very busy machine takes. */
-const CALM_LIMIT_MS = 1_500_000;
+/** The limit without faults: half a minute, which only a very busy machine takes. */
+const LIMIT_WITHOUT_FAULTS_MS = 1_500_000;
 
 /** Real milliseconds after which a plan counts as hanging. */
 const HANG_MS = 60_000;
 
-const SECOND = 1000;
-const CLOCK_OFF = 3 * 3600 * SECOND;
-const MAX_COPY_BYTES = 5 * 1024 * 1024;
+const SECOND_MS = 1000;
+const CLOCK_OFFSET_MS = 3 * 3600 * SECOND_MS;
 
-export class BrokenPromise extends Error {
-  override readonly name = 'BrokenPromise';
+export class InvariantViolation extends Error {
+  override readonly name = 'InvariantViolation';
 }
 
 export type World = Readonly<{
-  /** @throws {BrokenPromise} naming all that is not as promised */
-  live(plan: Plan): Promise<Told>;
-  /** @throws {BrokenPromise} when something is left over */
+  /** @throws {InvariantViolation} describing every violation */
+  run(plan: Plan): Promise<PlanSummary>;
+  /** @throws {InvariantViolation} if resources are left open */
   close(): Promise<void>;
 }>;
 
-export type Told = Readonly<{
+export type PlanSummary = Readonly<{
   /** Incidents that happened. */
-  struck: number;
-  /** Executions that failed, and were redriven. */
+  incidents: number;
+  /** Executions that failed and were redriven. */
   failed: number;
-  /** Of all objects; the chain's own included. */
+  /** Versions of all objects, including those that the pipeline made. */
   versions: number;
 }>;
 
-/** What is switched on and off under a running stack. `ahead`: the services' clock, milliseconds. */
-type Switches = { faults: FaultSelector | undefined; ahead: number };
+/** What changes in a running stack. `offsetMs`: how far the services' clock is ahead. */
+type Switches = { selectFault: FaultSelector | undefined; offsetMs: number };
 
-export async function openWorld(): Promise<World> {
-  const before = resources();
-  const data = await mkdtemp(join(tmpdir(), 's3-vod-faults-'));
-  const switches: Switches = { faults: undefined, ahead: 0 };
+export async function startWorld(): Promise<World> {
+  const before = countResources();
+  const data = await makeFolder();
+  const switches: Switches = { selectFault: undefined, offsetMs: 0 };
   const stack = await startStack({
     data,
     env: {
@@ -77,177 +74,191 @@ export async function openWorld(): Promise<World> {
     },
     quota: false,
     timeLimitMs: LIMIT_MS,
-    faults: (serviceCall) => switches.faults?.(serviceCall),
-    now: () => Date.now() + switches.ahead,
+    faults: (serviceCall) => switches.selectFault?.(serviceCall),
+    now: () => Date.now() + switches.offsetMs,
   });
   stack.start();
-  let lived = 0;
+  let plans = 0;
   return {
-    live: (plan) => live(stack, data, plan, `bucket-${lived++}`, switches),
+    run: (plan) => runPlan(stack, data, plan, `bucket-${plans++}`, switches),
     close: async () => {
-      await inTime(stack.close(), 'closing the stack');
-      await rm(data, { recursive: true, force: true });
-      const left = await leftOver(before);
-      if (left.length > 0) throw new BrokenPromise(`left over: ${left.join(', ')}`);
+      await withHangLimit(stack.close(), 'closing the stack');
+      await removeFolder(data);
+      const leaks = await findLeaks(before);
+      if (leaks.length > 0) throw new InvariantViolation(`left open: ${leaks.join(', ')}`);
     },
   };
 }
 
-async function live(
+async function runPlan(
   stack: Stack,
   data: string,
   plan: Plan,
   bucket: string,
   switches: Switches,
-): Promise<Told> {
+): Promise<PlanSummary> {
   const { s3, queue, lambda, executions } = stack;
   process.env.WRITE_BACK = plan.writeBack;
-  switches.ahead = 0;
-  await makeBucket(s3, bucket, plan.versioned);
-  const videos = plan.objects.map((_, n) => `film-${n}.mp4`);
-  const pairings = pairingsOf(plan);
-  const keys = [...videos, ...pairings.map(({ image }) => image)];
-  const films = plan.objects.map(({ size, sameAsFirst }, n) => {
-    const like = sameAsFirst ? 0 : n;
-    return film(plan.objects[like]?.size ?? size, `${bucket} ${like}`);
+  switches.offsetMs = 0;
+  await createBucket(s3, bucket, plan.versioned);
+  const videoKeys = plan.objects.map((_, n) => `video-${n}.mp4`);
+  const pairings = pairImages(plan);
+  const keys = [...videoKeys, ...pairings.map(({ image }) => image)];
+  const videos = plan.objects.map(({ size, sameAsFirst }, n) => {
+    const content = sameAsFirst ? 0 : n;
+    return createVideo(plan.objects[content]?.size ?? size, `${bucket} ${content}`);
   });
-  const words = new Map(
-    pairings.map(({ image, video, named }) => [image, named ? video : undefined] as const),
+  const coverOf = new Map<string, string | undefined>(
+    pairings.map(({ image, video, named }) => [image, named ? video : undefined]),
   );
-  const writers = new Writers(s3, bucket, words, () => passTime(SECOND));
-  const promises = promisesOn(s3, bucket, data, writers, pairings, racesOf(plan));
+  const writers = new Writers(s3, bucket, coverOf, () => passTime(SECOND_MS));
+  const invariants = createInvariants(s3, bucket, data, writers, pairings, racesOf(plan));
   const events = new Events(plan, stack);
   const arrivals = plan.images.map(({ sameAsFirst, when }, n): Arrival => {
     let done: Promise<void> | undefined;
-    const body = poster(`${bucket} poster ${sameAsFirst ? 0 : n}`);
+    const body = createImage(`${bucket} image ${sameAsFirst ? 0 : n}`);
     const put = () => {
       done ??= writers.put(pairings[n]?.image ?? '', body);
       return done;
     };
     return { when, put };
   });
-  const arrive = (...whens: string[]) =>
+  const putImages = (...times: string[]) =>
     Promise.all(
-      arrivals.map(({ when, put }) => (whens.length === 0 || whens.includes(when) ? put() : undefined)),
+      arrivals.map(({ when, put }) => (times.length === 0 || times.includes(when) ? put() : undefined)),
     );
   const chaos = new Chaos(plan, stack, writers, events, keys, arrivals);
-  const watch = watchWork(stack);
-  const broken: string[] = [];
-  const lacks = async (when: string, isTold: (key: string) => boolean): Promise<void> => {
-    for (const { keys: of, what, reason } of await promises.lacks()) {
-      if (what === 'lost' || !of.some(isTold)) broken.push(`${of.join(', ')}, ${when}: ${reason}`);
-    }
+  const watch = watchExecutions(stack);
+  const problems: string[] = [];
+  /** Adds all violations, except those that a reported failure may explain. */
+  const check = async (when: string, isReported: (key: string) => boolean): Promise<void> => {
+    for (const { keys, kind, reason } of await invariants.findViolations())
+      if (kind === 'lost' || !keys.some(isReported)) problems.push(`${keys.join(', ')}, ${when}: ${reason}`);
   };
   let versions = 0;
   let failed: Execution[] = [];
   try {
-    await beginEarlier(stack, plan, films);
-    switches.faults = chaos.faults;
-    if (plan.clockOff) switches.ahead += CLOCK_OFF;
-    await arrive('before');
-    await Promise.all([...videos.map((key, n) => writers.put(key, films[n] ?? Buffer.of())), arrive('with')]);
-    await inTime(events.settle(), 'the run under faults');
-    await arrive();
-    await inTime(events.settle(), 'the run under faults');
+    await beginEarlierUploads(stack, plan, videos);
+    switches.selectFault = chaos.selectFault;
+    if (plan.clockOff) switches.offsetMs += CLOCK_OFFSET_MS;
+    await putImages('before');
+    await Promise.all([
+      ...videoKeys.map((key, n) => writers.put(key, videos[n] ?? Buffer.of())),
+      putImages('with'),
+    ]);
+    await withHangLimit(events.settle(), 'the run with faults');
+    await putImages();
+    await withHangLimit(events.settle(), 'the run with faults');
 
-    switches.faults = undefined;
-    if (plan.clockOff) switches.ahead -= CLOCK_OFF;
-    lambda.timeLimitMs = CALM_LIMIT_MS;
-    setPatience(false);
-    await s3.send(new HeadBucketCommand({ Bucket: bucket })).catch(() => {}); // a client learns the time from a reply
+    switches.selectFault = undefined;
+    if (plan.clockOff) switches.offsetMs -= CLOCK_OFFSET_MS;
+    lambda.timeLimitMs = LIMIT_WITHOUT_FAULTS_MS;
+    setRequestTimeouts(false);
+    await s3.send(new HeadBucketCommand({ Bucket: bucket })).catch(() => {}); // a client learns the time from a response
     failed = watch.failed();
-    broken.push(...failed.flatMap(withoutReason));
-    for (const end of failed)
-      if (videos.includes(keyOf(end)) && isOfImage(end)) broken.push(`for its image failed ${told(end)}`);
-    // A person asks again for videos that tell of an error of their cover, for images that name a video that is another now, and
-    // for what carries its fileId in tags and was tagged by others, who may have written back what they read before.
-    const uncovered = watch.ended().flatMap(withErrorOfCover);
-    const renamed = pairings.filter(
+    for (const end of failed) {
+      if (!hasReason(end)) problems.push(`failed without a reason: ${describeEnd(end)}`);
+      if (videoKeys.includes(keyOf(end)) && failedForImage(end))
+        problems.push(`a video failed because of its image: ${describeEnd(end)}`);
+    }
+    // A user starts another execution for three kinds of objects: videos whose result reports an error of their cover; images that
+    // name a video which was overwritten; and objects that carry their fileId in tags and were tagged by others, who may have
+    // written back the tags that they read before.
+    const withCoverError = watch.ended().filter(hasCoverError).map(keyOf);
+    const ofOverwritten = pairings.filter(
       ({ video, named }) => named && (writers.history.get(video) ?? []).length > 1,
     );
-    const done = new Set(watch.ended().flatMap((end) => (end.status === 'SUCCEEDED' ? [keyOf(end)] : [])));
-    const tagged = plan.writeBack === 'tags' ? [...writers.tagged].filter((key) => done.has(key)) : [];
-    const mentioned = [...uncovered, ...renamed.map(({ image }) => image), ...tagged];
-    const asked = new Set(mentioned.filter((key) => writers.expected.get(key))); // not what was deleted since
-    const named = new Set([...failed.map(keyOf), ...asked]);
-    // Of a trigger that was killed too often: there a person finds the event, and sends it again.
-    const dead = queue.deadLetters().flatMap(({ body }) => (body.includes(bucket) ? [body] : []));
-    await lacks('and nothing failed', (key) => named.has(key) || dead.some((body) => body.includes(key)));
+    const succeeded = new Set(
+      watch
+        .ended()
+        .filter(({ status }) => status === 'SUCCEEDED')
+        .map(keyOf),
+    );
+    const tagged = plan.writeBack === 'tags' ? [...writers.tagged].filter((key) => succeeded.has(key)) : [];
+    const candidates = [...withCoverError, ...ofOverwritten.map(({ image }) => image), ...tagged];
+    const requested = new Set(candidates.filter((key) => writers.expected.get(key))); // not deleted since
+    const reported = new Set([...failed.map(keyOf), ...requested]);
+    // The events of a trigger that was killed too often: the user finds them there and sends them again.
+    const deadLetters = queue.deadLetters().flatMap(({ body }) => (body.includes(bucket) ? [body] : []));
+    await check(
+      'and nothing failed',
+      (key) => reported.has(key) || deadLetters.some((body) => body.includes(key)),
+    );
 
     for (const execution of failed) executions.redrive(execution);
-    for (const body of dead) queue.send(JSON.parse(body));
-    for (const key of asked) queue.send({ bucket, key });
-    await inTime(events.settle(), 'the run after the faults');
+    for (const body of deadLetters) queue.send(JSON.parse(body));
+    for (const key of requested) queue.send({ bucket, key });
+    await withHangLimit(events.settle(), 'the run after the faults');
     const early = watch.failed().filter(({ error }) => error === 'VideoNotReady');
     for (const execution of early) executions.redrive(execution);
-    await inTime(events.settle(), 'the run of images whose videos are ready now');
-    const pointless = (end: Execution): boolean =>
-      end.error === 'VideoNotReady' && !writers.expected.get(words.get(keyOf(end)) ?? '');
-    broken.push(
-      ...watch.failed().flatMap((end) => (pointless(end) ? [] : [`redriven, it fails: ${told(end)}`])),
-    );
-    if (failed.length + dead.length + asked.size > 0) await lacks('after all', () => false);
-    const made = await promises.versions();
-    versions = made.count;
-    broken.push(...made.wrong, ...promises.doubledFiles());
+    await withHangLimit(events.settle(), 'the run of images whose videos are ready now');
+    for (const end of watch.failed()) {
+      const hasVideo = writers.expected.get(coverOf.get(keyOf(end)) ?? '');
+      if (end.error !== 'VideoNotReady' || hasVideo)
+        problems.push(`fails after a redrive: ${describeEnd(end)}`);
+    }
+    if (failed.length + deadLetters.length + requested.size > 0) await check('at the end', () => false);
+    const checked = await invariants.checkVersions();
+    versions = checked.count;
+    problems.push(...checked.wrong, ...invariants.findDuplicateFiles());
 
-    // Each run of an execution, and each thing that goes wrong, may cost one more upload's worth of parts.
-    const parts = Math.max(...films.map(({ length }) => Math.ceil(length / HALF_MIB)));
-    const most = parts * (watch.started + chaos.struck + watch.slow);
-    if (chaos.parts > most) broken.push(`${chaos.parts} parts were sent, expected at most ${most}`);
+    // Each run of an execution and each incident may cost the parts of one more upload.
+    const partsPerUpload = Math.max(...videos.map(({ length }) => Math.ceil(length / HALF_MIB)));
+    const maxParts = partsPerUpload * (watch.started + chaos.incidents + watch.slow);
+    if (chaos.parts > maxParts) problems.push(`${chaos.parts} parts were sent, expected at most ${maxParts}`);
   } catch (error) {
-    if (!(error instanceof BrokenPromise)) throw error;
-    broken.push(error.message);
+    if (!(error instanceof InvariantViolation)) throw error;
+    problems.push(error.message);
   } finally {
-    switches.faults = undefined;
+    switches.selectFault = undefined;
     lambda.timeLimitMs = LIMIT_MS;
-    setPatience(true);
+    setRequestTimeouts(true);
     events.restore();
-    watch.end();
+    watch.stop();
   }
-  if (broken.length > 0) throw new BrokenPromise([...broken, ...watch.ended().map(told)].join('\n'));
-  return { struck: chaos.struck, failed: failed.length, versions };
+  if (problems.length > 0)
+    throw new InvariantViolation([...problems, ...watch.ended().map(describeEnd)].join('\n'));
+  return { incidents: chaos.incidents, failed: failed.length, versions };
 }
 
 /**
- * What others and the chain may write at the same moment without either knowing, since S3 has no condition on it: tags, where the
- * chain itself writes tags; and tags and metadata at the very end of a copy in parts, which is held to the ETag alone. And the
- * times at which two images were put, when clocks differ.
+ * S3 has no condition that protects tags where the pipeline writes tags, nor tags and metadata at the end of a copy in parts, which
+ * checks the ETag alone. The order of two images is undefined when clocks differ.
  */
 function racesOf({ writeBack, objects, incidents, clockOff }: Plan): Races {
-  const deeds = incidents.flatMap((incident) => (incident.kind === 'deed' ? [incident] : []));
+  const writes = incidents.filter(({ kind }) => kind === 'write');
   const isCopiedInParts = writeBack === 'metadata' && objects.some(({ size }) => size > MAX_COPY_BYTES);
-  const atTheEnd = isCopiedInParts && deeds.some(({ call }) => call === 'CompleteMultipartUpload');
+  const atTheEnd = isCopiedInParts && writes.some(({ call }) => call === 'CompleteMultipartUpload');
   return {
     metadata: atTheEnd,
-    tags: atTheEnd || (writeBack === 'tags' && deeds.length > 0),
+    tags: atTheEnd || (writeBack === 'tags' && writes.length > 0),
     times: clockOff,
   };
 }
 
-/** An image of a video's name has a suffix that no other has. */
-const pairingsOf = ({ objects, images }: Plan): Pairing[] =>
+/** Two images that share a video's name have different extensions. */
+const pairImages = ({ objects, images }: Plan): Pairing[] =>
   images.map(({ of, named }, n) => {
-    const name = `film-${of % objects.length}`;
-    const suffix = n === 0 ? 'jpg' : 'jpeg';
-    return { image: `${named ? `poster-${n}` : name}.${suffix}`, video: `${name}.mp4`, named };
+    const name = `video-${of % objects.length}`;
+    const extension = n === 0 ? 'jpg' : 'jpeg';
+    return { image: `${named ? `image-${n}` : name}.${extension}`, video: `${name}.mp4`, named };
   });
 
-async function makeBucket(s3: S3Client, bucket: string, versioned: boolean): Promise<void> {
+async function createBucket(s3: S3Client, bucket: string, versioned: boolean): Promise<void> {
   await s3.send(new CreateBucketCommand({ Bucket: bucket }));
   if (!versioned) return;
   const VersioningConfiguration = { Status: 'Enabled' } as const;
   await s3.send(new PutBucketVersioningCommand({ Bucket: bucket, VersioningConfiguration }));
 }
 
-/** What an earlier run left: uploads that are open in parts of 512 KiB, the first of them held. */
-async function beginEarlier(
+/** Leaves uploads open in parts of 512 KiB, with the first part sent. */
+async function beginEarlierUploads(
   { vodEndpoint }: Stack,
   { objects }: Plan,
-  films: readonly Buffer[],
+  videos: readonly Buffer[],
 ): Promise<void> {
   const client = new Client(vodEndpoint);
-  for (const [n, bytes] of films.entries()) {
+  for (const [n, bytes] of videos.entries()) {
     if (!objects[n]?.resumed || bytes.length <= HALF_MIB) continue;
     const parts = [bytes.subarray(0, HALF_MIB)];
     const upload = { bytes, sha1: sha1(bytes), partSize: HALF_MIB, parts };
@@ -257,11 +268,11 @@ async function beginEarlier(
   client.close();
 }
 
-async function inTime(work: Promise<void>, what: string): Promise<void> {
-  const { promise: hangs, reject } = Promise.withResolvers<never>();
-  const timer = REAL.setTimeout(() => reject(new BrokenPromise(`${what} hangs`)), HANG_MS);
+async function withHangLimit(work: Promise<void>, name: string): Promise<void> {
+  const { promise: hang, reject } = Promise.withResolvers<never>();
+  const timer = REAL.setTimeout(() => reject(new InvariantViolation(`${name} hangs`)), HANG_MS);
   try {
-    await Promise.race([work, hangs]);
+    await Promise.race([work, hang]);
   } finally {
     clearTimeout(timer);
   }

@@ -8,22 +8,22 @@ import {
   PutObjectTaggingCommand,
   type S3Client,
 } from '@aws-sdk/client-s3';
-import { sha1 } from '../../support/values.ts';
-import type { Deed } from './plan.ts';
+import { MIB, sha1 } from '../../support/values.ts';
+import type { ConcurrentWrite } from './plan.ts';
 
-/** Everybody who writes objects beside the chain, and what the objects shall be after what they did last. */
+/** The other clients that write objects, and the state that their last writes leave. */
 
 export type Expected = Readonly<{
   body: Buffer;
-  /** Without what the chain writes. */
+  /** Without the marker of the write-back. */
   metadata: Readonly<Record<string, string>>;
   tags: Readonly<Record<string, string>>;
 }>;
 
 const isImage = (key: string): boolean => !key.endsWith('.mp4');
 
-/** Headers of every object. */
-export const about = (key: string) =>
+/** The headers of every object. */
+export const headersFor = (key: string) =>
   ({
     ContentType: isImage(key) ? 'image/jpeg' : 'video/mp4',
     CacheControl: 'max-age=60',
@@ -31,107 +31,106 @@ export const about = (key: string) =>
     StorageClass: 'STANDARD_IA',
   }) as const;
 
-const LARGEST = 6 * 1024 * 1024;
-const pool = createHash('shake256', { outputLength: LARGEST }).update('the bytes of all films').digest();
+const pool = createHash('shake256', { outputLength: 6 * MIB }).update('the bytes of all videos').digest();
 
-/** Bytes of a content: those of another differ. */
-export function film(size: number, content: string): Buffer {
+/** Creates `size` bytes. Every `content` has other bytes. */
+export function createVideo(size: number, content: string): Buffer {
   const bytes = Buffer.from(pool.subarray(0, size));
   createHash('sha256').update(content).digest().copy(bytes);
   return bytes;
 }
 
-/** What passes for a JPEG by its first bytes. */
-export const poster = (content: string): Buffer =>
-  Buffer.concat([Buffer.from('ffd8ffe0', 'hex'), film(3000, content)]);
+/** Creates bytes that begin like a JPEG. */
+export const createImage = (content: string): Buffer =>
+  Buffer.concat([Buffer.from('ffd8ffe0', 'hex'), createVideo(3000, content)]);
 
 export class Writers {
-  /** `undefined`: deleted. */
+  /** The expected state by key. `undefined`: deleted. */
   readonly expected = new Map<string, Expected | undefined>();
-  /** SHA-1 by ETag, of all that was ever put. */
-  readonly contents = new Map<string, string>();
-  /** The SHA-1s that were ever put under a key, the last one last. */
+  /** The SHA-1 of everything that was ever put, by ETag. */
+  readonly sha1ByETag = new Map<string, string>();
+  /** The SHA-1s that were put under a key, newest last. */
   readonly history = new Map<string, string[]>();
-  /** Keys in the order in which they were put, the last one last. */
-  readonly order: string[] = [];
+  /** Keys in the order of their puts. */
+  readonly putOrder: string[] = [];
   /** Keys that were edited or deleted. */
   readonly touched = new Set<string>();
-  /** Keys whose tags were read and written back, with one more. */
+  /** Keys whose tags were read and written back with one more. */
   readonly tagged = new Set<string>();
-  /** Versions that a writer made: what their metadata says is not the chain's doing. */
+  /** Versions that a writer made, whose metadata is not the pipeline's doing. */
   readonly versions = new Set<string>();
   readonly #s3: S3Client;
   readonly #bucket: string;
-  readonly #words: ReadonlyMap<string, string | undefined>;
-  readonly #tick: () => void;
-  #turn: Promise<void> = Promise.resolve();
-  #deeds = 0;
+  readonly #coverOf: ReadonlyMap<string, string | undefined>;
+  readonly #passSecond: () => void;
+  #previous: Promise<void> = Promise.resolve();
+  #writes = 0;
 
   /**
-   * @param words by image: the `vod-cover-of` that it is always put with, if one. Where there are images all is put with a
-   *   checksum, as S3 itself adds one: without it nobody can say of a copy in parts that it is the video it was
-   * @param tick S3 keeps time in whole seconds: each deed is in a second of its own, before and after which others may write
+   * @param coverOf the images by key, with the `vod-cover-of` of each. Where there are images, all objects are put with a checksum, as
+   *   S3 adds one itself: without it, a copy in parts cannot be recognised as the video it was
+   * @param passSecond called before and after each write: S3's times have whole seconds, and each write gets a second of its own
    */
   constructor(
     s3: S3Client,
     bucket: string,
-    words: ReadonlyMap<string, string | undefined>,
-    tick: () => void,
+    coverOf: ReadonlyMap<string, string | undefined>,
+    passSecond: () => void,
   ) {
     this.#s3 = s3;
     this.#bucket = bucket;
-    this.#words = words;
-    this.#tick = tick;
+    this.#coverOf = coverOf;
+    this.#passSecond = passSecond;
   }
 
   put(key: string, body: Buffer): Promise<void> {
-    return this.#inTurn(() => this.#put(key, body, {}));
+    return this.#serialize(() => this.#put(key, body, {}));
   }
 
-  /** One after the other, so that there is a last one. */
-  do(deed: Deed, key: string): Promise<void> {
-    return this.#inTurn(async () => {
-      const is = this.expected.get(key);
-      const size = is?.body.length ?? 600_000;
-      const content = `${this.#bucket} ${key} ${this.#deeds}`;
-      const other = () => (isImage(key) ? poster(content) : film(size > 1 ? size : 2, content));
-      if (deed === 'overwrite' || !is) return this.#put(key, other(), {});
-      const at = { Bucket: this.#bucket, Key: key };
-      if (deed === 'edit' || deed === 'delete') this.touched.add(key);
-      switch (deed) {
+  /** Writes run one after the other, so that one of them is the last. */
+  write(kind: ConcurrentWrite, key: string): Promise<void> {
+    return this.#serialize(async () => {
+      const current = this.expected.get(key);
+      const size = Math.max(2, current?.body.length ?? 600_000);
+      const content = `${this.#bucket} ${key} ${this.#writes}`;
+      const otherBytes = () => (isImage(key) ? createImage(content) : createVideo(size, content));
+      if (kind === 'overwrite' || !current) return this.#put(key, otherBytes(), {});
+      const target = { Bucket: this.#bucket, Key: key };
+      if (kind === 'edit' || kind === 'delete') this.touched.add(key);
+      switch (kind) {
         case 'carry': {
-          const { Metadata = {} } = await this.#s3.send(new HeadObjectCommand(at));
-          return this.#put(key, other(), Metadata);
+          const { Metadata = {} } = await this.#s3.send(new HeadObjectCommand(target));
+          return this.#put(key, otherBytes(), Metadata);
         }
         case 'again':
-          return this.#put(key, is.body, {});
+          return this.#put(key, current.body, {});
         case 'edit': {
-          const { Metadata = {} } = await this.#s3.send(new HeadObjectCommand(at));
-          const more = { edited: String(this.#deeds) };
+          const { Metadata = {} } = await this.#s3.send(new HeadObjectCommand(target));
+          const edit = { edited: String(this.#writes) };
           const { VersionId } = await this.#s3.send(
             new CopyObjectCommand({
-              ...at,
-              ...about(key),
+              ...target,
+              ...headersFor(key),
               CopySource: `${this.#bucket}/${key}`,
-              Metadata: { ...Metadata, ...more },
+              Metadata: { ...Metadata, ...edit },
               MetadataDirective: 'REPLACE',
             }),
           );
           this.versions.add(VersionId ?? '');
-          this.expected.set(key, { ...is, metadata: { ...is.metadata, ...more } });
+          this.expected.set(key, { ...current, metadata: { ...current.metadata, ...edit } });
           return;
         }
         case 'tag': {
           this.tagged.add(key);
-          const { TagSet = [] } = await this.#s3.send(new GetObjectTaggingCommand(at));
-          const tag = { Key: 'tagged', Value: String(this.#deeds) };
+          const { TagSet = [] } = await this.#s3.send(new GetObjectTaggingCommand(target));
+          const tag = { Key: 'tagged', Value: String(this.#writes) };
           const Tagging = { TagSet: [...TagSet.filter(({ Key }) => Key !== tag.Key), tag] };
-          await this.#s3.send(new PutObjectTaggingCommand({ ...at, Tagging }));
-          this.expected.set(key, { ...is, tags: { ...is.tags, tagged: tag.Value } });
+          await this.#s3.send(new PutObjectTaggingCommand({ ...target, Tagging }));
+          this.expected.set(key, { ...current, tags: { ...current.tags, tagged: tag.Value } });
           return;
         }
         case 'delete':
-          await this.#s3.send(new DeleteObjectCommand(at));
+          await this.#s3.send(new DeleteObjectCommand(target));
           this.expected.set(key, undefined);
           return;
       }
@@ -139,41 +138,40 @@ export class Writers {
   }
 
   async #put(key: string, body: Buffer, carried: Record<string, string>): Promise<void> {
-    const word = this.#words.get(key);
+    const coverOf = this.#coverOf.get(key);
     const metadata = {
-      written: String(this.#deeds),
+      written: String(this.#writes),
       note: 'a b',
-      ...(word !== undefined && { 'vod-cover-of': word }),
+      ...(coverOf !== undefined && { 'vod-cover-of': coverOf }),
     };
-    const tags = { by: `writer ${this.#deeds}` };
+    const tags = { by: `writer ${this.#writes}` };
     const { ETag = '', VersionId } = await this.#s3.send(
       new PutObjectCommand({
         Bucket: this.#bucket,
         Key: key,
         Body: body,
-        ...about(key),
-        ...(this.#words.size > 0 && { ChecksumAlgorithm: 'CRC32' }),
+        ...headersFor(key),
+        ...(this.#coverOf.size > 0 && { ChecksumAlgorithm: 'CRC32' }),
         Metadata: { ...carried, ...metadata },
         Tagging: new URLSearchParams(tags).toString(),
       }),
     );
     this.versions.add(VersionId ?? '');
-    const is = sha1(body);
-    this.contents.set(ETag.replaceAll('"', ''), is);
-    this.history.set(key, [...(this.history.get(key) ?? []), is]);
-    this.order.push(key);
-    const kept = Object.fromEntries(Object.entries(carried).filter(([name]) => !name.startsWith('vod-')));
-    this.expected.set(key, { body, metadata: { ...kept, ...metadata }, tags });
+    this.sha1ByETag.set(ETag.replaceAll('"', ''), sha1(body));
+    this.history.set(key, [...(this.history.get(key) ?? []), sha1(body)]);
+    this.putOrder.push(key);
+    const others = Object.fromEntries(Object.entries(carried).filter(([name]) => !name.startsWith('vod-')));
+    this.expected.set(key, { body, metadata: { ...others, ...metadata }, tags });
   }
 
-  #inTurn(work: () => Promise<void>): Promise<void> {
-    const mine = this.#turn.then(async () => {
-      this.#tick();
-      this.#deeds++;
+  #serialize(work: () => Promise<void>): Promise<void> {
+    const turn = this.#previous.then(async () => {
+      this.#passSecond();
+      this.#writes++;
       await work();
-      this.#tick();
+      this.#passSecond();
     });
-    this.#turn = mine.catch(() => {});
-    return mine;
+    this.#previous = turn.catch(() => {});
+    return turn;
   }
 }

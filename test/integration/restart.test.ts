@@ -1,13 +1,13 @@
-import { randomInt } from 'node:crypto';
 import { expect, test } from 'vitest';
 import { type Kill, killAndRestart } from '../simulation/restart/campaign.ts';
 
-/** The short form of `npm run test:restart`. */
+/** The short form of `npm run test:restart`, with a fixed seed. */
 
 const KILLS = 3;
+const SEED = 1;
 
-test('killed at random moments and started again: all arrives, and nothing is sent that VOD held', async () => {
+test('delivers all files after random kills and sends no part that VOD has', async () => {
   const kills: Kill[] = [];
-  await killAndRestart(KILLS, randomInt(2 ** 31), (kill) => kills.push(kill)); // what it throws names the seed
+  await killAndRestart(KILLS, SEED, (kill) => kills.push(kill));
   expect(kills).toHaveLength(KILLS);
 }, 180_000);

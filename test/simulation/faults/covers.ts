@@ -1,6 +1,6 @@
 import type { Writers } from './writers.ts';
 
-/** What must be true of covers at the end of a plan. */
+/** Checks the covers at the end of a plan. */
 
 /**
  * `lost`: something of the object is not as its last writer left it, or a video has the cover of another. `id`: an object does not

@@ -14,7 +14,7 @@ import { sha1 } from '../../support/values.ts';
 import { createCoverCheck, type Pairing, type Violation } from './covers.ts';
 import { type Expected, headersFor, type Writers } from './writers.ts';
 
-/** What must be true of objects and files at the end of a plan. */
+/** Checks objects and files at the end of a plan. */
 
 const MARKER_KEYS = new Set([
   ...['vod-file-id', 'vod-url', 'vod-sha1', 'vod-etag', 'vod-checksum', 'vod-uploaded-at'],
@@ -32,7 +32,7 @@ const Index = v.array(
   }),
 );
 
-/** What S3 cannot protect when another client writes it at the same moment as the pipeline. */
+/** Changes of another client that S3 cannot protect while the pipeline writes the object. */
 export type Races = Readonly<{ metadata: boolean; tags: boolean; times: boolean }>;
 
 export function createInvariants(
@@ -74,8 +74,7 @@ export function createInvariants(
     if (!expected) return object ? violation('lost', 'it was deleted and exists again') : [];
     if (!object) return violation('lost', 'it does not exist');
     const body = Buffer.from((await object.Body?.transformToByteArray()) ?? []);
-    if (!body.equals(expected.body))
-      return violation('lost', 'its bytes are not those of its last writer');
+    if (!body.equals(expected.body)) return violation('lost', 'its bytes are not those of its last writer');
     const { Metadata = {} } = object;
     const { TagSet = [] } = await s3.send(new GetObjectTaggingCommand(target));
     const tags = Object.fromEntries(TagSet.map(({ Key = '', Value = '' }) => [Key, Value]));

@@ -30,14 +30,14 @@ export type ImageTime = 'before' | 'with' | 'after' | (typeof CALLS_WITH_IMAGES)
 export type ImagePlan = Readonly<{ of: number; named: boolean; sameAsFirst: boolean; when: ImageTime }>;
 
 /**
- * What other clients do to an object. `overwrite`: put other bytes. `carry`: put other bytes with the old metadata, including the
+ * A change that another client makes to an object. `overwrite`: put other bytes. `carry`: put other bytes with the old metadata, including the
  * marker. `again`: put the same bytes with other metadata. `edit`: change the metadata. `tag`: add a tag. `delete`.
  */
 export const CONCURRENT_WRITES = ['overwrite', 'carry', 'again', 'edit', 'tag', 'delete'] as const;
 export type ConcurrentWrite = (typeof CONCURRENT_WRITES)[number];
 
 /**
- * What happens to the pipeline itself. `kill`: all running invocations end. `shorten`: later invocations get a short time limit.
+ * A disruption of the pipeline itself. `kill`: all running invocations end. `shorten`: later invocations get a short time limit.
  * `repeat`: all events are delivered again.
  */
 export const DISRUPTIONS = ['kill', 'shorten', 'repeat'] as const;

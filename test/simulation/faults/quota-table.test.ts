@@ -6,16 +6,13 @@ import { listen } from '../../../local/http-server.ts';
 import { createDynalite, createQuotaTable } from '../../support/dynamo.ts';
 import { newStack } from '../../support/stack.ts';
 import { createBytes } from '../../support/values.ts';
-import { hurryAll } from './hurry.ts';
+import { accelerateTimers } from './accelerate-timers.ts';
 
-/** The account's quota in a table that is throttled. */
-
-/** DynamoDB, which throttles as many requests as `throttled` says. */
-async function startTable() {
+/** Starts a DynamoDB that throttles the next `throttled` requests. */
+async function startThrottledTable() {
   const inner = createDynalite();
-  const table = { throttled: 0, asked: 0 };
+  const table = { throttled: 0 };
   const serve = (request: IncomingMessage, response: ServerResponse): void => {
-    table.asked++;
     if (table.throttled-- <= 0) return void inner.emit('request', request, response);
     request.resume();
     const __type = 'com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException';
@@ -38,13 +35,13 @@ async function startTable() {
   return Object.assign(table, { endpoint: front.endpoint });
 }
 
-test('a throttled table makes the chain wait, and no call is made unasked', async () => {
-  onTestFinished(hurryAll());
-  const table = await startTable();
+test('waits while the quota table is throttled, and makes no call without a lease', async () => {
+  onTestFinished(accelerateTimers());
+  const table = await startThrottledTable();
   process.env.AWS_ENDPOINT_URL_DYNAMODB = table.endpoint;
   onTestFinished(() => void delete process.env.AWS_ENDPOINT_URL_DYNAMODB);
   const calls: string[] = [];
-  const world = await newStack({
+  const stack = await newStack({
     env: { QUOTA_TABLE: 'quota', QUOTA_MINUTE_MS: '100' },
     faults: ({ service, call }) => {
       if (service === 'vod') calls.push(call);
@@ -52,9 +49,9 @@ test('a throttled table makes the chain wait, and no call is made unasked', asyn
     },
   });
   table.throttled = 40;
-  await world.put('film.mp4', createBytes(2_000_000));
-  await world.idle();
+  await stack.put('video.mp4', createBytes(2_000_000));
+  await stack.idle();
   expect(table.throttled).toBeLessThan(0);
-  expect(world.ended.map(({ status }) => status)).toEqual(['SUCCEEDED', 'SUCCEEDED']);
+  expect(stack.ended.map(({ status }) => status)).toEqual(['SUCCEEDED', 'SUCCEEDED']);
   expect(calls).toEqual(['InitUpload', 'UploadPart', 'UploadPart', 'FinishUpload']);
 });

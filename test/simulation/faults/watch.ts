@@ -4,7 +4,7 @@ import { Result, UploadRequest } from '../../../lib/schemas.ts';
 import type { Execution } from '../../../local/aws/execution-store.ts';
 import type { Stack } from '../../../local/stack.ts';
 
-/** What the state machine did, and how its executions ended. */
+/** Observes what the state machine does and how its executions end. */
 
 /** An invocation that takes longer, in real milliseconds, may have lost a request to a busy machine and sent a part twice. */
 const SLOW_MS = 1_000;

@@ -55,7 +55,7 @@ export type PlanSummary = Readonly<{
   versions: number;
 }>;
 
-/** What changes in a running stack. `offsetMs`: how far the services' clock is ahead. */
+/** The settings that change while a stack runs. `offsetMs`: how far the services' clock is ahead. */
 type Switches = { selectFault: FaultSelector | undefined; offsetMs: number };
 
 export async function startWorld(): Promise<World> {

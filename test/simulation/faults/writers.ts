@@ -31,7 +31,9 @@ export const headersFor = (key: string) =>
     StorageClass: 'STANDARD_IA',
   }) as const;
 
-const pool = createHash('shake256', { outputLength: 6 * MIB }).update('the bytes of all videos').digest();
+const pool = createHash('shake256', { outputLength: 6 * MIB })
+  .update('the bytes of all videos')
+  .digest();
 
 /** Creates `size` bytes. Every `content` has other bytes. */
 export function createVideo(size: number, content: string): Buffer {
@@ -67,9 +69,10 @@ export class Writers {
   #writes = 0;
 
   /**
-   * @param coverOf the images by key, with the `vod-cover-of` of each. Where there are images, all objects are put with a checksum, as
-   *   S3 adds one itself: without it, a copy in parts cannot be recognised as the video it was
-   * @param passSecond called before and after each write: S3's times have whole seconds, and each write gets a second of its own
+   * If there are images, all objects are put with a checksum, as S3 adds one itself. Without it, a copy in parts cannot be recognised as
+   * the video it was.
+   * @param coverOf the images by key, with the `vod-cover-of` of each
+   * @param passSecond called before and after each write: S3's times have whole seconds, and no two writes may share one
    */
   constructor(
     s3: S3Client,
@@ -87,7 +90,7 @@ export class Writers {
     return this.#serialize(() => this.#put(key, body, {}));
   }
 
-  /** Writes run one after the other, so that one of them is the last. */
+  /** Runs after all earlier writes, so that the last write is well defined. */
   write(kind: ConcurrentWrite, key: string): Promise<void> {
     return this.#serialize(async () => {
       const current = this.expected.get(key);

@@ -25,14 +25,14 @@ async function main(argv: readonly string[]): Promise<number> {
   if (args === 'help') return printUsage(TEST_RESTART);
   const { kills, seed = randomInt(MAX_SEED) } = args;
   print(`${kills} kills, seed ${seed}`);
-  const tally = new Map<string, number>(STAGES.map((stage) => [stage, 0]));
+  const counts = new Map<string, number>(STAGES.map((stage) => [stage, 0]));
   let count = 0;
-  await killAndRestart(kills, seed, ({ campaign, during, held }) => {
-    tally.set(during, (tally.get(during) ?? 0) + 1);
-    print(`kill ${++count}: run ${campaign + 1}, during ${during}, VOD held ${held} parts`);
+  await killAndRestart(kills, seed, ({ campaign, stage, held }) => {
+    counts.set(stage, (counts.get(stage) ?? 0) + 1);
+    print(`kill ${++count}: campaign ${campaign}, during ${stage}, VOD has ${held} parts`);
   });
-  const stages = [...tally].map(([stage, kills]) => `${stage} ${kills}`).join(', ');
-  print(`all arrived, nothing that was held was sent; killed during ${stages}`);
+  const stages = [...counts].map(([stage, kills]) => `${stage} ${kills}`).join(', ');
+  print(`all invariants hold; killed during ${stages}`);
   return 0;
 }
 

@@ -3,33 +3,34 @@ import { writeSync } from 'node:fs';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 
 /**
- * Loaded into `npm start` before anything else: tells on file descriptor 3, a JSON line each, what requests its services
- * take and have answered. What is written there is with the reader even where the process is killed in the next moment.
+ * Loaded into `npm start` before anything else. Writes the requests that its services receive and have responded to as JSON lines to
+ * file descriptor 3. The reader gets what was written even if the process is killed immediately afterwards.
  */
 
-export type Sighting = Readonly<{
-  at: 'request' | 'reply';
+export type TracedRequest = Readonly<{
+  at: 'request' | 'response';
   method: string;
   url: string;
-  /** Of a copy: what is copied. Of a call to Step Functions: its name. */
+  /** The source of a copy in S3. */
   copySource: string | undefined;
+  /** The action of a call to Step Functions. */
   target: string | undefined;
 }>;
 
-const tell = (at: Sighting['at'], { method = '', url = '', headers }: IncomingMessage): void => {
+function trace(at: TracedRequest['at'], { method = '', url = '', headers }: IncomingMessage): void {
   const header = (name: string): string | undefined => headers[name]?.toString();
-  const sighting = {
+  const traced: TracedRequest = {
     at,
     method,
     url,
     copySource: header('x-amz-copy-source'),
     target: header('x-amz-target'),
   };
-  writeSync(3, `${JSON.stringify(sighting)}\n`);
-};
+  writeSync(3, `${JSON.stringify(traced)}\n`);
+}
 
-type Served = Readonly<{ request: IncomingMessage; response: ServerResponse }>;
+type ServedRequest = Readonly<{ request: IncomingMessage; response: ServerResponse }>;
 
-// https://nodejs.org/api/diagnostics_channel.html#built-in-channels: passed as unknown.
-subscribe('http.server.request.start', (message) => tell('request', (message as Served).request));
-subscribe('http.server.response.finish', (message) => tell('reply', (message as Served).request));
+// https://nodejs.org/api/diagnostics_channel.html#built-in-channels: messages are typed as unknown.
+subscribe('http.server.request.start', (message) => trace('request', (message as ServedRequest).request));
+subscribe('http.server.response.finish', (message) => trace('response', (message as ServedRequest).request));

@@ -1,21 +1,21 @@
-import type { Sighting } from './witness.ts';
+import type { TracedRequest } from './request-tracer.ts';
 
-/** The course of an object, as the requests that its steps make tell it. */
-export const STAGES = ['drop', 'trigger', 'hash', 'init', 'parts', 'finish', 'write-back'] as const;
+/** The stages of an object, as the requests of its steps show them. `upload`: the local file is put into S3. */
+export const STAGES = ['upload', 'trigger', 'hash', 'init', 'parts', 'finish', 'write-back'] as const;
 export type Stage = (typeof STAGES)[number];
 
-/** A part as VOD is asked to take it. */
+/** A part of an UploadPart request. */
 export type SentPart = Readonly<{ sha1: string; offset: number }>;
 
-/** `sha1`: of the film that a call to VOD is about. */
+/** `sha1`: the video of a call to VOD. */
 export type Step = Readonly<{ stage: Stage; sha1?: string; part?: SentPart }>;
 
 /**
- * What a request is about, where it is a step of some object. `opened`: the keys whose upload is open by now; a read of any
- * other is of its hash pass.
+ * Returns the stage that a request belongs to, if any. `opened`: the keys whose upload to VOD is open. A read of any other key belongs to
+ * the hash pass.
  */
-export function stepOf(
-  { method, url, copySource, target }: Sighting,
+export function parseStep(
+  { method, url, copySource, target }: TracedRequest,
   opened: ReadonlySet<string>,
 ): Step | undefined {
   if (target) return { stage: 'trigger' };
@@ -36,5 +36,5 @@ export function stepOf(
     return params.has('acl') || params.has('tagging')
       ? undefined
       : { stage: opened.has(key) ? 'parts' : 'hash' };
-  return { stage: copySource || opened.has(key) ? 'write-back' : 'drop' };
+  return { stage: copySource || opened.has(key) ? 'write-back' : 'upload' };
 }

@@ -105,10 +105,9 @@ async function copyParts(
 ): Promise<CompletedPart[]> {
   const stop = new AbortController();
   const either = AbortSignal.any([signal, stop.signal]);
-  let failure: { error: unknown } | undefined;
   const copyPart = async ({ offset, size }: ByteRange, index: number): Promise<CompletedPart> => {
+    either.throwIfAborted();
     const PartNumber = index + 1;
-    if (failure) return { PartNumber };
     const CopySourceRange = `bytes=${offset}-${offset + size - 1}`;
     const source = { CopySource: copySource(pin), CopySourceIfMatch: quoteETag(pin), CopySourceRange };
     const command = new UploadPartCopyCommand({ ...upload, ...source, PartNumber });
@@ -119,15 +118,15 @@ async function copyParts(
       const { LastModified: _, ...part } = CopyPartResult ?? {};
       return { PartNumber, ...part };
     } catch (error) {
-      failure ??= { error };
-      stop.abort();
-      return { PartNumber };
+      stop.abort(error);
+      throw error;
     }
   };
   const size = Math.max(partBytes, Math.ceil(pin.size / MAX_PARTS));
-  const parts = await pMap(ranges(0, pin.size, size), copyPart, { concurrency: MAX_PARTS_IN_FLIGHT });
-  if (failure) throw failure.error;
-  return parts;
+  const options = { concurrency: MAX_PARTS_IN_FLIGHT, stopOnError: false };
+  return pMap(ranges(0, pin.size, size), copyPart, options).catch(() => {
+    throw either.reason; // the first failure, which the AggregateError repeats for each part
+  });
 }
 
 /** The tags in one comparable order, or `undefined` if there are none. */

@@ -142,21 +142,12 @@ function parseResponse<const S extends v.GenericSchema>(
   { body, $metadata }: JsonResponse,
 ): v.InferOutput<S> {
   const status = $metadata.httpStatusCode;
-  const json = parseJson(body);
-  const success = v.safeParse(schema, json);
+  const success = v.safeParse(v.pipe(v.string(), v.parseJson(), schema), body);
   if (status === 200 && success.success) return success.output;
-  const failure = v.safeParse(ErrorBody, json);
-  // No excerpt of the body: it may hold a secret.
+  const failure = v.safeParse(v.pipe(v.string(), v.parseJson(), ErrorBody), body);
+  // For example a page from a proxy. No excerpt of the body: it may hold a secret.
   if (!failure.success) throw new AwsServiceError('UnexpectedResponse', `HTTP ${status}`, $metadata);
   const { __type, message, Message } = failure.output;
   const type = __type.slice(__type.indexOf('#') + 1); // `com.amazonaws.ssm#ParameterNotFound`
   throw new AwsServiceError(type, message ?? Message ?? `HTTP ${status}`, $metadata);
-}
-
-function parseJson(body: string): unknown {
-  try {
-    return JSON.parse(body);
-  } catch {
-    return undefined; // a page from a proxy, for example
-  }
 }

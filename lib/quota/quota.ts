@@ -5,9 +5,7 @@ import { PART_WINDOWS, WindowedRateLimiter } from './rate-limiter.ts';
 
 /** The calls per minute that VOD grants an account, shared by all processes through a table. See docs/decisions/0006-quota-in-windows.md. */
 
-/** The actions with a limit. `SmallFileUpload` has none. */
-type LimitedAction = 'InitUpload' | 'FinishUpload' | 'UploadPart';
-export type Action = LimitedAction | 'SmallFileUpload';
+export type Action = 'InitUpload' | 'FinishUpload' | 'UploadPart' | 'SmallFileUpload';
 
 export type Quota = Readonly<{
   /**
@@ -53,21 +51,18 @@ export function createQuota({
   maxWaitMs = MAX_WAIT_MS,
   counter = table === undefined ? createMemoryCounter() : createTableCounter(table, { region, endpoint }),
 }: QuotaOptions): Quota {
-  const accountHash = createHash('sha256').update(account).digest('hex').slice(0, 16);
-  const createLimiter = (action: LimitedAction, limit: number, windows: number): WindowedRateLimiter =>
-    new WindowedRateLimiter({ action, limit, windows, minuteMs, maxWaitMs, counter, keyPrefix: accountHash });
-  const limiters = {
+  const keyPrefix = createHash('sha256').update(account).digest('hex').slice(0, 16);
+  const createLimiter = (action: Action, limit: number, windows: number): WindowedRateLimiter =>
+    new WindowedRateLimiter({ action, limit, windows, minuteMs, maxWaitMs, counter, keyPrefix });
+  /** `SmallFileUpload` has no limit. */
+  const limiters: Partial<Record<Action, WindowedRateLimiter>> = {
     InitUpload: createLimiter('InitUpload', callsPerMinute, CALL_WINDOWS),
     FinishUpload: createLimiter('FinishUpload', callsPerMinute, CALL_WINDOWS),
     UploadPart: createLimiter('UploadPart', partsPerMinute, PART_WINDOWS),
   };
   return {
-    async take(action, signal) {
-      if (action !== 'SmallFileUpload') await limiters[action].take(signal);
-    },
-    async pause(action) {
-      if (action !== 'SmallFileUpload') await limiters[action].pause();
-    },
+    take: async (action, signal) => limiters[action]?.take(signal),
+    pause: async (action) => limiters[action]?.pause(),
     close: () => counter.close(),
   };
 }

@@ -38,21 +38,16 @@ export async function hashObject(
   reading = READING,
 ): Promise<HashResult> {
   const fits = pin.size / MIN_THROUGHPUT < deadline.remaining();
-  const { hasher, start } =
-    !from && fits ? { hasher: createCryptoHasher(), start: 0 } : await createWasmHasher(from);
+  const { hash, start, createCheckpoint } =
+    !from && fits ? createCryptoHasher() : await createWasmHasher(from);
   let offset = start;
   let error: unknown;
   reportProgress({ stage: 'hash', pin, from: start, done: start });
   try {
     const parts = ranges(offset, pin.size, reading.bytes);
-    for await (const { result } of prefetch(
-      parts,
-      reading.concurrency,
-      read,
-      deadline.signal,
-      releaseBuffer,
-    )) {
-      hasher.update(result);
+    const reads = prefetch(parts, reading.concurrency, read, deadline.signal, releaseBuffer);
+    for await (const { result } of reads) {
+      hash.update(result);
       releaseBuffer(result);
       offset += result.byteLength;
       reportProgress({ stage: 'hash', pin, from: start, done: offset });
@@ -61,30 +56,28 @@ export async function hashObject(
   } catch (caught) {
     error = caught;
   }
-  if (offset === pin.size) return { sha1: v.parse(Sha1, hasher.digest()) };
+  if (offset === pin.size) return { sha1: v.parse(Sha1, hash.digest('hex')) };
   const isTemporary =
     error === undefined || error instanceof DeadlineExceeded || error instanceof StorageUnavailable;
-  if (isTemporary && offset > start) return { checkpoint: hasher.checkpoint(offset) };
+  if (isTemporary && offset > start) return { checkpoint: createCheckpoint(offset) };
   throw error ?? new DeadlineExceeded(`the time limit of ${deadline.limit} ms was over`);
 }
 
-type Hasher = {
-  update(bytes: Uint8Array): void;
-  digest(): string;
-  checkpoint(offset: number): HashCheckpoint;
-};
+type Hasher = Readonly<{
+  hash: { update(bytes: Uint8Array): unknown; digest(encoding: 'hex'): string };
+  /** The offset of the first byte to hash. */
+  start: number;
+  createCheckpoint(offset: number): HashCheckpoint;
+}>;
 
-function createCryptoHasher(): Hasher {
-  const hash = createHash('sha1');
-  return {
-    update: (bytes) => void hash.update(bytes),
-    digest: () => hash.digest('hex'),
-    checkpoint: () => ({ offset: 0, state: '' }),
-  };
-}
+const createCryptoHasher = (): Hasher => ({
+  hash: createHash('sha1'),
+  start: 0,
+  createCheckpoint: () => ({ offset: 0, state: '' }),
+});
 
 /** Continues from the checkpoint. Starts at 0 without one, or when another build of hash-wasm made it. */
-async function createWasmHasher(from?: HashCheckpoint): Promise<{ hasher: Hasher; start: number }> {
+async function createWasmHasher(from?: HashCheckpoint): Promise<Hasher> {
   const hash = (await createSHA1()).init();
   let start = 0;
   if (from?.state) {
@@ -95,10 +88,6 @@ async function createWasmHasher(from?: HashCheckpoint): Promise<{ hasher: Hasher
       hash.init();
     }
   }
-  const hasher: Hasher = {
-    update: (bytes) => void hash.update(bytes),
-    digest: () => hash.digest('hex'),
-    checkpoint: (offset) => ({ offset, state: Buffer.from(hash.save()).toString('base64') }),
-  };
-  return { hasher, start };
+  const save = (): string => Buffer.from(hash.save()).toString('base64');
+  return { hash, start, createCheckpoint: (offset) => ({ offset, state: save() }) };
 }

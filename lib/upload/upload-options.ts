@@ -79,14 +79,10 @@ function parseBoolean(value: string, label: string): boolean {
   return parsed;
 }
 
-const parseList = (value: string): string[] => [
-  ...new Set(
-    value
-      .split(',')
-      .map((tag) => tag.trim())
-      .filter((tag) => tag !== ''),
-  ),
-];
+function parseList(value: string): string[] {
+  const items = value.split(',').map((item) => item.trim());
+  return [...new Set(items)].filter((item) => item !== '');
+}
 
 /**
  * Metadata travels in HTTP headers, which carry only ASCII safely. Other text is percent-encoded, or in encoded words

@@ -34,13 +34,7 @@ export type NewFile = Readonly<{
   fileType: string;
   options: UploadOptions;
 }>;
-export type CoverImage = Readonly<{
-  sha1: Sha1;
-  bytes: Uint8Array;
-  fileName: string;
-  fileType: string;
-  coverOf: FileId;
-}>;
+export type CoverImage = Omit<NewFile, 'size' | 'options'> & Readonly<{ bytes: Uint8Array; coverOf: FileId }>;
 
 /** `stored`: VOD has the file already. `open`: VOD holds these parts, and expects all parts in this size. */
 export type InitUploadResult =

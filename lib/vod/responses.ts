@@ -48,29 +48,17 @@ export const SmallFileUploadResponse = v.object({ code: v.picklist([0, 2]), ...f
  */
 export type ErrorAction = 'stop' | 'repeat' | 'wait' | 'lost' | 'resend';
 
-const ERROR_ACTIONS: Readonly<Record<number, ErrorAction>> = {
-  [-10001]: 'stop',
-  [-10002]: 'stop',
-  [-10003]: 'stop',
-  [-10006]: 'resend',
-  4000: 'stop',
-  4100: 'stop',
-  4200: 'repeat',
-  4300: 'stop',
-  4400: 'wait',
-  4500: 'repeat',
-  5000: 'stop',
-  6000: 'repeat',
-  6100: 'repeat',
-  6200: 'repeat',
-};
-
+const STOP_CODES = new Set([-10001, -10002, -10003, 4000, 4100, 4300, 5000]);
+const REPEAT_CODES = new Set([4200, 4500, 6000, 6100, 6200]);
 /** VOD cannot write, read, or finish the upload. Sending the missing parts again helps. */
 export const UPLOAD_STATE_CODES = new Set([-10004, -10005, 5100]);
 
 export function errorActionFor({ code, canRetry }: VodResponse): ErrorAction {
-  if (UPLOAD_STATE_CODES.has(code)) return canRetry === 1 ? 'repeat' : 'lost';
-  return ERROR_ACTIONS[code] ?? (canRetry === 1 ? 'repeat' : 'stop');
+  if (code === -10006) return 'resend';
+  if (code === 4400) return 'wait';
+  if (STOP_CODES.has(code)) return 'stop';
+  if (REPEAT_CODES.has(code) || canRetry === 1) return 'repeat';
+  return UPLOAD_STATE_CODES.has(code) ? 'lost' : 'stop';
 }
 
 const HINTS: Readonly<Record<number, string>> = {

@@ -1,11 +1,8 @@
-import { once } from 'node:events';
 import type { ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { createMemoryCounter, createTableCounter, type WindowCounter } from '../../../lib/quota/counter.ts';
 import { accelerateTimers } from '../../support/accelerate-timers.ts';
-import { createDynalite, createQuotaTable } from '../../support/dynamo.ts';
+import { startQuotaTable } from '../../support/dynamo.ts';
 import { useCredentials } from '../../support/fake-store.ts';
 import { type Answer, scripted } from '../../support/scripted-server.ts';
 import { failureOf } from '../../support/values.ts';
@@ -16,20 +13,9 @@ const inAnHour = Math.ceil(Date.now() / 1000) + 3_600;
 const WINDOW = { key: 'hash:UploadPart:1', expire: inAnHour };
 
 async function createDynaliteCounter(): Promise<WindowCounter> {
-  const server = createDynalite();
-  await once(server.listen(0, '127.0.0.1'), 'listening');
-  const location = {
-    region: 'eu-central-1',
-    endpoint: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
-  };
-  const client = new DynamoDBClient(location);
-  await createQuotaTable(client);
-  client.destroy();
+  const { location } = await startQuotaTable();
   const counter = createTableCounter('quota', location);
-  onTestFinished(async () => {
-    counter.close();
-    await new Promise((resolve) => server.close(resolve));
-  });
+  onTestFinished(() => counter.close());
   return counter;
 }
 

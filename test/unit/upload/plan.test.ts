@@ -76,7 +76,7 @@ test('partRange covers the object exactly once, in order', () => {
   );
 });
 
-test('ranges go on from any offset, and no range is empty', () => {
+test('ranges start at any offset, and no range is empty', () => {
   fc.assert(
     fc.property(fc.nat(5000), fc.nat(5000), fc.integer({ min: 1, max: 700 }), (offset, size, step) => {
       const list = [...ranges(offset, size, step)];

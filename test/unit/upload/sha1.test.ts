@@ -16,11 +16,11 @@ const readerOf =
   async ({ offset, size }) =>
     content.subarray(offset, offset + size);
 
-/** A deadline that is over after `count` ranges. No time left makes for the engine that can be interrupted. */
+/** A deadline that ends after `count` ranges. Without time left, hashObject uses hash-wasm. */
 const stoppingAfter = (count: number, left = 0): Deadline => saysYes(count - 1, { left });
 
-/** Invocation after invocation until the hash is there; each next one goes on from what the one before handed over. */
-async function inTurns(
+/** Runs invocations until the hash is complete. Each one continues from the checkpoint of the previous one. */
+async function hashInTurns(
   content: Uint8Array,
   deadlines: readonly Deadline[],
   reading: typeof READING,
@@ -28,7 +28,7 @@ async function inTurns(
   const checkpoints: HashCheckpoint[] = [];
   for (let turn = 0; ; turn++) {
     const deadline = deadlines[turn] ?? plenty();
-    // As the state machine does, through JSON.
+    // The state machine stores the checkpoint as JSON.
     const from = JSON.parse(JSON.stringify(checkpoints.at(-1) ?? null)) ?? undefined;
     const pass = await hashObject(pinOf(content.length), readerOf(content), deadline, from, reading);
     if ('sha1' in pass) return { sha1: pass.sha1, checkpoints };
@@ -36,7 +36,7 @@ async function inTurns(
   }
 }
 
-test('a hash that was interrupted anywhere, any number of times, is the one that was not', async () => {
+test('returns the same hash after any number of checkpoints', async () => {
   await fc.assert(
     fc.asyncProperty(
       fc.uint8Array({ minLength: 1, maxLength: 3000 }),
@@ -44,20 +44,20 @@ test('a hash that was interrupted anywhere, any number of times, is the one that
       fc.array(fc.tuple(fc.integer({ min: 1, max: 9 }), fc.constantFrom(0, 60_000)), { maxLength: 6 }),
       async (content, reading, turns) => {
         const deadlines = turns.map(([ranges, left]) => stoppingAfter(ranges, left));
-        expect((await inTurns(content, deadlines, reading)).sha1).toBe(sha1(content));
+        expect((await hashInTurns(content, deadlines, reading)).sha1).toBe(sha1(content));
       },
     ),
     { numRuns: 300 },
   );
 });
 
-test('an object of no bytes has a hash too', async () => {
+test('hashes an empty object', async () => {
   expect(await hashObject(pinOf(0), readerOf(Buffer.alloc(0)), plenty())).toEqual({ sha1: sha1('') });
 });
 
-describe('the checkpoint', () => {
-  test('is after the bytes that were hashed, and small', async () => {
-    const { checkpoints } = await inTurns(
+describe('a checkpoint', () => {
+  test('follows the hashed bytes and is small', async () => {
+    const { checkpoints } = await hashInTurns(
       bytes,
       [stoppingAfter(3), stoppingAfter(1), stoppingAfter(6)],
       READING,
@@ -69,7 +69,7 @@ describe('the checkpoint', () => {
     }
   });
 
-  test('no byte before it is read again', async () => {
+  test('prevents a second read of the bytes before it', async () => {
     const pass = await hashObject(pin, readerOf(bytes), stoppingAfter(4), undefined, READING);
     const offsets: number[] = [];
     const read: RangeReader = (range, signal) => {
@@ -80,7 +80,7 @@ describe('the checkpoint', () => {
     expect(offsets).toEqual([400, 500, 600, 700, 800, 900, 1000]);
   });
 
-  test('starts over where the engine cannot be interrupted: the guess that the time would do was wrong', async () => {
+  test('starts over after node:crypto, when the time was too short after all', async () => {
     const pass = await hashObject(pin, readerOf(bytes), stoppingAfter(4, 60_000), undefined, READING);
     expect(pass).toEqual({ checkpoint: { offset: 0, state: '' } });
     const next = await hashObject(
@@ -97,10 +97,10 @@ describe('the checkpoint', () => {
   });
 
   test.each([
-    ['of another build', Buffer.alloc(96, 7).toString('base64')],
-    ['cut short', Buffer.alloc(20).toString('base64')],
-    ['that is no base64', 'ß'],
-  ])('with a state %s: the pass starts over', async (_, state) => {
+    ['of another build of hash-wasm', Buffer.alloc(96, 7).toString('base64')],
+    ['that is truncated', Buffer.alloc(20).toString('base64')],
+    ['that is not base64', 'ß'],
+  ])('with a state %s starts over', async (_, state) => {
     expect(await hashObject(pin, readerOf(bytes), plenty(), { offset: 500, state }, READING)).toEqual({
       sha1: sha1(bytes),
     });
@@ -108,12 +108,12 @@ describe('the checkpoint', () => {
 });
 
 describe('the end of the time', () => {
-  /** Reads until `range` is asked for; that one ends the time and, as every read does then, fails. */
+  /** The read of range number `range` ends the time, and fails like all reads then. */
   function endingAt(range: number, content: Uint8Array) {
     const controller = new AbortController();
     const read: RangeReader = async ({ offset, size }, signal) => {
       if (offset >= range * READING.bytes) {
-        controller.abort(new DeadlineExceeded('time is over'));
+        controller.abort(new DeadlineExceeded('time limit'));
         signal.throwIfAborted();
       }
       return content.subarray(offset, offset + size);
@@ -121,7 +121,7 @@ describe('the end of the time', () => {
     return { read, deadline: (left = 0) => ({ ...plenty(controller.signal), remaining: () => left }) };
   }
 
-  test('in the middle of a read: what was hashed before it is handed over', async () => {
+  test('during a read returns a checkpoint of the bytes before', async () => {
     const { read, deadline } = endingAt(5, bytes);
     const pass = await hashObject(pin, read, deadline(), undefined, { ...READING, concurrency: 1 });
     const { offset } = checkpointOf(pass);
@@ -131,17 +131,12 @@ describe('the end of the time', () => {
     });
   });
 
-  test.each([0, 60_000])(
-    'before anything was read (%i ms seemed left): nothing to hand over',
-    async (left) => {
-      const { read, deadline } = endingAt(0, bytes);
-      await expect(hashObject(pin, read, deadline(left), undefined, READING)).rejects.toThrow(
-        DeadlineExceeded,
-      );
-    },
-  );
+  test.each([0, 60_000])('before any read throws DeadlineExceeded (with %i ms left)', async (left) => {
+    const { read, deadline } = endingAt(0, bytes);
+    await expect(hashObject(pin, read, deadline(left), undefined, READING)).rejects.toThrow(DeadlineExceeded);
+  });
 
-  test('before anything more was read than the checkpoint: an error, or it would go on so for ever', async () => {
+  test('before any read after a checkpoint throws DeadlineExceeded, so that it cannot repeat forever', async () => {
     const from = checkpointOf(await hashObject(pin, readerOf(bytes), stoppingAfter(4), undefined, READING));
     const { read, deadline } = endingAt(0, bytes);
     await expect(hashObject(pin, read, deadline(), from, READING)).rejects.toThrow(DeadlineExceeded);
@@ -155,10 +150,10 @@ describe('a read that fails', () => {
       if (range.offset >= offset) throw error;
       return readerOf(bytes)(range, signal);
     };
-  const noS3 = new StorageUnavailable('S3 is gone');
+  const noS3 = new StorageUnavailable('no response');
   const left = saysYes(Number.POSITIVE_INFINITY, { left: 0 });
 
-  test('for a passing fault: what was hashed before it is handed over', async () => {
+  test('with a temporary error returns a checkpoint of the bytes before', async () => {
     const pass = await hashObject(pin, failingAt(500, noS3), left, undefined, READING);
     expect(checkpointOf(pass).offset).toBe(500);
     expect(await hashObject(pin, readerOf(bytes), plenty(), checkpointOf(pass), READING)).toEqual({
@@ -167,14 +162,14 @@ describe('a read that fails', () => {
   });
 
   test.each([
-    ['before anything was hashed', 0, noS3],
-    ['for a fault that will not pass', 500, new ObjectChanged('other bytes')],
-  ])('%s fails the pass', async (_, offset, error) => {
+    ['with a temporary error before any byte', 0, noS3],
+    ['with a permanent error', 500, new ObjectChanged('other bytes')],
+  ])('%s throws it', async (_, offset, error) => {
     await expect(hashObject(pin, failingAt(offset, error), left, undefined, READING)).rejects.toBe(error);
   });
 });
 
-test('progress is told range by range, from where this invocation began', async () => {
+test('reports progress after each range, from the start of this invocation', async () => {
   const seen: Progress[] = [];
   onTestFinished(watchProgress((step) => seen.push(step)));
   const from = checkpointOf(await hashObject(pin, readerOf(bytes), stoppingAfter(9), undefined, READING));

@@ -156,13 +156,13 @@ describe('vodSecrets', () => {
       ...{ secretId: 'id-4711', secretKey: 'key-4712' },
       ...more,
     });
-    expect(store.asked()).toEqual([]);
+    expect(store.requests()).toEqual([]);
   });
 
   test('prefers decrypted parameters to the environment and reads each once', async () => {
-    store.holds('/stored/id', 'stored-id');
-    store.holds('/stored/key', 'stored-key');
-    store.holds('/stored/token', 'stored-token');
+    store.set('/stored/id', 'stored-id');
+    store.set('/stored/key', 'stored-key');
+    store.set('/stored/token', 'stored-token');
     const env = withStore({
       VOD_SECRET_ID_PARAMETER: '/stored/id',
       VOD_SECRET_KEY_PARAMETER: '/stored/key',
@@ -170,7 +170,7 @@ describe('vodSecrets', () => {
     });
     const stored = { secretId: 'stored-id', secretKey: 'stored-key', token: 'stored-token' };
     expect([await vodSecrets(env), await vodSecrets(env)]).toEqual([stored, stored]);
-    expect(store.asked().filter((name) => name.startsWith('/stored/'))).toHaveLength(3);
+    expect(store.requests().filter((name) => name.startsWith('/stored/'))).toHaveLength(3);
   });
 
   test('sees a changed parameter after five minutes, not earlier', async () => {
@@ -181,16 +181,16 @@ describe('vodSecrets', () => {
       vi.setSystemTime(Date.now() + ms);
       return (await vodSecrets(env)).secretKey;
     };
-    store.holds('/changed/key', 'old');
+    store.set('/changed/key', 'old');
     expect(await keyAfter(0)).toBe('old');
-    store.holds('/changed/key', 'new');
+    store.set('/changed/key', 'new');
     expect([await keyAfter(299_000), await keyAfter(1_001)]).toEqual(['old', 'new']);
   });
 
   test('retries when the store throttles', async () => {
     accelerateTimers();
-    store.refuses('/throttled', 400, 'ThrottlingException', 'Rate exceeded');
-    store.thenHolds('/throttled', 'came-through');
+    store.reject('/throttled', 400, 'ThrottlingException', 'Rate exceeded');
+    store.setNext('/throttled', 'came-through');
     const { secretKey } = await vodSecrets(withStore({ VOD_SECRET_KEY_PARAMETER: '/throttled' }));
     expect(secretKey).toBe('came-through');
   });
@@ -201,7 +201,7 @@ describe('vodSecrets', () => {
   ])('throws SettingUnavailable when the store %s three times', async (_, status, type) => {
     accelerateTimers();
     const name = `/passing/${status}`;
-    store.refuses(name, status, type, 'later');
+    store.reject(name, status, type, 'later');
     const error = await failureOf(vodSecrets(withStore({ VOD_SECRET_KEY_PARAMETER: name })));
     expect(error).toMatchObject({
       name: 'SettingUnavailable',
@@ -209,7 +209,7 @@ describe('vodSecrets', () => {
         `${name} (setting VOD_SECRET_KEY_PARAMETER): the read failed: ${type}`,
       ),
     });
-    expect(store.asked().filter((asked) => asked === name)).toHaveLength(3);
+    expect(store.requests().filter((asked) => asked === name)).toHaveLength(3);
   });
 
   test('throws SettingUnavailable when there is no response, or one from a proxy', async () => {
@@ -219,7 +219,7 @@ describe('vodSecrets', () => {
       name: 'SettingUnavailable',
       message: expect.stringContaining('ECONNREFUSED'),
     });
-    store.says('/proxy', 502, '<html>Bad Gateway</html>');
+    store.respond('/proxy', 502, '<html>Bad Gateway</html>');
     expect(await failureOf(vodSecrets(withStore({ VOD_SECRET_KEY_PARAMETER: '/proxy' })))).toMatchObject({
       name: 'SettingUnavailable',
       message: expect.stringContaining('HTTP 502'),
@@ -272,7 +272,7 @@ describe('vodSecrets', () => {
       { VOD_ENDPOINT: 'nowhere' },
       { VOD_CLASS_ID: 'seven' },
     );
-    store.refuses('/denied', 400, 'AccessDeniedException', 'not allowed');
+    store.reject('/denied', 400, 'AccessDeniedException', 'not allowed');
     await fc.assert(
       fc.asyncProperty(fc.tuple(anySecret, anySecret, anySecret), wrong, async (secrets, change) => {
         const [VOD_SECRET_ID, VOD_SECRET_KEY, VOD_TOKEN] = secrets;
@@ -297,7 +297,7 @@ describe('vodSecrets', () => {
   });
 
   test('names the missing parameter and its setting, but no value', async () => {
-    store.holds('/unread/id', 'stored-id-4714');
+    store.set('/unread/id', 'stored-id-4714');
     const env = withStore({
       VOD_SECRET_ID_PARAMETER: '/unread/id',
       VOD_SECRET_KEY_PARAMETER: '/unread/key',
@@ -312,7 +312,7 @@ describe('vodSecrets', () => {
 
   test.each(['', undefined])('treats a parameter with the value %j as missing', async (Value) => {
     const name = `/empty/${String(Value)}`;
-    store.holds(name, Value);
+    store.set(name, Value);
     const env = withStore({ VOD_SECRET_KEY: '', VOD_SECRET_KEY_PARAMETER: name });
     expect(await failureOf(vodSecrets(env))).toMatchObject({
       name: 'InvalidSetting',

@@ -1,0 +1,120 @@
+import { describe, expect, test } from 'vitest';
+import { DEFAULT_WRITE_BACK } from '../../../lib/config.ts';
+import type { ObjectHead } from '../../../lib/s3/head-object.ts';
+import type { MarkedFile } from '../../../lib/write-back/marker.ts';
+import { decideWriteBack } from '../../../lib/write-back/write-back.ts';
+import { fileId, pinOf, sha1, storedAs } from '../../support/values.ts';
+
+const FILE = storedAs('film');
+const PIN = pinOf(4);
+const NOW = new Date('2030-01-02T03:04:05Z');
+const MARKER = {
+  'vod-file-id': FILE.fileId,
+  'vod-url': FILE.url,
+  'vod-sha1': FILE.sha1,
+  'vod-etag': PIN.etag,
+  'vod-uploaded-at': NOW.toISOString(),
+};
+
+const headOf = (
+  more: Partial<ObjectHead> = {},
+  response: Partial<ObjectHead['response']> = {},
+): ObjectHead => ({
+  pin: PIN,
+  metadata: { author: 'me' },
+  contentType: undefined,
+  sha1: undefined,
+  checksum: undefined,
+  etagIsMd5: true,
+  response: { $metadata: {}, ...response },
+  ...more,
+});
+
+const decide = (head: ObjectHead, settings = DEFAULT_WRITE_BACK, file: MarkedFile = FILE) =>
+  decideWriteBack(head, PIN, file, settings, NOW);
+
+describe('decideWriteBack', () => {
+  test('writes the marker next to the metadata of the user, in place of an earlier marker', () => {
+    const metadata = { author: 'me', 'vod-file-id': '7', 'vod-checksum': 'CRC32:AAAA' };
+    expect(decide(headOf({ metadata }))).toEqual({
+      action: 'write-metadata',
+      metadata: { author: 'me', ...MARKER },
+    });
+  });
+
+  test('adds a CRC to the marker of an object that is copied in parts', () => {
+    const head = headOf({ checksum: { algorithm: 'CRC32', value: 'AAAA' } });
+    expect(decide(head, { ...DEFAULT_WRITE_BACK, maxCopyBytes: 3 })).toMatchObject({
+      metadata: { 'vod-checksum': 'CRC32:AAAA' },
+    });
+    expect(decide(head)).not.toMatchObject({ metadata: { 'vod-checksum': expect.anything() } });
+  });
+
+  test("keeps a user's vod-cover-of on an image", () => {
+    const head = headOf({ metadata: { 'vod-cover-of': 'film.mp4' } });
+    expect(decide(head, DEFAULT_WRITE_BACK, { ...FILE, coverOf: [fileId('2'), fileId('1')] })).toMatchObject({
+      metadata: { 'vod-cover-of': 'film.mp4', 'vod-covered': '1 2' },
+    });
+  });
+
+  test.each([
+    ['the same version', PIN],
+    ['the copy that an earlier attempt made', { ...PIN, etag: 'copy', versionId: 'v2' }],
+  ])('keeps a marker that is already there, on %s', (_, pin) => {
+    expect(decide(headOf({ pin, metadata: MARKER }))).toEqual({ action: 'keep' });
+  });
+
+  test.each([
+    ['another ETag', { pin: { ...PIN, etag: 'other' } }],
+    ['another version of the same bytes', { pin: { ...PIN, versionId: 'v2' } }],
+    [
+      'the marker of another version',
+      { pin: { ...PIN, etag: 'other' }, metadata: { ...MARKER, 'vod-etag': 'x' } },
+    ],
+  ])('rejects an object with %s', (_, more) => {
+    expect(decide(headOf(more))).toEqual({ action: 'reject-changed' });
+  });
+
+  test('rejects an object whose SHA-1 in S3 differs, and removes its marker', () => {
+    const other = sha1('other');
+    expect(decide(headOf({ sha1: other }))).toEqual({ action: 'reject-mismatch', sha1: other });
+    expect(decide(headOf({ sha1: other, metadata: { author: 'me', ...MARKER } }))).toEqual({
+      action: 'reject-mismatch',
+      sha1: other,
+      metadata: { author: 'me' },
+    });
+  });
+
+  test.each<[string, Partial<ObjectHead['response']>, RegExp | undefined]>([
+    ['GLACIER', { StorageClass: 'GLACIER' }, /archived \(GLACIER\)/],
+    [
+      'GLACIER that is being restored',
+      { StorageClass: 'GLACIER', Restore: 'ongoing-request="true"' },
+      /archived \(GLACIER\)/,
+    ],
+    [
+      'GLACIER that is restored',
+      {
+        StorageClass: 'GLACIER',
+        Restore: 'ongoing-request="false", expiry-date="Fri, 21 Dec 2012 00:00:00 GMT"',
+      },
+      undefined,
+    ],
+    [
+      'the archive tier of Intelligent-Tiering',
+      { StorageClass: 'INTELLIGENT_TIERING', ArchiveStatus: 'DEEP_ARCHIVE_ACCESS' },
+      /archived \(DEEP_ARCHIVE_ACCESS\)/,
+    ],
+    ['Intelligent-Tiering', { StorageClass: 'INTELLIGENT_TIERING' }, undefined],
+    ['unreadable metadata', { MissingMeta: 2 }, /2 of its metadata entries/],
+  ])('chooses tags for an object that cannot be copied: %s', (_, response, reason) => {
+    const decision = decide(headOf({}, response));
+    expect(decision.action).toBe(reason ? 'write-tags' : 'write-metadata');
+    if (reason) expect(decision).toMatchObject({ reason: expect.stringMatching(reason) });
+  });
+
+  test('chooses tags without a reason in the mode "tags"', () => {
+    const { 'vod-uploaded-at': _, ...tags } = MARKER;
+    expect(decide(headOf(), { ...DEFAULT_WRITE_BACK, mode: 'tags' })).toEqual({ action: 'write-tags', tags });
+  });
+});

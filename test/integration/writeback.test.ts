@@ -7,14 +7,13 @@ import {
 import { expect, onTestFinished, test } from 'vitest';
 import { watchProgress } from '../../lib/progress.ts';
 import { BUCKET, newStack, type TestStack } from '../support/stack.ts';
-import { createBytes, sha1 } from '../support/values.ts';
+import { createBytes, MIB, sha1 } from '../support/values.ts';
 
-/** The fileId on objects too large for one copy, and on those that are not rewritten. */
+/** The write-back to objects over the copy limit, and to those that are not rewritten. */
 
-const MIB = 1024 ** 2;
 const IN_PARTS = { env: { COPY_LIMIT_BYTES: String(5 * MIB) } };
 
-const about = {
+const PROPERTIES = {
   ContentType: 'video/mp4',
   CacheControl: 'max-age=60',
   ContentLanguage: 'de',
@@ -27,38 +26,42 @@ const tagsOf = async (world: TestStack, key: string): Promise<Record<string, str
   return Object.fromEntries(TagSet.map(({ Key = '', Value = '' }) => [Key, Value]));
 };
 
-/** The ETags of the objects whose bytes are hashed from now on. */
-const hashed = (): Set<string> => {
+/** Records the ETags of the objects that are hashed from now on. */
+const recordHashedETags = (): Set<string> => {
   const etags = new Set<string>();
   onTestFinished(watchProgress(({ stage, pin }) => void (stage === 'hash' && etags.add(pin.etag))));
   return etags;
 };
 
-test('a copy in parts keeps everything else, and its own event is answered without a read', async () => {
+test('a copy in parts changes only the metadata, and its own event needs no read', async () => {
   const world = await newStack(IN_PARTS);
-  const etags = hashed();
+  const etags = recordHashedETags();
   const body = createBytes(12 * MIB + 5);
   await world.put('film.mp4', body, {
-    ...about,
-    Metadata: { mine: 'kept' },
+    ...PROPERTIES,
+    Metadata: { mine: 'same' },
     Tagging: 'a=1&b=x%20y',
     ACL: 'public-read',
     ChecksumAlgorithm: 'CRC64NVME',
   });
-  const [first, echo, ...more] = await world.results();
+  const [first, repeated, ...more] = await world.results();
   expect(first).toMatchObject({ outcome: 'uploaded', sha1: sha1(body) });
-  expect(echo).toMatchObject({ outcome: 'unchanged', fileId: first?.fileId });
+  expect(repeated).toMatchObject({ outcome: 'unchanged', fileId: first?.fileId });
   expect(more).toEqual([]);
   const head = await world.head('film.mp4');
-  expect(head).toMatchObject({ ...about, ContentLength: body.length, ETag: expect.stringMatching(/-3"$/) });
-  expect(head.Metadata).toMatchObject({ mine: 'kept', 'vod-file-id': first?.fileId });
+  expect(head).toMatchObject({
+    ...PROPERTIES,
+    ContentLength: body.length,
+    ETag: expect.stringMatching(/-3"$/),
+  });
+  expect(head.Metadata).toMatchObject({ mine: 'same', 'vod-file-id': first?.fileId });
   expect(await tagsOf(world, 'film.mp4')).toEqual({ a: '1', b: 'x y' });
   expect([...etags]).toEqual([head.Metadata?.['vod-etag']]);
   const { Uploads = [] } = await world.s3.send(new ListMultipartUploadsCommand({ Bucket: BUCKET }));
   expect(Uploads).toEqual([]);
 });
 
-test('where S3 keeps no checksum of the whole, its own event ends after one more look at the bytes', async () => {
+test('the event of the copy hashes the object once more when S3 has no checksum of the whole', async () => {
   const world = await newStack(IN_PARTS);
   await world.put('film.mp4', createBytes(11 * MIB));
   const results = await world.results();
@@ -66,14 +69,14 @@ test('where S3 keeps no checksum of the whole, its own event ends after one more
   expect(new Set(results.map(({ fileId }) => fileId)).size).toBe(1);
 });
 
-test('mode tags: no rewrite, no new version, and a look at it again finds it unchanged', async () => {
+test('WRITE_BACK=tags writes no new version, and a second execution finds the object unchanged', async () => {
   const world = await newStack({ env: { WRITE_BACK: 'tags' } });
   const versioning = { Status: 'Enabled' } as const;
   await world.s3.send(
     new PutBucketVersioningCommand({ Bucket: BUCKET, VersioningConfiguration: versioning }),
   );
   const body = createBytes(1000);
-  await world.put('film.mp4', body, { Tagging: 'mine=kept' });
+  await world.put('film.mp4', body, { Tagging: 'mine=same' });
   await world.idle();
   await world.invokeTrigger({ bucket: BUCKET, key: 'film.mp4' });
   const [first, again, ...more] = await world.results();
@@ -81,7 +84,7 @@ test('mode tags: no rewrite, no new version, and a look at it again finds it unc
   expect(again).toMatchObject({ outcome: 'unchanged', fileId: first?.fileId });
   expect(more).toEqual([]);
   expect(await tagsOf(world, 'film.mp4')).toMatchObject({
-    mine: 'kept',
+    mine: 'same',
     'vod-file-id': first?.fileId,
     'vod-sha1': sha1(body),
     'vod-url': first?.url,
@@ -91,19 +94,19 @@ test('mode tags: no rewrite, no new version, and a look at it again finds it unc
   expect((await world.head('film.mp4')).Metadata).toEqual({});
 });
 
-test('an archived object gets its fileId as tags, and the outcome says why', async () => {
+test('an archived object gets tags, and the result has the reason', async () => {
   const world = await newStack();
   const body = createBytes(1000);
   await world.put('first.mp4', body);
   await world.idle();
-  // It cannot be read; the SHA-1 that S3 holds of it is enough, since VOD has these bytes.
+  // It cannot be read, but S3 has its SHA-1, and VOD has the bytes.
   await world.put('archived.mp4', body, { StorageClass: 'GLACIER', ChecksumAlgorithm: 'SHA1' });
   const result = (await world.results()).find(({ key }) => key === 'archived.mp4');
   expect(result).toMatchObject({ outcome: 'instant', reason: expect.stringContaining('archived (GLACIER)') });
   expect(await tagsOf(world, 'archived.mp4')).toMatchObject({ 'vod-file-id': result?.fileId });
 });
 
-test('no room for tags: told how many there are, nothing written', async () => {
+test('fails with the number of tags and writes none when they would exceed the limit', async () => {
   const world = await newStack({ env: { WRITE_BACK: 'tags' } });
   const tags = Object.fromEntries(Array.from({ length: 8 }, (_, n) => [`t${n}`, 'x']));
   await world.put('film.mp4', createBytes(10), { Tagging: new URLSearchParams(tags).toString() });

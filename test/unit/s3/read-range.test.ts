@@ -1,106 +1,161 @@
-import type { S3Client } from '@aws-sdk/client-s3';
+import { DeleteObjectCommand } from '@aws-sdk/client-s3';
+import fc from 'fast-check';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
-import { createS3Client } from '../../../lib/s3/client.ts';
-import { headObject } from '../../../lib/s3/head-object.ts';
 import { readRange } from '../../../lib/s3/read-range.ts';
-import { readTags } from '../../../lib/s3/tags.ts';
 import { accelerateTimers } from '../../support/accelerate-timers.ts';
-import { useCredentials } from '../../support/fake-store.ts';
-import { type Answer, type Asked, scripted } from '../../support/scripted-server.ts';
-import { failureOf, never, pinOf } from '../../support/values.ts';
+import { BUCKET, useStore, VERSIONED } from '../../support/fake-store.ts';
+import {
+  abortOnArrival,
+  CONTENT,
+  PIN,
+  respondWithError,
+  startScriptedS3,
+} from '../../support/scripted-s3.ts';
+import type { Answer, Asked } from '../../support/scripted-server.ts';
+import { createBytes, failureOf, never } from '../../support/values.ts';
 
-/** What a store may do to a reader that the local one never does. */
+const store = useStore();
 
-useCredentials();
+describe('a read from the local S3', () => {
+  /** Stores an object of three bytes. Returns a function that reads the version it has now. */
+  async function putThenRead(bucket: string, Key: string, fields = {}) {
+    await store.put(bucket, Key, 'one', fields);
+    const { pin } = await store.find(bucket, Key);
+    return (signal = never) => readRange(store.client, pin, { offset: 0, size: 3 }, signal);
+  }
 
-const bytes = Buffer.from(Array.from({ length: 1000 }, (_, n) => n % 251));
-const pin = pinOf(bytes.length);
-const range = { offset: 100, size: 500 };
-const wanted = bytes.subarray(100, 600);
+  test('returns exactly the bytes of any range', async () => {
+    const bytes = createBytes(200_000);
+    await store.put(BUCKET, 'read.mp4', bytes);
+    const { pin } = await store.find(BUCKET, 'read.mp4');
+    const anyRange = fc
+      .tuple(fc.nat(bytes.length - 1), fc.integer({ min: 1, max: bytes.length }))
+      .map(([offset, size]) => ({ offset, size: Math.min(size, bytes.length - offset) }));
+    const examples: [{ offset: number; size: number }][] = [
+      [{ offset: 0, size: 1 }],
+      [{ offset: bytes.length - 1, size: 1 }],
+      [{ offset: 0, size: bytes.length }],
+    ];
+    await fc.assert(
+      fc.asyncProperty(anyRange, async (range) => {
+        const { offset, size } = range;
+        const read = await readRange(store.client, pin, range, never);
+        expect(bytes.subarray(offset, offset + size).equals(read)).toBe(true);
+      }),
+      { numRuns: 20, examples },
+    );
+  });
 
-const rangeAsked = ({ headers }: Asked): [number, number] => {
-  const [, first, last] = /^bytes=(\d+)-(\d+)$/.exec(headers.range ?? '') ?? [];
-  return [Number(first), Number(last)];
-};
-const headersFor = ([first, last]: [number, number]) => ({
-  etag: '"e"',
-  'content-range': `bytes ${first}-${last}/${bytes.length}`,
-  'content-length': String(last - first + 1),
+  test('throws ObjectChanged when the object was overwritten', async () => {
+    const read = await putThenRead(BUCKET, 'over.mp4');
+    await store.put(BUCKET, 'over.mp4', 'two');
+    expect(await failureOf(read())).toMatchObject({
+      name: 'ObjectChanged',
+      message: expect.stringContaining(`GET s3://${BUCKET}/over.mp4 bytes=0-2: 412`),
+    });
+  });
+
+  test('throws ObjectDeleted when the object was deleted', async () => {
+    const read = await putThenRead(BUCKET, 'deleted.mp4');
+    await store.client.send(new DeleteObjectCommand({ Bucket: BUCKET, Key: 'deleted.mp4' }));
+    expect((await failureOf(read())).name).toBe('ObjectDeleted');
+  });
+
+  test('returns the bytes of a version that is no longer the current one', async () => {
+    const read = await putThenRead(VERSIONED, 'old.mp4');
+    await store.put(VERSIONED, 'old.mp4', 'two');
+    expect(String(await read())).toBe('one');
+  });
+
+  test('throws UnsupportedObject when the object is archived', async () => {
+    const read = await putThenRead(BUCKET, 'cold.mp4', { StorageClass: 'GLACIER' });
+    expect(await failureOf(read())).toMatchObject({
+      name: 'UnsupportedObject',
+      message: expect.stringContaining('restore it'),
+    });
+  });
+
+  test('throws the reason of a signal that has aborted before', async () => {
+    const read = await putThenRead(BUCKET, 'aborted.mp4');
+    const reason = new Error('aborted by the test');
+    expect(await failureOf(read(AbortSignal.abort(reason)))).toBe(reason);
+  });
 });
-const fine: Answer = (response, asked) => {
-  const [first, last] = rangeAsked(asked);
-  response.writeHead(206, headersFor([first, last])).end(bytes.subarray(first, last + 1));
-};
-/** The right headers, the first `count` bytes, and then the connection is gone. */
-const cutAfter =
-  (count: number): Answer =>
-  (response, asked) => {
-    const [first, last] = rangeAsked(asked);
-    response.writeHead(206, headersFor([first, last]));
-    response.write(bytes.subarray(first, first + count), () => response.destroy());
-  };
-const refusing =
-  (status: number, code: string): Answer =>
-  (response) =>
-    response
-      .writeHead(status, { 'content-type': 'application/xml' })
-      .end(`<?xml version="1.0"?><Error><Code>${code}</Code><Message>because</Message></Error>`);
-const lying =
-  (headers: Record<string, string>, body: (first: number, last: number) => Buffer): Answer =>
-  (response, asked) => {
-    const [first, last] = rangeAsked(asked);
-    const sent = body(first, last);
-    response
-      .writeHead(206, { ...headersFor([first, last]), 'content-length': String(sent.length), ...headers })
-      .end(sent);
-  };
-const exactly = (first: number, last: number) => bytes.subarray(first, last + 1);
 
-async function against(...answers: [Answer, ...Answer[]]) {
-  const { endpoint, asked, arrived } = await scripted(...answers);
-  const client: S3Client = createS3Client({ endpoint });
-  onTestFinished(() => client.destroy());
-  const read = (signal = never) => readRange(client, pin, range, signal);
-  return { client, asked, arrived, read, ranges: () => asked.map(({ headers }) => headers.range) };
+/** The first and the last byte of a request, counted from 0, and the headers of a correct response. */
+function parseRange({ headers }: Asked) {
+  const [, first, last] = /^bytes=(\d+)-(\d+)$/.exec(headers.range ?? '')?.map(Number) ?? [];
+  if (first === undefined || last === undefined) throw new Error(`unexpected range: ${headers.range}`);
+  return {
+    first,
+    last,
+    correct: {
+      etag: '"e"',
+      'content-range': `bytes ${first}-${last}/${CONTENT.length}`,
+      'content-length': String(last - first + 1),
+    },
+  };
 }
+/** Sends other headers than the correct ones, or another number of bytes. */
+const respond =
+  (headers: Record<string, string> = {}, extraBytes = 0): Answer =>
+  (response, request) => {
+    const { first, last, correct } = parseRange(request);
+    const sent = CONTENT.subarray(first, last + 1 + extraBytes);
+    response.writeHead(206, { ...correct, 'content-length': String(sent.length), ...headers }).end(sent);
+  };
+const respondCorrectly = respond();
+/** Sends the correct headers and only the first `count` bytes, then calls `then`. */
+const truncateAfter =
+  (count: number, then: 'destroy' | 'stall' = 'destroy'): Answer =>
+  (response, request) => {
+    const { first, correct } = parseRange(request);
+    const sent = CONTENT.subarray(first, first + count);
+    response.writeHead(206, correct).write(sent, () => then === 'destroy' && response.destroy());
+  };
 
-test('every read is held to the ETag, and to the version where there is one', async () => {
-  const { client, asked, read } = await against(fine);
+async function startRead(...responses: [Answer, ...Answer[]]) {
+  accelerateTimers();
+  const started = await startScriptedS3(...responses);
+  return { ...started, ranges: () => started.requests.map(({ headers }) => headers.range) };
+}
+const expectContent = async (reading: Promise<Uint8Array>) =>
+  expect(CONTENT.subarray(100, 600).equals(await reading)).toBe(true);
+
+test('sends the ETag and the version with every read', async () => {
+  const { requests, read } = await startRead(respondCorrectly);
   await read();
-  await readRange(client, { ...pin, versionId: 'v1' }, range, never);
-  expect(asked.map(({ headers, query }) => [headers['if-match'], query.get('versionId')])).toEqual([
+  await read(never, { ...PIN, versionId: 'v1' });
+  expect(requests.map(({ headers, query }) => [headers['if-match'], query.get('versionId')])).toEqual([
     ['"e"', null],
     ['"e"', 'v1'],
   ]);
 });
 
-describe('a body that is cut', () => {
-  test('is read on from its last good byte', async () => {
-    accelerateTimers();
-    const { read, ranges, asked } = await against(cutAfter(180), cutAfter(20), fine);
-    expect(wanted.equals(await read())).toBe(true);
-    expect(ranges()).toEqual(['bytes=100-599', 'bytes=280-599', 'bytes=300-599']);
-    expect(asked.every(({ headers }) => headers['if-match'] === '"e"')).toBe(true);
+describe('an incomplete response', () => {
+  test.each<[string, [Answer, ...Answer[]], number[]]>([
+    [
+      'the connection closes in the body',
+      [truncateAfter(180), truncateAfter(20), respondCorrectly],
+      [100, 280, 300],
+    ],
+    ['the body is shorter than the range', [respond({}, -320), respondCorrectly], [100, 280]],
+    ['the body stalls', [truncateAfter(200, 'stall'), respondCorrectly], [100, 300]],
+    ['no response arrives', [() => {}, respondCorrectly], [100, 100]],
+    [
+      'every response brings some bytes',
+      [truncateAfter(40)],
+      Array.from({ length: 13 }, (_, n) => 100 + 40 * n),
+    ],
+  ])('continues after the last byte received when %s', async (_, responses, starts) => {
+    const { read, ranges, requests } = await startRead(...responses);
+    await expectContent(read());
+    expect(ranges()).toEqual(starts.map((first) => `bytes=${first}-599`));
+    expect(requests.every(({ headers }) => headers['if-match'] === '"e"')).toBe(true);
   });
 
-  test('and ends as if it were whole: the same', async () => {
-    accelerateTimers();
-    const short = lying({}, (first) => bytes.subarray(first, first + 180));
-    const { read, ranges } = await against(short, fine);
-    expect(wanted.equals(await read())).toBe(true);
-    expect(ranges()).toEqual(['bytes=100-599', 'bytes=280-599']);
-  });
-
-  test('again and again is read to its end, as long as each time brings something', async () => {
-    accelerateTimers();
-    const { read, ranges } = await against(cutAfter(40));
-    expect(wanted.equals(await read())).toBe(true);
-    expect(ranges()).toHaveLength(13);
-  });
-
-  test('and brings nothing five times: StorageUnavailable, saying how much came', async () => {
-    accelerateTimers();
-    const { read, ranges } = await against(cutAfter(180), cutAfter(0));
+  test('throws StorageUnavailable with the rest of the range after five responses without a byte', async () => {
+    const { read, ranges } = await startRead(truncateAfter(180), truncateAfter(0));
     expect(await failureOf(read())).toMatchObject({
       name: 'StorageUnavailable',
       message: expect.stringContaining('GET s3://b/clip.mp4 bytes=280-599: '),
@@ -108,182 +163,67 @@ describe('a body that is cut', () => {
     expect(ranges().filter((header) => header === 'bytes=280-599')).toHaveLength(5);
   });
 
-  test('because the object is now another one: ObjectChanged, not a mixture of two', async () => {
-    accelerateTimers();
-    const { read } = await against(cutAfter(180), refusing(412, 'PreconditionFailed'));
+  test('throws ObjectChanged when the object was overwritten before the retry', async () => {
+    const { read } = await startRead(truncateAfter(180), respondWithError(412, 'PreconditionFailed'));
     expect((await failureOf(read())).name).toBe('ObjectChanged');
   });
 });
 
-test('a body that stands still is given up and read on', async () => {
-  accelerateTimers();
-  const stalling: Answer = (response, asked) => {
-    const [first, last] = rangeAsked(asked);
-    response.writeHead(206, headersFor([first, last])).write(bytes.subarray(first, first + 200));
-  };
-  const { read, ranges } = await against(stalling, fine);
-  expect(wanted.equals(await read())).toBe(true);
-  expect(ranges()).toEqual(['bytes=100-599', 'bytes=300-599']);
-});
-
-test('an answer that never comes is given up and asked for again', async () => {
-  accelerateTimers();
-  const { read, ranges } = await against(() => {}, fine);
-  expect(wanted.equals(await read())).toBe(true);
-  expect(ranges()).toHaveLength(2);
-});
-
-describe('a small question', () => {
-  const soon = (): void => {
-    const real = AbortSignal.timeout.bind(AbortSignal);
-    vi.spyOn(AbortSignal, 'timeout').mockImplementation((ms) => real(ms / 50));
-    onTestFinished(() => void vi.restoreAllMocks());
-  };
-  // Without it the client waits for 5 minutes, which is what a large copy may need.
-  test('that is never answered is given up', async () => {
-    soon();
-    const { client } = await against(() => {});
-    expect(await failureOf(headObject(client, pin, never))).toMatchObject({
-      name: 'StorageUnavailable',
-      message: 'HEAD s3://b/clip.mp4: no response within 10000 ms',
-    });
-  });
-
-  test('whose answer stands still in the middle is given up', async () => {
-    soon();
-    const { client } = await against((response) => void response.writeHead(200).write('<Tagging>'));
-    expect(await failureOf(readTags(client, pin, never))).toMatchObject({
-      name: 'StorageUnavailable',
-      message: 'GET tags of s3://b/clip.mp4: no response within 10000 ms',
-    });
-  });
-
-  test('is ended by the signal, with its reason', async () => {
-    const { client, arrived } = await against(() => {});
-    const controller = new AbortController();
-    const reason = new Error('time is over');
-    const asking = failureOf(headObject(client, pin, controller.signal));
-    await arrived;
-    controller.abort(reason);
-    expect(await asking).toBe(reason);
-  });
-
-  // The client learns the time from the reply, and signs the next request by it.
-  test('refused without a word is asked once more', async () => {
-    const refused: Answer = (response) => response.writeHead(403).end();
-    const { client, asked } = await against(refused, (response) =>
-      response.writeHead(200, { etag: '"e"', 'content-length': '7' }).end(),
-    );
-    expect((await headObject(client, pin, never)).pin.etag).toBe('e');
-    expect(asked).toHaveLength(2);
-    const { client: stranger } = await against(refused);
-    expect((await failureOf(headObject(stranger, pin, never))).name).toBe('StorageRejected');
-  });
-});
-
-describe('a reply that lies', () => {
+describe('a wrong response', () => {
   test.each([
+    ['has another range', respond({ 'content-range': 'bytes 0-499/1000' }), 'got bytes 0-499/1000'],
     [
-      'of another range',
-      lying({ 'content-range': 'bytes 0-499/1000' }, () => bytes.subarray(0, 500)),
-      'got bytes 0-499/1000',
-    ],
-    [
-      'of an object of another size',
-      lying({ 'content-range': 'bytes 100-599/1001' }, exactly),
+      'belongs to an object of another size',
+      respond({ 'content-range': 'bytes 100-599/1001' }),
       'got bytes 100-599/1001',
     ],
-    ['without a range', lying({ 'content-range': '' }, exactly), 'expected bytes 100-599/1000'],
-    [
-      'with more bytes than asked for',
-      lying({}, (first, last) => bytes.subarray(first, last + 3)),
-      'expected 500 bytes, got more',
-    ],
-  ])('%s is refused, and asked for again', async (_, lie, told) => {
-    accelerateTimers();
-    const mended = await against(lie, fine);
-    expect(wanted.equals(await mended.read())).toBe(true);
-    const { read } = await against(lie);
+    ['has no range', respond({ 'content-range': '' }), 'expected bytes 100-599/1000'],
+    ['has too many bytes', respond({}, 2), 'expected 500 bytes, got more'],
+  ])('is discarded and the read retried when it %s', async (_, response, message) => {
+    const recovering = await startRead(response, respondCorrectly);
+    await expectContent(recovering.read());
+    const { read } = await startRead(response);
     expect(await failureOf(read())).toMatchObject({
       name: 'StorageUnavailable',
-      message: expect.stringContaining(told),
+      message: expect.stringContaining(message),
     });
   });
-});
 
-test('a reply of another ETag is of another object, also where the store ignores If-Match', async () => {
-  const { read } = await against(lying({ etag: '"other"' }, exactly));
-  const error = await failureOf(read());
-  expect(error).toMatchObject({
-    name: 'ObjectChanged',
-    message: expect.stringContaining('expected ETag e, got other'),
-  });
-});
-
-describe('a refusal', () => {
-  test.each([
-    [412, 'PreconditionFailed', 'ObjectChanged'],
-    [404, 'NoSuchKey', 'ObjectDeleted'],
-    [404, 'NoSuchVersion', 'ObjectDeleted'],
-    [403, 'AccessDenied', 'StorageRejected'],
-    [403, 'InvalidObjectState', 'UnsupportedObject'],
-    [401, 'Unauthorized', 'StorageRejected'],
-    [400, 'AuthorizationHeaderMalformed', 'StorageRejected'],
-    [416, 'InvalidRange', 'StorageRejected'],
-  ])('%i %s: %s, at the first word', async (status, code, name) => {
-    accelerateTimers();
-    const { read, asked } = await against(refusing(status, code));
+  test('throws ObjectChanged when the service ignores If-Match and returns another ETag', async () => {
+    const { read } = await startRead(respond({ etag: '"other"' }));
     expect(await failureOf(read())).toMatchObject({
-      name,
-      message: expect.stringMatching(`^GET s3://b/clip.mp4 bytes=100-599: ${status} .*because`),
+      name: 'ObjectChanged',
+      message: expect.stringContaining('expected ETag e, got other'),
     });
-    expect(asked).toHaveLength(1);
-  });
-
-  test.each([
-    [503, 'SlowDown'],
-    [500, 'InternalError'],
-    [409, 'OperationAborted'],
-    [429, 'TooManyRequests'],
-    [403, 'RequestTimeTooSkewed'],
-    [404, 'NoSuchUpload'],
-  ])('%i %s passes: asked again', async (status, code) => {
-    accelerateTimers();
-    const { read, ranges } = await against(refusing(status, code), refusing(status, code), fine);
-    expect(wanted.equals(await read())).toBe(true);
-    expect(ranges()).toEqual(Array(3).fill('bytes=100-599'));
-  });
-
-  test('503 that does not pass: StorageUnavailable', async () => {
-    accelerateTimers();
-    const { read, client } = await against(refusing(503, 'SlowDown'));
-    for (const call of [() => read(), () => headObject(client, pin, never)]) {
-      expect(await failureOf(call())).toMatchObject({
-        name: 'StorageUnavailable',
-        message: expect.stringContaining('503'),
-      });
-    }
   });
 });
 
-test('nobody there: StorageUnavailable, naming the setting', async () => {
-  accelerateTimers();
-  const client = createS3Client({ endpoint: 'http://127.0.0.1:1' });
-  expect(await failureOf(headObject(client, pin, never))).toMatchObject({
-    name: 'StorageUnavailable',
-    message: expect.stringMatching(/^HEAD s3:\/\/b\/clip.mp4: .*ECONNREFUSED.*S3_ENDPOINT/),
-  });
-});
+describe('an aborted read', () => {
+  const reason = new Error('aborted by the test');
 
-test('the signal ends a read at once, wherever it is, with the reason of the signal', async () => {
-  const { read, asked, arrived } = await against((response, request) => {
-    response.writeHead(206, headersFor(rangeAsked(request))).write(bytes.subarray(100, 200));
+  test.each<[string, Answer]>([
+    ['before the response', () => {}],
+    ['in the middle of the body', truncateAfter(100, 'stall')],
+  ])('closes the connection %s and throws the reason', async (_, respond) => {
+    const closed = Promise.withResolvers<void>();
+    const { read, requests, arrived } = await startScriptedS3((response, request) => {
+      response.once('close', closed.resolve);
+      respond(response, request);
+    });
+    expect(await abortOnArrival(arrived, reason, read)).toBe(reason);
+    await closed.promise;
+    expect(requests).toHaveLength(1);
   });
-  const controller = new AbortController();
-  const reason = new Error('time is over');
-  const reading = failureOf(read(controller.signal));
-  await arrived;
-  controller.abort(reason);
-  expect(await reading).toBe(reason);
-  expect(asked).toHaveLength(1);
+
+  test('does not wait for the next attempt', async () => {
+    vi.spyOn(Math, 'random').mockReturnValue(1e6); // the wait is a random share of its maximum
+    onTestFinished(() => void vi.restoreAllMocks());
+    const controller = new AbortController();
+    const { read, requests } = await startScriptedS3((response, request) => {
+      const headers = { ...parseRange(request).correct, 'content-length': '0' };
+      response.writeHead(206, headers).end(() => setTimeout(() => controller.abort(reason), 50));
+    });
+    expect(await failureOf(read(controller.signal))).toBe(reason);
+    expect(requests).toHaveLength(1);
+  });
 });

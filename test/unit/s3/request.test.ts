@@ -1,0 +1,179 @@
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
+import { createS3Client } from '../../../lib/s3/client.ts';
+import { headObject } from '../../../lib/s3/head-object.ts';
+import { readRange } from '../../../lib/s3/read-range.ts';
+import { putTags, readTags } from '../../../lib/s3/tags.ts';
+import { accelerateTimers } from '../../support/accelerate-timers.ts';
+import { CREDENTIALS } from '../../support/credentials.ts';
+import { BUCKET, useStore } from '../../support/fake-store.ts';
+import {
+  abortOnArrival,
+  CONTENT,
+  PIN,
+  RANGE,
+  respondWithError,
+  startScriptedS3,
+} from '../../support/scripted-s3.ts';
+import type { Answer } from '../../support/scripted-server.ts';
+import { failureOf, never } from '../../support/values.ts';
+
+const store = useStore();
+
+const sendRange: Answer = (response) =>
+  response
+    .writeHead(206, { etag: '"e"', 'content-range': 'bytes 100-599/1000', 'content-length': '500' })
+    .end(CONTENT.subarray(100, 600));
+
+describe('an error response', () => {
+  const CHECK_CREDENTIALS = 'Check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, and the policy';
+  const CHECK_ENDPOINT = 'Check S3_ENDPOINT, AWS_REGION, and the bucket';
+
+  test.each([
+    [412, 'PreconditionFailed', 'ObjectChanged', ''],
+    [404, 'NoSuchKey', 'ObjectDeleted', ''],
+    [404, 'NoSuchVersion', 'ObjectDeleted', ''],
+    [403, 'InvalidObjectState', 'UnsupportedObject', ''],
+    [403, 'AccessDenied', 'StorageRejected', CHECK_CREDENTIALS],
+    [403, 'SignatureDoesNotMatch', 'StorageRejected', CHECK_CREDENTIALS],
+    [401, 'Unauthorized', 'StorageRejected', CHECK_CREDENTIALS],
+    [400, 'AuthorizationHeaderMalformed', 'StorageRejected', CHECK_ENDPOINT],
+    [416, 'InvalidRange', 'StorageRejected', CHECK_ENDPOINT],
+    [301, 'PermanentRedirect', 'StorageRejected', CHECK_ENDPOINT],
+    [501, 'NotImplemented', 'StorageRejected', CHECK_ENDPOINT],
+  ])('%i %s throws %s without a retry and without a signature', async (status, code, name, hint) => {
+    accelerateTimers();
+    const signature =
+      '<StringToSign>AWS4-HMAC-SHA256 x</StringToSign><SignatureProvided>5ec2e7</SignatureProvided>';
+    const { read, requests } = await startScriptedS3(respondWithError(status, code, signature));
+    const error = await failureOf(read());
+    expect(error).toMatchObject({
+      name,
+      message: expect.stringMatching(`^GET s3://b/clip.mp4 bytes=100-599: ${status} .*because.*${hint}`),
+    });
+    expect(error.message).not.toMatch(/AWS4-HMAC|5ec2e7|Signature=/);
+    expect(error.message).not.toContain(CREDENTIALS.secretAccessKey);
+    expect(requests).toHaveLength(1);
+  });
+
+  test.each([
+    [503, 'SlowDown'],
+    [500, 'InternalError'],
+    [409, 'OperationAborted'],
+    [429, 'TooManyRequests'],
+    [403, 'RequestTimeTooSkewed'],
+    [404, 'NoSuchUpload'],
+  ])('%i %s is retried', async (status, code) => {
+    accelerateTimers();
+    const error = respondWithError(status, code);
+    const { read, requests } = await startScriptedS3(error, error, sendRange);
+    expect(CONTENT.subarray(100, 600).equals(await read())).toBe(true);
+    expect(requests.map(({ headers }) => headers.range)).toEqual(Array(3).fill('bytes=100-599'));
+  });
+
+  test('503 throws StorageUnavailable when every retry gets it', async () => {
+    accelerateTimers();
+    const { read, s3 } = await startScriptedS3(respondWithError(503, 'SlowDown'));
+    for (const call of [() => read(), () => headObject(s3, PIN, never)]) {
+      expect(await failureOf(call())).toMatchObject({
+        name: 'StorageUnavailable',
+        message: expect.stringContaining('503'),
+      });
+    }
+  });
+
+  test.each([301, 302, 307, 308])('HTTP %i is not followed', async (status) => {
+    const target = await startScriptedS3((response) => response.end());
+    const location = `${target.endpoint}/b/k`;
+    const { s3, read, requests } = await startScriptedS3((response) =>
+      response.writeHead(status, { location, 'x-amz-bucket-region': 'eu-west-1' }).end(),
+    );
+    const calls = [
+      () => headObject(s3, PIN, never),
+      read,
+      () => readTags(s3, PIN, never),
+      () => putTags(s3, PIN, { a: '1' }, never),
+    ];
+    for (const call of calls) {
+      expect(await failureOf(call())).toMatchObject({
+        name: 'StorageRejected',
+        message: expect.stringMatching(/redirect.*not followed\. Check S3_ENDPOINT, AWS_REGION/),
+      });
+    }
+    expect([requests.length, target.requests.length]).toEqual([calls.length, 0]);
+  });
+});
+
+describe('credentials', () => {
+  test('throws InvalidSetting without a request when there are none', async () => {
+    for (const name of ['AWS_ACCESS_KEY_ID', 'AWS_SECRET_ACCESS_KEY']) vi.stubEnv(name, '');
+    for (const name of ['AWS_CONFIG_FILE', 'AWS_SHARED_CREDENTIALS_FILE']) vi.stubEnv(name, '/nonexistent');
+    onTestFinished(() => {
+      vi.stubEnv('AWS_ACCESS_KEY_ID', CREDENTIALS.accessKeyId);
+      vi.stubEnv('AWS_SECRET_ACCESS_KEY', CREDENTIALS.secretAccessKey);
+    });
+    const { s3, requests } = await startScriptedS3((response) => response.end());
+    expect(await failureOf(headObject(s3, PIN, never))).toMatchObject({
+      name: 'InvalidSetting',
+      message: expect.stringContaining('Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY'),
+    });
+    expect(requests).toEqual([]);
+  });
+
+  test('throws StorageRejected, without the key in the message, when the secret key is wrong', async () => {
+    const s3 = createS3Client({ endpoint: store.endpoint() });
+    onTestFinished(() => s3.destroy());
+    s3.config.credentials = async () => ({ accessKeyId: 'AKIDLOCAL', secretAccessKey: 'not-the-key' });
+    const { name, message } = await failureOf(readRange(s3, { ...PIN, bucket: BUCKET }, RANGE, never));
+    expect([name, message]).toEqual(['StorageRejected', expect.stringContaining('403')]);
+    expect(message).not.toContain('not-the-key');
+  });
+});
+
+describe('a request with a small response', () => {
+  // Without its own limit, the client waits for 5 minutes, which a large copy may need.
+  test.each<[string, Answer, typeof headObject | typeof readTags, string]>([
+    ['does not arrive', () => {}, headObject, 'HEAD s3://b/clip.mp4'],
+    [
+      'stops in the middle',
+      (response) => void response.writeHead(200).write('<Tagging>'),
+      readTags,
+      'GET tags of s3://b/clip.mp4',
+    ],
+  ])('throws StorageUnavailable when the response %s', async (_, respond, send, operation) => {
+    const timeout = AbortSignal.timeout.bind(AbortSignal);
+    vi.spyOn(AbortSignal, 'timeout').mockImplementation((ms) => timeout(ms / 50));
+    onTestFinished(() => void vi.restoreAllMocks());
+    const { s3 } = await startScriptedS3(respond);
+    expect(await failureOf(send(s3, PIN, never))).toMatchObject({
+      name: 'StorageUnavailable',
+      message: `${operation}: no response within 10000 ms`,
+    });
+  });
+
+  test('ends with the reason of its signal', async () => {
+    const { s3, arrived } = await startScriptedS3(() => {});
+    const reason = new Error('aborted by the test');
+    expect(await abortOnArrival(arrived, reason, (signal) => headObject(s3, PIN, signal))).toBe(reason);
+  });
+
+  // The client learns the time from the response and signs the next request with it.
+  test('is sent a second time after a 403 without a body', async () => {
+    const reject: Answer = (response) => response.writeHead(403).end();
+    const { s3, requests } = await startScriptedS3(reject, (response) =>
+      response.writeHead(200, { etag: '"e"', 'content-length': '7' }).end(),
+    );
+    expect((await headObject(s3, PIN, never)).pin.etag).toBe('e');
+    expect(requests).toHaveLength(2);
+    const rejecting = await startScriptedS3(reject);
+    expect((await failureOf(headObject(rejecting.s3, PIN, never))).name).toBe('StorageRejected');
+  });
+
+  test('throws StorageUnavailable and names S3_ENDPOINT when the connection fails', async () => {
+    accelerateTimers();
+    const s3 = createS3Client({ endpoint: 'http://127.0.0.1:1' });
+    expect(await failureOf(headObject(s3, PIN, never))).toMatchObject({
+      name: 'StorageUnavailable',
+      message: expect.stringMatching(/^HEAD s3:\/\/b\/clip.mp4: .*ECONNREFUSED.*S3_ENDPOINT/),
+    });
+  });
+});

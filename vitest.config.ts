@@ -26,7 +26,7 @@ export default defineConfig({
   test: {
     pool: 'forks',
     maxWorkers: 2,
-    testTimeout: 60_000,
+    testTimeout: isLongRun ? 24 * 60 * 60_000 : 60_000,
     setupFiles: 'test/support/setup.ts',
     env: { TEST_SEED: seed, POWERTOOLS_LOG_LEVEL: 'SILENT', AWS_EC2_METADATA_DISABLED: 'true' },
     projects: [

@@ -2,70 +2,68 @@ import fc from 'fast-check';
 import * as errors from '../../lib/errors.ts';
 
 /**
- * The law of every door: bad input is answered with the right result or a typed error. It never hangs, crashes, pollutes a
- * prototype, or tells a secret. In `npm test` each door is tried a little; CONTRIBUTING.md says how to try it for long.
+ * The invariants of every boundary: it maps bad input to the right result or a typed error. It never hangs, crashes, changes a
+ * prototype, or reveals a secret. `npm test` makes a short run; CONTRIBUTING.md describes long ones.
  */
 
-/** What nobody may be told: doors that know secrets know this one. */
+/** The secret of every boundary that has one. No response and no error may contain it. */
 export const SECRET = 'SecretOfTheFuzzer-f1E2d3C4';
 
-const { FUZZ_RUNS, FUZZ_SECONDS, FUZZ_SEED } = process.env;
-export const LONG = FUZZ_RUNS !== undefined || FUZZ_SECONDS !== undefined;
+const { FUZZ_RUNS, FUZZ_SECONDS } = process.env;
 
-/** Milliseconds of one try, and of one door. */
-const TRY_MS = 20_000;
-export const DOOR_MS = LONG ? 24 * 60 * 60 * 1000 : 60_000;
+const RUN_TIMEOUT_MS = 20_000;
 
-/** `predicate` holds for all inputs. What fails is shrunk and told with its seed. */
-export function always<T>(
+/** Errors appear in logs and in the history of an execution. */
+const MAX_MESSAGE_CHARS = 8 * 1024;
+
+/** Asserts that `predicate` holds for all inputs: `runs` of them, unless FUZZ_RUNS or FUZZ_SECONDS says otherwise. */
+export function assertAlways<T>(
   inputs: fc.Arbitrary<T>,
-  quickly: number,
+  runs: number,
   predicate: (input: T) => Promise<void> | void,
 ): Promise<void> {
-  const before = prototypes();
+  const before = describePrototypes();
   const property = fc.asyncProperty(inputs, async (input) => {
     await predicate(input);
-    if (prototypes() !== before) throw new Error(`a prototype was polluted: ${prototypes()}`);
+    if (describePrototypes() !== before) throw new Error(`a prototype changed: ${describePrototypes()}`);
   });
   return fc.assert(property, {
-    numRuns: Number(FUZZ_RUNS ?? (FUZZ_SECONDS ? Number.MAX_SAFE_INTEGER : quickly)),
-    timeout: TRY_MS,
+    numRuns: Number(FUZZ_RUNS ?? (FUZZ_SECONDS ? Number.MAX_SAFE_INTEGER : runs)),
+    timeout: RUN_TIMEOUT_MS,
     ...(FUZZ_SECONDS && { interruptAfterTimeLimit: Number(FUZZ_SECONDS) * 1000 }),
-    ...(FUZZ_SEED && { seed: Number(FUZZ_SEED) }),
   });
 }
 
-const prototypes = (): string =>
+const describePrototypes = (): string =>
   [Object, Array, Function, String, Number, Map, Promise]
     .map(({ prototype }) => Reflect.ownKeys(prototype).map(String).join())
     .join(';');
 
-type Refused = Readonly<{ refused: Error }>;
+const errorNames = new Set(
+  Object.values(errors).flatMap((value) =>
+    'prototype' in value && value.prototype instanceof Error ? [value.name] : [],
+  ),
+);
+export const isProjectError = (error: Error): boolean => errorNames.has(error.name);
 
-/** What a door lets in; or its typed error, whose words are few and tell no secret. */
-export async function admitted<T>(
+/**
+ * Returns the value of a call or its typed error.
+ * @throws {Error} if the error has another type, reveals the secret, or is too long
+ */
+export async function attempt<T>(
   call: () => Promise<T> | T,
-  isTyped: (error: Error) => boolean = isOfTheChain,
-): Promise<Readonly<{ value: T }> | Refused> {
+  isTyped: (error: Error) => boolean = isProjectError,
+): Promise<Readonly<{ value: T }> | Readonly<{ error: Error }>> {
   try {
     return { value: await call() };
   } catch (error) {
-    if (!(error instanceof Error) || !isTyped(error)) {
+    if (!(error instanceof Error) || !isTyped(error))
       throw new Error(`not a typed error: ${error}`, { cause: error });
-    }
-    for (let told: unknown = error; told instanceof Error; told = told.cause) {
-      if (`${told.message}${told.stack}`.includes(SECRET)) throw new Error(`a secret is told: ${told.stack}`);
-    }
-    if (isOfTheChain(error) && error.message.length > LONGEST_MESSAGE)
-      throw new Error(`${error.message.length} characters of message`);
-    return { refused: error };
+    for (let cause: unknown = error; cause instanceof Error; cause = cause.cause)
+      if (`${cause.message}${cause.stack}`.includes(SECRET))
+        throw new Error(`an error reveals the secret: ${cause.stack}`);
+    if (isProjectError(error) && error.message.length > MAX_MESSAGE_CHARS)
+      throw new Error(`the message has ${error.message.length} characters`);
+    return { error };
   }
 }
-
-/** An error is read by people, and is part of the state machine's history. */
-const LONGEST_MESSAGE = 8 * 1024;
-
-const ofTheChain = Object.values(errors).filter(
-  (value) => 'prototype' in value && value.prototype instanceof Error,
-);
-export const isOfTheChain = (error: Error): boolean => ofTheChain.some(({ name }) => name === error.name);

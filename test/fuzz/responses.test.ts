@@ -8,17 +8,15 @@ import { createVodClient, type VodClient } from '../../lib/vod/client.ts';
 import { readPartList } from '../../lib/vod/part-list.ts';
 import { parseResponse } from '../../lib/vod/responses.ts';
 import { type ListeningServer, listen } from '../../local/http-server.ts';
-import { admitted, always, DOOR_MS, SECRET } from './invariants.ts';
-import { jsonText, mutated, nasty, spoilt } from './values.ts';
+import { MIB } from '../support/values.ts';
+import { assertAlways, attempt, SECRET } from './invariants.ts';
+import { corrupt, hostileText, jsonText, mutate } from './values.ts';
 
-/** What VOD, or whoever stands in its place, answers; see `law.ts`. */
-
-const MIB = 1_048_576;
 const SIZE = 5 * MIB + 1;
 const listed = (n: number) => ({ offset: n * MIB, dataSize: MIB, dataMd5: 'a'.repeat(32) });
 const plain = { message: '', codeDesc: 'Success', canRetry: 0 };
 
-const GOOD: readonly unknown[] = [
+const VALID: readonly unknown[] = [
   { ...plain, code: 0 },
   { ...plain, code: 1, dataSize: MIB, listParts: [listed(0), listed(3)] },
   { ...plain, code: 1, listParts: [{ offset: 0, dataSize: 524_288, dataSha: 'b'.repeat(40) }] },
@@ -29,15 +27,17 @@ const GOOD: readonly unknown[] = [
 ];
 
 const texts: fc.Arbitrary<string> = fc.oneof(
-  mutated(GOOD).map((reply) => JSON.stringify(reply)),
-  fc.tuple(fc.constantFrom(0, 2), nasty).map(([code, url]) => JSON.stringify({ code, fileId: '1', url })),
-  spoilt(fc.constantFrom(...GOOD).map((reply) => JSON.stringify(reply))),
+  mutate(VALID).map((response) => JSON.stringify(response)),
+  fc
+    .tuple(fc.constantFrom(0, 2), hostileText)
+    .map(([code, url]) => JSON.stringify({ code, fileId: '1', url })),
+  corrupt(fc.constantFrom(...VALID).map((response) => JSON.stringify(response))),
   jsonText,
-  nasty,
+  hostileText,
 );
 
-/** In pieces, and perhaps broken off. */
-const replies = fc.record({
+/** A response that arrives in pieces, and may be cut off. */
+const responses = fc.record({
   status: fc.constantFrom(
     200,
     200,
@@ -59,15 +59,15 @@ const replies = fc.record({
   ),
   text: texts,
   cuts: fc.array(fc.double({ min: 0, max: 1, noNaN: true }), { maxLength: 3 }),
-  breaksOff: fc.constantFrom(false, false, false, true),
+  isCutOff: fc.constantFrom(false, false, false, true),
 });
-type Reply = typeof replies extends fc.Arbitrary<infer T> ? T : never;
+type VodResponse = typeof responses extends fc.Arbitrary<infer T> ? T : never;
 
-function answer(response: ServerResponse, { status, text, cuts, breaksOff }: Reply): void {
+function respond(response: ServerResponse, { status, text, cuts, isCutOff }: VodResponse): void {
   const bytes = Buffer.from(text);
   response.writeHead(status, {
     location: 'http://127.0.0.1:1/elsewhere',
-    ...(breaksOff && { 'content-length': bytes.length + 10 }),
+    ...(isCutOff && { 'content-length': bytes.length + 10 }),
   });
   let from = 0;
   for (const end of [
@@ -77,31 +77,32 @@ function answer(response: ServerResponse, { status, text, cuts, breaksOff }: Rep
     response.write(bytes.subarray(from, end));
     from = end;
   }
-  if (breaksOff) response.destroy();
+  if (isCutOff) response.destroy();
   else response.end();
 }
 
-const shas = v.pipe(
+const NumberedSha1 = v.pipe(
   v.number(),
   v.transform((n) => String(n).padStart(40, '0')),
   Sha1,
 );
-let replyTo: readonly Reply[] = [];
+let responseTo: readonly VodResponse[] = [];
 let service: ListeningServer;
 
 beforeAll(async () => {
   const server = createServer((request, response) => {
     request.resume();
-    const reply = replyTo[Number(new URL(request.url ?? '', 'http://x').searchParams.get('fileSha'))];
-    request.on('end', () => (reply ? answer(response, reply) : response.destroy()));
+    const vodResponse =
+      responseTo[Number(new URL(request.url ?? '', 'http://x').searchParams.get('fileSha'))];
+    request.on('end', () => (vodResponse ? respond(response, vodResponse) : response.destroy()));
   });
   service = await listen(server, 0);
 });
 afterAll(() => service.close());
 
-/** The client, whose first call is its last: a quota that lets nobody in twice. */
+/** Creates a client that makes one call: its quota aborts the second. */
 function clientFor(once: AbortController): VodClient {
-  let asked = 0;
+  let requests = 0;
   return createVodClient(
     {
       endpoint: new URL('/v2/index.php', service.endpoint),
@@ -111,7 +112,7 @@ function clientFor(once: AbortController): VodClient {
     },
     {
       take: async () => {
-        if (asked++ === 0) return;
+        if (requests++ === 0) return;
         once.abort();
         once.signal.throwIfAborted();
       },
@@ -121,44 +122,40 @@ function clientFor(once: AbortController): VodClient {
   );
 }
 
-test(
-  'replies: what they say, or an error of the chain; nothing is held or stored that they do not say',
-  async () => {
-    await always(fc.array(replies, { minLength: 1, maxLength: 100, size: 'max' }), 3, async (all) => {
-      replyTo = all;
-      await Promise.all(all.map((_, n) => askAll(v.parse(shas, n))));
-    });
-  },
-  DOOR_MS,
-);
+test('returns what a response says or a typed error', async () => {
+  await assertAlways(fc.array(responses, { minLength: 1, maxLength: 100, size: 'max' }), 3, async (all) => {
+    responseTo = all;
+    await Promise.all(all.map((_, n) => callAll(v.parse(NumberedSha1, n))));
+  });
+});
 
-async function askAll(sha1: Sha1): Promise<void> {
+async function callAll(sha1: Sha1): Promise<void> {
   const file = { sha1, size: SIZE, fileName: 'n', fileType: 'mp4', options: {} };
-  const asks: ((vod: VodClient, signal: AbortSignal) => Promise<unknown>)[] = [
+  const calls: ((vod: VodClient, signal: AbortSignal) => Promise<unknown>)[] = [
     async (vod, signal) => {
-      const opened = await vod.initUpload(file, signal);
-      if (opened.state === 'stored') return expectStored(opened.file, sha1);
-      expect(opened.partSize).toBeGreaterThanOrEqual(524_288);
-      expect(opened.partSize).toBeLessThanOrEqual(MIB);
-      const missing = missingParts(opened.held, { sha1, size: SIZE, partSize: opened.partSize });
-      expect(missing.length).toBeLessThanOrEqual(Math.ceil(SIZE / opened.partSize));
+      const upload = await vod.initUpload(file, signal);
+      if (upload.state === 'stored') return expectStored(upload.file, sha1);
+      expect(upload.partSize).toBeGreaterThanOrEqual(524_288);
+      expect(upload.partSize).toBeLessThanOrEqual(MIB);
+      const missing = missingParts(upload.held, { sha1, size: SIZE, partSize: upload.partSize });
+      expect(missing.length).toBeLessThanOrEqual(Math.ceil(SIZE / upload.partSize));
     },
     (vod, signal) => vod.uploadPart(sha1, { offset: 0, size: 3 }, Buffer.from('abc'), signal),
     async (vod, signal) => expectStored(await vod.finishUpload(sha1, signal), sha1),
   ];
-  const askOnce = async (ask: (typeof asks)[number]): Promise<void> => {
+  const callOnce = async (call: (typeof calls)[number]): Promise<void> => {
     const once = new AbortController();
     const vod = clientFor(once);
     try {
-      await admitted(() => ask(vod, once.signal));
+      await attempt(() => call(vod, once.signal));
     } finally {
       vod.close();
     }
   };
-  await Promise.all(asks.map(askOnce));
+  await Promise.all(calls.map(callOnce));
 }
 
-/** What is written onto an object has to fit there: a header's value, in 2 KB with all else. */
+/** The write-back stores these values in headers, which may have 2 KB in total. */
 function expectStored(
   { fileId, url, sha1 }: { fileId: string; url: string; sha1: string },
   expected: string,
@@ -168,7 +165,7 @@ function expectStored(
   expect(sha1).toBe(expected);
 }
 
-async function* inPieces(text: string, sizes: readonly number[]): AsyncGenerator<Uint8Array> {
+async function* splitText(text: string, sizes: readonly number[]): AsyncGenerator<Uint8Array> {
   const bytes = Buffer.from(text);
   for (let at = 0, n = 0; at < bytes.length; n++) {
     const size = sizes[n % sizes.length] ?? 1;
@@ -179,41 +176,33 @@ async function* inPieces(text: string, sizes: readonly number[]): AsyncGenerator
 
 const Parts = v.array(v.object({ offset: v.number(), dataSize: v.number() }));
 
-test(
-  'listParts: as JSON.parse has it, however it comes in pieces; or no reply at all',
-  async () => {
-    const sizes = fc.array(fc.integer({ min: 1, max: 40 }), { minLength: 1, maxLength: 8 });
-    await always(fc.tuple(texts, sizes), 400, async ([text, pieces]) => {
-      const read = await admitted(
-        () => readPartList(inPieces(text, pieces)),
-        (error) => error instanceof SyntaxError || error instanceof v.ValiError,
-      );
-      if ('refused' in read) return;
-      const { parts, text: around } = read.value;
-      const reply = parseResponse(around);
-      if (!('response' in reply) || reply.response.code !== 1 || !text.includes('listParts')) return;
-      const whole = v.safeParse(v.object({ listParts: Parts }), parsed(text));
-      if (whole.success) expect([...parts]).toEqual(whole.output.listParts);
-    });
-  },
-  DOOR_MS,
-);
+test('reads listParts like JSON.parse, whatever the pieces', async () => {
+  const sizes = fc.array(fc.integer({ min: 1, max: 40 }), { minLength: 1, maxLength: 8 });
+  await assertAlways(fc.tuple(texts, sizes), 400, async ([text, pieces]) => {
+    const read = await attempt(
+      () => readPartList(splitText(text, pieces)),
+      (error) => error instanceof SyntaxError || error instanceof v.ValiError,
+    );
+    if ('error' in read) return;
+    const { parts, text: around } = read.value;
+    const response = parseResponse(around);
+    if (!('response' in response) || response.response.code !== 1 || !text.includes('listParts')) return;
+    const whole = v.safeParse(v.object({ listParts: Parts }), parsed(text));
+    if (whole.success) expect([...parts]).toEqual(whole.output.listParts);
+  });
+});
 
-test(
-  'a reply that is cut short is no reply',
-  async () => {
-    await always(fc.tuple(fc.constantFrom(...GOOD), fc.nat()), 200, async ([reply, at]) => {
-      const text = JSON.stringify(reply);
-      const cut = text.slice(0, at % text.length);
-      const read = await admitted(
-        () => readPartList(inPieces(cut, [7])),
-        () => true,
-      );
-      if ('value' in read) expect(parseResponse(read.value.text)).toHaveProperty('problem');
-    });
-  },
-  DOOR_MS,
-);
+test('accepts no response that is cut off', async () => {
+  await assertAlways(fc.tuple(fc.constantFrom(...VALID), fc.nat()), 200, async ([response, at]) => {
+    const text = JSON.stringify(response);
+    const cut = text.slice(0, at % text.length);
+    const read = await attempt(
+      () => readPartList(splitText(cut, [7])),
+      () => true,
+    );
+    if ('value' in read) expect(parseResponse(read.value.text)).toHaveProperty('problem');
+  });
+});
 
 function parsed(text: string): unknown {
   try {

@@ -1,19 +1,19 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { mutated } from './values.ts';
+import { mutate } from './values.ts';
 
-function* arraysIn(value: unknown): Generator<unknown[]> {
+function* listArrays(value: unknown): Generator<unknown[]> {
   if (typeof value !== 'object' || value === null) return;
   if (Array.isArray(value)) yield value;
-  for (const inner of Object.values(value)) yield* arraysIn(inner);
+  for (const inner of Object.values(value)) yield* listArrays(inner);
 }
 
-test('mutates an array only by what JSON can express, whatever an entry is named', () => {
+test('gives arrays only elements, even for an entry named constructor or __proto__', () => {
   fc.assert(
-    fc.property(mutated([{ list: [[1, 2], ['a']] }]), (value) => {
-      for (const array of arraysIn(value))
+    fc.property(mutate([{ list: [[1, 2], ['a']] }]), (value) => {
+      for (const array of listArrays(value))
         expect(Object.getOwnPropertyNames(array)).toEqual([...array.keys(), 'length'].map(String));
     }),
-    { numRuns: 5_000 },
+    { numRuns: 500 },
   );
 });

@@ -1,22 +1,22 @@
-import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
-import { afterAll, beforeAll, expect } from 'vitest';
-import { nasty } from './values.ts';
+import { beforeAll, expect } from 'vitest';
+import { useFolder } from '../support/temp-folder.ts';
+import { hostileText } from './values.ts';
 
-/** Requests as bytes on a socket, and a folder whose surroundings are watched. */
+/** Requests as bytes on a socket, and a data folder whose surroundings are watched. */
 
-/** `headers` are sent as they are: any bytes (Latin-1), any number of times. */
-export type Request = Readonly<{
+/** `headers` are sent unchanged: any bytes (Latin-1), any number of times. */
+export type RawRequest = Readonly<{
   method: string;
   target: string;
   headers: readonly (readonly [string, string])[];
   body: string;
 }>;
 
-export const bytesOf = ({ method, target, headers, body }: Request): Buffer =>
+export const encodeRequest = ({ method, target, headers, body }: RawRequest): Buffer =>
   Buffer.concat([
     Buffer.from(
       `${method} ${target} HTTP/1.1\r\n${headers.map(([name, value]) => `${name}: ${value}\r\n`).join('')}\r\n`,
@@ -25,32 +25,32 @@ export const bytesOf = ({ method, target, headers, body }: Request): Buffer =>
     Buffer.from(body),
   ]);
 
-/** How long a server may take to say something to a request that may not be whole, before the client hangs up, milliseconds. */
-const PATIENCE_MS = 15;
+/** How long the client waits for a response to a request that may be incomplete, before it closes the connection. */
+const INCOMPLETE_TIMEOUT_MS = 15;
 
 /**
- * All that the server answers until the connection is closed. `whole`: the request asks for the connection to be closed after
- * the answer; any other is hung up on by the client, once something was answered or the patience is over.
+ * Returns all bytes that the server sends until the connection closes. A request with `isComplete` asks the server to close the
+ * connection; otherwise the client closes it after the first bytes or the timeout.
  */
-export async function exchange(port: number, bytes: Buffer, whole: boolean): Promise<Buffer> {
+export async function exchange(port: number, bytes: Buffer, isComplete: boolean): Promise<Buffer> {
   const socket = connect(port, '127.0.0.1');
   const chunks: Buffer[] = [];
   socket.on('data', (chunk: Buffer) => {
     chunks.push(chunk);
-    if (!whole) socket.end();
+    if (!isComplete) socket.end();
   });
-  socket.on('error', () => {}); // a reset is an answer too
-  const patience = whole ? undefined : setTimeout(() => socket.end(), PATIENCE_MS);
+  socket.on('error', () => {}); // the server may reset the connection
+  const timer = isComplete ? undefined : setTimeout(() => socket.end(), INCOMPLETE_TIMEOUT_MS);
   socket.write(bytes);
   await new Promise((closed) => socket.once('close', closed));
-  clearTimeout(patience);
+  clearTimeout(timer);
   return Buffer.concat(chunks);
 }
 
-export type Answer = Readonly<{ status: number; head: string; body: string }>;
+export type RawResponse = Readonly<{ status: number; head: string; body: string }>;
 
-/** The first answer on a connection. */
-export function readAnswer(bytes: Buffer): Answer | undefined {
+/** Parses the first response on a connection. */
+export function parseRawResponse(bytes: Buffer): RawResponse | undefined {
   const text = bytes.toString('latin1');
   const end = text.indexOf('\r\n\r\n');
   const status = /^HTTP\/1\.1 ([1-5]\d\d)/.exec(text)?.[1];
@@ -59,14 +59,14 @@ export function readAnswer(bytes: Buffer): Answer | undefined {
   return {
     status: Number(status),
     head,
-    body: /^transfer-encoding: chunked$/im.test(head) ? unchunked(body) : body,
+    body: /^transfer-encoding: chunked$/im.test(head) ? decodeChunks(body) : body,
   };
 }
 
-function unchunked(text: string): string {
+function decodeChunks(text: string): string {
   const end = text.indexOf('\r\n');
   const size = Number.parseInt(text.slice(0, end), 16);
-  return size > 0 ? text.slice(end + 2, end + 2 + size) + unchunked(text.slice(end + 4 + size)) : '';
+  return size > 0 ? text.slice(end + 2, end + 2 + size) + decodeChunks(text.slice(end + 4 + size)) : '';
 }
 
 const segments = fc.oneof(
@@ -90,7 +90,7 @@ const segments = fc.oneof(
     '__proto__',
     'constructor',
   ),
-  nasty.map(encodeSafely),
+  hostileText.map(encodeSafely),
 );
 
 export const paths: fc.Arbitrary<string> = fc
@@ -101,14 +101,21 @@ export function encodeSafely(text: string): string {
   return encodeURIComponent(text.toWellFormed());
 }
 
-/** What may stand in a request line or a header without ending it. */
-export const onLine = (text: string): string => text.replaceAll(/[\r\n]/g, '').slice(0, 4_000);
+/** Removes what would end a request line or a header. */
+export const toLine = (text: string): string => text.replaceAll(/[\r\n]/g, '').slice(0, 4_000);
 
-/** A request's bytes with some of them cut out, put in, or flipped. */
-export const spoiltBytes = (bytes: Buffer, cuts: readonly (readonly [number, number, string])[]): Buffer =>
-  cuts.reduce((now, [at, length, put]) => {
-    const from = at % (now.length + 1);
-    return Buffer.concat([now.subarray(0, from), Buffer.from(put, 'latin1'), now.subarray(from + length)]);
+/** Converts text to a header value of any bytes (Latin-1). */
+export const toHeaderValue = (text: string): string => toLine(Buffer.from(text).toString('latin1')).trim();
+
+/** Removes, inserts, or replaces some bytes of a request. */
+export const corruptBytes = (bytes: Buffer, cuts: readonly (readonly [number, number, string])[]): Buffer =>
+  cuts.reduce((current, [at, length, inserted]) => {
+    const from = at % (current.length + 1);
+    return Buffer.concat([
+      current.subarray(0, from),
+      Buffer.from(inserted, 'latin1'),
+      current.subarray(from + length),
+    ]);
   }, bytes);
 
 export const cuts = fc.array(
@@ -128,49 +135,44 @@ export const cuts = fc.array(
         'HTTP/9.9',
         'x'.repeat(70_000),
       ),
-      nasty,
+      hostileText,
     ),
   ),
   { minLength: 1, maxLength: 4 },
 );
 
-const CANARY = 'canary: what lies beside the data folder is nobody’s business';
+const CANARY = 'canary: no response may contain this file next to the data folder';
 
-/** A data folder with something beside it that shall stay as it is, and shall not be told. */
-export function useFolder() {
-  let root = '';
+/** Creates a data folder whose surroundings must neither change nor appear in a response. */
+export function useWatchedFolder() {
+  const root = useFolder();
   let before: readonly string[] = [];
   beforeAll(async () => {
-    root = await mkdtemp(join(tmpdir(), 's3-vod-fuzz-'));
-    await mkdir(join(root, 'data'));
-    await writeFile(join(root, 'canary.txt'), CANARY);
-    before = await surroundings();
+    await mkdir(join(root.path, 'data'));
+    await writeFile(join(root.path, 'canary.txt'), CANARY);
+    before = await describeSurroundings();
   });
-  afterAll(() => rm(root, { recursive: true, force: true, maxRetries: 3 }));
 
-  async function surroundings(): Promise<string[]> {
-    const names = (await readdir(root)).sort();
-    const around = await Promise.all(
-      names.map(
-        async (name) =>
-          `${name} ${(await stat(join(root, name))).isDirectory() ? '' : await readFile(join(root, name), 'utf8')}`,
-      ),
+  async function describeSurroundings(): Promise<string[]> {
+    const names = (await readdir(root.path)).sort();
+    const siblings = await Promise.all(
+      names.map(async (name) => {
+        const path = join(root.path, name);
+        return `${name} ${(await stat(path)).isDirectory() ? '' : await readFile(path, 'utf8')}`;
+      }),
     );
-    return [
-      ...around,
-      `above: ${(await readdir(join(root, '..'))).filter((name) => name.startsWith('evil')).join()}`,
-    ];
+    const above = (await readdir(join(root.path, '..'))).filter((name) => name.startsWith('evil'));
+    return [...siblings, `above: ${above.join()}`];
   }
 
   return {
     get data(): string {
-      return join(root, 'data');
+      return join(root.path, 'data');
     },
-    /** Nothing was told of what lies outside, and nothing changed there. */
-    async expectUntouched(answer: Buffer): Promise<void> {
-      expect(answer.includes(CANARY.slice(0, 20))).toBe(false);
-      expect(answer.includes('root:x:0:0')).toBe(false);
-      expect(await surroundings()).toEqual(before);
+    async expectUntouched(response: Buffer): Promise<void> {
+      expect(response.includes(CANARY.slice(0, 20))).toBe(false);
+      expect(response.includes('root:x:0:0')).toBe(false);
+      expect(await describeSurroundings()).toEqual(before);
     },
   };
 }

@@ -38,15 +38,9 @@ export const METRICS = {
 } as const;
 type Metric = keyof typeof METRICS;
 
-const OUTCOMES: Readonly<Record<Outcome, Metric>> = {
-  uploaded: 'Uploaded',
-  instant: 'Instant',
-  unchanged: 'Unchanged',
-  waiting: 'Waiting',
-  superseded: 'Superseded',
-  deleted: 'Deleted',
-  skipped: 'Skipped',
-};
+/** An outcome counts under its capitalized name. */
+const outcomeMetric = (outcome: Outcome): Metric =>
+  outcome.replace(/^./, (initial) => initial.toUpperCase()) as Capitalize<Outcome>;
 
 /** `id`: the request ID of the invocation, which its log lines have too. */
 type Invocation = Readonly<{ step: string; id: string; env: Environment }>;
@@ -107,7 +101,7 @@ class InvocationMetrics {
   }
 
   onResult(result: unknown): void {
-    if (v.is(FinalResult, result)) this.add(OUTCOMES[result.outcome], 1);
+    if (v.is(FinalResult, result)) this.add(outcomeMetric(result.outcome), 1);
     if (v.is(BatchResponse, result)) this.add('MessagesFailed', result.batchItemFailures.length);
   }
 

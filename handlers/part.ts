@@ -5,12 +5,12 @@ import { createStep } from './create-step.ts';
 export const handler = createStep(
   'part',
   PartInput,
-  ({ pin, execution, batch: { first, count } }) => ({
+  ({ pin, execution, batch }) => ({
     bucket: pin.bucket,
     key: pin.key,
     execution,
-    first,
-    count,
+    first: batch.first,
+    count: batch.count,
   }),
   runPart,
 );

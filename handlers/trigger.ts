@@ -2,7 +2,12 @@ import type { SQSBatchResponse } from 'aws-lambda';
 import * as v from 'valibot';
 import { triggerSettings } from '../lib/config.ts';
 import { messagesOf } from '../lib/trigger/events.ts';
-import { type Started, startExecution, stepFunctionsClient } from '../lib/trigger/executions.ts';
+import {
+  executionName,
+  type Started,
+  startExecution,
+  stepFunctionsClient,
+} from '../lib/trigger/executions.ts';
 import { createHandler } from './create-handler.ts';
 
 /**
@@ -24,7 +29,8 @@ export const handler = createHandler(
         for (const { request, dedupeKey } of parseObjects()) {
           // Each manual request starts an execution, even for a known version.
           const salt = dedupeKey === 'manual' ? (messageId ?? awsRequestId) : dedupeKey;
-          const execution = await startExecution(sfn, stateMachineArn, request, salt, deadline.signal);
+          const name = executionName(request, salt);
+          const execution = await startExecution(sfn, stateMachineArn, name, request, deadline.signal);
           log.info('execution', { ...execution, bucket: request.bucket, key: request.key });
           executions.push(execution);
         }

@@ -43,14 +43,6 @@ export type QuotaSettings = Readonly<{
   minuteMs: number;
 }>;
 
-export type UploadSettings = Readonly<{
-  s3Endpoint: string | undefined;
-  vod: Omit<VodSettings, 'secrets'>;
-  defaults: UploadOptions;
-  writeBack: WriteBackSettings;
-  quota: QuotaSettings;
-}>;
-
 /** The size limit of a single `CopyObject`: https://docs.aws.amazon.com/AmazonS3/latest/API/API_CopyObject.html */
 export const MAX_COPY_BYTES = 5 * 1024 ** 3;
 
@@ -86,7 +78,7 @@ const UploadEnvironment = v.object({
 });
 
 /** @throws {InvalidSetting} with the name of the variable */
-export function uploadSettings(env: Environment): UploadSettings {
+export function uploadSettings(env: Environment) {
   const set = parseEnv(UploadEnvironment, env);
   const endpoint = new URL(set.VOD_ENDPOINT);
   requireHttps('VOD', endpoint, set.VOD_ALLOW_HTTP === 'true');
@@ -151,17 +143,16 @@ export async function vodSecrets(env: Environment): Promise<VodSecrets> {
   return { secretId, secretKey, ...(token && { token }) };
 }
 
+const PrivateUrl = v.pipe(
+  HttpUrl,
+  v.check(
+    (text) => isPrivate(URL.parse(text)),
+    'Expected an https address, because the responses are secrets',
+  ),
+);
 const StoreEnvironment = v.object({
   AWS_REGION: v.optional(v.string()),
-  AWS_ENDPOINT_URL_SSM: v.optional(
-    v.pipe(
-      HttpUrl,
-      v.check(
-        (text) => isPrivate(URL.parse(text)),
-        'Expected an https address, because the responses are secrets',
-      ),
-    ),
-  ),
+  AWS_ENDPOINT_URL_SSM: v.optional(PrivateUrl),
 });
 
 async function readSecret(env: Environment, name: (typeof SECRETS)[number]): Promise<string | undefined> {

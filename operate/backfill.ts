@@ -7,7 +7,7 @@ import { formatBar, replaceControls } from '../cli/format.ts';
 import type { Terminal } from '../cli/terminal.ts';
 import { createS3Client } from '../lib/s3/client.ts';
 import type { UploadRequest } from '../lib/schemas.ts';
-import { startExecution } from '../lib/trigger/executions.ts';
+import { executionName, startExecution } from '../lib/trigger/executions.ts';
 import type { Backfill } from './args.ts';
 import { type Checkpoint, type CheckpointFile, openCheckpoint } from './checkpoint.ts';
 import { type Classification, classify, type ListedObject, listObjects } from './classify.ts';
@@ -146,11 +146,11 @@ class BackfillRun {
     if (this.#args.dryRun) terminal.print(`would start  ${object}`);
     else {
       await sleep(this.#reserveTurn(performance.now()), undefined, { signal });
-      const dedupeKey = `backfill ${this.#checkpoint.began}`;
-      const { name, status } = await sendAws(`start ${object}`, () =>
-        startExecution(sfn, stateMachineArn, request, dedupeKey, signal),
+      const name = executionName(request, `backfill ${this.#checkpoint.began}`);
+      const execution = await sendAws(`start ${object}`, () =>
+        startExecution(sfn, stateMachineArn, name, request, signal),
       );
-      if (!terminal.isInteractive) terminal.print(`${status}  ${object}  ${name}`);
+      if (!terminal.isInteractive) terminal.print(`${execution.status}  ${object}  ${execution.name}`);
     }
     this.#checkpoint.started++;
   }

@@ -50,9 +50,7 @@ export async function copyInParts(
     ...(checksum && { ChecksumAlgorithm: checksum.algorithm, ChecksumType: 'FULL_OBJECT' }),
   });
   preserveExpires(create.middlewareStack, head);
-  const { UploadId } = await sendS3WithTimeout(operation, signal, (abortSignal) =>
-    s3.send(create, { abortSignal }),
-  );
+  const { UploadId } = await sendS3WithTimeout(s3, operation, create, signal);
   const upload = { Bucket, Key, UploadId };
   try {
     const partBytes = Math.min(COPY_PART_BYTES, maxPartBytes);

@@ -23,9 +23,8 @@ export async function readGrants(
   signal: AbortSignal,
 ): Promise<Grants> {
   const command = new GetObjectAclCommand({ Bucket: bucket, Key: key, VersionId: versionId });
-  const acl = await sendS3WithTimeout(`GET ACL of s3://${bucket}/${key}`, signal, (abortSignal) =>
-    s3.send(command, { abortSignal }),
-  ).catch((error: unknown) => {
+  const operation = `GET ACL of s3://${bucket}/${key}`;
+  const acl = await sendS3WithTimeout(s3, operation, command, signal).catch((error: unknown) => {
     // A service without ACLs has none to lose. One that denies access to them would lose them silently.
     if (isNotImplemented(error)) return undefined;
     throw error;

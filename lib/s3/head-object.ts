@@ -35,10 +35,10 @@ export async function headObject(
   { bucket, key }: { bucket: string; key: string },
   signal: AbortSignal,
 ): Promise<ObjectHead> {
-  const send = () =>
-    sendS3WithTimeout(`HEAD s3://${bucket}/${key}`, signal, (abortSignal) =>
-      s3.send(new HeadObjectCommand({ Bucket: bucket, Key: key, ChecksumMode: 'ENABLED' }), { abortSignal }),
-    );
+  const send = () => {
+    const command = new HeadObjectCommand({ Bucket: bucket, Key: key, ChecksumMode: 'ENABLED' });
+    return sendS3WithTimeout(s3, `HEAD s3://${bucket}/${key}`, command, signal);
+  };
   const response = await send().catch((error: unknown) => {
     // A 403 to HEAD has no error code. If the clock was wrong, the client has corrected it from the response.
     if (isForbidden(error)) return send();

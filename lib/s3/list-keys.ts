@@ -14,15 +14,9 @@ export async function listKeys(
   const keys: string[] = [];
   let token: string | undefined;
   do {
-    const command = new ListObjectsV2Command({
-      Bucket: bucket,
-      Prefix: prefix,
-      Delimiter: '/',
-      ContinuationToken: token,
-    });
-    const page = await sendS3WithTimeout(`LIST s3://${bucket}/${prefix}*`, signal, (abortSignal) =>
-      s3.send(command, { abortSignal }),
-    );
+    const input = { Bucket: bucket, Prefix: prefix, Delimiter: '/', ContinuationToken: token };
+    const command = new ListObjectsV2Command(input);
+    const page = await sendS3WithTimeout(s3, `LIST s3://${bucket}/${prefix}*`, command, signal);
     for (const { Key } of page.Contents ?? []) if (Key !== undefined) keys.push(Key);
     token = page.NextContinuationToken;
   } while (token !== undefined);

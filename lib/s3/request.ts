@@ -1,4 +1,11 @@
-import { S3ServiceException } from '@aws-sdk/client-s3';
+import {
+  type S3Client,
+  type S3ClientResolvedConfig,
+  S3ServiceException,
+  type ServiceInputTypes,
+  type ServiceOutputTypes,
+} from '@aws-sdk/client-s3';
+import type { Command } from '@smithy/types';
 import * as v from 'valibot';
 import {
   errorMessage,
@@ -21,10 +28,10 @@ const REQUEST_TIMEOUT_MS = 10_000;
 export async function sendS3<T>(
   operation: string,
   signal: AbortSignal,
-  request: (signal: AbortSignal) => Promise<T>,
+  request: () => Promise<T>,
 ): Promise<T> {
   try {
-    const response = await request(signal);
+    const response = await request();
     reportSdkRetries(response);
     return response;
   } catch (error) {
@@ -33,18 +40,17 @@ export async function sendS3<T>(
   }
 }
 
-/**
- * `sendS3` for requests with a small response. The limit includes the SDK's retries.
- * @param request must stop as soon as its signal aborts
- */
-export async function sendS3WithTimeout<T>(
+/** `sendS3` for a command with a small response. The limit includes the SDK's retries. */
+export async function sendS3WithTimeout<I extends ServiceInputTypes, O extends ServiceOutputTypes>(
+  s3: S3Client,
   operation: string,
+  command: Command<ServiceInputTypes, I, ServiceOutputTypes, O, S3ClientResolvedConfig>,
   signal: AbortSignal,
-  request: (signal: AbortSignal) => Promise<T>,
-): Promise<T> {
+): Promise<O> {
   const limit = AbortSignal.timeout(REQUEST_TIMEOUT_MS);
+  const abortSignal = AbortSignal.any([signal, limit]);
   try {
-    return await sendS3(operation, signal, () => request(AbortSignal.any([signal, limit])));
+    return await sendS3(operation, signal, () => s3.send(command, { abortSignal }));
   } catch (error) {
     if (!limit.aborted || signal.aborted) throw error;
     throw new StorageUnavailable(`${operation}: no response within ${REQUEST_TIMEOUT_MS} ms`, {

@@ -13,11 +13,7 @@ export async function readTags(
   signal: AbortSignal,
 ): Promise<Tags> {
   const command = new GetObjectTaggingCommand({ Bucket: bucket, Key: key, VersionId: versionId });
-  const { TagSet = [] } = await sendS3WithTimeout(
-    `GET tags of s3://${bucket}/${key}`,
-    signal,
-    (abortSignal) => s3.send(command, { abortSignal }),
-  );
+  const { TagSet = [] } = await sendS3WithTimeout(s3, `GET tags of s3://${bucket}/${key}`, command, signal);
   return Object.fromEntries(TagSet.map(({ Key = '', Value = '' }) => [Key, Value]));
 }
 
@@ -35,7 +31,5 @@ export async function putTags(
   const TagSet = Object.entries(tags).map(([Key, Value]) => ({ Key, Value }));
   const object = { Bucket: bucket, Key: key, VersionId: versionId };
   const command = new PutObjectTaggingCommand({ ...object, Tagging: { TagSet } });
-  await sendS3WithTimeout(`PUT tags of s3://${bucket}/${key}`, signal, (abortSignal) =>
-    s3.send(command, { abortSignal }),
-  );
+  await sendS3WithTimeout(s3, `PUT tags of s3://${bucket}/${key}`, command, signal);
 }

@@ -2,10 +2,8 @@ import pMap from 'p-map';
 import { type Deadline, DeadlineExceeded } from '../deadline.ts';
 import { NoProgress, ObjectChanged, ObjectDeleted, PartRejected, UploadNotFound } from '../errors.ts';
 import { reportProgress, reportRetries } from '../progress.ts';
-
 import { readRange } from '../s3/read-range.ts';
 import type { PartInput, PartOutput, UploadBounds } from '../schemas.ts';
-
 import { READ_BYTES, readBuffer, releaseBuffer } from '../upload/buffer-pool.ts';
 import { type ByteRange, decodeBatch, encodeBatch, groupForReading, partRange } from '../upload/plan.ts';
 import { prefetch } from '../upload/prefetch.ts';

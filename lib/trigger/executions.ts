@@ -72,19 +72,10 @@ export const restartName = (request: UploadRequest, name: string, ended: Date | 
   executionName(request, `${name} after ${ended?.toISOString()}`);
 
 /**
- * Starts the execution for an object version. If it exists and failed, it is redriven, or restarted under another name.
+ * Starts an execution. If one of this name exists and failed, it is redriven, or restarted under another name.
  * @throws {InvalidInput} if an execution for another object has the name, and the errors of Step Functions
  */
-export const startExecution = (
-  sfn: SFNClient,
-  stateMachineArn: string,
-  request: UploadRequest,
-  dedupeKey: string,
-  signal: AbortSignal,
-): Promise<Started> =>
-  startOrRedrive(sfn, stateMachineArn, executionName(request, dedupeKey), request, signal);
-
-async function startOrRedrive(
+export async function startExecution(
   sfn: SFNClient,
   stateMachineArn: string,
   name: string,
@@ -124,7 +115,7 @@ export async function redriveOrRestart(
     const { status: now } = await describe();
     if (!now || !FAILED.has(now)) return { name, status: 'exists' };
   }
-  return startOrRedrive(sfn, stateMachineArn, restartName(request, name, stopDate), request, signal);
+  return startExecution(sfn, stateMachineArn, restartName(request, name, stopDate), request, signal);
 }
 
 /** An operator can start any input under any name. The object must not count as uploaded because another one was. */

@@ -1,15 +1,33 @@
+import * as v from 'valibot';
 import { InvalidInput } from '../errors.ts';
-import { truncate, type UploadOptions } from '../schemas.ts';
+import { truncate, UploadOptions } from '../schemas.ts';
 
-/** The names of the options in object metadata (`x-amz-meta-…`). The settings have the same names in upper case with `_`. */
-const METADATA_KEYS = {
-  classId: 'vod-class-id',
-  tags: 'vod-tags',
-  transcode: 'vod-transcode',
-  screenshot: 'vod-screenshot',
-  watermark: 'vod-watermark',
-  fileName: 'vod-file-name',
-} as const satisfies Record<keyof UploadOptions, string>;
+const Flag = v.pipe(
+  v.string(),
+  v.toLowerCase(),
+  v.picklist(['0', '1', 'true', 'false'], '0, 1, true, or false'),
+  v.transform((flag) => flag === '1' || flag === 'true'),
+);
+const List = v.pipe(
+  v.string(),
+  v.transform((text) => [...new Set(text.split(',').map((item) => item.trim()))].filter(Boolean)),
+);
+
+/**
+ * `key`: the name of the option in object metadata (`x-amz-meta-…`). The setting has the same name in upper case with `_`.
+ * `schema` parses its text; the message of an issue is the expected value.
+ */
+const OPTIONS = {
+  classId: {
+    key: 'vod-class-id',
+    schema: v.pipe(v.string(), v.regex(/^[0-9]{1,15}$/, 'a whole number'), v.transform(Number)),
+  },
+  tags: { key: 'vod-tags', schema: List },
+  transcode: { key: 'vod-transcode', schema: Flag },
+  screenshot: { key: 'vod-screenshot', schema: Flag },
+  watermark: { key: 'vod-watermark', schema: Flag },
+  fileName: { key: 'vod-file-name', schema: v.string() },
+} as const satisfies Record<keyof UploadOptions, { key: string; schema: v.GenericSchema<string, unknown> }>;
 
 /** Merges options field by field. A later source wins. */
 export const mergeOptions = (...sources: readonly (UploadOptions | undefined)[]): UploadOptions =>
@@ -24,64 +42,36 @@ export const optionsFromMetadata = (
   object: string,
 ): UploadOptions =>
   readOptions(
-    (name) => metadata[METADATA_KEYS[name]],
-    (name) => `${object}: metadata entry ${METADATA_KEYS[name]}`,
+    ({ key }) => metadata[key],
+    ({ key }) => `${object}: metadata entry ${key}`,
   );
 
 /** Reads the defaults from the settings `VOD_CLASS_ID`, `VOD_TAGS`, `VOD_TRANSCODE`, `VOD_SCREENSHOT`, and `VOD_WATERMARK`. */
 export const optionsFromEnvironment = (env: Readonly<Record<string, string | undefined>>): UploadOptions =>
   readOptions(
-    (name) => (name === 'fileName' ? undefined : env[variable(name)]),
-    (name) => `setting ${variable(name)}`,
+    (option) => (option === OPTIONS.fileName ? undefined : env[settingName(option)]),
+    (option) => `setting ${settingName(option)}`,
   );
 
-const variable = (name: keyof UploadOptions): string =>
-  METADATA_KEYS[name].toUpperCase().replaceAll('-', '_');
+type Option = (typeof OPTIONS)[keyof UploadOptions];
 
+const settingName = ({ key }: Option): string => key.toUpperCase().replaceAll('-', '_');
+
+/** @param label names the source of an option in errors */
 function readOptions(
-  get: (name: keyof UploadOptions) => string | undefined,
-  label: (name: keyof UploadOptions) => string,
+  get: (option: Option) => string | undefined,
+  label: (option: Option) => string,
 ): UploadOptions {
-  const parse = (
-    name: keyof UploadOptions,
-    parser: (text: string, label: string) => UploadOptions,
-  ): UploadOptions => {
-    const text = decodeMetadata(get(name) ?? '').trim();
-    return text === '' ? {} : parser(text, label(name));
-  };
-  return {
-    ...parse('classId', (text, at) => ({ classId: parseInteger(text, at) })),
-    ...parse('tags', (text) => ({ tags: parseList(text) })),
-    ...parse('fileName', (fileName) => ({ fileName })),
-    ...parse('transcode', (text, at) => ({ transcode: parseBoolean(text, at) })),
-    ...parse('screenshot', (text, at) => ({ screenshot: parseBoolean(text, at) })),
-    ...parse('watermark', (text, at) => ({ watermark: parseBoolean(text, at) })),
-  };
-}
-
-function parseInteger(value: string, label: string): number {
-  if (!/^[0-9]{1,15}$/.test(value))
-    throw new InvalidInput(`${label}: expected a whole number, got "${truncate(value)}"`);
-  return Number(value);
-}
-
-const BOOLEANS = new Map([
-  ['1', true],
-  ['true', true],
-  ['0', false],
-  ['false', false],
-]);
-
-function parseBoolean(value: string, label: string): boolean {
-  const parsed = BOOLEANS.get(value.toLowerCase());
-  if (parsed === undefined)
-    throw new InvalidInput(`${label}: expected 0, 1, true, or false, got "${truncate(value)}"`);
-  return parsed;
-}
-
-function parseList(value: string): string[] {
-  const items = value.split(',').map((item) => item.trim());
-  return [...new Set(items)].filter((item) => item !== '');
+  const options: Record<string, unknown> = {};
+  for (const [name, option] of Object.entries(OPTIONS)) {
+    const text = decodeMetadata(get(option) ?? '').trim();
+    if (text === '') continue;
+    const { success, output, issues } = v.safeParse(option.schema, text);
+    if (!success)
+      throw new InvalidInput(`${label(option)}: expected ${issues[0].message}, got "${truncate(text)}"`);
+    options[name] = output;
+  }
+  return v.parse(UploadOptions, options);
 }
 
 /**

@@ -72,7 +72,7 @@ export function createVodClient(settings: VodSettings, quota: Quota): VodClient 
     signal: AbortSignal,
   ): Promise<{ response: v.InferOutput<S>; parts: PartList }> {
     let lastError: Error | undefined;
-    const attempt = async (attempts: number): Promise<{ response: v.InferOutput<S>; parts: PartList }> => {
+    const attempt = async (attempts: number) => {
       if (attempts > 1) reportRetries({ of: 'VOD', count: 1 });
       await quota.take(call.action, signal);
       const { response, parts } = await transport.send(call, signal);

@@ -24,23 +24,23 @@ type Action = keyof typeof TIMEOUT_MS;
 export type VodCall = Readonly<{ action: Action; target: string; params: Params; body?: Uint8Array }>;
 
 /** A response, and the parts that it lists. */
-export type ReceivedResponse = Readonly<{ response: VodResponse; parts: PartList }>;
+type ReceivedResponse = Readonly<{ response: VodResponse; parts: PartList }>;
 
-export type VodTransport = Readonly<{
-  /** @throws {VodRejected} {VodUnavailable} the reason of the signal */
-  send(call: VodCall, signal: AbortSignal): Promise<ReceivedResponse>;
-  /** Closes idle connections. */
-  close(): void;
-}>;
-
-export function createTransport(settings: VodSettings): VodTransport {
+/** Creates `send`, and `close` for idle connections. */
+export function createTransport(settings: VodSettings) {
   const agent = { keepAlive: true, maxSockets: 128 };
   // It never follows a redirect: a signed request goes to the configured host only.
   const http = new NodeHttpHandler({ connectionTimeout: 5_000, httpAgent: agent, httpsAgent: agent });
-  return { send: (call, signal) => send(http, settings, call, signal), close: () => http.destroy() };
+  return {
+    send: (call: VodCall, signal: AbortSignal) => send(http, settings, call, signal),
+    close: () => http.destroy(),
+  };
 }
 
-/** Sends one request with a new time, nonce, and signature. Network errors are VodUnavailable. */
+/**
+ * Sends one request with a new time, nonce, and signature.
+ * @throws {VodRejected} {VodUnavailable} also for network errors; the reason of the signal
+ */
 async function send(
   http: NodeHttpHandler,
   { endpoint, host, region, secrets }: VodSettings,

@@ -100,7 +100,7 @@ describe('startExecution', () => {
   const newName = restartName(REQUEST, name, stopDate);
   const nameTaken = new ExecutionAlreadyExists({ message: 'exists', $metadata: {} });
   const notRedrivable = new ExecutionNotRedrivable({ message: 'too old', $metadata: {} });
-  const start = () => startExecution(client, MACHINE, REQUEST, '', new AbortController().signal);
+  const start = () => startExecution(client, MACHINE, name, REQUEST, new AbortController().signal);
   const describeOf = (name: string) =>
     sfn.on(DescribeExecutionCommand, { executionArn: executionArn(MACHINE, name) });
 

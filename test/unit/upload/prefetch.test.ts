@@ -131,10 +131,10 @@ describe('leaves no read running', () => {
     const consumed = consumeUntil(prefetch([0, 1, 2, 3, 4, 5], 2, read, controller.signal), () => false);
     controller.abort();
     await expect(consumed).rejects.toThrow('0 was aborted');
-    const begun = [...started];
+    const startedBefore = [...started];
     await nextTick();
     expect([...running.keys()]).toEqual([]);
-    expect(started).toEqual(begun);
+    expect(started).toEqual(startedBefore);
   });
 
   test('when the iteration of the items fails', async () => {

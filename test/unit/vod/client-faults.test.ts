@@ -43,9 +43,9 @@ const TEMPORARY: [string, Answer, message: string][] = [
 ];
 
 describe('a temporary error', () => {
-  test.each(TEMPORARY)('is retried as a new request: %s', async (_, fault) => {
+  test.each(TEMPORARY)('is retried as a new request: %s', async (_, failure) => {
     accelerateTimers();
-    const { vod, asked } = await startScriptedVod(fault, fault, respond({ code: 0 }));
+    const { vod, asked } = await startScriptedVod(failure, failure, respond({ code: 0 }));
     await uploadPart(vod);
     expect(asked).toHaveLength(3);
     expect(asked.every(({ body }) => body.equals(BYTES))).toBe(true);
@@ -70,8 +70,8 @@ describe('a temporary error', () => {
   test('becomes VodUnavailable after the last retry, with the call and the response', async () => {
     accelerateTimers();
     await Promise.all(
-      TEMPORARY.map(async ([, fault, expected]) => {
-        const { vod, asked } = await startScriptedVod(fault);
+      TEMPORARY.map(async ([, failure, expected]) => {
+        const { vod, asked } = await startScriptedVod(failure);
         const { name, message } = await failureOf(uploadPart(vod));
         expect([name, message]).toEqual(['VodUnavailable', expect.stringContaining(expected)]);
         expect(message.startsWith(`${PART}: `)).toBe(true);
@@ -242,12 +242,12 @@ describe('the signal', () => {
 
 /** Responses that quote the secrets of the request in different fields. */
 const QUOTING: Answer[] = [
-  (said: string[]) =>
-    respond({ code: -10001, message: said.join(' '), codeDesc: said.toReversed().join(' ') }),
-  (said: string[]) => respond({ code: said.join(' '), message: said }),
-  (said: string[]) => respondHttp(500, said.join(' ')),
-  (said: string[]) => respondHttp(404, said.join(' ')),
-  (said: string[]) => respondHttp(200, said.toReversed().join(' ')),
+  (secrets: string[]) =>
+    respond({ code: -10001, message: secrets.join(' '), codeDesc: secrets.toReversed().join(' ') }),
+  (secrets: string[]) => respond({ code: secrets.join(' '), message: secrets }),
+  (secrets: string[]) => respondHttp(500, secrets.join(' ')),
+  (secrets: string[]) => respondHttp(404, secrets.join(' ')),
+  (secrets: string[]) => respondHttp(200, secrets.toReversed().join(' ')),
 ].map((answer) => (response, call) => {
   const secrets = [call.query.get('Signature') ?? '', call.query.get('Token') ?? '', KEY];
   answer([...secrets.map(encodeURIComponent), ...secrets])(response, call);

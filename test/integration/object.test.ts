@@ -1,26 +1,18 @@
 import { CreateBucketCommand, PutBucketVersioningCommand } from '@aws-sdk/client-s3';
 import { expect, onTestFinished, test } from 'vitest';
-import { type Progress, watchProgress } from '../../lib/progress.ts';
+import { watchProgress } from '../../lib/progress.ts';
 import { startS3 } from '../../local/s3/server.ts';
 import { BUCKET, newStack } from '../support/stack.ts';
 import { newFolder } from '../support/temp-folder.ts';
 import { createBytes, sha1 } from '../support/values.ts';
 
-/** One object, from the bucket to a fileId. */
-
-const watched = (): Progress[] => {
-  const steps: Progress[] = [];
-  onTestFinished(watchProgress((step) => steps.push(step)));
-  return steps;
-};
-
 test.each([1, 524_287, 524_288, 1_048_576, 1_048_577, 6_000_000, 20_000_003])(
-  'an object of %i bytes is stored byte for byte and carries its fileId',
+  'stores an object of %i bytes and writes the fileId back',
   async (size) => {
-    const world = await newStack();
+    const stack = await newStack();
     const body = createBytes(size);
-    await world.put('film.mp4', body);
-    const [first, echo, ...more] = await world.results();
+    await stack.put('video.mp4', body);
+    const [first, echo, ...more] = await stack.results();
 
     const parts = Math.ceil(size / 1_048_576);
     expect(first).toMatchObject({
@@ -29,15 +21,15 @@ test.each([1, 524_287, 524_288, 1_048_576, 1_048_577, 6_000_000, 20_000_003])(
       size,
       sent: { parts, bytes: size },
     });
-    expect(sha1(await world.readStoredFile(first?.fileId))).toBe(sha1(body));
-    const { Metadata, ContentLength } = await world.head('film.mp4');
+    expect(sha1(await stack.readStoredFile(first?.fileId))).toBe(sha1(body));
+    const { Metadata, ContentLength } = await stack.head('video.mp4');
     expect(ContentLength).toBe(size);
     expect(Metadata).toMatchObject({
       'vod-file-id': first?.fileId,
       'vod-url': first?.url,
       'vod-sha1': sha1(body),
     });
-    // The write-back's own event: looked at, found to carry its fileId, left alone. Then nothing more.
+    // The event of the write-back itself finds the fileId and changes nothing.
     expect(echo).toMatchObject({ outcome: 'unchanged', fileId: first?.fileId });
     expect(more).toEqual([]);
   },
@@ -51,19 +43,19 @@ test.each([
   'it\'s "quoted" <b>|*?.mp4',
   '//double//slash.mp4',
   'emoji 🎬/é.mp4',
-])('the key %j comes through', async (key) => {
-  const world = await newStack();
+])('uploads an object with the key %j', async (key) => {
+  const stack = await newStack();
   const body = createBytes(1000);
-  await world.put(key, body);
-  const [first] = await world.results();
+  await stack.put(key, body);
+  const [first] = await stack.results();
   expect(first).toMatchObject({ key, outcome: 'uploaded' });
-  expect(sha1(await world.readStoredFile(first?.fileId))).toBe(sha1(body));
-  expect((await world.head(key)).Metadata).toMatchObject({ 'vod-file-id': first?.fileId });
+  expect(sha1(await stack.readStoredFile(first?.fileId))).toBe(sha1(body));
+  expect((await stack.head(key)).Metadata).toMatchObject({ 'vod-file-id': first?.fileId });
 });
 
-test('everything else about the object is as before', async () => {
-  const world = await newStack();
-  const about = {
+test('keeps headers, metadata, tags, and storage class of the object', async () => {
+  const stack = await newStack();
+  const headers = {
     ContentType: 'video/mp4',
     CacheControl: 'max-age=60',
     ContentDisposition: 'attachment; filename="x.mp4"',
@@ -71,117 +63,122 @@ test('everything else about the object is as before', async () => {
     StorageClass: 'STANDARD_IA',
     WebsiteRedirectLocation: '/elsewhere',
   } as const;
-  await world.put('film.mp4', createBytes(10), { ...about, Metadata: { mine: 'kept' }, Tagging: 'a=1&b=2' });
-  await world.results();
-  const head = await world.head('film.mp4');
-  expect(head).toMatchObject({ ...about, TagCount: 2 });
+  await stack.put('video.mp4', createBytes(10), {
+    ...headers,
+    Metadata: { mine: 'kept' },
+    Tagging: 'a=1&b=2',
+  });
+  await stack.results();
+  const head = await stack.head('video.mp4');
+  expect(head).toMatchObject({ ...headers, TagCount: 2 });
   expect(head.Metadata).toMatchObject({ mine: 'kept' });
 });
 
-test('metadata and options set what VOD makes of a file, the later winning', async () => {
-  const world = await newStack({ env: { VOD_CLASS_ID: '7', VOD_WATERMARK: '1', VOD_TAGS: 'house' } });
-  await world.put('film.mp4', createBytes(10), {
+test('takes upload options from the settings and, first of all, from the metadata', async () => {
+  const stack = await newStack({ env: { VOD_CLASS_ID: '7', VOD_WATERMARK: '1', VOD_TAGS: 'house' } });
+  await stack.put('video.mp4', createBytes(10), {
     Metadata: { 'vod-tags': 'a, b', 'vod-transcode': 'true', 'vod-file-name': '%E7%89%87: one' },
   });
-  await world.results();
-  expect(await world.readVodIndex()).toMatchObject([
+  await stack.results();
+  expect(await stack.readVodIndex()).toMatchObject([
     { fileName: '片_ one', tags: ['a', 'b'], classId: 7, isTranscode: 1, isScreenshot: 0, isWatermark: 1 },
   ]);
 });
 
-test('options typed into a console win over metadata', async () => {
-  // A store that announces nothing: the person's request is the first word of the object.
+test('prefers the options of a manual request to those of the metadata', async () => {
+  // This store emits no events, so the manual request starts the first execution.
   const credentials = { accessKeyId: 'key', secretAccessKey: 'secret' };
   const s3 = await startS3({ dir: await newFolder(), port: 0, credentials });
   const env = { S3_ENDPOINT: s3.endpoint, AWS_ACCESS_KEY_ID: 'key', AWS_SECRET_ACCESS_KEY: 'secret' };
-  const world = await newStack({ env });
-  await world.s3.send(new CreateBucketCommand({ Bucket: BUCKET }));
-  await world.put('film.mp4', createBytes(10), { Metadata: { 'vod-class-id': '1', 'vod-tags': 'x' } });
-  await world.invokeTrigger({ bucket: BUCKET, key: 'film.mp4', options: { classId: 5, screenshot: true } });
-  await world.idle();
-  expect(await world.readVodIndex()).toMatchObject([
+  const stack = await newStack({ env });
+  await stack.s3.send(new CreateBucketCommand({ Bucket: BUCKET }));
+  await stack.put('video.mp4', createBytes(10), { Metadata: { 'vod-class-id': '1', 'vod-tags': 'x' } });
+  await stack.invokeTrigger({ bucket: BUCKET, key: 'video.mp4', options: { classId: 5, screenshot: true } });
+  await stack.idle();
+  expect(await stack.readVodIndex()).toMatchObject([
     { classId: 5, tags: ['x'], isScreenshot: 1, isTranscode: 0 },
   ]);
-  await world.close();
+  await stack.close();
   await s3.close();
 });
 
-test('a type without a suffix that tells it comes from the content type', async () => {
-  const world = await newStack();
-  await world.put('quiet.bin', createBytes(10), { ContentType: 'video/quicktime' });
-  await world.idle();
-  expect(await world.readVodIndex()).toMatchObject([{ fileName: 'quiet', fileType: 'mov' }]);
+test('derives the file type from the content type if the extension is unknown', async () => {
+  const stack = await newStack();
+  await stack.put('quiet.bin', createBytes(10), { ContentType: 'video/quicktime' });
+  await stack.idle();
+  expect(await stack.readVodIndex()).toMatchObject([{ fileName: 'quiet', fileType: 'mov' }]);
 });
 
-test('the same bytes under another key are stored once', async () => {
-  const world = await newStack();
+test('stores the same bytes under two keys once', async () => {
+  const stack = await newStack();
   const body = createBytes(3_000_000);
-  await world.put('one.mp4', body);
-  await world.idle();
-  await world.put('two.mp4', body);
-  const results = await world.results();
+  await stack.put('one.mp4', body);
+  await stack.idle();
+  await stack.put('two.mp4', body);
+  const results = await stack.results();
   const [one, two] = ['one.mp4', 'two.mp4'].map((name) => results.find(({ key }) => key === name));
   expect(two).toMatchObject({ outcome: 'instant', fileId: one?.fileId, sent: { parts: 0, bytes: 0 } });
-  expect(await world.readVodIndex()).toHaveLength(1);
+  expect(await stack.readVodIndex()).toHaveLength(1);
 });
 
-test('other bytes put with the metadata of the old ones are uploaded, not believed', async () => {
-  const world = await newStack();
-  await world.put('film.mp4', createBytes(1000));
-  await world.idle();
-  const { Metadata = {} } = await world.head('film.mp4');
+test('uploads new bytes that were put with the marker of the old ones', async () => {
+  const stack = await newStack();
+  await stack.put('video.mp4', createBytes(1000));
+  await stack.idle();
+  const { Metadata = {} } = await stack.head('video.mp4');
   const body = createBytes(2000);
-  await world.put('film.mp4', body, { Metadata });
-  const results = await world.results();
+  await stack.put('video.mp4', body, { Metadata });
+  const results = await stack.results();
   const ids = new Set(results.map(({ fileId }) => fileId));
   expect(ids.size).toBe(2);
-  const now = (await world.head('film.mp4')).Metadata?.['vod-file-id'];
+  const now = (await stack.head('video.mp4')).Metadata?.['vod-file-id'];
   expect(now).not.toBe(Metadata['vod-file-id']);
-  expect(sha1(await world.readStoredFile(now))).toBe(sha1(body));
+  expect(sha1(await stack.readStoredFile(now))).toBe(sha1(body));
 });
 
-test('a SHA-1 that S3 holds saves the read', async () => {
-  const world = await newStack();
-  const steps = watched();
+test('skips the hash pass if S3 has the SHA-1', async () => {
+  const stack = await newStack();
+  const stages = new Set<string>();
+  onTestFinished(watchProgress(({ stage }) => stages.add(stage)));
   const body = createBytes(3000);
-  await world.put('film.mp4', body, { ChecksumAlgorithm: 'SHA1' });
-  const [first] = await world.results();
+  await stack.put('video.mp4', body, { ChecksumAlgorithm: 'SHA1' });
+  const [first] = await stack.results();
   expect(first).toMatchObject({ outcome: 'uploaded', sha1: sha1(body) });
-  expect(steps.map(({ stage }) => stage)).not.toContain('hash');
+  expect(stages).not.toContain('hash');
 });
 
-test('an object overwritten before its event is read is superseded by its own successor', async () => {
-  const world = await newStack();
+test('uploads the last version of an object that is overwritten early', async () => {
+  const stack = await newStack();
   const last = createBytes(3000);
-  await Promise.all([world.put('film.mp4', createBytes(1000)), world.put('film.mp4', createBytes(2000))]);
-  await world.put('film.mp4', last);
-  const outcomes = new Set((await world.results()).map(({ outcome }) => outcome));
+  await Promise.all([stack.put('video.mp4', createBytes(1000)), stack.put('video.mp4', createBytes(2000))]);
+  await stack.put('video.mp4', last);
+  const outcomes = new Set((await stack.results()).map(({ outcome }) => outcome));
   expect([...outcomes].every((outcome) => ['uploaded', 'unchanged', 'superseded'].includes(outcome))).toBe(
     true,
   );
-  expect((await world.head('film.mp4')).Metadata?.['vod-sha1']).toBe(sha1(last));
+  expect((await stack.head('video.mp4')).Metadata?.['vod-sha1']).toBe(sha1(last));
 });
 
-test('in a versioned bucket the current version is written, and the one before stays as it was put', async () => {
-  const world = await newStack();
+test('writes back to the current version in a versioned bucket', async () => {
+  const stack = await newStack();
   const versioning = { Status: 'Enabled' } as const;
-  await world.s3.send(
+  await stack.s3.send(
     new PutBucketVersioningCommand({ Bucket: BUCKET, VersioningConfiguration: versioning }),
   );
   const body = createBytes(1000);
-  await world.put('film.mp4', body);
-  const [first, echo, ...more] = await world.results();
+  await stack.put('video.mp4', body);
+  const [first, echo, ...more] = await stack.results();
   expect(first).toMatchObject({ outcome: 'uploaded' });
   expect(echo).toMatchObject({ outcome: 'unchanged' });
   expect(more).toEqual([]);
-  expect((await world.head('film.mp4')).Metadata?.['vod-file-id']).toBe(first?.fileId);
+  expect((await stack.head('video.mp4')).Metadata?.['vod-file-id']).toBe(first?.fileId);
 });
 
-test('what is neither video nor image is skipped, untouched', async () => {
-  const world = await newStack();
-  await world.put('notes.txt', createBytes(10), { ContentType: 'text/plain' });
-  await world.put('folder/', createBytes(0));
-  const results = await world.results();
+test('skips objects that are neither video nor image', async () => {
+  const stack = await newStack();
+  await stack.put('notes.txt', createBytes(10), { ContentType: 'text/plain' });
+  await stack.put('folder/', createBytes(0));
+  const results = await stack.results();
   expect(results.map(({ outcome }) => outcome)).toEqual(['skipped', 'skipped']);
-  expect((await world.head('notes.txt')).Metadata).toEqual({});
+  expect((await stack.head('notes.txt')).Metadata).toEqual({});
 });

@@ -11,8 +11,6 @@ import { type Answer, scripted } from '../support/scripted-server.ts';
 import { newFolder } from '../support/temp-folder.ts';
 import { createBytes } from '../support/values.ts';
 
-/** Whatever happens on a journey, no output of `npm start` and no file that it leaves behind holds a secret. */
-
 const REGION = 'eu-central-1';
 const AWS = { accessKeyId: 'AKIDOFSTHREE', secretAccessKey: 'aws/s3cret+4711' };
 const VOD = { secretId: 'AKIDOFVOD', secretKey: 'vod/s3cret+4712' };
@@ -27,11 +25,11 @@ const ENV = {
   ...TOKENS,
 };
 
-/** What must not be found: the secrets, in every form that they are written in, the keys made of them, and signatures. */
-function traces(env: Record<string, string>): string[] {
+/** Lists what must not be found: the secrets in all encodings, the keys derived from them, and signatures. */
+function listTraces(env: Record<string, string>): string[] {
   const keys = [env.AWS_SECRET_ACCESS_KEY, env.VOD_SECRET_KEY, env.AWS_SESSION_TOKEN, env.VOD_TOKEN];
   const secrets = keys.filter((key) => key !== undefined);
-  const derived = [new Date(), new Date(Date.now() - 60_000)].flatMap((now) => signingKeys(now, env));
+  const derived = [new Date(), new Date(Date.now() - 60_000)].flatMap((now) => deriveSigningKeys(now, env));
   const forms = secrets.flatMap((secret) => [
     ...[secret, encodeURIComponent(secret)],
     ...[Buffer.from(secret).toString('base64').slice(0, 16), Buffer.from(secret).toString('hex')],
@@ -40,7 +38,7 @@ function traces(env: Record<string, string>): string[] {
 }
 
 /** https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html, "Derive a signing key". */
-function signingKeys(now: Date, env: Record<string, string>): string[] {
+function deriveSigningKeys(now: Date, env: Record<string, string>): string[] {
   const day = now.toISOString().slice(0, 10).replaceAll('-', '');
   const keys: Buffer[] = [];
   let key: string | Buffer = `AWS4${env.AWS_SECRET_ACCESS_KEY}`;
@@ -51,12 +49,12 @@ function signingKeys(now: Date, env: Record<string, string>): string[] {
   return keys.flatMap((bytes) => [bytes.toString('hex'), bytes.toString('base64')]);
 }
 
-/** S3 and VOD with recognisable secrets, and a film in the bucket; `data` is everything that anybody writes. */
-async function world() {
+/** Starts S3 and VOD with recognizable secrets and puts a video. `data` contains everything that is written. */
+async function startServices() {
   const data = await newFolder();
-  const s3 = await startS3({ dir: join(data, 'their-s3'), port: 0, credentials: AWS });
+  const s3 = await startS3({ dir: join(data, 'remote-s3'), port: 0, credentials: AWS });
   const signedHost = 'vod2.qcloud.com';
-  const vod = await startVod({ dir: join(data, 'their-vod'), port: 0, secrets: VOD, signedHost });
+  const vod = await startVod({ dir: join(data, 'remote-vod'), port: 0, secrets: VOD, signedHost });
   onTestFinished(async () => {
     await s3.close();
     await vod.close();
@@ -67,19 +65,19 @@ async function world() {
   });
   await client.send(new CreateBucketCommand({ Bucket: 'videos' }));
   await client.send(
-    new PutObjectCommand({ Bucket: 'videos', Key: 'film.mp4', Body: createBytes(2_000_000) }),
+    new PutObjectCommand({ Bucket: 'videos', Key: 'video.mp4', Body: createBytes(2_000_000) }),
   );
   client.destroy();
   return { data, env: { ...ENV, S3_ENDPOINT: s3.endpoint, VOD_ENDPOINT: vod.endpoint } };
 }
 
-function npmStart(data: string, env: Record<string, string>) {
-  const args = ['--json', '--verbose', '--data', join(data, 'ours'), 's3://videos/film.mp4'];
+function runUpload(data: string, env: Record<string, string>) {
+  const args = ['--json', '--verbose', '--data', join(data, 'local'), 's3://videos/video.mp4'];
   return collectResult(startCommand(args, { env }));
 }
 
-/** Everything in a folder that holds a trace, file names included. */
-async function findIn(dir: string, words: string[]): Promise<string[]> {
+/** Finds the files in a folder whose name or content contains one of `words`. */
+async function findFiles(dir: string, words: string[]): Promise<string[]> {
   const files = await readdir(dir, { recursive: true, withFileTypes: true });
   const found = await Promise.all(
     files.map(async (file) => {
@@ -91,14 +89,14 @@ async function findIn(dir: string, words: string[]): Promise<string[]> {
   return found.flat();
 }
 
-/** A VOD that refuses each call, and tells of it all that it was asked. */
-const telling: Answer = (response, { query }) => {
+/** A VOD that rejects each call and repeats its parameters. */
+const echoParameters: Answer = (response, { query }) => {
   const message = [query.get('Signature'), query.get('Token'), `${query}`].join(' ');
   response.end(JSON.stringify({ code: -10001, message, codeDesc: '', canRetry: 0 }));
 };
 
-/** An S3 whose reads find the session token expired; it says which. */
-const expired: Answer = (response, { method, headers }) => {
+/** An S3 that rejects reads because the session token expired, and repeats the token. */
+const rejectToken: Answer = (response, { method, headers }) => {
   if (method === 'HEAD') response.writeHead(200, { 'content-length': '10', etag: '"e"' }).end();
   else {
     const asked = `<Token-0>${headers['x-amz-security-token']}</Token-0><StringToSign>${headers.authorization}</StringToSign>`;
@@ -111,38 +109,39 @@ const expired: Answer = (response, { method, headers }) => {
 };
 
 test.each<[string, number, RegExp, (env: Record<string, string>) => Promise<Record<string, string>>]>([
-  ['all is well', 0, /"outcome":"uploaded"/, async () => ({})],
-  ['the secret key of VOD is wrong', 1, /VodRejected/, async () => ({ VOD_SECRET_KEY: 'vod/wr0ng+4715' })],
+  ['a successful upload', 0, /"outcome":"uploaded"/, async () => ({})],
+  ['a wrong VOD secret', 1, /VodRejected/, async () => ({ VOD_SECRET_KEY: 'vod/wr0ng+4715' })],
+  ['a wrong S3 secret', 1, /StorageRejected/, async () => ({ AWS_SECRET_ACCESS_KEY: 'aws/wr0ng+4716' })],
   [
-    'the secret key of S3 is wrong',
+    'a call that VOD rejects',
     1,
-    /StorageRejected/,
-    async () => ({ AWS_SECRET_ACCESS_KEY: 'aws/wr0ng+4716' }),
+    /VodRejected/,
+    async () => ({ VOD_ENDPOINT: (await scripted(echoParameters)).endpoint }),
   ],
-  ['VOD refuses', 1, /VodRejected/, async () => ({ VOD_ENDPOINT: (await scripted(telling)).endpoint })],
   [
-    'the token of S3 has expired',
+    'an expired S3 token',
     1,
     /StorageRejected.*ExpiredToken/,
-    async () => ({ S3_ENDPOINT: (await scripted(expired)).endpoint }),
+    async () => ({ S3_ENDPOINT: (await scripted(rejectToken)).endpoint }),
   ],
-  ['S3 is down', 1, /S3_ENDPOINT/, async () => ({ S3_ENDPOINT: 'http://127.0.0.1:1' })],
-])('%s', async (_, expected, said, change) => {
-  const { data, env } = await world();
+  ['an unreachable S3', 1, /S3_ENDPOINT/, async () => ({ S3_ENDPOINT: 'http://127.0.0.1:1' })],
+])('reveals no secret in output and files: %s', async (_, expected, message, change) => {
+  const { data, env } = await startServices();
   const all = { ...env, ...(await change(env)) };
-  const { code, out, err } = await npmStart(data, all);
-  expect({ code, said: said.test(out + err) }).toEqual({ code: expected, said: true });
-  if (all.S3_ENDPOINT !== 'http://127.0.0.1:1') expect(err).toContain('init'); // the handlers' own log is among it
+  const { code, out, err } = await runUpload(data, all);
+  expect(code).toBe(expected);
+  expect(out + err).toMatch(message);
+  if (all.S3_ENDPOINT !== 'http://127.0.0.1:1') expect(err).toContain('init'); // the log of the handlers is included
   expect(`${out}${err}`).not.toMatch(/Signature=[^…]/);
-  const words = traces(all);
+  const words = listTraces(all);
   expect(words.filter((word) => `${out}${err}`.includes(word))).toEqual([]);
-  expect(await findIn(data, words)).toEqual([]);
+  expect(await findFiles(data, words)).toEqual([]);
 });
 
-test('a trace would be found, in a file and in its name', async () => {
+test('the search finds a secret in a file and in its name', async () => {
   const data = await newFolder();
   await writeFile(join(data, 'log'), `a line with ${VOD.secretKey} in it`);
   await writeFile(join(data, encodeURIComponent(VOD.secretKey)), '');
   await writeFile(join(data, 'clean'), VOD.secretId);
-  expect(await findIn(data, traces(ENV))).toHaveLength(2);
+  expect(await findFiles(data, listTraces(ENV))).toHaveLength(2);
 });

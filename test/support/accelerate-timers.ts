@@ -17,9 +17,9 @@ export function divideDelays(factor: number): () => void {
   };
 }
 
-/** Shortens the waits between two attempts of a request to a 25th until the current test ends. Restores all mocks then. */
-export function accelerateTimers(): void {
-  const restore = divideDelays(25);
+/** Divides the delay of every timer by `factor` until the current test ends. Restores all mocks then. */
+export function accelerateTimers(factor = 25): void {
+  const restore = divideDelays(factor);
   onTestFinished(() => {
     restore();
     vi.restoreAllMocks();

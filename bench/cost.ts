@@ -7,7 +7,7 @@ const FUNCTION_GB = DEPLOYMENT_DEFAULTS.memoryMib / 1024;
 /** SendMessage, ReceiveMessage, DeleteMessage. */
 const QUEUE_REQUESTS_PER_EVENT = 3;
 
-/** Writes to the quota table when eight processes share it: see `lib/quota/rate-limiter.ts`. */
+/** Writes to the quota table when eight processes share it: see docs/decisions/0006-quota-in-windows.md. */
 const TABLE_WRITES_PER_PART = 0.13;
 
 const READ_METHODS = new Set(['GET', 'HEAD']);

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import {
+  type CompletedPart,
   CompleteMultipartUploadCommand,
   CreateBucketCommand,
   CreateMultipartUploadCommand,
@@ -78,18 +79,16 @@ async function putObject({ key, from, ranges }: JobOf<'put'>): Promise<JobMeasur
   const { UploadId } = await s3.send(
     new CreateMultipartUploadCommand({ ...target, ContentType: 'video/mp4' }),
   );
-  const createPart = async (PartNumber: number, size: number): Promise<string | undefined> => {
-    const part = { ...target, UploadId, PartNumber };
-    if (from === 'random') {
-      const Body = randomFillSync(Buffer.allocUnsafe(size));
-      return (await s3.send(new UploadPartCommand({ ...part, Body }))).ETag;
-    }
+  const Parts: CompletedPart[] = [];
+  for (const [index, size] of ranges.entries()) {
+    const part = { ...target, UploadId, PartNumber: index + 1 };
     const source = { CopySource: `${BUCKET}/${from}`, CopySourceRange: `bytes=0-${size - 1}` };
-    return (await s3.send(new UploadPartCopyCommand({ ...part, ...source }))).CopyPartResult?.ETag;
-  };
-  const Parts: { PartNumber: number; ETag: string | undefined }[] = [];
-  for (const [index, size] of ranges.entries())
-    Parts.push({ PartNumber: index + 1, ETag: await createPart(index + 1, size) });
+    const created =
+      from === 'random'
+        ? await s3.send(new UploadPartCommand({ ...part, Body: randomFillSync(Buffer.allocUnsafe(size)) }))
+        : (await s3.send(new UploadPartCopyCommand({ ...part, ...source }))).CopyPartResult;
+    Parts.push({ PartNumber: part.PartNumber, ETag: created?.ETag });
+  }
   await s3.send(new CompleteMultipartUploadCommand({ ...target, UploadId, MultipartUpload: { Parts } }));
   s3.destroy();
   await server.close();

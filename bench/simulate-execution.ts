@@ -3,7 +3,7 @@ import * as v from 'valibot';
 import { DEPLOYMENT_DEFAULTS } from '../deploy/defaults.ts';
 import { localStateMachineJson } from '../deploy/state-machine.ts';
 import { shutdownReserveMs } from '../lib/deadline.ts';
-import { FinishJob, InitInput, PartInput, parse, type UploadBounds } from '../lib/schemas.ts';
+import { FinishJob, InitInput, PartInput, parse, UploadBounds } from '../lib/schemas.ts';
 import { decodeBatch, encodeBatch, missingParts, planBatches } from '../lib/upload/plan.ts';
 import { type EnteredStates, isStateType } from './history.ts';
 
@@ -50,11 +50,7 @@ export async function simulateExecution(object: SimulatedObject): Promise<Simula
       return JSON.parse(JSON.stringify(output));
     };
 
-  const bounds: UploadBounds = parse(
-    PartInput.entries.upload,
-    { sha1: SHA1, size: object.size, partSize: PART_BYTES },
-    'bounds',
-  );
+  const bounds = v.parse(UploadBounds, { sha1: SHA1, size: object.size, partSize: PART_BYTES });
   const missing = new Set(missingParts([], bounds).filter(object.isMissing));
 
   const { result, eventLogs } = machine.run(
@@ -89,10 +85,7 @@ export async function simulateExecution(object: SimulatedObject): Promise<Simula
     const [sentNow, left] = [parts.slice(0, count), parts.slice(count)];
     for (const part of sentNow) missing.delete(part);
     sentParts += sentNow.length;
-    const totals = {
-      parts: sent.parts + sentNow.length,
-      bytes: sent.bytes + sentNow.length * PART_BYTES,
-    };
+    const totals = { parts: sent.parts + sentNow.length, bytes: sent.bytes + sentNow.length * PART_BYTES };
     return { ...rest, sent: totals, ...(left.length > 0 && { batch: encodeBatch(left) }) };
   }
 

@@ -3,52 +3,29 @@ import { QuotaExceeded } from '../errors.ts';
 import type { CountedWindow, WindowCounter } from './counter.ts';
 
 /**
- * VOD counts calls in a sliding minute. A counter of fixed minutes would allow twice the quota around the end of a minute.
- * So the minute is divided into 99 windows, and each window allows a hundredth of the quota. A sliding minute touches at
- * most 100 of these windows, so it never exceeds the quota, and 99 % of the quota is usable.
- *
- * This holds when a call arrives within its window. Calls arrive later: they wait, they travel, and clocks differ. A delay
- * that is the same for all calls is harmless; differences are not. So each window is longer by 2 % of a minute. A call may
- * arrive up to 1.2 s late, and 97 % of the quota remain usable.
+ * A minute has 99 windows, and each allows a hundredth of the quota, because VOD counts a sliding minute. Each window is
+ * longer by `SLACK` of a minute, so a call may arrive up to 1.2 s late. docs/decisions/0006-quota-in-windows.md proves it.
  */
 export const PART_WINDOWS = 100;
 const SLACK = 0.02;
-
-export type Windows = Readonly<{
-  /** Calls per window. */
-  calls: number;
-  /** Length of a window. Window n starts n times this after the Unix epoch, so all processes agree on the windows. */
-  ms: number;
-  /** A lease stays valid for this time after its window: half of the slack. The rest is for the network and the clocks. */
-  graceMs: number;
-}>;
 
 /**
  * Divides a minute into `windows - 1` windows. With fewer windows, more calls can start at the same time.
  * @param limit calls per minute, at least `windows`
  */
-export const divideMinute = (limit: number, minuteMs: number, windows: number): Windows => ({
+export const divideMinute = (limit: number, minuteMs: number, windows: number) => ({
+  /** Calls per window. */
   calls: Math.floor(limit / windows),
+  /** Length of a window. Window n starts n times this after the Unix epoch, so all processes agree on the windows. */
   ms: (minuteMs * (1 + SLACK)) / (windows - 1),
+  /** A lease stays valid for this time after its window: half of the slack. The rest is for the network and the clocks. */
   graceMs: (minuteMs * SLACK) / 2,
 });
 
-/**
- * The most calls in one lease. A lease is one write to the table, and one more each time it meets a full window. A write
- * for each part would cost $0.00064 per GiB of 1,024 parts (on demand, $0.625 per million writes). With leases, the
- * simulation in `test/unit/quota/rate-limiter.test.ts` measures these writes per part:
- *
- * - one process that uses the whole quota: 0.05, which is $0.00003 per GiB
- * - 8 processes that share it: 0.13, $0.00008
- * - 40 processes that all want more: 0.32, $0.0002
- * - one process that sends 4 parts per second: 0.41, $0.0003
- */
+/** The most calls in one lease, which is one write to the table. The decision lists the writes per part. */
 const MAX_LEASE = 25;
 
-/**
- * Length of a pause in windows: about 3 s for parts, and 16 s for InitUpload and FinishUpload, whose windows are longer.
- * In this time VOD's sliding minute forgets a twentieth of the parts and a quarter of the other calls.
- */
+/** In windows: about 3 s for parts, and 16 s for InitUpload and FinishUpload, whose windows are longer. */
 const PAUSE_WINDOWS = 5;
 
 /** A count outlives its window by this time, so clock differences up to it are safe. */
@@ -77,11 +54,12 @@ type Waiter = PromiseWithResolvers<void> & { readonly latest: number };
  */
 export class WindowedRateLimiter {
   readonly #options: Options;
-  readonly #windows: Windows;
+  readonly #windows: ReturnType<typeof divideMinute>;
   /** In order of arrival. */
   readonly #waiting = new Set<Waiter>();
   #draining = false;
-  #wake: (() => void) | undefined;
+  /** Ends the sleep of the queue. */
+  #wake = (): void => {};
   #lease = { left: 0, until: 0 };
   /** Time before which a lease cannot succeed. */
   #notBefore = 0;
@@ -107,7 +85,7 @@ export class WindowedRateLimiter {
     this.#waiting.add(waiter);
     const turnCame = waitUnlessAborted(waiter, signal, () => {
       this.#waiting.delete(waiter);
-      if (this.#waiting.size === 0) this.#wake?.();
+      if (this.#waiting.size === 0) this.#wake();
     });
     if (!this.#draining) void this.#drainQueue();
     await turnCame;
@@ -231,11 +209,10 @@ export class WindowedRateLimiter {
   /** Ends early when no call waits any more. */
   async #sleep(ms: number): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
-    const timer = setTimeout(resolve, ms);
     this.#wake = resolve;
+    const timer = setTimeout(resolve, ms);
     await promise;
     clearTimeout(timer);
-    this.#wake = undefined;
   }
 
   readonly #windowAt = (now: number): number => Math.floor(now / this.#windows.ms);

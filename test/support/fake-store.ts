@@ -48,7 +48,7 @@ export function useStore(options: Parameters<typeof useS3>[0] = {}) {
   const s3 = useS3(options);
   let client: S3Client | undefined;
   beforeAll(() => {
-    client = createS3Client({ endpoint: s3.endpoint });
+    client = createS3Client({ endpoint: s3.server.endpoint });
   });
   afterAll(() => client?.destroy());
 
@@ -58,7 +58,7 @@ export function useStore(options: Parameters<typeof useS3>[0] = {}) {
       return client;
     },
     events: s3.events,
-    endpoint: () => s3.endpoint,
+    endpoint: () => s3.server.endpoint,
     put: (Bucket: string, Key: string, Body: Buffer | string, more: Partial<PutObjectCommandInput> = {}) =>
       s3.client.send(new PutObjectCommand({ Bucket, Key, Body, ...more })),
     /** As a multipart object: its ETag is no MD5. */

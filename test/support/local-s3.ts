@@ -1,17 +1,29 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { CreateBucketCommand, PutBucketVersioningCommand, S3Client } from '@aws-sdk/client-s3';
+import {
+  CreateBucketCommand,
+  DeleteObjectCommand,
+  type DeleteObjectCommandInput,
+  GetObjectCommand,
+  type GetObjectCommandInput,
+  HeadObjectCommand,
+  PutBucketVersioningCommand,
+  PutObjectCommand,
+  type PutObjectCommandInput,
+  S3Client,
+} from '@aws-sdk/client-s3';
 import { afterAll, beforeAll } from 'vitest';
 import type { ListeningServer } from '../../local/http-server.ts';
 import { type S3Notification, type S3Options, startS3 } from '../../local/s3/server.ts';
 import { CREDENTIALS } from './credentials.ts';
+import { type RawRequest, send, sendSigned } from './raw-http.ts';
 import { useFolder } from './temp-folder.ts';
 
 export { CREDENTIALS };
 export const BUCKET = 'plain-bucket';
 export const VERSIONED = 'versioned-bucket';
 
-/** A server on a folder of its own for the tests of a file, with one bucket of each kind. */
+/** Starts a server for all tests of a file, with a plain and a versioned bucket. */
 export function useS3(options: Partial<S3Options> = {}) {
   const events: S3Notification[] = [];
   const folder = useFolder();
@@ -48,23 +60,33 @@ export function useS3(options: Partial<S3Options> = {}) {
     get dir() {
       return dataDir();
     },
-    get port(): number {
+    get server(): ListeningServer {
       if (!listening) throw new Error('not started');
-      return listening.port;
-    },
-    get endpoint(): string {
-      if (!listening) throw new Error('not started');
-      return listening.endpoint;
+      return listening;
     },
     get client(): S3Client {
       if (!client) throw new Error('not started');
       return client;
     },
+    // The calls below use the plain bucket unless `more` names another.
+    put: (Key: string, more: Partial<PutObjectCommandInput> = {}) =>
+      s3.client.send(new PutObjectCommand({ Bucket: BUCKET, Key, Body: 'x', ...more })),
+    head: (Key: string, more: Partial<GetObjectCommandInput> = {}) =>
+      s3.client.send(new HeadObjectCommand({ Bucket: BUCKET, Key, ...more })),
+    get: (Key: string, more: Partial<GetObjectCommandInput> = {}) =>
+      s3.client.send(new GetObjectCommand({ Bucket: BUCKET, Key, ...more })),
+    getText: async (Key: string, more: Partial<GetObjectCommandInput> = {}) =>
+      readText(await s3.get(Key, more)),
+    delete: (Key: string, more: Partial<DeleteObjectCommandInput> = {}) =>
+      s3.client.send(new DeleteObjectCommand({ Bucket: BUCKET, Key, ...more })),
+    send: (request: Omit<RawRequest, 'port'>) => send({ port: s3.server.port, ...request }),
+    sendSigned: (request: Omit<Parameters<typeof sendSigned>[0], 'port'>) =>
+      sendSigned({ port: s3.server.port, ...request }),
     restart: async (): Promise<void> => {
       await stop();
       await start();
     },
-    /** How many files hold bytes of objects, parts, and uploads under way. */
+    /** The number of files with bytes of objects, parts, and uploads in progress. */
     countBlobs: async (): Promise<number> => (await readdir(join(dataDir(), 'blobs'))).length,
   };
   return s3;
@@ -73,8 +95,8 @@ export function useS3(options: Partial<S3Options> = {}) {
 export const connect = (endpoint: string, credentials = CREDENTIALS): S3Client =>
   new S3Client({ endpoint, region: 'eu-central-1', forcePathStyle: true, credentials, maxAttempts: 1 });
 
-/** The error that a call fails with, by S3's code and status; HEAD has no body, so a status only. */
-export async function failure(call: Promise<unknown>): Promise<string> {
+/** Returns the status and code of the error of a call, or `succeeded`. A HEAD has no body, so its code is generic. */
+export async function failureOf(call: Promise<unknown>): Promise<string> {
   try {
     await call;
   } catch (error) {
@@ -83,13 +105,13 @@ export async function failure(call: Promise<unknown>): Promise<string> {
     const status =
       metadata && typeof metadata === 'object' && 'httpStatusCode' in metadata
         ? metadata.httpStatusCode
-        : 'no answer';
+        : 'no response';
     return `${String(status)} ${error.name}`;
   }
   return 'succeeded';
 }
 
-export async function textOf(output: {
+export async function readText(output: {
   Body?: { transformToString: () => Promise<string> } | undefined;
 }): Promise<string> {
   return (await output.Body?.transformToString()) ?? '';

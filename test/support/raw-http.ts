@@ -1,25 +1,25 @@
 import { createHmac } from 'node:crypto';
 import { request } from 'node:http';
-import { CREDENTIALS } from './local-s3.ts';
+import { CREDENTIALS } from './credentials.ts';
 import { hash } from './values.ts';
 
-/** Requests the SDK would not make. The signing is written out here once more, so that two readings of it meet. */
+/** Requests that the SDK does not make. The signing is a second implementation, so that it can disagree with the server's. */
 
-export type Answer = Readonly<{
+export type RawResponse = Readonly<{
   status: number;
   headers: Readonly<Record<string, unknown>>;
   body: string;
   code: string | undefined;
 }>;
 
-type Wanted = Readonly<{
+export type RawRequest = Readonly<{
   port: number;
   method?: string;
-  /** As it goes over the wire. */
+  /** The raw request target. */
   path: string;
   headers?: Readonly<Record<string, string>>;
   body?: string | Buffer;
-  /** Breaks the connection after the body instead of ending the request. */
+  /** Closes the connection after the body instead of ending the request. */
   cutOff?: boolean;
 }>;
 
@@ -30,7 +30,7 @@ export function send({
   headers = {},
   body = '',
   cutOff = false,
-}: Wanted): Promise<Answer> {
+}: RawRequest): Promise<RawResponse> {
   return new Promise((resolve, reject) => {
     const outgoing = request({ port, method, path, headers, host: '127.0.0.1', agent: false }, (incoming) => {
       const chunks: Buffer[] = [];
@@ -45,7 +45,7 @@ export function send({
     });
     outgoing.on('error', reject);
     if (headers.expect) {
-      // The body is sent when the server asks for it, and not otherwise.
+      // Sends the body only if the server asks for it.
       outgoing.once('continue', () => outgoing.end(body));
       outgoing.flushHeaders();
     } else if (cutOff) outgoing.write(body, () => outgoing.destroy());
@@ -53,23 +53,23 @@ export function send({
   });
 }
 
-type Signing = Wanted &
+type SigningRequest = RawRequest &
   Readonly<{
     payload?: string;
     secret?: string;
     keyId?: string;
     date?: Date;
-    /** The path under the signature, where it is not simply the one sent. */
+    /** The path to sign, if it differs from `path`. */
     signedPath?: string;
   }>;
 
-/** The headers of `wanted` with an Authorization over all of them. */
-export function sign(wanted: Signing): Record<string, string> {
-  const { method = 'GET', path, payload = 'UNSIGNED-PAYLOAD', signedPath = path } = wanted;
-  const date = basic(wanted.date ?? new Date());
+/** Returns the headers of `options` with an `Authorization` that signs all of them. */
+export function sign(options: SigningRequest): Record<string, string> {
+  const { method = 'GET', path, payload = 'UNSIGNED-PAYLOAD', signedPath = path } = options;
+  const date = basic(options.date ?? new Date());
   const headers: Record<string, string> = {
-    host: `127.0.0.1:${wanted.port}`,
-    ...wanted.headers,
+    host: `127.0.0.1:${options.port}`,
+    ...options.headers,
     'x-amz-date': date,
     'x-amz-content-sha256': payload,
   };
@@ -84,20 +84,21 @@ export function sign(wanted: Signing): Record<string, string> {
     names.join(';'),
     payload,
   ].join('\n');
-  const { scope, signature } = signText(canonical, date, wanted.secret);
-  const credential = `${wanted.keyId ?? CREDENTIALS.accessKeyId}/${scope}`;
+  const { scope, signature } = signText(canonical, date, options.secret);
+  const credential = `${options.keyId ?? CREDENTIALS.accessKeyId}/${scope}`;
   return {
     ...headers,
     authorization: `AWS4-HMAC-SHA256 Credential=${credential}, SignedHeaders=${names.join(';')}, Signature=${signature}`,
   };
 }
 
-export const sendSigned = (wanted: Signing): Promise<Answer> => send({ ...wanted, headers: sign(wanted) });
+export const sendSigned = (options: SigningRequest): Promise<RawResponse> =>
+  send({ ...options, headers: sign(options) });
 
-/** A URL's path and query that carries its own signature. */
-export function presign(wanted: Signing & { expires: number }): string {
-  const { method = 'GET', path } = wanted;
-  const date = basic(wanted.date ?? new Date());
+/** Returns a presigned path and query. */
+export function presign(options: SigningRequest & { expires: number }): string {
+  const { method = 'GET', path } = options;
+  const date = basic(options.date ?? new Date());
   const [plain = '', query = ''] = path.split('?');
   const scope = `${date.slice(0, 8)}/us-east-1/s3/aws4_request`;
   const parameters = [
@@ -105,14 +106,14 @@ export function presign(wanted: Signing & { expires: number }): string {
     'X-Amz-Algorithm=AWS4-HMAC-SHA256',
     `X-Amz-Credential=${encodeURIComponent(`${CREDENTIALS.accessKeyId}/${scope}`)}`,
     `X-Amz-Date=${date}`,
-    `X-Amz-Expires=${wanted.expires}`,
+    `X-Amz-Expires=${options.expires}`,
     'X-Amz-SignedHeaders=host',
   ].join('&');
-  const host = `host:127.0.0.1:${wanted.port}`;
+  const host = `host:127.0.0.1:${options.port}`;
   const canonical = [method, plain, canonicalQuery(parameters), host, '', 'host', 'UNSIGNED-PAYLOAD'].join(
     '\n',
   );
-  return `${plain}?${parameters}&X-Amz-Signature=${signText(canonical, date, wanted.secret).signature}`;
+  return `${plain}?${parameters}&X-Amz-Signature=${signText(canonical, date, options.secret).signature}`;
 }
 
 export function signingKey(day: string, secret = CREDENTIALS.secretAccessKey): Buffer {

@@ -2,7 +2,7 @@ import { createServer, type IncomingHttpHeaders, type IncomingMessage, type Serv
 import { onTestFinished } from 'vitest';
 import { listen } from '../../local/http-server.ts';
 
-/** A service that answers as a test says, request by request. Only for what a well-behaved one never does. */
+/** A server with scripted responses, only for behaviour that a real service never shows. */
 
 export type Asked = Readonly<{
   method: string;
@@ -13,7 +13,7 @@ export type Asked = Readonly<{
 }>;
 export type Answer = (response: ServerResponse, asked: Asked) => void;
 
-/** Request n gets answer n; from the last one on it is always the last. What was asked is kept in `asked`. */
+/** Handles request n with function n, and to all later requests with the last one. Collects the requests in `asked`. */
 export async function scripted(...answers: [Answer, ...Answer[]]) {
   const asked: Asked[] = [];
   const arrived = Promise.withResolvers<void>();
@@ -33,7 +33,7 @@ export async function scripted(...answers: [Answer, ...Answer[]]) {
     arrived.resolve();
     (answers[asked.length - 1] ?? answers.at(-1))?.(response, received);
   };
-  // A client that goes away in the middle of its request is part of the play.
+  // A test may let the client disconnect during its request.
   const listening = await listen(
     createServer((...call) => void serve(...call).catch(() => {})),
     0,

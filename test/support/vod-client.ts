@@ -6,8 +6,8 @@ import { createBytes, HALF_MIB, hash } from './values.ts';
 export const SECRETS = { secretId: 'id-of-the-tests', secretKey: 'key-of-the-tests' };
 export const HOST = 'vod2.qcloud.com';
 
-/** Every reply, also a refusal, must have this shape. */
-const Reply = v.strictObject({
+/** Every response has this shape, including errors. */
+const VodResponse = v.strictObject({
   code: v.pipe(v.number(), v.integer()),
   message: v.string(),
   codeDesc: v.string(),
@@ -19,22 +19,22 @@ const Reply = v.strictObject({
   fileId: v.optional(v.string()),
   url: v.optional(v.string()),
 });
-export type Reply = v.InferOutput<typeof Reply>;
+export type VodResponse = v.InferOutput<typeof VodResponse>;
 
-export type HttpAnswer = { status: number; headers: IncomingHttpHeaders; bytes: Buffer };
-type Answer = Reply & { status: number; headers: IncomingHttpHeaders };
+export type HttpResponse = { status: number; headers: IncomingHttpHeaders; bytes: Buffer };
+type CallResponse = VodResponse & { status: number; headers: IncomingHttpHeaders };
 
-/** `undefined` leaves a parameter out that would be sent otherwise. */
+/** `undefined` omits a default parameter. */
 export type Changes = Readonly<Record<string, string | number | undefined>>;
 
-export type Way = {
+export type CallOptions = {
   method?: string;
   path?: string;
-  /** What is signed, where it is not what is sent. */
+  /** Values to sign that differ from the sent ones. */
   signed?: { method?: string; host?: string; path?: string; key?: string };
   headers?: Record<string, string>;
   body?: Buffer;
-  /** The last chance to spoil the query string. */
+  /** Changes the query string after signing. */
   query?: (query: string) => string;
 };
 
@@ -47,8 +47,8 @@ export function video(size: number, partSize = HALF_MIB): Video {
   return { bytes, sha1: hash('sha1', bytes), partSize, parts };
 }
 
-/** As a client's first reply lists them. */
-export const listed = ({ parts, partSize }: Video, indexes: Iterable<number>) =>
+/** The parts as InitUpload lists them. */
+export const describeParts = ({ parts, partSize }: Video, indexes: Iterable<number>) =>
   [...new Set(indexes)]
     .sort((a, b) => a - b)
     .map((index) => {
@@ -58,7 +58,7 @@ export const listed = ({ parts, partSize }: Video, indexes: Iterable<number>) =>
 
 let nonce = 1;
 
-/** A client of the protocol with no opinion: it sends what it is told to, also what it should not. */
+/** A client that sends any request, including invalid ones. */
 export class Client {
   readonly endpoint: string;
   readonly #now: () => number;
@@ -73,10 +73,14 @@ export class Client {
     this.#agent.destroy();
   }
 
-  http(method: string, target: string, way: Pick<Way, 'headers' | 'body'> = {}): Promise<HttpAnswer> {
+  http(
+    method: string,
+    target: string,
+    options: Pick<CallOptions, 'headers' | 'body'> = {},
+  ): Promise<HttpResponse> {
     return new Promise((resolve, reject) => {
       const { port } = new URL(this.endpoint);
-      const headers = { 'Content-Length': String(way.body?.length ?? 0), ...way.headers };
+      const headers = { 'Content-Length': String(options.body?.length ?? 0), ...options.headers };
       request(
         { host: '127.0.0.1', port, method, path: target, headers, agent: this.#agent },
         async (response) => {
@@ -88,13 +92,13 @@ export class Client {
         },
       )
         .on('error', reject)
-        .end(way.body);
+        .end(options.body);
     });
   }
 
-  /** Path and signed query string of a call. */
-  target(changes: Changes, way: Way = {}): string {
-    const { method = 'GET', path = '/v2/index.php', signed = {}, query = (text) => text } = way;
+  /** Returns the path and signed query string of a call. */
+  target(changes: Changes, options: CallOptions = {}): string {
+    const { method = 'GET', path = '/v2/index.php', signed = {}, query = (query) => query } = options;
     nonce += 1;
     const all = {
       Region: 'gz',
@@ -116,18 +120,18 @@ export class Client {
     return `${path}?${query(text)}`;
   }
 
-  async call(changes: Changes, way: Way = {}): Promise<Answer> {
-    const answer = await this.http(way.method ?? 'GET', this.target(changes, way), way);
-    return { ...read(answer), status: answer.status, headers: answer.headers };
+  async call(changes: Changes, options: CallOptions = {}): Promise<CallResponse> {
+    const response = await this.http(options.method ?? 'GET', this.target(changes, options), options);
+    return { ...readResponse(response), status: response.status, headers: response.headers };
   }
 
-  init(video: Video, changes: Changes = {}, way: Way = {}): Promise<Answer> {
+  init(video: Video, changes: Changes = {}, options: CallOptions = {}): Promise<CallResponse> {
     const { sha1: fileSha, bytes, partSize: dataSize } = video;
     const call = { fileName: 'name', fileSha, fileSize: bytes.length, dataSize, fileType: 'mp4' };
-    return this.call({ Action: 'InitUpload', ...call, ...changes }, way);
+    return this.call({ Action: 'InitUpload', ...call, ...changes }, options);
   }
 
-  part(video: Video, index: number, changes: Changes = {}, way: Way = {}): Promise<Answer> {
+  part(video: Video, index: number, changes: Changes = {}, options: CallOptions = {}): Promise<CallResponse> {
     const bytes = video.parts[index] ?? Buffer.alloc(0);
     const call = {
       fileSha: video.sha1,
@@ -135,14 +139,17 @@ export class Client {
       dataSize: bytes.length,
       dataMd5: hash('md5', bytes),
     };
-    return this.call({ Action: 'UploadPart', ...call, ...changes }, { method: 'POST', body: bytes, ...way });
+    return this.call(
+      { Action: 'UploadPart', ...call, ...changes },
+      { method: 'POST', body: bytes, ...options },
+    );
   }
 
-  finish(video: Video, changes: Changes = {}, way: Way = {}): Promise<Answer> {
-    return this.call({ Action: 'FinishUpload', fileSha: video.sha1, ...changes }, way);
+  finish(video: Video, changes: Changes = {}, options: CallOptions = {}): Promise<CallResponse> {
+    return this.call({ Action: 'FinishUpload', fileSha: video.sha1, ...changes }, options);
   }
 
-  /** Everything from Init to Finish; the fileId. */
+  /** Uploads the whole video and returns the fileId. */
   async upload(video: Video, changes: Changes = {}): Promise<string> {
     await this.init(video, changes);
     for (const index of video.parts.keys()) await this.part(video, index);
@@ -151,7 +158,12 @@ export class Client {
     return fileId;
   }
 
-  cover(image: Buffer, fileId: string, changes: Changes = {}, way: Way = {}): Promise<Answer> {
+  cover(
+    image: Buffer,
+    fileId: string,
+    changes: Changes = {},
+    options: CallOptions = {},
+  ): Promise<CallResponse> {
     const call = {
       fileName: 'cover',
       fileSha: hash('sha1', image),
@@ -163,9 +175,10 @@ export class Client {
     };
     return this.call(
       { Action: 'SmallFileUpload', ...call, ...changes },
-      { method: 'POST', body: image, ...way },
+      { method: 'POST', body: image, ...options },
     );
   }
 }
 
-export const read = ({ bytes }: HttpAnswer): Reply => v.parse(Reply, JSON.parse(bytes.toString()));
+export const readResponse = ({ bytes }: HttpResponse): VodResponse =>
+  v.parse(VodResponse, JSON.parse(bytes.toString()));

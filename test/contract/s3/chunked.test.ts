@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { decodeChunked } from '../../../local/s3/wire/chunked.ts';
 
 async function* inPieces(bytes: Buffer, cuts: readonly number[]): AsyncGenerator<Buffer> {
@@ -9,33 +9,35 @@ async function* inPieces(bytes: Buffer, cuts: readonly number[]): AsyncGenerator
 
 const chunk = fc.uint8Array({ minLength: 1, maxLength: 40 }).map((bytes) => Buffer.from(bytes));
 
-test('what was encoded is decoded, wherever the network cuts it', async () => {
-  await fc.assert(
-    fc.asyncProperty(fc.array(chunk), fc.array(fc.nat()), fc.boolean(), async (chunks, cuts, signed) => {
-      const signature = signed ? `;chunk-signature=${'f'.repeat(64)}` : '';
-      const encoded = Buffer.concat([
-        ...chunks.flatMap((bytes) => [
-          Buffer.from(`${bytes.length.toString(16)}${signature}\r\n`),
-          bytes,
-          Buffer.from('\r\n'),
-        ]),
-        Buffer.from(`0${signature}\r\nX-Amz-Checksum-Sha1: abc=\r\n\r\n`),
-      ]);
-      const trailers = new Map<string, string>();
-      const decoded: Buffer[] = [];
-      for await (const bytes of decodeChunked(inPieces(encoded, cuts), trailers)) decoded.push(bytes);
-      expect(Buffer.concat(decoded).equals(Buffer.concat(chunks))).toBe(true);
-      expect(trailers).toEqual(new Map([['x-amz-checksum-sha1', 'abc=']]));
-    }),
-  );
-});
+describe('decodeChunked', () => {
+  test('decodes every body, however the network splits it', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(chunk), fc.array(fc.nat()), fc.boolean(), async (chunks, cuts, signed) => {
+        const signature = signed ? `;chunk-signature=${'f'.repeat(64)}` : '';
+        const encoded = Buffer.concat([
+          ...chunks.flatMap((bytes) => [
+            Buffer.from(`${bytes.length.toString(16)}${signature}\r\n`),
+            bytes,
+            Buffer.from('\r\n'),
+          ]),
+          Buffer.from(`0${signature}\r\nX-Amz-Checksum-Sha1: abc=\r\n\r\n`),
+        ]);
+        const trailers = new Map<string, string>();
+        const decoded: Buffer[] = [];
+        for await (const bytes of decodeChunked(inPieces(encoded, cuts), trailers)) decoded.push(bytes);
+        expect(Buffer.concat(decoded).equals(Buffer.concat(chunks))).toBe(true);
+        expect(trailers).toEqual(new Map([['x-amz-checksum-sha1', 'abc=']]));
+      }),
+    );
+  });
 
-test('what is cut short is noticed, wherever it is', async () => {
-  const encoded = Buffer.from('5\r\nhello\r\n5\r\nworld\r\n0\r\n');
-  for (let length = 0; length < encoded.length; length++) {
-    const decode = async () => {
-      for await (const _ of decodeChunked(inPieces(encoded.subarray(0, length), []), new Map()));
-    };
-    await expect(decode()).rejects.toThrow();
-  }
+  test('rejects a body that ends early, at any byte', async () => {
+    const encoded = Buffer.from('5\r\nhello\r\n5\r\nworld\r\n0\r\n');
+    for (let length = 0; length < encoded.length; length++) {
+      const decode = async () => {
+        for await (const _ of decodeChunked(inPieces(encoded.subarray(0, length), []), new Map()));
+      };
+      await expect(decode()).rejects.toThrow();
+    }
+  });
 });

@@ -9,79 +9,89 @@ import {
   PutObjectCommand,
   type S3Client,
 } from '@aws-sdk/client-s3';
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { startS3 } from '../../../local/s3/server.ts';
-import { BUCKET, CREDENTIALS, connect, failure, textOf, useS3, VERSIONED } from '../../support/local-s3.ts';
+import {
+  BUCKET,
+  CREDENTIALS,
+  connect,
+  failureOf,
+  readText,
+  useS3,
+  VERSIONED,
+} from '../../support/local-s3.ts';
 import { newFolder } from '../../support/temp-folder.ts';
 
 const s3 = useS3();
 
-test('everything about an object survives a restart', async () => {
-  const kept = { ContentType: 'video/mp4', Metadata: { a: 'b' }, StorageClass: 'STANDARD_IA' } as const;
-  for (const Bucket of [BUCKET, VERSIONED]) {
-    const target = { Bucket, Key: 'kept' };
-    await s3.client.send(new PutObjectCommand({ ...target, Body: 'bytes', Tagging: 'a=1', ...kept }));
-    const before = await s3.client.send(new HeadObjectCommand({ ...target, ChecksumMode: 'ENABLED' }));
-    await s3.restart();
-    const { $metadata: _, ...after } = await s3.client.send(
-      new HeadObjectCommand({ ...target, ChecksumMode: 'ENABLED' }),
-    );
-    expect(before).toMatchObject(after);
-    expect(after).toMatchObject({ ...kept, TagCount: 1 });
-    expect(await textOf(await s3.client.send(new GetObjectCommand(target)))).toBe('bytes');
-  }
-});
-
-test('what a kill left behind is swept at the start', async () => {
-  await s3.client.send(new PutObjectCommand({ Bucket: BUCKET, Key: 'swept', Body: 'stays' }));
-  const before = await s3.countBlobs();
-  await writeFile(join(s3.dir, 'blobs', 'orphan'), 'half a body');
-  await writeFile(join(s3.dir, 'drafts', 'draft'), '{"half":');
-  await s3.restart();
-  expect(await s3.countBlobs()).toBe(before);
-  expect(await readdir(join(s3.dir, 'drafts'))).toEqual([]);
-  expect(await textOf(await s3.client.send(new GetObjectCommand({ Bucket: BUCKET, Key: 'swept' })))).toBe(
-    'stays',
-  );
-});
-
-test('killed at any moment, a server leaves the old object or the new, never half of one', async () => {
-  const dir = await newFolder();
-  const BODY = 64 * 1024;
-  let acknowledged = 0;
-  for (const rounds of [1, 7, 20]) {
-    const child = fork(join(import.meta.dirname, '../../support/killable-s3.ts'), [dir], { execArgv: [] });
-    const [port]: number[] = await once(child, 'message');
-    const client = connect(`http://127.0.0.1:${port}`);
-    await client.send(new CreateBucketCommand({ Bucket: BUCKET }));
-    const write = (value: number) =>
-      client.send(new PutObjectCommand({ Bucket: BUCKET, Key: 'k', Body: Buffer.alloc(BODY, value) }));
-    for (let round = 0; round < rounds; round++) {
-      await write(acknowledged + 1);
-      acknowledged++;
+describe('data folder', () => {
+  test('keeps everything about an object across a restart', async () => {
+    const kept = { ContentType: 'video/mp4', Metadata: { a: 'b' }, StorageClass: 'STANDARD_IA' } as const;
+    for (const Bucket of [BUCKET, VERSIONED]) {
+      const target = { Bucket, Key: 'kept' };
+      await s3.client.send(new PutObjectCommand({ ...target, Body: 'bytes', Tagging: 'a=1', ...kept }));
+      const before = await s3.client.send(new HeadObjectCommand({ ...target, ChecksumMode: 'ENABLED' }));
+      await s3.restart();
+      const { $metadata: _, ...after } = await s3.client.send(
+        new HeadObjectCommand({ ...target, ChecksumMode: 'ENABLED' }),
+      );
+      expect(before).toMatchObject(after);
+      expect(after).toMatchObject({ ...kept, TagCount: 1 });
+      expect(await readText(await s3.client.send(new GetObjectCommand(target)))).toBe('bytes');
     }
-    const exit = once(child, 'exit');
-    const cutOff = failure(write(acknowledged + 1));
-    child.kill('SIGKILL');
-    await Promise.all([exit, cutOff]);
-    client.destroy();
+  });
 
-    const server = await startS3({ dir, port: 0, credentials: CREDENTIALS });
-    const reader: S3Client = connect(server.endpoint);
-    const { Body } = await reader.send(new GetObjectCommand({ Bucket: BUCKET, Key: 'k' }));
-    const bytes = Buffer.from((await Body?.transformToByteArray()) ?? []);
-    const [value = 0] = bytes;
-    expect([acknowledged, acknowledged + 1]).toContain(value);
-    expect(bytes.equals(Buffer.alloc(BODY, value))).toBe(true);
-    expect(await readdir(join(dir, 'blobs'))).toHaveLength(1);
-    acknowledged = value;
-    reader.destroy();
-    await server.close();
-  }
-});
+  test('is cleared of unfinished files at the start', async () => {
+    await s3.put('swept', { Body: 'stays' });
+    const before = await s3.countBlobs();
+    await writeFile(join(s3.dir, 'blobs', 'orphan'), 'half a body');
+    await writeFile(join(s3.dir, 'drafts', 'draft'), '{"half":');
+    await s3.restart();
+    expect(await s3.countBlobs()).toBe(before);
+    expect(await readdir(join(s3.dir, 'drafts'))).toEqual([]);
+    expect(await s3.getText('swept')).toBe('stays');
+  });
 
-test('a record that is not one stops the start and is named', async () => {
-  const dir = await newFolder();
-  await writeFile(join(dir, 'starts.json'), '"many"');
-  await expect(startS3({ dir, port: 0, credentials: CREDENTIALS })).rejects.toThrow(join(dir, 'starts.json'));
+  test('contains the old or the new object after a kill at any moment', async () => {
+    const dir = await newFolder();
+    const BODY = 64 * 1024;
+    let acknowledged = 0;
+    for (const rounds of [1, 7, 20]) {
+      const child = fork(join(import.meta.dirname, '../../support/killable-s3.ts'), [dir], { execArgv: [] });
+      const [port]: number[] = await once(child, 'message');
+      const client = connect(`http://127.0.0.1:${port}`);
+      await client.send(new CreateBucketCommand({ Bucket: BUCKET }));
+      const write = (value: number) =>
+        client.send(new PutObjectCommand({ Bucket: BUCKET, Key: 'k', Body: Buffer.alloc(BODY, value) }));
+      for (let round = 0; round < rounds; round++) {
+        await write(acknowledged + 1);
+        acknowledged++;
+      }
+      const exit = once(child, 'exit');
+      const cutOff = failureOf(write(acknowledged + 1));
+      child.kill('SIGKILL');
+      await Promise.all([exit, cutOff]);
+      client.destroy();
+
+      const server = await startS3({ dir, port: 0, credentials: CREDENTIALS });
+      const reader: S3Client = connect(server.endpoint);
+      const { Body } = await reader.send(new GetObjectCommand({ Bucket: BUCKET, Key: 'k' }));
+      const bytes = Buffer.from((await Body?.transformToByteArray()) ?? []);
+      const [value = 0] = bytes;
+      expect([acknowledged, acknowledged + 1]).toContain(value);
+      expect(bytes.equals(Buffer.alloc(BODY, value))).toBe(true);
+      expect(await readdir(join(dir, 'blobs'))).toHaveLength(1);
+      acknowledged = value;
+      reader.destroy();
+      await server.close();
+    }
+  });
+
+  test('stops the start with the path of an invalid record', async () => {
+    const dir = await newFolder();
+    await writeFile(join(dir, 'starts.json'), '"many"');
+    await expect(startS3({ dir, port: 0, credentials: CREDENTIALS })).rejects.toThrow(
+      join(dir, 'starts.json'),
+    );
+  });
 });

@@ -1,8 +1,8 @@
 import { createHmac } from 'node:crypto';
-import { GetObjectCommand, GetObjectTaggingCommand, HeadObjectCommand } from '@aws-sdk/client-s3';
-import { expect, test, vi } from 'vitest';
-import { BUCKET, CREDENTIALS, failure, textOf, useS3 } from '../../support/local-s3.ts';
-import { type Answer, basic, send, signingKey } from '../../support/raw-http.ts';
+import { GetObjectCommand, GetObjectTaggingCommand } from '@aws-sdk/client-s3';
+import { describe, expect, test, vi } from 'vitest';
+import { BUCKET, CREDENTIALS, failureOf, readText, useS3 } from '../../support/local-s3.ts';
+import { basic, type RawResponse, signingKey } from '../../support/raw-http.ts';
 
 const s3 = useS3();
 
@@ -15,7 +15,7 @@ type Form = {
   cutOff?: boolean;
 };
 
-/** What a browser sends: the policy of whoever made the page, the fields it allows, the file last. */
+/** Sends a form as a browser does: the fields, the signed policy, and the file last. */
 function post({
   fields = {},
   conditions = [],
@@ -23,7 +23,7 @@ function post({
   secret,
   file = 'the file',
   cutOff,
-}: Form): Promise<Answer> {
+}: Form): Promise<RawResponse> {
   const date = basic(new Date());
   const day = date.slice(0, 8);
   const signed = {
@@ -52,8 +52,7 @@ function post({
   );
   const last = `--xyz\r\nContent-Disposition: form-data; name="file"; filename="my video.mp4"\r\nContent-Type: video/mp4\r\n\r\n${file}`;
   const body = `${parts.join('')}${last}${cutOff ? '' : '\r\n--xyz--\r\n'}`;
-  return send({
-    port: s3.port,
+  return s3.send({
     method: 'POST',
     path: `/${BUCKET}`,
     headers: {
@@ -67,133 +66,143 @@ function post({
 
 const anyKey = ['starts-with', '$key', ''];
 
-test('a form uploads a file, and what its fields say', async () => {
-  s3.events.length = 0;
-  const answer = await post({
-    fields: {
-      // biome-ignore lint/suspicious/noTemplateCurlyInString: S3's own placeholder
-      key: 'form/${filename}',
-      'Content-Type': 'video/mp4',
-      'x-amz-meta-by': 'browser',
-      acl: 'public-read',
-      tagging: '<Tagging><TagSet><Tag><Key>a</Key><Value>1</Value></Tag></TagSet></Tagging>',
-    },
-    conditions: [
-      anyKey,
-      { 'Content-Type': 'video/mp4' },
-      ['eq', '$x-amz-meta-by', 'browser'],
-      { acl: 'public-read' },
-      ['starts-with', '$tagging', ''],
+describe('PostObject', () => {
+  test('stores the file with the attributes in its fields', async () => {
+    s3.events.length = 0;
+    const response = await post({
+      fields: {
+        // biome-ignore lint/suspicious/noTemplateCurlyInString: S3's own placeholder
+        key: 'form/${filename}',
+        'Content-Type': 'video/mp4',
+        'x-amz-meta-by': 'browser',
+        acl: 'public-read',
+        tagging: '<Tagging><TagSet><Tag><Key>a</Key><Value>1</Value></Tag></TagSet></Tagging>',
+      },
+      conditions: [
+        anyKey,
+        { 'Content-Type': 'video/mp4' },
+        ['eq', '$x-amz-meta-by', 'browser'],
+        { acl: 'public-read' },
+        ['starts-with', '$tagging', ''],
+      ],
+    });
+    expect(response).toMatchObject({
+      status: 204,
+      body: '',
+      headers: { location: expect.stringContaining('/form/my%20video.mp4') },
+    });
+    const target = { Bucket: BUCKET, Key: 'form/my video.mp4' };
+    const got = await s3.client.send(new GetObjectCommand(target));
+    expect(got).toMatchObject({ ContentType: 'video/mp4', Metadata: { by: 'browser' } });
+    expect(await readText(got)).toBe('the file');
+    expect((await s3.client.send(new GetObjectTaggingCommand(target))).TagSet).toEqual([
+      { Key: 'a', Value: '1' },
+    ]);
+    expect(s3.events[0]?.Records[0]).toMatchObject({
+      eventName: 'ObjectCreated:Post',
+      s3: { object: { key: 'form/my+video.mp4', size: 8 } },
+    });
+  });
+
+  test.each([
+    ['200', 200, ''],
+    ['201', 201, '<Key>status</Key>'],
+    ['404', 204, ''],
+  ])('responds to success_action_status %s with %i', async (wanted, status, text) => {
+    const fields = { key: 'status', success_action_status: wanted };
+    const response = await post({ fields, conditions: [anyKey, { success_action_status: wanted }] });
+    expect(response.status).toBe(status);
+    expect(response.body).toContain(text);
+  });
+
+  test('redirects the browser to success_action_redirect', async () => {
+    const redirect = 'http://localhost/done';
+    const fields = { key: 'redirected', success_action_redirect: redirect };
+    const response = await post({ fields, conditions: [anyKey, { success_action_redirect: redirect }] });
+    expect(response).toMatchObject({
+      status: 303,
+      headers: {
+        location: expect.stringMatching(
+          /^http:\/\/localhost\/done\?bucket=plain-bucket&key=redirected&etag=/,
+        ),
+      },
+    });
+  });
+
+  test.each<[string, Form, number, string]>([
+    ['with the wrong secret', { secret: 'guess' }, 403, 'SignatureDoesNotMatch'],
+    ['after its policy expired', { expires: -1 }, 403, 'AccessDenied'],
+    [
+      'with a field the policy does not mention',
+      { fields: { key: 'no', acl: 'public-read' } },
+      403,
+      'AccessDenied',
     ],
+    [
+      'with a field that differs',
+      { conditions: [anyKey, { 'content-type': 'video/mp4' }] },
+      403,
+      'AccessDenied',
+    ],
+    ['with a key of another prefix', { conditions: [['starts-with', '$key', 'mine/']] }, 403, 'AccessDenied'],
+    [
+      'with a file that is too long',
+      { conditions: [anyKey, ['content-length-range', 0, 7]] },
+      400,
+      'EntityTooLarge',
+    ],
+    [
+      'with a file that is too short',
+      { conditions: [anyKey, ['content-length-range', 9, 20]] },
+      400,
+      'EntityTooSmall',
+    ],
+    [
+      'with an unknown condition',
+      { conditions: [anyKey, ['like', '$key', 'x']] },
+      400,
+      'InvalidPolicyDocument',
+    ],
+    [
+      'with a value that no header can carry back',
+      {
+        fields: { key: 'no', 'x-amz-meta-a': 'b\r\nc: d' },
+        conditions: [anyKey, ['starts-with', '$x-amz-meta-a', '']],
+      },
+      400,
+      'InvalidArgument',
+    ],
+    [
+      'with a name that no header can have',
+      {
+        fields: { key: 'no', 'x-amz-meta-a b': 'c' },
+        conditions: [anyKey, ['starts-with', '$x-amz-meta-a b', '']],
+      },
+      400,
+      'InvalidArgument',
+    ],
+    ['without a key', { fields: {} }, 400, 'InvalidArgument'],
+  ])('rejects a form %s', async (_name, form, status, code) => {
+    expect(await post({ fields: { key: 'no' }, conditions: [anyKey], ...form })).toMatchObject({
+      status,
+      code,
+    });
+    expect(await failureOf(s3.head('no'))).toBe('404 NotFound');
   });
-  expect(answer).toMatchObject({
-    status: 204,
-    body: '',
-    headers: { location: expect.stringContaining('/form/my%20video.mp4') },
+
+  test('stores nothing when the connection breaks', async () => {
+    const before = await s3.countBlobs();
+    await expect(
+      post({ fields: { key: 'no' }, conditions: [anyKey], file: 'x'.repeat(100_000), cutOff: true }),
+    ).rejects.toThrow();
+    await vi.waitFor(async () => expect(await s3.countBlobs()).toBe(before), { interval: 5 });
+    expect(await failureOf(s3.head('no'))).toBe('404 NotFound');
   });
-  const target = { Bucket: BUCKET, Key: 'form/my video.mp4' };
-  const got = await s3.client.send(new GetObjectCommand(target));
-  expect(got).toMatchObject({ ContentType: 'video/mp4', Metadata: { by: 'browser' } });
-  expect(await textOf(got)).toBe('the file');
-  expect((await s3.client.send(new GetObjectTaggingCommand(target))).TagSet).toEqual([
-    { Key: 'a', Value: '1' },
-  ]);
-  expect(s3.events[0]?.Records[0]).toMatchObject({
-    eventName: 'ObjectCreated:Post',
-    s3: { object: { key: 'form/my+video.mp4', size: 8 } },
+
+  test('rejects a form without a file and a body that is not a form', async () => {
+    const headers = { 'content-type': 'multipart/form-data; boundary=xyz' };
+    const bare = (body: string) => s3.send({ method: 'POST', path: `/${BUCKET}`, headers, body });
+    expect(await bare('--xyz--\r\n')).toMatchObject({ status: 400, code: 'InvalidArgument' });
+    expect(await bare('no form at all')).toMatchObject({ status: 400, code: 'MalformedPOSTRequest' });
   });
-});
-
-test.each([
-  ['200', 200, ''],
-  ['201', 201, '<Key>status</Key>'],
-  ['404', 204, ''],
-])('success_action_status %s is answered by %i', async (wanted, status, text) => {
-  const fields = { key: 'status', success_action_status: wanted };
-  const answer = await post({ fields, conditions: [anyKey, { success_action_status: wanted }] });
-  expect(answer.status).toBe(status);
-  expect(answer.body).toContain(text);
-});
-
-test('the browser is sent on where the form says so', async () => {
-  const redirect = 'http://localhost/done';
-  const fields = { key: 'redirected', success_action_redirect: redirect };
-  const answer = await post({ fields, conditions: [anyKey, { success_action_redirect: redirect }] });
-  expect(answer).toMatchObject({
-    status: 303,
-    headers: {
-      location: expect.stringMatching(/^http:\/\/localhost\/done\?bucket=plain-bucket&key=redirected&etag=/),
-    },
-  });
-});
-
-test.each<[string, Form, number, string]>([
-  ['of a stranger', { secret: 'guess' }, 403, 'SignatureDoesNotMatch'],
-  ['too late', { expires: -1 }, 403, 'AccessDenied'],
-  [
-    'with a field the policy does not mention',
-    { fields: { key: 'no', acl: 'public-read' } },
-    403,
-    'AccessDenied',
-  ],
-  [
-    'with a field that differs',
-    { conditions: [anyKey, { 'content-type': 'video/mp4' }] },
-    403,
-    'AccessDenied',
-  ],
-  ['with a key of another prefix', { conditions: [['starts-with', '$key', 'mine/']] }, 403, 'AccessDenied'],
-  ['too long', { conditions: [anyKey, ['content-length-range', 0, 7]] }, 400, 'EntityTooLarge'],
-  ['too short', { conditions: [anyKey, ['content-length-range', 9, 20]] }, 400, 'EntityTooSmall'],
-  [
-    'with a condition nobody knows',
-    { conditions: [anyKey, ['like', '$key', 'x']] },
-    400,
-    'InvalidPolicyDocument',
-  ],
-  [
-    'with a value that no header can carry back',
-    {
-      fields: { key: 'no', 'x-amz-meta-a': 'b\r\nc: d' },
-      conditions: [anyKey, ['starts-with', '$x-amz-meta-a', '']],
-    },
-    400,
-    'InvalidArgument',
-  ],
-  [
-    'with a name that no header can have',
-    {
-      fields: { key: 'no', 'x-amz-meta-a b': 'c' },
-      conditions: [anyKey, ['starts-with', '$x-amz-meta-a b', '']],
-    },
-    400,
-    'InvalidArgument',
-  ],
-  ['without a key', { fields: {} }, 400, 'InvalidArgument'],
-])('a form %s is refused', async (_name, form, status, code) => {
-  expect(await post({ fields: { key: 'no' }, conditions: [anyKey], ...form })).toMatchObject({
-    status,
-    code,
-  });
-  expect(await failure(s3.client.send(new HeadObjectCommand({ Bucket: BUCKET, Key: 'no' })))).toBe(
-    '404 NotFound',
-  );
-});
-
-test('a form that breaks off leaves nothing', async () => {
-  const before = await s3.countBlobs();
-  await expect(
-    post({ fields: { key: 'no' }, conditions: [anyKey], file: 'x'.repeat(100_000), cutOff: true }),
-  ).rejects.toThrow();
-  await vi.waitFor(async () => expect(await s3.countBlobs()).toBe(before), { interval: 5 });
-  expect(await failure(s3.client.send(new HeadObjectCommand({ Bucket: BUCKET, Key: 'no' })))).toBe(
-    '404 NotFound',
-  );
-});
-
-test('a form without a file, or that is none, is refused', async () => {
-  const headers = { 'content-type': 'multipart/form-data; boundary=xyz' };
-  const bare = (body: string) => send({ port: s3.port, method: 'POST', path: `/${BUCKET}`, headers, body });
-  expect(await bare('--xyz--\r\n')).toMatchObject({ status: 400, code: 'InvalidArgument' });
-  expect(await bare('no form at all')).toMatchObject({ status: 400, code: 'MalformedPOSTRequest' });
 });

@@ -8,13 +8,12 @@ import {
   HeadObjectCommand,
   ListMultipartUploadsCommand,
   ListPartsCommand,
-  PutObjectCommand,
   UploadPartCommand,
   UploadPartCopyCommand,
 } from '@aws-sdk/client-s3';
 import { Upload } from '@aws-sdk/lib-storage';
-import { expect, test } from 'vitest';
-import { BUCKET, failure, useS3 } from '../../support/local-s3.ts';
+import { describe, expect, test } from 'vitest';
+import { BUCKET, failureOf, useS3 } from '../../support/local-s3.ts';
 import { hash } from '../../support/values.ts';
 
 const s3 = useS3();
@@ -56,203 +55,207 @@ const read = async (Key: string, Range?: string) => {
   return Buffer.from((await Body?.transformToByteArray()) ?? []);
 };
 
-test('parts sent side by side and twice become one object', async () => {
-  const upload = await begin('joined', { ContentType: 'video/mp4', Metadata: { a: 'b' }, Tagging: 'x=y' });
-  await upload.send(3, 'overwritten');
-  const parts = await Promise.all([upload.send(3, 'last'), upload.send(1, LARGE), upload.send(2, LARGE)]);
-  parts.sort((a, b) => (a.PartNumber ?? 0) - (b.PartNumber ?? 0));
-  s3.events.length = 0;
-  const { ETag, Location } = await upload.complete(parts);
-  const digests = [LARGE, LARGE, 'last'].map(md5);
-  expect(ETag).toBe(`"${md5(Buffer.concat(digests)).toString('hex')}-3"`);
-  expect(Location).toBe(`${s3.endpoint}/${BUCKET}/joined`);
-  expect(s3.events.map(({ Records: [record] }) => [record?.eventName, record?.s3.object.eTag])).toEqual([
-    ['ObjectCreated:CompleteMultipartUpload', ETag?.replaceAll('"', '')],
-  ]);
-  const looked = await s3.client.send(new HeadObjectCommand({ Bucket: BUCKET, Key: 'joined' }));
-  expect(looked).toMatchObject({ ETag, ContentType: 'video/mp4', Metadata: { a: 'b' }, TagCount: 1 });
-  const whole = Buffer.concat([LARGE, LARGE, Buffer.from('last')]);
-  expect((await read('joined')).equals(whole)).toBe(true);
-  const border = 5 * MIB;
-  expect((await read('joined', `bytes=${border - 2}-${border + 1}`)).toString()).toBe(
-    whole.toString('utf8', border - 2, border + 2),
-  );
-  expect(
-    (await read('joined', `bytes=${border - 1}-${2 * border}`)).equals(
-      whole.subarray(border - 1, 2 * border + 1),
-    ),
-  ).toBe(true);
-});
+describe('multipart uploads', () => {
+  test('combine concurrent and repeated parts into one object', async () => {
+    const upload = await begin('joined', { ContentType: 'video/mp4', Metadata: { a: 'b' }, Tagging: 'x=y' });
+    await upload.send(3, 'overwritten');
+    const parts = await Promise.all([upload.send(3, 'last'), upload.send(1, LARGE), upload.send(2, LARGE)]);
+    parts.sort((a, b) => (a.PartNumber ?? 0) - (b.PartNumber ?? 0));
+    s3.events.length = 0;
+    const { ETag, Location } = await upload.complete(parts);
+    const digests = [LARGE, LARGE, 'last'].map(md5);
+    expect(ETag).toBe(`"${md5(Buffer.concat(digests)).toString('hex')}-3"`);
+    expect(Location).toBe(`${s3.server.endpoint}/${BUCKET}/joined`);
+    expect(s3.events.map(({ Records: [record] }) => [record?.eventName, record?.s3.object.eTag])).toEqual([
+      ['ObjectCreated:CompleteMultipartUpload', ETag?.replaceAll('"', '')],
+    ]);
+    const looked = await s3.head('joined');
+    expect(looked).toMatchObject({ ETag, ContentType: 'video/mp4', Metadata: { a: 'b' }, TagCount: 1 });
+    const whole = Buffer.concat([LARGE, LARGE, Buffer.from('last')]);
+    expect((await read('joined')).equals(whole)).toBe(true);
+    const border = 5 * MIB;
+    expect((await read('joined', `bytes=${border - 2}-${border + 1}`)).toString()).toBe(
+      whole.toString('utf8', border - 2, border + 2),
+    );
+    expect(
+      (await read('joined', `bytes=${border - 1}-${2 * border}`)).equals(
+        whole.subarray(border - 1, 2 * border + 1),
+      ),
+    ).toBe(true);
+  });
 
-test('completing again gives the same answer, and the event once more', async () => {
-  const upload = await begin('again');
-  const parts = [await upload.send(1, 'x')];
-  const first = await upload.complete(parts);
-  s3.events.length = 0;
-  expect(await upload.complete(parts)).toMatchObject({ ETag: first.ETag });
-  expect(s3.events).toHaveLength(1);
-  expect(await failure(upload.send(1, 'y'))).toBe('404 NoSuchUpload');
-});
+  test('return the same response and emit the event again when completed twice', async () => {
+    const upload = await begin('again');
+    const parts = [await upload.send(1, 'x')];
+    const first = await upload.complete(parts);
+    s3.events.length = 0;
+    expect(await upload.complete(parts)).toMatchObject({ ETag: first.ETag });
+    expect(s3.events).toHaveLength(1);
+    expect(await failureOf(upload.send(1, 'y'))).toBe('404 NoSuchUpload');
+  });
 
-test('a list of parts that is not right is refused, and can be sent again', async () => {
-  const upload = await begin('strict');
-  const one = await upload.send(1, 'small');
-  const two = await upload.send(2, 'last');
-  expect(await failure(upload.complete([two, one]))).toBe('400 InvalidPartOrder');
-  expect(await failure(upload.complete([one, one]))).toBe('400 InvalidPartOrder');
-  expect(await failure(upload.complete([one, { PartNumber: 3, ETag: one.ETag }]))).toBe('400 InvalidPart');
-  expect(await failure(upload.complete([{ PartNumber: 1, ETag: two.ETag }]))).toBe('400 InvalidPart');
-  expect(await failure(upload.complete([one, two]))).toBe('400 EntityTooSmall');
-  expect(await failure(upload.complete([]))).toBe('400 MalformedXML');
-  expect(await failure(upload.complete([two], { MpuObjectSize: 5 }))).toBe('400 InvalidRequest');
-  expect(await failure(upload.complete([two], { MpuObjectSize: 4 }))).toBe('succeeded');
-  expect((await read('strict')).toString()).toBe('last');
-});
-
-test('completion may be conditional', async () => {
-  const { ETag } = await s3.client.send(new PutObjectCommand({ Bucket: BUCKET, Key: 'there', Body: 'x' }));
-  const upload = await begin('there');
-  const parts = [await upload.send(1, 'new')];
-  expect(await failure(upload.complete(parts, { IfNoneMatch: '*' }))).toBe('412 PreconditionFailed');
-  expect(await failure(upload.complete(parts, { IfMatch: '"other"' }))).toBe('412 PreconditionFailed');
-  expect(await failure(upload.complete(parts, { IfMatch: ETag }))).toBe('succeeded');
-});
-
-test.each([0, 10_001])('there is no part %i', async (number) => {
-  const upload = await begin('numbers');
-  expect(await failure(upload.send(number, 'x'))).toBe('400 InvalidArgument');
-});
-
-test('an aborted upload is gone, with its bytes', async () => {
-  const before = await s3.countBlobs();
-  const upload = await begin('aborted');
-  await upload.send(1, 'x');
-  await upload.abort();
-  expect(await failure(upload.send(2, 'x'))).toBe('404 NoSuchUpload');
-  expect(await failure(upload.complete([{ PartNumber: 1, ETag: '"x"' }]))).toBe('404 NoSuchUpload');
-  expect(await failure(upload.abort())).toBe('404 NoSuchUpload');
-  await expect.poll(s3.countBlobs, { interval: 5 }).toBe(before);
-});
-
-test('uploads and parts survive a restart', async () => {
-  const upload = await begin('survivor', { Metadata: { still: 'here' } });
-  const first = await upload.send(1, LARGE);
-  await s3.restart();
-  const second = await upload.send(2, 'end');
-  expect((await upload.parts()).Parts?.map(({ PartNumber, Size }) => [PartNumber, Size])).toEqual([
-    [1, 5 * MIB],
-    [2, 3],
-  ]);
-  await upload.complete([first, second]);
-  await s3.restart();
-  expect((await read('survivor')).equals(Buffer.concat([LARGE, Buffer.from('end')]))).toBe(true);
-  const { Metadata } = await s3.client.send(new HeadObjectCommand({ Bucket: BUCKET, Key: 'survivor' }));
-  expect(Metadata).toEqual({ still: 'here' });
-});
-
-test('parts are copied from objects, whole or in ranges, also across the borders of parts', async () => {
-  const source = await begin('source');
-  const text = Buffer.from(LARGE.map((byte, at) => byte ^ (at & 0xff)));
-  await source.complete([await source.send(1, text), await source.send(2, 'tail')]);
-  const whole = Buffer.concat([text, Buffer.from('tail')]);
-  const upload = await begin('target');
-  const from = `${BUCKET}/source`;
-  const parts = [
-    await upload.copy(1, from),
-    await upload.copy(2, from, `bytes=${5 * MIB - 10}-${5 * MIB + 1}`),
-  ];
-  expect(parts[1]?.ETag).toBe(`"${md5(whole.subarray(-14, -2)).toString('hex')}"`);
-  await upload.complete(parts);
-  expect((await read('target')).equals(Buffer.concat([whole, whole.subarray(-14, -2)]))).toBe(true);
-
-  const other = await begin('refused');
-  expect(await failure(other.copy(1, from, `bytes=0-${whole.length}`))).toBe('400 InvalidArgument');
-  expect(await failure(other.copy(1, from, 'bytes=0-'))).toBe('400 InvalidArgument');
-  expect(await failure(other.copy(1, `${BUCKET}/none`))).toBe('404 NoSuchKey');
-});
-
-const sum = (algorithm: string, body: string | Buffer) => hash(algorithm, body, 'base64');
-
-test.each(['SHA1', 'SHA256'] as const)(
-  'a composite %s is the digest of the digests of its parts',
-  async (algorithm) => {
-    const name = `Checksum${algorithm}`;
-    const upload = await begin('composite', { ChecksumAlgorithm: algorithm });
-    const sums = [LARGE, 'end'].map((body) => sum(algorithm.toLowerCase(), body));
-    const parts = [
-      await upload.send(1, LARGE, { [name]: sums[0] }),
-      await upload.send(2, 'end', { [name]: sums[1] }),
-    ];
-    expect(await failure(upload.complete([{ ...parts[0], [name]: sums[1] }, parts[1] ?? {}]))).toBe(
+  test('reject a wrong list of parts and accept a corrected one', async () => {
+    const upload = await begin('strict');
+    const one = await upload.send(1, 'small');
+    const two = await upload.send(2, 'last');
+    expect(await failureOf(upload.complete([two, one]))).toBe('400 InvalidPartOrder');
+    expect(await failureOf(upload.complete([one, one]))).toBe('400 InvalidPartOrder');
+    expect(await failureOf(upload.complete([one, { PartNumber: 3, ETag: one.ETag }]))).toBe(
       '400 InvalidPart',
     );
-    const expected = sum(
-      algorithm.toLowerCase(),
-      Buffer.concat(sums.map((text) => Buffer.from(text, 'base64'))),
-    );
-    expect(await upload.complete(parts)).toMatchObject({
-      [name]: `${expected}-2`,
-      ChecksumType: 'COMPOSITE',
-    });
-    const looked = await s3.client.send(
-      new HeadObjectCommand({ Bucket: BUCKET, Key: 'composite', ChecksumMode: 'ENABLED' }),
-    );
-    expect(looked).toMatchObject({ [name]: `${expected}-2`, ChecksumType: 'COMPOSITE' });
-  },
-);
+    expect(await failureOf(upload.complete([{ PartNumber: 1, ETag: two.ETag }]))).toBe('400 InvalidPart');
+    expect(await failureOf(upload.complete([one, two]))).toBe('400 EntityTooSmall');
+    expect(await failureOf(upload.complete([]))).toBe('400 MalformedXML');
+    expect(await failureOf(upload.complete([two], { MpuObjectSize: 5 }))).toBe('400 InvalidRequest');
+    expect(await failureOf(upload.complete([two], { MpuObjectSize: 4 }))).toBe('succeeded');
+    expect((await read('strict')).toString()).toBe('last');
+  });
 
-test('a part comes with the checksum that its upload announced', async () => {
-  const upload = await begin('mixed', { ChecksumAlgorithm: 'SHA1' });
-  // Left to itself the SDK sends CRC32.
-  expect(await failure(upload.send(1, 'x'))).toBe('400 InvalidRequest');
-});
+  test('evaluate conditions at completion', async () => {
+    const { ETag } = await s3.put('there');
+    const upload = await begin('there');
+    const parts = [await upload.send(1, 'new')];
+    expect(await failureOf(upload.complete(parts, { IfNoneMatch: '*' }))).toBe('412 PreconditionFailed');
+    expect(await failureOf(upload.complete(parts, { IfMatch: '"other"' }))).toBe('412 PreconditionFailed');
+    expect(await failureOf(upload.complete(parts, { IfMatch: ETag }))).toBe('succeeded');
+  });
 
-test('a CRC may be of the full object', async () => {
-  const upload = await begin('full', { ChecksumAlgorithm: 'CRC32', ChecksumType: 'FULL_OBJECT' });
-  const done = await upload.complete([await upload.send(1, '123456789')]);
-  expect(done).toMatchObject({ ChecksumCRC32: 'y/Q5Jg==', ChecksumType: 'FULL_OBJECT' });
-  const odd = begin('odd', { ChecksumAlgorithm: 'SHA1', ChecksumType: 'FULL_OBJECT' });
-  expect(await failure(odd)).toBe('400 InvalidRequest');
-});
+  test.each([0, 10_001])('reject part number %i', async (number) => {
+    const upload = await begin('numbers');
+    expect(await failureOf(upload.send(number, 'x'))).toBe('400 InvalidArgument');
+  });
 
-test("the SDK's own uploader gets its object through", async () => {
-  const Body = Buffer.alloc(12 * MIB, 'streamed');
-  await new Upload({
-    client: s3.client,
-    params: { Bucket: BUCKET, Key: 'uploader', Body },
-    queueSize: 3,
-  }).done();
-  expect((await read('uploader')).equals(Body)).toBe(true);
-});
+  test('delete their bytes when they are aborted', async () => {
+    const before = await s3.countBlobs();
+    const upload = await begin('aborted');
+    await upload.send(1, 'x');
+    await upload.abort();
+    expect(await failureOf(upload.send(2, 'x'))).toBe('404 NoSuchUpload');
+    expect(await failureOf(upload.complete([{ PartNumber: 1, ETag: '"x"' }]))).toBe('404 NoSuchUpload');
+    expect(await failureOf(upload.abort())).toBe('404 NoSuchUpload');
+    await expect.poll(s3.countBlobs, { interval: 5 }).toBe(before);
+  });
 
-test('parts are listed page by page', async () => {
-  const upload = await begin('paged');
-  for (const number of [1, 3, 5, 10]) await upload.send(number, 'x');
-  const first = await upload.parts({ MaxParts: 3 });
-  expect(first).toMatchObject({ IsTruncated: true, NextPartNumberMarker: '5' });
-  const second = await upload.parts({ MaxParts: 3, PartNumberMarker: first.NextPartNumberMarker });
-  expect(second.IsTruncated).toBe(false);
-  expect([...(first.Parts ?? []), ...(second.Parts ?? [])].map((part) => part.PartNumber)).toEqual([
-    1, 3, 5, 10,
-  ]);
-});
+  test('survive a restart with their parts', async () => {
+    const upload = await begin('survivor', { Metadata: { still: 'here' } });
+    const first = await upload.send(1, LARGE);
+    await s3.restart();
+    const second = await upload.send(2, 'end');
+    expect((await upload.parts()).Parts?.map(({ PartNumber, Size }) => [PartNumber, Size])).toEqual([
+      [1, 5 * MIB],
+      [2, 3],
+    ]);
+    await upload.complete([first, second]);
+    await s3.restart();
+    expect((await read('survivor')).equals(Buffer.concat([LARGE, Buffer.from('end')]))).toBe(true);
+    const { Metadata } = await s3.head('survivor');
+    expect(Metadata).toEqual({ still: 'here' });
+  });
 
-test('uploads are listed page by page, grouped by prefix', async () => {
-  for (const Key of ['list/a', 'list/a', 'list/b/1', 'list/b/2', 'list/c']) await begin(Key);
-  const list = (more = {}) =>
-    s3.client.send(new ListMultipartUploadsCommand({ Bucket: BUCKET, Prefix: 'list/', ...more }));
-  const keys: (string | undefined)[] = [];
-  let page = await list({ MaxUploads: 1 });
-  for (;;) {
-    keys.push(...(page.Uploads ?? []).map(({ Key }) => Key));
-    if (!page.IsTruncated) break;
-    page = await list({
-      MaxUploads: 1,
-      KeyMarker: page.NextKeyMarker,
-      UploadIdMarker: page.NextUploadIdMarker,
-    });
-  }
-  expect(keys).toEqual(['list/a', 'list/a', 'list/b/1', 'list/b/2', 'list/c']);
-  const grouped = await list({ Delimiter: '/' });
-  expect(grouped.CommonPrefixes).toEqual([{ Prefix: 'list/b/' }]);
+  test('copy parts from whole objects and from ranges, also across part boundaries', async () => {
+    const source = await begin('source');
+    const text = Buffer.from(LARGE.map((byte, at) => byte ^ (at & 0xff)));
+    await source.complete([await source.send(1, text), await source.send(2, 'tail')]);
+    const whole = Buffer.concat([text, Buffer.from('tail')]);
+    const upload = await begin('target');
+    const from = `${BUCKET}/source`;
+    const parts = [
+      await upload.copy(1, from),
+      await upload.copy(2, from, `bytes=${5 * MIB - 10}-${5 * MIB + 1}`),
+    ];
+    expect(parts[1]?.ETag).toBe(`"${md5(whole.subarray(-14, -2)).toString('hex')}"`);
+    await upload.complete(parts);
+    expect((await read('target')).equals(Buffer.concat([whole, whole.subarray(-14, -2)]))).toBe(true);
+
+    const other = await begin('refused');
+    expect(await failureOf(other.copy(1, from, `bytes=0-${whole.length}`))).toBe('400 InvalidArgument');
+    expect(await failureOf(other.copy(1, from, 'bytes=0-'))).toBe('400 InvalidArgument');
+    expect(await failureOf(other.copy(1, `${BUCKET}/none`))).toBe('404 NoSuchKey');
+  });
+
+  const sum = (algorithm: string, body: string | Buffer) => hash(algorithm, body, 'base64');
+
+  test.each(['SHA1', 'SHA256'] as const)(
+    'have a composite %s: the digest of the digests of their parts',
+    async (algorithm) => {
+      const name = `Checksum${algorithm}`;
+      const upload = await begin('composite', { ChecksumAlgorithm: algorithm });
+      const sums = [LARGE, 'end'].map((body) => sum(algorithm.toLowerCase(), body));
+      const parts = [
+        await upload.send(1, LARGE, { [name]: sums[0] }),
+        await upload.send(2, 'end', { [name]: sums[1] }),
+      ];
+      expect(await failureOf(upload.complete([{ ...parts[0], [name]: sums[1] }, parts[1] ?? {}]))).toBe(
+        '400 InvalidPart',
+      );
+      const expected = sum(
+        algorithm.toLowerCase(),
+        Buffer.concat(sums.map((text) => Buffer.from(text, 'base64'))),
+      );
+      expect(await upload.complete(parts)).toMatchObject({
+        [name]: `${expected}-2`,
+        ChecksumType: 'COMPOSITE',
+      });
+      const looked = await s3.client.send(
+        new HeadObjectCommand({ Bucket: BUCKET, Key: 'composite', ChecksumMode: 'ENABLED' }),
+      );
+      expect(looked).toMatchObject({ [name]: `${expected}-2`, ChecksumType: 'COMPOSITE' });
+    },
+  );
+
+  test('reject a part with another checksum algorithm than the upload', async () => {
+    const upload = await begin('mixed', { ChecksumAlgorithm: 'SHA1' });
+    // Left to itself the SDK sends CRC32.
+    expect(await failureOf(upload.send(1, 'x'))).toBe('400 InvalidRequest');
+  });
+
+  test('accept a CRC of the full object, but no other full checksum', async () => {
+    const upload = await begin('full', { ChecksumAlgorithm: 'CRC32', ChecksumType: 'FULL_OBJECT' });
+    const done = await upload.complete([await upload.send(1, '123456789')]);
+    expect(done).toMatchObject({ ChecksumCRC32: 'y/Q5Jg==', ChecksumType: 'FULL_OBJECT' });
+    const odd = begin('odd', { ChecksumAlgorithm: 'SHA1', ChecksumType: 'FULL_OBJECT' });
+    expect(await failureOf(odd)).toBe('400 InvalidRequest');
+  });
+
+  test('work with the uploader of the SDK', async () => {
+    const Body = Buffer.alloc(12 * MIB, 'streamed');
+    await new Upload({
+      client: s3.client,
+      params: { Bucket: BUCKET, Key: 'uploader', Body },
+      queueSize: 3,
+    }).done();
+    expect((await read('uploader')).equals(Body)).toBe(true);
+  });
+
+  test('list their parts page by page', async () => {
+    const upload = await begin('paged');
+    for (const number of [1, 3, 5, 10]) await upload.send(number, 'x');
+    const first = await upload.parts({ MaxParts: 3 });
+    expect(first).toMatchObject({ IsTruncated: true, NextPartNumberMarker: '5' });
+    const second = await upload.parts({ MaxParts: 3, PartNumberMarker: first.NextPartNumberMarker });
+    expect(second.IsTruncated).toBe(false);
+    expect([...(first.Parts ?? []), ...(second.Parts ?? [])].map((part) => part.PartNumber)).toEqual([
+      1, 3, 5, 10,
+    ]);
+  });
+
+  test('are listed page by page and grouped by prefix', async () => {
+    for (const Key of ['list/a', 'list/a', 'list/b/1', 'list/b/2', 'list/c']) await begin(Key);
+    const list = (more = {}) =>
+      s3.client.send(new ListMultipartUploadsCommand({ Bucket: BUCKET, Prefix: 'list/', ...more }));
+    const keys: (string | undefined)[] = [];
+    let page = await list({ MaxUploads: 1 });
+    for (;;) {
+      keys.push(...(page.Uploads ?? []).map(({ Key }) => Key));
+      if (!page.IsTruncated) break;
+      page = await list({
+        MaxUploads: 1,
+        KeyMarker: page.NextKeyMarker,
+        UploadIdMarker: page.NextUploadIdMarker,
+      });
+    }
+    expect(keys).toEqual(['list/a', 'list/a', 'list/b/1', 'list/b/2', 'list/c']);
+    const grouped = await list({ Delimiter: '/' });
+    expect(grouped.CommonPrefixes).toEqual([{ Prefix: 'list/b/' }]);
+  });
 });

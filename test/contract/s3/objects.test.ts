@@ -1,266 +1,268 @@
 import {
-  DeleteObjectCommand,
   DeleteObjectsCommand,
-  GetObjectCommand,
-  HeadObjectCommand,
   ListObjectVersionsCommand,
   PutBucketVersioningCommand,
-  PutObjectCommand,
   type PutObjectCommandInput,
 } from '@aws-sdk/client-s3';
-import { expect, test } from 'vitest';
-import { BUCKET, failure, textOf, useS3, VERSIONED } from '../../support/local-s3.ts';
-import { sendSigned } from '../../support/raw-http.ts';
+import { describe, expect, test } from 'vitest';
+import { BUCKET, failureOf, readText, useS3, VERSIONED } from '../../support/local-s3.ts';
 
 const s3 = useS3();
-const put = (input: Partial<PutObjectCommandInput> & { Key: string | undefined }) =>
-  s3.client.send(new PutObjectCommand({ Bucket: BUCKET, ...input }));
-const head = (Key: string, more = {}) =>
-  s3.client.send(new HeadObjectCommand({ Bucket: BUCKET, Key, ...more }));
-const get = (Key: string, more = {}) =>
-  s3.client.send(new GetObjectCommand({ Bucket: BUCKET, Key, ...more }));
+const { put, head, get, getText } = s3;
 
-test('everything a writer says comes back', async () => {
-  const kept = {
-    ContentType: 'video/mp4',
-    CacheControl: 'max-age=60',
-    ContentDisposition: 'attachment; filename="a.mp4"',
-    ContentEncoding: 'gzip',
-    ContentLanguage: 'de',
-    ExpiresString: 'Thu, 01 Dec 2044 16:00:00 GMT',
-    WebsiteRedirectLocation: '/elsewhere',
-    StorageClass: 'STANDARD_IA',
-    ServerSideEncryption: 'aws:kms',
-    SSEKMSKeyId: 'arn:aws:kms:eu-central-1:111122223333:key/k',
-    BucketKeyEnabled: true,
-    ObjectLockMode: 'GOVERNANCE',
-    ObjectLockRetainUntilDate: new Date('2044-01-01T00:00:00Z'),
-    ObjectLockLegalHoldStatus: 'ON',
-    Metadata: { one: 'first', 'two-words': 'a  b' },
-  } as const;
-  const { ExpiresString, ...stated } = kept;
-  await put({ Key: 'kept', Body: 'x', ...stated, Expires: new Date(ExpiresString), Tagging: 'a=1&b=%26' });
-  expect(await head('kept')).toMatchObject({ ...kept, TagCount: 2, ContentLength: 1 });
-  expect(await get('kept')).toMatchObject(kept);
-});
-
-test('what is not said has its default', async () => {
-  const answer = await sendSigned({
-    port: s3.port,
-    method: 'PUT',
-    path: `/${BUCKET}/bare`,
-    headers: { 'content-length': '0' },
-  });
-  expect(answer.headers).toMatchObject({ etag: '"d41d8cd98f00b204e9800998ecf8427e"' });
-  const { headers } = await sendSigned({ port: s3.port, method: 'HEAD', path: `/${BUCKET}/bare` });
-  expect(headers).toMatchObject({
-    'content-type': 'binary/octet-stream',
-    'content-length': '0',
-    'x-amz-server-side-encryption': 'AES256',
-    'accept-ranges': 'bytes',
-  });
-  expect(Object.keys(headers)).not.toContain('x-amz-storage-class');
-  expect(Object.keys(headers)).not.toContain('x-amz-version-id');
-  expect(await textOf(await get('bare'))).toBe('');
-});
-
-test('under KMS the ETag is not the MD5', async () => {
-  const plain = await put({ Key: 'etag', Body: 'same' });
-  expect(plain.ETag).toBe('"51037a4a37730f52c8732586d3aaa316"');
-  const secret = await put({ Key: 'etag', Body: 'same', ServerSideEncryption: 'aws:kms' });
-  expect(secret.ETag).toMatch(/^"[0-9a-f]{32}"$/);
-  expect(secret.ETag).not.toBe(plain.ETag);
-});
-
-test('metadata holds 2 KB', async () => {
-  await put({ Key: 'meta', Body: 'x', Metadata: { m: 'x'.repeat(2047) } });
-  expect(await failure(put({ Key: 'meta', Body: 'x', Metadata: { m: 'x'.repeat(2048) } }))).toBe(
-    '400 MetadataTooLarge',
-  );
-});
-
-test.each<[string, Partial<PutObjectCommandInput>, string]>([
-  ['an unknown storage class', { StorageClass: 'COSY' as 'STANDARD' }, '400 InvalidStorageClass'],
-  ['an unknown encryption', { ServerSideEncryption: 'rot13' as 'AES256' }, '400 InvalidArgument'],
-  ['a retention without its date', { ObjectLockMode: 'COMPLIANCE' }, '400 InvalidArgument'],
-  ['eleven tags', { Tagging: Array.from({ length: 11 }, (_, at) => `t${at}=`).join('&') }, '400 InvalidTag'],
-  ['a canned ACL nobody knows', { ACL: 'everybody' as 'private' }, '400 InvalidArgument'],
-  ['a canned ACL beside grants', { ACL: 'private', GrantRead: 'id="a"' }, '400 InvalidRequest'],
-  ['a key of the customer', { SSECustomerAlgorithm: 'AES256' }, '501 NotImplemented'],
-  ['If-None-Match on an ETag', { IfNoneMatch: '"abc"' }, '501 NotImplemented'],
-])('%s is refused', async (_name, input, error) => {
-  expect(await failure(put({ Key: 'refused', Body: 'x', ...input }))).toBe(error);
-  expect(await failure(head('refused'))).toBe('404 NotFound');
-});
-
-test('a key has 1024 bytes at most', async () => {
-  await put({ Key: 'é'.repeat(512), Body: 'x' });
-  expect(await failure(put({ Key: `${'é'.repeat(512)}!`, Body: 'x' }))).toBe('400 KeyTooLongError');
-});
-
-test('conditions on a read, by the precedence of S3', async () => {
-  const { ETag = '' } = await put({ Key: 'cond', Body: 'x' });
-  const { LastModified = new Date(0) } = await head('cond');
-  const before = new Date(LastModified.getTime() - 1000);
-  const outcome = (conditions: object) => failure(get('cond', conditions));
-  expect(await outcome({ IfMatch: ETag })).toBe('succeeded');
-  expect(await outcome({ IfMatch: `"other", ${ETag}` })).toBe('succeeded');
-  expect(await outcome({ IfMatch: '"other"' })).toBe('412 PreconditionFailed');
-  expect(await outcome({ IfNoneMatch: '"other"' })).toBe('succeeded');
-  expect(await outcome({ IfNoneMatch: ETag })).toMatch(/^304/);
-  expect(await outcome({ IfNoneMatch: '*' })).toMatch(/^304/);
-  expect(await outcome({ IfUnmodifiedSince: LastModified })).toBe('succeeded');
-  expect(await outcome({ IfUnmodifiedSince: before })).toBe('412 PreconditionFailed');
-  expect(await outcome({ IfModifiedSince: before })).toBe('succeeded');
-  expect(await outcome({ IfModifiedSince: LastModified })).toMatch(/^304/);
-  // An ETag that matches outweighs a date that does not.
-  expect(await outcome({ IfMatch: ETag, IfUnmodifiedSince: before })).toBe('succeeded');
-  expect(await outcome({ IfNoneMatch: '"other"', IfModifiedSince: LastModified })).toBe('succeeded');
-  expect(await outcome({ IfNoneMatch: ETag, IfModifiedSince: before })).toMatch(/^304/);
-});
-
-test('conditions on a write', async () => {
-  expect(await failure(put({ Key: 'once', Body: 'a', IfMatch: '"any"' }))).toBe('404 NoSuchKey');
-  const { ETag = '' } = await put({ Key: 'once', Body: 'a', IfNoneMatch: '*' });
-  expect(await failure(put({ Key: 'once', Body: 'b', IfNoneMatch: '*' }))).toBe('412 PreconditionFailed');
-  expect(await failure(put({ Key: 'once', Body: 'b', IfMatch: '"other"' }))).toBe('412 PreconditionFailed');
-  await put({ Key: 'once', Body: 'b', IfMatch: ETag });
-  expect(await textOf(await get('once'))).toBe('b');
-});
-
-test('of writers that race for a key, one wins', async () => {
-  const first = Array.from({ length: 12 }, (_, at) =>
-    failure(put({ Key: 'race', Body: `${at}`, IfNoneMatch: '*' })),
-  );
-  expect((await Promise.all(first)).sort()).toEqual([
-    ...Array(11).fill('412 PreconditionFailed'),
-    'succeeded',
-  ]);
-  const { ETag = '' } = await head('race');
-  const next = Array.from({ length: 12 }, (_, at) =>
-    failure(put({ Key: 'race', Body: `n${at}`, IfMatch: ETag })),
-  );
-  expect((await Promise.all(next)).sort()).toEqual([
-    ...Array(11).fill('412 PreconditionFailed'),
-    'succeeded',
-  ]);
-});
-
-test('a read may dress the answer', async () => {
-  await put({ Key: 'dressed', Body: 'x', ContentType: 'text/plain' });
-  const dressed = { ResponseContentType: 'video/mp4', ResponseContentDisposition: 'attachment; filename=ü' };
-  expect(await get('dressed', dressed)).toMatchObject({ ContentType: 'video/mp4' });
-  expect(await failure(get('dressed', { ResponseCacheControl: 'a\nb' }))).toBe('400 InvalidArgument');
-});
-
-test('what lies in the archive can be looked at and not read', async () => {
-  for (const StorageClass of ['GLACIER', 'DEEP_ARCHIVE'] as const) {
-    await put({ Key: 'archived', Body: 'x', StorageClass });
-    expect(await failure(get('archived'))).toBe('403 InvalidObjectState');
-    expect(await head('archived')).toMatchObject({ StorageClass });
-  }
-});
-
-test('a reader that began before an overwrite or a deletion reads on', async () => {
-  const old = Buffer.alloc(3_000_000, 'old');
-  await put({ Key: 'moving', Body: old });
-  const before = await s3.countBlobs();
-  const first = await get('moving');
-  await put({ Key: 'moving', Body: 'new' });
-  const second = await get('moving');
-  await s3.client.send(new DeleteObjectCommand({ Bucket: BUCKET, Key: 'moving' }));
-  expect(Buffer.from((await first.Body?.transformToByteArray()) ?? []).equals(old)).toBe(true);
-  expect(await textOf(second)).toBe('new');
-  expect(await failure(get('moving'))).toBe('404 NoSuchKey');
-  await expect.poll(s3.countBlobs, { interval: 5 }).toBe(before - 1);
-});
-
-test('errors are XML, and empty for HEAD', async () => {
-  const read = await sendSigned({ port: s3.port, path: `/${BUCKET}/none%26such` });
-  expect(read).toMatchObject({ status: 404, headers: { 'content-type': 'application/xml' } });
-  expect(read.body).toMatch(
-    /^<\?xml version="1.0" encoding="UTF-8"\?>\n<Error><Code>NoSuchKey<\/Code><Message>The specified key does not exist\.<\/Message><Key>none&amp;such<\/Key><Resource>\/plain-bucket\/none%26such<\/Resource><RequestId>[0-9A-F]{16}<\/RequestId>/,
-  );
-  const looked = await sendSigned({ port: s3.port, method: 'HEAD', path: `/${BUCKET}/none` });
-  expect(looked).toMatchObject({ status: 404, body: '' });
-});
-
-test('what is not known is refused, not guessed', async () => {
-  const refused = { status: 501, code: 'NotImplemented' };
-  expect(await sendSigned({ port: s3.port, path: `/${BUCKET}?lifecycle` })).toMatchObject(refused);
-  expect(await sendSigned({ port: s3.port, path: `/${BUCKET}/bare?attributes` })).toMatchObject(refused);
-  expect(await sendSigned({ port: s3.port, path: `/${BUCKET}/bare?partNumber=1` })).toMatchObject(refused);
-  expect(await sendSigned({ port: s3.port, method: 'PATCH', path: `/${BUCKET}/bare` })).toMatchObject(
-    refused,
-  );
-});
-
-test('versions: each write adds one, a delete marker hides them, dropping the marker shows them again', async () => {
-  const target = { Bucket: VERSIONED, Key: 'v' };
-  const first = await put({ ...target, Body: 'one' });
-  const second = await put({ ...target, Body: 'two' });
-  expect(await textOf(await get('v', target))).toBe('two');
-  expect(await textOf(await get('v', { ...target, VersionId: first.VersionId }))).toBe('one');
-  expect(await head('v', { ...target, VersionId: first.VersionId })).toMatchObject({
-    VersionId: first.VersionId,
+describe('PutObject', () => {
+  test('stores all attributes of the request', async () => {
+    const attributes = {
+      ContentType: 'video/mp4',
+      CacheControl: 'max-age=60',
+      ContentDisposition: 'attachment; filename="a.mp4"',
+      ContentEncoding: 'gzip',
+      ContentLanguage: 'de',
+      ExpiresString: 'Thu, 01 Dec 2044 16:00:00 GMT',
+      WebsiteRedirectLocation: '/elsewhere',
+      StorageClass: 'STANDARD_IA',
+      ServerSideEncryption: 'aws:kms',
+      SSEKMSKeyId: 'arn:aws:kms:eu-central-1:111122223333:key/k',
+      BucketKeyEnabled: true,
+      ObjectLockMode: 'GOVERNANCE',
+      ObjectLockRetainUntilDate: new Date('2044-01-01T00:00:00Z'),
+      ObjectLockLegalHoldStatus: 'ON',
+      Metadata: { one: 'first', 'two-words': 'a  b' },
+    } as const;
+    const { ExpiresString, ...input } = attributes;
+    await put('stored', { ...input, Expires: new Date(ExpiresString), Tagging: 'a=1&b=%26' });
+    expect(await head('stored')).toMatchObject({ ...attributes, TagCount: 2, ContentLength: 1 });
+    expect(await get('stored')).toMatchObject(attributes);
   });
 
-  const marker = await s3.client.send(new DeleteObjectCommand(target));
-  expect(marker).toMatchObject({ DeleteMarker: true, VersionId: expect.stringMatching(/^[0-9a-f]{32}$/) });
-  expect(await failure(get('v', target))).toBe('404 NoSuchKey');
-  expect(await failure(get('v', { ...target, VersionId: marker.VersionId }))).toBe('405 MethodNotAllowed');
-  expect(await failure(get('v', { ...target, VersionId: 'f'.repeat(32) }))).toBe('404 NoSuchVersion');
-  expect(await failure(put({ ...target, Body: 'x', IfMatch: first.ETag }))).toBe('404 NoSuchKey');
+  test('uses defaults for missing attributes', async () => {
+    const response = await s3.sendSigned({
+      method: 'PUT',
+      path: `/${BUCKET}/bare`,
+      headers: { 'content-length': '0' },
+    });
+    expect(response.headers).toMatchObject({ etag: '"d41d8cd98f00b204e9800998ecf8427e"' });
+    const { headers } = await s3.sendSigned({ method: 'HEAD', path: `/${BUCKET}/bare` });
+    expect(headers).toMatchObject({
+      'content-type': 'binary/octet-stream',
+      'content-length': '0',
+      'x-amz-server-side-encryption': 'AES256',
+      'accept-ranges': 'bytes',
+    });
+    expect(Object.keys(headers)).not.toContain('x-amz-storage-class');
+    expect(Object.keys(headers)).not.toContain('x-amz-version-id');
+    expect(await getText('bare')).toBe('');
+  });
 
-  const gone = await s3.client.send(new DeleteObjectCommand({ ...target, VersionId: marker.VersionId }));
-  expect(gone).toMatchObject({ DeleteMarker: true, VersionId: marker.VersionId });
-  expect(await textOf(await get('v', target))).toBe('two');
-  await s3.client.send(new DeleteObjectCommand({ ...target, VersionId: second.VersionId }));
-  expect(await textOf(await get('v', target))).toBe('one');
-  expect(await failure(s3.client.send(new DeleteObjectCommand({ ...target, VersionId: 'none' })))).toBe(
-    'succeeded',
-  );
+  test('returns an ETag that is not the MD5 under KMS', async () => {
+    const plain = await put('etag', { Body: 'same' });
+    expect(plain.ETag).toBe('"51037a4a37730f52c8732586d3aaa316"');
+    const secret = await put('etag', { Body: 'same', ServerSideEncryption: 'aws:kms' });
+    expect(secret.ETag).toMatch(/^"[0-9a-f]{32}"$/);
+    expect(secret.ETag).not.toBe(plain.ETag);
+  });
+
+  test('accepts 2 KB of metadata', async () => {
+    await put('meta', { Metadata: { m: 'x'.repeat(2047) } });
+    expect(await failureOf(put('meta', { Metadata: { m: 'x'.repeat(2048) } }))).toBe('400 MetadataTooLarge');
+  });
+
+  test.each<[string, Partial<PutObjectCommandInput>, string]>([
+    ['an unknown storage class', { StorageClass: 'COSY' as 'STANDARD' }, '400 InvalidStorageClass'],
+    ['an unknown encryption', { ServerSideEncryption: 'rot13' as 'AES256' }, '400 InvalidArgument'],
+    ['a retention without its date', { ObjectLockMode: 'COMPLIANCE' }, '400 InvalidArgument'],
+    [
+      'eleven tags',
+      { Tagging: Array.from({ length: 11 }, (_, at) => `t${at}=`).join('&') },
+      '400 InvalidTag',
+    ],
+    ['an unknown canned ACL', { ACL: 'everybody' as 'private' }, '400 InvalidArgument'],
+    ['a canned ACL together with grants', { ACL: 'private', GrantRead: 'id="a"' }, '400 InvalidRequest'],
+    ['a customer-provided key', { SSECustomerAlgorithm: 'AES256' }, '501 NotImplemented'],
+    ['If-None-Match on an ETag', { IfNoneMatch: '"abc"' }, '501 NotImplemented'],
+  ])('rejects %s', async (_name, input, error) => {
+    expect(await failureOf(put('rejected', { ...input }))).toBe(error);
+    expect(await failureOf(head('rejected'))).toBe('404 NotFound');
+  });
+
+  test('accepts keys of at most 1024 bytes', async () => {
+    await put('é'.repeat(512));
+    expect(await failureOf(put(`${'é'.repeat(512)}!`))).toBe('400 KeyTooLongError');
+  });
 });
 
-test('versioning suspended: the null version is replaced, the others stay', async () => {
-  const target = { Bucket: VERSIONED, Key: 's' };
-  const versioning = (Status: 'Enabled' | 'Suspended') =>
-    s3.client.send(
-      new PutBucketVersioningCommand({ Bucket: VERSIONED, VersioningConfiguration: { Status } }),
+describe('GetObject', () => {
+  test('evaluates conditions with the precedence of S3', async () => {
+    const { ETag = '' } = await put('cond');
+    const { LastModified = new Date(0) } = await head('cond');
+    const before = new Date(LastModified.getTime() - 1000);
+    const outcome = (conditions: object) => failureOf(get('cond', conditions));
+    expect(await outcome({ IfMatch: ETag })).toBe('succeeded');
+    expect(await outcome({ IfMatch: `"other", ${ETag}` })).toBe('succeeded');
+    expect(await outcome({ IfMatch: '"other"' })).toBe('412 PreconditionFailed');
+    expect(await outcome({ IfNoneMatch: '"other"' })).toBe('succeeded');
+    expect(await outcome({ IfNoneMatch: ETag })).toMatch(/^304/);
+    expect(await outcome({ IfNoneMatch: '*' })).toMatch(/^304/);
+    expect(await outcome({ IfUnmodifiedSince: LastModified })).toBe('succeeded');
+    expect(await outcome({ IfUnmodifiedSince: before })).toBe('412 PreconditionFailed');
+    expect(await outcome({ IfModifiedSince: before })).toBe('succeeded');
+    expect(await outcome({ IfModifiedSince: LastModified })).toMatch(/^304/);
+    // A condition on the ETag overrides one on the date.
+    expect(await outcome({ IfMatch: ETag, IfUnmodifiedSince: before })).toBe('succeeded');
+    expect(await outcome({ IfNoneMatch: '"other"', IfModifiedSince: LastModified })).toBe('succeeded');
+    expect(await outcome({ IfNoneMatch: ETag, IfModifiedSince: before })).toMatch(/^304/);
+  });
+});
+
+describe('PutObject with conditions', () => {
+  test('evaluates If-Match and If-None-Match', async () => {
+    expect(await failureOf(put('once', { Body: 'a', IfMatch: '"any"' }))).toBe('404 NoSuchKey');
+    const { ETag = '' } = await put('once', { Body: 'a', IfNoneMatch: '*' });
+    expect(await failureOf(put('once', { Body: 'b', IfNoneMatch: '*' }))).toBe('412 PreconditionFailed');
+    expect(await failureOf(put('once', { Body: 'b', IfMatch: '"other"' }))).toBe('412 PreconditionFailed');
+    await put('once', { Body: 'b', IfMatch: ETag });
+    expect(await getText('once')).toBe('b');
+  });
+
+  test('lets one of several concurrent writers of a key succeed', async () => {
+    const first = Array.from({ length: 12 }, (_, at) =>
+      failureOf(put('race', { Body: `${at}`, IfNoneMatch: '*' })),
     );
-  const { VersionId } = await put({ ...target, Body: 'kept' });
-  await versioning('Suspended');
-  expect(await put({ ...target, Body: 'null 1' })).toMatchObject({ VersionId: 'null' });
-  await put({ ...target, Body: 'null 2' });
-  await versioning('Enabled');
-  const { Versions = [] } = await s3.client.send(
-    new ListObjectVersionsCommand({ Bucket: VERSIONED, Prefix: 's' }),
-  );
-  expect(Versions.map((version) => [version.VersionId, version.IsLatest])).toEqual([
-    ['null', true],
-    [VersionId, false],
-  ]);
-  expect(await textOf(await get('s', { ...target, VersionId: 'null' }))).toBe('null 2');
+    expect((await Promise.all(first)).sort()).toEqual([
+      ...Array(11).fill('412 PreconditionFailed'),
+      'succeeded',
+    ]);
+    const { ETag = '' } = await head('race');
+    const next = Array.from({ length: 12 }, (_, at) =>
+      failureOf(put('race', { Body: `n${at}`, IfMatch: ETag })),
+    );
+    expect((await Promise.all(next)).sort()).toEqual([
+      ...Array(11).fill('412 PreconditionFailed'),
+      'succeeded',
+    ]);
+  });
 });
 
-test('many keys are deleted at once', async () => {
-  const Keys = [' lead', 'trail ', 'a&<b>', 'gone already', 'cr\rlf\n'];
-  for (const Key of Keys) await put({ Key, Body: 'x' });
-  const Objects = Keys.map((Key) => ({ Key }));
-  const loud = await s3.client.send(new DeleteObjectsCommand({ Bucket: BUCKET, Delete: { Objects } }));
-  expect(loud.Deleted).toHaveLength(Keys.length);
-  for (const Key of Keys) expect(await failure(head(Key))).toBe('404 NotFound');
-  const Delete = { Objects, Quiet: true };
-  expect((await s3.client.send(new DeleteObjectsCommand({ Bucket: BUCKET, Delete }))).Deleted ?? []).toEqual(
-    [],
-  );
+describe('GetObject and HeadObject', () => {
+  test('apply response-content-type and similar parameters', async () => {
+    await put('overridden', { ContentType: 'text/plain' });
+    const overrides = {
+      ResponseContentType: 'video/mp4',
+      ResponseContentDisposition: 'attachment; filename=ü',
+    };
+    expect(await get('overridden', overrides)).toMatchObject({ ContentType: 'video/mp4' });
+    expect(await failureOf(get('overridden', { ResponseCacheControl: 'a\nb' }))).toBe('400 InvalidArgument');
+  });
+
+  test('allow HEAD but not GET of an archived object', async () => {
+    for (const StorageClass of ['GLACIER', 'DEEP_ARCHIVE'] as const) {
+      await put('archived', { StorageClass });
+      expect(await failureOf(get('archived'))).toBe('403 InvalidObjectState');
+      expect(await head('archived')).toMatchObject({ StorageClass });
+    }
+  });
+
+  test('return all bytes to a reader that started before an overwrite or a deletion', async () => {
+    const old = Buffer.alloc(3_000_000, 'old');
+    await put('moving', { Body: old });
+    const before = await s3.countBlobs();
+    const first = await get('moving');
+    await put('moving', { Body: 'new' });
+    const second = await get('moving');
+    await s3.delete('moving');
+    expect(Buffer.from((await first.Body?.transformToByteArray()) ?? []).equals(old)).toBe(true);
+    expect(await readText(second)).toBe('new');
+    expect(await failureOf(get('moving'))).toBe('404 NoSuchKey');
+    await expect.poll(s3.countBlobs, { interval: 5 }).toBe(before - 1);
+  });
+
+  test('return errors as XML, and without a body for HEAD', async () => {
+    const read = await s3.sendSigned({ path: `/${BUCKET}/none%26such` });
+    expect(read).toMatchObject({ status: 404, headers: { 'content-type': 'application/xml' } });
+    expect(read.body).toMatch(
+      /^<\?xml version="1.0" encoding="UTF-8"\?>\n<Error><Code>NoSuchKey<\/Code><Message>The specified key does not exist\.<\/Message><Key>none&amp;such<\/Key><Resource>\/plain-bucket\/none%26such<\/Resource><RequestId>[0-9A-F]{16}<\/RequestId>/,
+    );
+    const headResponse = await s3.sendSigned({ method: 'HEAD', path: `/${BUCKET}/none` });
+    expect(headResponse).toMatchObject({ status: 404, body: '' });
+  });
+
+  test('reject unsupported requests with 501', async () => {
+    const rejected = { status: 501, code: 'NotImplemented' };
+    expect(await s3.sendSigned({ path: `/${BUCKET}?lifecycle` })).toMatchObject(rejected);
+    expect(await s3.sendSigned({ path: `/${BUCKET}/bare?attributes` })).toMatchObject(rejected);
+    expect(await s3.sendSigned({ path: `/${BUCKET}/bare?partNumber=1` })).toMatchObject(rejected);
+    expect(await s3.sendSigned({ method: 'PATCH', path: `/${BUCKET}/bare` })).toMatchObject(rejected);
+  });
 });
 
-test('a deletion may be conditional', async () => {
-  const { ETag } = await put({ Key: 'careful', Body: 'x' });
-  const target = { Bucket: BUCKET, Key: 'careful' };
-  const remove = (IfMatch?: string) =>
-    failure(s3.client.send(new DeleteObjectCommand({ ...target, IfMatch })));
-  expect(await remove('"other"')).toBe('412 PreconditionFailed');
-  expect(await remove(ETag)).toBe('succeeded');
+describe('versions', () => {
+  test('are added by each write, hidden by a delete marker, and visible again without it', async () => {
+    const target = { Bucket: VERSIONED };
+    const first = await put('v', { ...target, Body: 'one' });
+    const second = await put('v', { ...target, Body: 'two' });
+    expect(await getText('v', target)).toBe('two');
+    expect(await getText('v', { ...target, VersionId: first.VersionId })).toBe('one');
+    expect(await head('v', { ...target, VersionId: first.VersionId })).toMatchObject({
+      VersionId: first.VersionId,
+    });
+
+    const marker = await s3.delete('v', target);
+    expect(marker).toMatchObject({ DeleteMarker: true, VersionId: expect.stringMatching(/^[0-9a-f]{32}$/) });
+    expect(await failureOf(get('v', target))).toBe('404 NoSuchKey');
+    expect(await failureOf(get('v', { ...target, VersionId: marker.VersionId }))).toBe(
+      '405 MethodNotAllowed',
+    );
+    expect(await failureOf(get('v', { ...target, VersionId: 'f'.repeat(32) }))).toBe('404 NoSuchVersion');
+    expect(await failureOf(put('v', { ...target, Body: 'x', IfMatch: first.ETag }))).toBe('404 NoSuchKey');
+
+    const deleted = await s3.delete('v', { ...target, VersionId: marker.VersionId });
+    expect(deleted).toMatchObject({ DeleteMarker: true, VersionId: marker.VersionId });
+    expect(await getText('v', target)).toBe('two');
+    await s3.delete('v', { ...target, VersionId: second.VersionId });
+    expect(await getText('v', target)).toBe('one');
+    expect(await failureOf(s3.delete('v', { ...target, VersionId: 'none' }))).toBe('succeeded');
+  });
+
+  test('replace only the null version while versioning is suspended', async () => {
+    const target = { Bucket: VERSIONED };
+    const versioning = (Status: 'Enabled' | 'Suspended') =>
+      s3.client.send(
+        new PutBucketVersioningCommand({ Bucket: VERSIONED, VersioningConfiguration: { Status } }),
+      );
+    const { VersionId } = await put('s', { ...target, Body: 'stored' });
+    await versioning('Suspended');
+    expect(await put('s', { ...target, Body: 'null 1' })).toMatchObject({ VersionId: 'null' });
+    await put('s', { ...target, Body: 'null 2' });
+    await versioning('Enabled');
+    const { Versions = [] } = await s3.client.send(
+      new ListObjectVersionsCommand({ Bucket: VERSIONED, Prefix: 's' }),
+    );
+    expect(Versions.map((version) => [version.VersionId, version.IsLatest])).toEqual([
+      ['null', true],
+      [VersionId, false],
+    ]);
+    expect(await getText('s', { ...target, VersionId: 'null' })).toBe('null 2');
+  });
+});
+
+describe('DeleteObject and DeleteObjects', () => {
+  test('delete several keys in one request', async () => {
+    const Keys = [' lead', 'trail ', 'a&<b>', 'deleted already', 'cr\rlf\n'];
+    for (const Key of Keys) await put(Key);
+    const Objects = Keys.map((Key) => ({ Key }));
+    const loud = await s3.client.send(new DeleteObjectsCommand({ Bucket: BUCKET, Delete: { Objects } }));
+    expect(loud.Deleted).toHaveLength(Keys.length);
+    for (const Key of Keys) expect(await failureOf(head(Key))).toBe('404 NotFound');
+    const Delete = { Objects, Quiet: true };
+    expect(
+      (await s3.client.send(new DeleteObjectsCommand({ Bucket: BUCKET, Delete }))).Deleted ?? [],
+    ).toEqual([]);
+  });
+
+  test('evaluate If-Match', async () => {
+    const { ETag } = await put('careful');
+    const remove = (IfMatch?: string) => failureOf(s3.delete('careful', { IfMatch }));
+    expect(await remove('"other"')).toBe('412 PreconditionFailed');
+    expect(await remove(ETag)).toBe('succeeded');
+  });
 });

@@ -7,8 +7,8 @@ import {
   PutObjectCommand,
   PutObjectTaggingCommand,
 } from '@aws-sdk/client-s3';
-import { beforeEach, expect, test } from 'vitest';
-import { BUCKET, failure, useS3 } from '../../support/local-s3.ts';
+import { beforeEach, describe, expect, test } from 'vitest';
+import { BUCKET, failureOf, useS3 } from '../../support/local-s3.ts';
 
 const s3 = useS3();
 const target = { Bucket: BUCKET, Key: 'object' };
@@ -27,36 +27,6 @@ const putTags = (tags: Record<string, string>) =>
   );
 const getTags = async () => (await s3.client.send(new GetObjectTaggingCommand(target))).TagSet;
 
-test('tags are set, replaced and removed, and the object stays as it is', async () => {
-  const before = await s3.client.send(new HeadObjectCommand(target));
-  expect(await getTags()).toEqual([{ Key: 'first', Value: '1' }]);
-  await putTags({ 'a b': '<&>', ü: '' });
-  expect(await getTags()).toEqual([
-    { Key: 'a b', Value: '<&>' },
-    { Key: 'ü', Value: '' },
-  ]);
-  const after = await s3.client.send(new HeadObjectCommand(target));
-  expect(after).toMatchObject({ ETag: before.ETag, LastModified: before.LastModified, TagCount: 2 });
-  await putTags({});
-  expect(await getTags()).toEqual([]);
-  await putTags({ a: '1' });
-  await s3.client.send(new DeleteObjectTaggingCommand(target));
-  expect(await getTags()).toEqual([]);
-});
-
-test('tags have limits', async () => {
-  const eleven = Object.fromEntries(Array.from({ length: 11 }, (_, at) => [`t${at}`, '']));
-  expect(await failure(putTags(eleven))).toBe('400 InvalidTag');
-  expect(await failure(putTags({ ['k'.repeat(129)]: '' }))).toBe('400 InvalidTag');
-  expect(await failure(putTags({ k: 'v'.repeat(257) }))).toBe('400 InvalidTag');
-  const TagSet = [
-    { Key: 'same', Value: '1' },
-    { Key: 'same', Value: '2' },
-  ];
-  const twice = s3.client.send(new PutObjectTaggingCommand({ ...target, Tagging: { TagSet } }));
-  expect(await failure(twice)).toBe('400 InvalidTag');
-});
-
 const grants = async () => {
   const { Grants = [], Owner } = await s3.client.send(new GetObjectAclCommand(target));
   return Grants.map(({ Grantee, Permission }) => {
@@ -66,26 +36,60 @@ const grants = async () => {
 };
 const OWNER_HAS_ALL = 'CanonicalUser owner FULL_CONTROL';
 
-test('an object is private until it is said otherwise', async () => {
-  expect(await grants()).toEqual([OWNER_HAS_ALL]);
-  await s3.client.send(new PutObjectAclCommand({ ...target, ACL: 'public-read' }));
-  expect(await grants()).toEqual([OWNER_HAS_ALL, `Group ${ALL_USERS} READ`]);
+describe('tags', () => {
+  test('are added, replaced, and removed without changing the object', async () => {
+    const before = await s3.client.send(new HeadObjectCommand(target));
+    expect(await getTags()).toEqual([{ Key: 'first', Value: '1' }]);
+    await putTags({ 'a b': '<&>', ü: '' });
+    expect(await getTags()).toEqual([
+      { Key: 'a b', Value: '<&>' },
+      { Key: 'ü', Value: '' },
+    ]);
+    const after = await s3.client.send(new HeadObjectCommand(target));
+    expect(after).toMatchObject({ ETag: before.ETag, LastModified: before.LastModified, TagCount: 2 });
+    await putTags({});
+    expect(await getTags()).toEqual([]);
+    await putTags({ a: '1' });
+    await s3.client.send(new DeleteObjectTaggingCommand(target));
+    expect(await getTags()).toEqual([]);
+  });
+
+  test('are limited in number and length', async () => {
+    const eleven = Object.fromEntries(Array.from({ length: 11 }, (_, at) => [`t${at}`, '']));
+    expect(await failureOf(putTags(eleven))).toBe('400 InvalidTag');
+    expect(await failureOf(putTags({ ['k'.repeat(129)]: '' }))).toBe('400 InvalidTag');
+    expect(await failureOf(putTags({ k: 'v'.repeat(257) }))).toBe('400 InvalidTag');
+    const TagSet = [
+      { Key: 'same', Value: '1' },
+      { Key: 'same', Value: '2' },
+    ];
+    const twice = s3.client.send(new PutObjectTaggingCommand({ ...target, Tagging: { TagSet } }));
+    expect(await failureOf(twice)).toBe('400 InvalidTag');
+  });
 });
 
-test('grants come by headers, with the object or later', async () => {
-  const GrantRead = `uri="${ALL_USERS}", id="abc"`;
-  await s3.client.send(new PutObjectCommand({ ...target, Body: 'x', GrantRead }));
-  const expected = [`Group ${ALL_USERS} READ`, 'CanonicalUser abc READ'];
-  expect(await grants()).toEqual(expected);
-  await s3.client.send(new PutObjectAclCommand({ ...target, GrantReadACP: 'emailAddress="a@b.c"' }));
-  expect(await grants()).toEqual(['AmazonCustomerByEmail a@b.c READ_ACP']);
-});
+describe('grants', () => {
+  test('are private by default', async () => {
+    expect(await grants()).toEqual([OWNER_HAS_ALL]);
+    await s3.client.send(new PutObjectAclCommand({ ...target, ACL: 'public-read' }));
+    expect(await grants()).toEqual([OWNER_HAS_ALL, `Group ${ALL_USERS} READ`]);
+  });
 
-test('a policy that was read can be written back', async () => {
-  await s3.client.send(new PutObjectAclCommand({ ...target, ACL: 'authenticated-read' }));
-  const before = await grants();
-  const { Grants, Owner } = await s3.client.send(new GetObjectAclCommand(target));
-  await s3.client.send(new PutObjectAclCommand({ ...target, ACL: 'private' }));
-  await s3.client.send(new PutObjectAclCommand({ ...target, AccessControlPolicy: { Grants, Owner } }));
-  expect(await grants()).toEqual(before);
+  test('can be set with headers, with the object or later', async () => {
+    const GrantRead = `uri="${ALL_USERS}", id="abc"`;
+    await s3.client.send(new PutObjectCommand({ ...target, Body: 'x', GrantRead }));
+    const expected = [`Group ${ALL_USERS} READ`, 'CanonicalUser abc READ'];
+    expect(await grants()).toEqual(expected);
+    await s3.client.send(new PutObjectAclCommand({ ...target, GrantReadACP: 'emailAddress="a@b.c"' }));
+    expect(await grants()).toEqual(['AmazonCustomerByEmail a@b.c READ_ACP']);
+  });
+
+  test('can be read and written back', async () => {
+    await s3.client.send(new PutObjectAclCommand({ ...target, ACL: 'authenticated-read' }));
+    const before = await grants();
+    const { Grants, Owner } = await s3.client.send(new GetObjectAclCommand(target));
+    await s3.client.send(new PutObjectAclCommand({ ...target, ACL: 'private' }));
+    await s3.client.send(new PutObjectAclCommand({ ...target, AccessControlPolicy: { Grants, Owner } }));
+    expect(await grants()).toEqual(before);
+  });
 });

@@ -5,11 +5,18 @@ import fc from 'fast-check';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { signedText } from '../../../lib/vod/signature.ts';
 import { createBytes, MIB } from '../../support/values.ts';
-import { type Changes, HOST, read, SECRETS, video, type Way } from '../../support/vod-client.ts';
-import { clientOf, service } from '../../support/vod-service.ts';
+import {
+  type CallOptions,
+  type Changes,
+  HOST,
+  readResponse,
+  SECRETS,
+  video,
+} from '../../support/vod-client.ts';
+import { createClient, startService } from '../../support/vod-service.ts';
 
 const file = video(600_000);
-const refused = (code: number, message: RegExp, canRetry = 0) => ({
+const rejectedWith = (code: number, message: RegExp, canRetry = 0) => ({
   status: 200,
   code,
   canRetry,
@@ -40,19 +47,19 @@ describe('common parameters', () => {
     [{ SecretId: '' }, /SecretId/],
     [{ SignatureMethod: 'HmacMD5' }, /SignatureMethod: expected HmacSHA256, HmacSHA1 or nothing/],
     [{ SignatureMethod: '' }, /SignatureMethod/],
-  ])('%j is refused', async (changes, message) => {
-    const { client } = await service();
-    expect(await client.init(file, changes)).toMatchObject(refused(-10001, message));
+  ])('%j are rejected', async (changes, message) => {
+    const { client } = await startService();
+    expect(await client.init(file, changes)).toMatchObject(rejectedWith(-10001, message));
   });
 
-  test('a missing or an empty Signature is refused', async () => {
-    const { client } = await service();
+  test('a missing or empty Signature is rejected', async () => {
+    const { client } = await startService();
     const without = (query: string) => query.replace(/&Signature=.*/, '');
     const empty = (query: string) => query.replace(/&Signature=.*/, '&Signature=');
     expect(await client.init(file, {}, { query: without })).toMatchObject(
-      refused(-10001, /^Signature: missing$/),
+      rejectedWith(-10001, /^Signature: missing$/),
     );
-    expect(await client.init(file, {}, { query: empty })).toMatchObject(refused(-10001, /Signature/));
+    expect(await client.init(file, {}, { query: empty })).toMatchObject(rejectedWith(-10001, /Signature/));
   });
 
   test.each<[string, (query: string) => string, RegExp]>([
@@ -62,32 +69,32 @@ describe('common parameters', () => {
     ['bytes that are not UTF-8', (query) => `${query}&x=%ff%fe`, /not percent-encoded UTF-8/],
     ['a query over 8 KiB', (query) => `${query}&x=${'x'.repeat(8192)}`, /at most 8192 bytes/],
     ['no query at all', () => '', /Action: missing/],
-  ])('%s is refused', async (_, query, message) => {
-    const { client } = await service();
-    expect(await client.init(file, {}, { query })).toMatchObject(refused(-10001, message));
+  ])('%s is rejected', async (_, query, message) => {
+    const { client } = await startService();
+    expect(await client.init(file, {}, { query })).toMatchObject(rejectedWith(-10001, message));
   });
 
-  test('an unknown SecretId is refused', async () => {
-    const { client } = await service();
-    expect(await client.init(file, { SecretId: 'another' })).toMatchObject(refused(4100, /SecretId/));
+  test('an unknown SecretId is rejected', async () => {
+    const { client } = await startService();
+    expect(await client.init(file, { SecretId: 'another' })).toMatchObject(rejectedWith(4100, /SecretId/));
   });
 
-  test('what the call does not know is ignored, whatever its name', async () => {
-    const { client } = await service();
+  test('unknown parameters are ignored, whatever their names', async () => {
+    const { client } = await startService();
     const odd = { Token: 'a+b/c=', hasOwnProperty: '1', toString: '2', constructor: '3', more: '' };
     const params = Object.fromEntries([...Object.entries(odd), ['__proto__', 'x']]);
     expect(await client.init(file, params)).toMatchObject({ status: 200, code: 0 });
   });
 
-  test('a space may come as a plus, as form encoders write it', async () => {
-    const { client } = await service();
+  test('a plus is read as a space, as form encoders write it', async () => {
+    const { client } = await startService();
     const query = (text: string) => text.replaceAll('%20', '+');
     expect(await client.init(file, { fileName: 'a b c' }, { query })).toMatchObject({ code: 0 });
   });
 });
 
 describe('signature', () => {
-  test.each<[string, Changes, Way]>([
+  test.each<[string, Changes, CallOptions]>([
     ['HMAC-SHA1 without SignatureMethod', {}, {}],
     ['HMAC-SHA1 by name', { SignatureMethod: 'HmacSHA1' }, {}],
     ['HMAC-SHA256', { SignatureMethod: 'HmacSHA256' }, {}],
@@ -96,12 +103,12 @@ describe('signature', () => {
     ['v3 by POST', {}, { method: 'POST', path: '/v3/index.php' }],
     ['any Host header', {}, { headers: { Host: 'localhost:8080' } }],
     ['text that needs encoding', { fileName: "it's 100% (möglich) + 视频!" }, {}],
-  ])('%s is accepted', async (_, changes, way) => {
-    const { client } = await service();
-    expect(await client.init(file, changes, way)).toMatchObject({ status: 200, code: 0, message: '' });
+  ])('accepts %s', async (_, changes, options) => {
+    const { client } = await startService();
+    expect(await client.init(file, changes, options)).toMatchObject({ status: 200, code: 0, message: '' });
   });
 
-  test.each<[string, Changes, Way, RegExp]>([
+  test.each<[string, Changes, CallOptions, RegExp]>([
     ['another key', {}, { signed: { key: 'wrong' } }, /key is not the one of this SecretId, or another text/],
     [
       'the Host header signed',
@@ -125,15 +132,15 @@ describe('signature', () => {
       /URL-encoded before signing; sign them raw/,
     ],
     ['a signature of another length', {}, { query: (query) => `${query}AAAA` }, /another text was signed/],
-  ])('%s is refused', async (_, changes, way, message) => {
-    const { client } = await service();
-    const reply = await client.init(file, changes, way);
-    expect(reply).toMatchObject(refused(-10002, message));
-    expect(reply.message).not.toContain(SECRETS.secretKey);
+  ])('rejects %s', async (_, changes, options, message) => {
+    const { client } = await startService();
+    const response = await client.init(file, changes, options);
+    expect(response).toMatchObject(rejectedWith(-10002, message));
+    expect(response.message).not.toContain(SECRETS.secretKey);
   });
 
-  test('the other HMAC than SignatureMethod says is refused by name', async () => {
-    const { client } = await service();
+  test('names the mistake when the HMAC differs from SignatureMethod', async () => {
+    const { client } = await startService();
     const resigned = (algorithm: string) => (query: string) => {
       const params = Object.fromEntries(new URLSearchParams(query));
       const text = signedText('GET', HOST, '/v2/index.php', params);
@@ -141,37 +148,40 @@ describe('signature', () => {
       return query.replace(/&Signature=.*/, `&Signature=${encodeURIComponent(signature)}`);
     };
     expect(await client.init(file, {}, { query: resigned('sha256') })).toMatchObject(
-      refused(-10002, /made with HMAC-SHA256, but SignatureMethod does not say/),
+      rejectedWith(-10002, /made with HMAC-SHA256, but SignatureMethod does not say/),
     );
     expect(
       await client.init(file, { SignatureMethod: 'HmacSHA256' }, { query: resigned('sha1') }),
-    ).toMatchObject(refused(-10002, /made with HMAC-SHA1, but SignatureMethod says HmacSHA256/));
+    ).toMatchObject(rejectedWith(-10002, /made with HMAC-SHA1, but SignatureMethod says HmacSHA256/));
   });
 
-  test('a signature whose plus was not encoded is refused by name', async () => {
-    const { client } = await service();
+  test('names the mistake when a plus in the signature is not encoded', async () => {
+    const { client } = await startService();
     let target: string;
     do target = client.target({ Action: 'FinishUpload', fileSha: file.sha1 });
     while (!/Signature=.*%2B/.test(target));
-    const answer = await client.http('GET', target.replaceAll('%2B', '+'));
-    expect(read(answer)).toMatchObject({ code: -10002, message: expect.stringContaining('as %2B') });
+    const response = await client.http('GET', target.replaceAll('%2B', '+'));
+    expect(readResponse(response)).toMatchObject({
+      code: -10002,
+      message: expect.stringContaining('as %2B'),
+    });
   });
 
-  test('it is never told which signature was expected', async () => {
-    const { client } = await service();
+  test('never reveals the expected signature', async () => {
+    const { client } = await startService();
     const target = client.target({ Action: 'FinishUpload', fileSha: file.sha1 });
     const expected = new URLSearchParams(target.slice(target.indexOf('?'))).get('Signature') ?? '';
-    const answer = await client.http('GET', target.replace(/&Signature=.*/, '&Signature=AAAA'));
-    expect(read(answer)).toMatchObject({ code: -10002 });
+    const response = await client.http('GET', target.replace(/&Signature=.*/, '&Signature=AAAA'));
+    expect(readResponse(response)).toMatchObject({ code: -10002 });
     expect(expected).toMatch(/=$/);
-    expect(answer.bytes.toString()).not.toContain(expected);
+    expect(response.bytes.toString()).not.toContain(expected);
   });
 
-  test('a wrong key is told of a wrong clock as well', async () => {
-    const { client } = await service();
+  test('mentions a wrong clock when the key is wrong', async () => {
+    const { client } = await startService();
     const Timestamp = Math.floor(Date.now() / 1000) - 3600;
     expect(await client.init(file, { Timestamp }, { signed: { key: 'wrong' } })).toMatchObject(
-      refused(-10002, /Timestamp is 3\d\d\d s off this service's clock/),
+      rejectedWith(-10002, /Timestamp is 3\d\d\d s off this service's clock/),
     );
   });
 });
@@ -189,48 +199,48 @@ describe('paths and methods', () => {
     ['PUT', '/v2/index.php', 405, 'GET, POST'],
     ['DELETE', '/v3/index.php', 405, 'GET, POST'],
     ['POST', '/files/1.mp4', 405, 'GET, HEAD'],
-  ])('%s %s is HTTP %i', async (method, path, status, allow) => {
-    const { client } = await service();
-    const answer = await client.http(method, path);
-    expect(answer).toMatchObject({ status, headers: allow ? { allow } : {} });
-    expect(read(answer)).toMatchObject({ code: 4000, canRetry: 0 });
+  ])('%s %s returns HTTP %i', async (method, path, status, allow) => {
+    const { client } = await startService();
+    const response = await client.http(method, path);
+    expect(response).toMatchObject({ status, headers: allow ? { allow } : {} });
+    expect(readResponse(response)).toMatchObject({ code: 4000, canRetry: 0 });
   });
 
-  test.each(['UploadPart', 'SmallFileUpload'])('%s goes by POST only', async (Action) => {
-    const { client } = await service();
-    const reply = await client.call({ Action, fileSha: file.sha1 });
-    expect(reply).toMatchObject({ status: 405, code: 4000, message: `${Action}: expected POST, got GET` });
+  test.each(['UploadPart', 'SmallFileUpload'])('%s requires POST', async (Action) => {
+    const { client } = await startService();
+    const response = await client.call({ Action, fileSha: file.sha1 });
+    expect(response).toMatchObject({ status: 405, code: 4000, message: `${Action}: expected POST, got GET` });
   });
 
-  test.each(['GET', 'POST'])('FinishUpload goes by %s', async (method) => {
-    const { client } = await service();
+  test.each(['GET', 'POST'])('FinishUpload accepts %s', async (method) => {
+    const { client } = await startService();
     await client.upload(file);
     expect(await client.finish(file, {}, { method })).toMatchObject({ code: 0 });
   });
 });
 
 describe('bodies', () => {
-  test('one where none belongs is ignored while it is small', async () => {
-    const { client } = await service();
+  test('a small one is ignored if the call has none', async () => {
+    const { client } = await startService();
     const body = Buffer.from('{}');
     expect(await client.init(file, {}, { method: 'POST', body })).toMatchObject({ code: 0 });
     expect(await client.init(file, {}, { method: 'GET', body })).toMatchObject({ code: 0 });
   });
 
-  test('one where none belongs is refused when it is large', async () => {
-    const { client } = await service();
+  test('a large one is rejected if the call has none', async () => {
+    const { client } = await startService();
     const body = Buffer.alloc(MIB + 1);
     expect(await client.init(file, {}, { method: 'POST', body })).toMatchObject(
-      refused(-10006, /InitUpload has no body/),
+      rejectedWith(-10006, /InitUpload has no body/),
     );
   });
 
-  test('a refused call is answered after its body, and the connection goes on', async () => {
-    const { client } = await service();
-    const way = { method: 'POST', body: createBytes(8 * MIB) };
-    const wrong = { ...way, signed: { key: 'wrong' } };
+  test('a rejected call reads its body, and the connection stays usable', async () => {
+    const { client } = await startService();
+    const options = { method: 'POST', body: createBytes(8 * MIB) };
+    const wrong = { ...options, signed: { key: 'wrong' } };
     for (const _ of [1, 2]) expect(await client.part(file, 0, {}, wrong)).toMatchObject({ code: -10002 });
-    expect(await client.http('POST', '/nowhere', way)).toMatchObject({ status: 404 });
+    expect(await client.http('POST', '/nowhere', options)).toMatchObject({ status: 404 });
     expect(await client.part(file, 0, {}, { ...wrong, body: Buffer.alloc(40 * MIB) })).toMatchObject({
       code: -10002,
     });
@@ -239,8 +249,8 @@ describe('bodies', () => {
 });
 
 describe('robustness', () => {
-  test('what is not HTTP ends its own connection only', async () => {
-    const { vod, client } = await service();
+  test('input that is not HTTP ends only its connection', async () => {
+    const { vod, client } = await startService();
     for (const noise of [
       '\0\x01\x02\r\n\r\n',
       'GET\r\n\r\n',
@@ -254,8 +264,8 @@ describe('robustness', () => {
     expect(await client.init(file)).toMatchObject({ code: 0 });
   });
 
-  test('any query gets a documented code', async () => {
-    const { client } = await service();
+  test('any query returns a documented code', async () => {
+    const { client } = await startService();
     const scraps = [
       '&',
       '=',
@@ -275,27 +285,29 @@ describe('robustness', () => {
     const queries = fc.array(fc.constantFrom(...scraps)).map((some) => some.join(''));
     await fc.assert(
       fc.asyncProperty(queries, async (query) => {
-        expect(read(await client.http('GET', `/v2/index.php?${query}`))).toMatchObject({ code: -10001 });
+        expect(readResponse(await client.http('GET', `/v2/index.php?${query}`))).toMatchObject({
+          code: -10001,
+        });
       }),
       { numRuns: 100 },
     );
   });
 
-  test('a fault of the service itself is 6000, may be retried, and keeps its details to the console', async () => {
+  test('an internal error returns 6000, allows a retry, and prints its details to the console', async () => {
     const written = vi.spyOn(process.stderr, 'write').mockReturnValue(true);
     onTestFinished(() => written.mockRestore());
     const now = () => {
       throw new Error('the clock fell from the wall');
     };
-    const { vod } = await service({ now });
-    const reply = await clientOf(vod.endpoint).init(file);
-    expect(reply).toMatchObject(refused(6000, /^internal error/, 1));
-    expect(reply.message).not.toContain('wall');
+    const { vod } = await startService({ now });
+    const response = await createClient(vod.endpoint).init(file);
+    expect(response).toMatchObject(rejectedWith(6000, /^internal error/, 1));
+    expect(response.message).not.toContain('wall');
     expect(written).toHaveBeenCalledWith(expect.stringContaining('the clock fell from the wall'));
   });
 
-  test('latency is added to a reply', async () => {
-    const { client } = await service({ network: { latencyMs: 60 } });
+  test('latency delays a response', async () => {
+    const { client } = await startService({ network: { latencyMs: 60 } });
     const began = performance.now();
     expect(await client.init(file)).toMatchObject({ code: 0 });
     expect(performance.now() - began).toBeGreaterThan(55);

@@ -2,13 +2,13 @@ import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { describe, expect, test } from 'vitest';
 import { HALF_MIB, hash } from '../../support/values.ts';
 import { type Changes, video } from '../../support/vod-client.ts';
-import { service } from '../../support/vod-service.ts';
+import { startService } from '../../support/vod-service.ts';
 
 const file = video(2 * HALF_MIB + 5);
 
 describe('FinishUpload', () => {
-  test('answers with a fileId that no double holds and a url that works', async () => {
-    const { client, dir, vod } = await service();
+  test('returns a fileId that no double represents and a URL that works', async () => {
+    const { client, dir, vod } = await startService();
     await client.init(file);
     for (const index of file.parts.keys()) await client.part(file, index);
     const { code, message, fileId = '', url = '' } = await client.finish(file);
@@ -25,7 +25,7 @@ describe('FinishUpload', () => {
   });
 
   test('lists the file in index.json and leaves nothing else behind', async () => {
-    const { client, dir, vod } = await service();
+    const { client, dir, vod } = await startService();
     const fileId = await client.upload(file);
     expect(JSON.parse(await readFile(`${dir}/index.json`, 'utf8'))).toEqual(vod.files());
     expect(vod.files()).toMatchObject([{ fileId, sha1: file.sha1 }]);
@@ -34,8 +34,8 @@ describe('FinishUpload', () => {
     expect(await readdir(`${dir}/files`)).toEqual([`${fileId}.mp4`]);
   });
 
-  test('of a service that discards: each part is checked as ever, the file is a hole of its size', async () => {
-    const { client, dir } = await service({ discard: true });
+  test('stores a hole of the size of the file with `discard`, which still verifies each part', async () => {
+    const { client, dir } = await startService({ discard: true });
     await client.init(file);
     expect(await client.part(file, 0, {}, { body: Buffer.alloc(HALF_MIB) })).toMatchObject({ code: -10006 });
     for (const index of file.parts.keys()) await client.part(file, index);
@@ -47,18 +47,18 @@ describe('FinishUpload', () => {
   test.each<Changes>([{ fileSha: undefined }, { fileSha: '' }, { fileSha: file.sha1.toUpperCase() }])(
     'refuses %j',
     async (changes) => {
-      const { client } = await service();
+      const { client } = await startService();
       expect(await client.finish(file, changes)).toMatchObject({ status: 200, code: -10003, canRetry: 0 });
     },
   );
 
-  test('refuses an upload that was never opened', async () => {
-    const { client } = await service();
+  test('rejects an upload that was never opened', async () => {
+    const { client } = await startService();
     expect(await client.finish(file)).toMatchObject({ status: 200, code: -10005, canRetry: 0 });
   });
 
-  test('refuses a file with holes, tells the first, and keeps what is held', async () => {
-    const { client } = await service();
+  test('rejects a file with missing parts, names the first, and keeps the others', async () => {
+    const { client } = await startService();
     await client.init(file);
     await client.part(file, 0);
     expect(await client.finish(file)).toMatchObject({
@@ -72,8 +72,8 @@ describe('FinishUpload', () => {
     expect(await client.finish(file)).toMatchObject({ code: 0 });
   });
 
-  test('refuses other bytes than declared, and then begins anew', async () => {
-    const { client, vod, dir } = await service();
+  test('rejects bytes with another SHA-1 and drops the upload', async () => {
+    const { client, vod, dir } = await startService();
     const lie = { ...file, sha1: 'a'.repeat(40) };
     await client.init(lie);
     for (const index of lie.parts.keys()) await client.part(lie, index);
@@ -86,30 +86,30 @@ describe('FinishUpload', () => {
     expect(await readdir(`${dir}/files`)).toEqual([]);
   });
 
-  test('again, when the first reply was lost, answers the same', async () => {
-    const { client, vod } = await service();
+  test('returns the same response when it is repeated', async () => {
+    const { client, vod } = await startService();
     const fileId = await client.upload(file);
     expect(await client.finish(file)).toMatchObject({ code: 0, fileId, url: vod.files()[0]?.url });
     expect(vod.files()).toHaveLength(1);
   });
 
-  test('twice at once makes one file', async () => {
-    const { client, vod } = await service();
+  test('stores one file when it runs twice concurrently', async () => {
+    const { client, vod } = await startService();
     await client.init(file);
     for (const index of file.parts.keys()) await client.part(file, index);
-    const replies = await Promise.all([client.finish(file), client.finish(file), client.init(file)]);
+    const responses = await Promise.all([client.finish(file), client.finish(file), client.init(file)]);
     expect(vod.files()).toHaveLength(1);
     const fileId = vod.files()[0]?.fileId;
-    expect(replies.slice(0, 2)).toMatchObject([
+    expect(responses.slice(0, 2)).toMatchObject([
       { code: 0, fileId },
       { code: 0, fileId },
     ]);
   });
 
   test.each(['before', 'after'])(
-    '%s other bytes for its parts, side by side: no file has other bytes than declared',
+    'never stores bytes with another SHA-1 when it starts %s concurrent writes of other parts',
     async (order) => {
-      const { client, vod } = await service();
+      const { client, vod } = await startService();
       const long = video(16 * HALF_MIB);
       await client.init(long);
       for (const index of long.parts.keys()) await client.part(long, index);
@@ -128,20 +128,20 @@ describe('FinishUpload', () => {
     },
   );
 
-  test('many files side by side are all listed', async () => {
-    const { client, dir } = await service();
+  test('lists all files that finish concurrently', async () => {
+    const { client, dir } = await startService();
     const videos = Array.from({ length: 20 }, () => video(1000));
     const fileIds = await Promise.all(videos.map((each) => client.upload(each)));
     const index: { fileId: string }[] = JSON.parse(await readFile(`${dir}/index.json`, 'utf8'));
     expect(index.map(({ fileId }) => fileId).sort()).toEqual(fileIds.sort());
   });
 
-  test('an index that is not one stops the start, and is left alone', async () => {
-    const { client, dir, vod } = await service();
+  test('stops the start at an invalid index and leaves it unchanged', async () => {
+    const { client, dir, vod } = await startService();
     await client.upload(file);
     await vod.close();
     await writeFile(`${dir}/index.json`, '[{"fileId": 1}]');
-    await expect(service({ dir })).rejects.toThrow(
+    await expect(startService({ dir })).rejects.toThrow(
       /index\.json: expected an index of stored files\. 0\.fileId/,
     );
     expect(await readFile(`${dir}/index.json`, 'utf8')).toBe('[{"fileId": 1}]');

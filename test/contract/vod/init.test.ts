@@ -1,12 +1,12 @@
 import { describe, expect, test } from 'vitest';
 import { HALF_MIB, hash, MIB } from '../../support/values.ts';
-import { type Changes, listed, video } from '../../support/vod-client.ts';
-import { service } from '../../support/vod-service.ts';
+import { type Changes, describeParts, video } from '../../support/vod-client.ts';
+import { startService } from '../../support/vod-service.ts';
 
 const file = video(3 * HALF_MIB + 1);
 const E_ACUTE = 'é'; // two bytes of UTF-8
 
-describe('InitUpload takes', () => {
+describe('InitUpload accepts', () => {
   test.each<Changes>([
     { fileName: 'n' },
     { fileName: 'n'.repeat(39) },
@@ -28,7 +28,7 @@ describe('InitUpload takes', () => {
     { 'tags.2': 'two', 'tags.1': 'one', 'tags.3': 'three' },
     { 'tag.1': 'one', 'tag.2': 'two' },
   ])('%j', async (changes) => {
-    const { client } = await service();
+    const { client } = await startService();
     expect(await client.init(file, changes)).toEqual({
       status: 200,
       headers: expect.objectContaining({ 'content-type': 'application/json; charset=utf-8' }),
@@ -40,7 +40,7 @@ describe('InitUpload takes', () => {
   });
 });
 
-describe('InitUpload refuses', () => {
+describe('InitUpload rejects', () => {
   test.each<[Changes, RegExp]>([
     [{ fileName: undefined }, /^fileName: missing$/],
     [{ fileName: '' }, /^fileName: expected a name/],
@@ -93,7 +93,7 @@ describe('InitUpload refuses', () => {
     [{ 'tags.1': '' }, /^tags.1: expected a tag/],
     [{ fileSize: 0, dataSize: 1 }, /^fileSize: .*; dataSize: /],
   ])('%j', async (changes, message) => {
-    const { client, vod } = await service();
+    const { client, vod } = await startService();
     expect(await client.init(file, changes)).toMatchObject({
       status: 200,
       code: -10003,
@@ -104,27 +104,27 @@ describe('InitUpload refuses', () => {
   });
 });
 
-describe('InitUpload tells what is there', () => {
-  test('nothing: 0, also when it was opened before', async () => {
-    const { client } = await service();
+describe('InitUpload', () => {
+  test('returns 0 without parts, also when it is repeated', async () => {
+    const { client } = await startService();
     expect(await client.init(file)).toMatchObject({ code: 0 });
     expect(await client.init(file)).toMatchObject({ code: 0 });
   });
 
-  test('some parts: 1, with the part size to go on with, whatever is asked for', async () => {
-    const { client } = await service();
+  test('returns 1 with the held parts and their part size, whatever the requested size', async () => {
+    const { client } = await startService();
     await client.init(file);
     await client.part(file, 3);
     await client.part(file, 1);
     expect(await client.init(file, { dataSize: MIB })).toMatchObject({
       code: 1,
       dataSize: HALF_MIB,
-      listParts: listed(file, [1, 3]),
+      listParts: describeParts(file, [1, 3]),
     });
   });
 
-  test('the whole file: 2 with its fileId and url', async () => {
-    const { client, vod } = await service();
+  test('returns 2 with the fileId and URL of a stored file', async () => {
+    const { client, vod } = await startService();
     const fileId = await client.upload(file);
     expect(await client.init(file)).toMatchObject({
       code: 2,
@@ -133,23 +133,23 @@ describe('InitUpload tells what is there', () => {
     });
   });
 
-  test('an upload without any part takes the part size that is asked for last', async () => {
-    const { client } = await service();
+  test('uses the last requested part size while no part is held', async () => {
+    const { client } = await startService();
     await client.init(file, { dataSize: MIB });
     await client.init(file);
     expect(await client.part(file, 1)).toMatchObject({ code: 0 });
   });
 
-  test('another fileSize begins anew', async () => {
-    const { client } = await service();
+  test('starts again for another fileSize', async () => {
+    const { client } = await startService();
     await client.init(file, { fileSize: file.bytes.length + 1 });
     await client.part(file, 0);
     expect(await client.init(file)).toMatchObject({ code: 0 });
     expect(await client.finish(file)).toMatchObject({ code: 5100 });
   });
 
-  test('the options of the latest call are those of the file', async () => {
-    const { client, vod } = await service();
+  test('stores the options of the latest call with the file', async () => {
+    const { client, vod } = await startService();
     await client.init(file, { 'tags.1': 'old', classId: 1, isTranscode: 1 });
     await client.part(file, 0);
     const fileId = await client.upload(file, {

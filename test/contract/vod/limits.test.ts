@@ -2,22 +2,22 @@ import { describe, expect, test } from 'vitest';
 import { Quota } from '../../../local/vod/quota.ts';
 import { MIB } from '../../support/values.ts';
 import { SECRETS, video } from '../../support/vod-client.ts';
-import { service } from '../../support/vod-service.ts';
+import { startService } from '../../support/vod-service.ts';
 
 const file = video(1000);
 const HOUR = 3_600_000;
 
-/** A clock that stands until it is moved. */
+/** A clock that moves only when the test moves it. */
 function clock(time = Date.UTC(2026, 0, 1)) {
   return { now: () => time, move: (ms: number) => (time += ms) };
 }
 
 describe('quota', () => {
-  const refused = (message: string) => ({ status: 200, code: 4400, canRetry: 1, message });
+  const rejectedWith = (message: string) => ({ status: 200, code: 4400, canRetry: 1, message });
 
-  test.each(['init', 'finish'] as const)('%s: the 101st call within a minute', async (call) => {
+  test.each(['init', 'finish'] as const)('rejects the 101st %s call within a minute', async (call) => {
     const { now, move } = clock();
-    const { client } = await service({ now });
+    const { client } = await startService({ now });
     for (let n = 0; n < 100; n += 1) expect(await client[call](file)).not.toMatchObject({ code: 4400 });
     move(59_999);
     expect((await client[call](file)).message).toMatch(
@@ -27,22 +27,23 @@ describe('quota', () => {
     expect(await client[call](file)).not.toMatchObject({ code: 4400 });
   });
 
-  test('the minute slides, and refused calls do not count', async () => {
+  test('uses a sliding minute and does not count rejected calls', async () => {
     const { now, move } = clock();
-    const { client } = await service({ now, quota: { minuteMs: 1000 } });
+    const { client } = await startService({ now, quota: { minuteMs: 1000 } });
     for (let n = 0; n < 50; n += 1) await client.init(file);
     move(500);
     for (let n = 0; n < 50; n += 1) await client.init(file);
-    const wait = (ms: number) => refused(`InitUpload: the calls per minute are used up; retry in ${ms} ms`);
+    const wait = (ms: number) =>
+      rejectedWith(`InitUpload: the calls per minute are used up; retry in ${ms} ms`);
     for (let n = 0; n < 60; n += 1) expect(await client.init(file)).toMatchObject(wait(500));
     move(500);
     for (let n = 0; n < 50; n += 1) expect(await client.init(file)).toMatchObject({ code: 0 });
     expect(await client.init(file)).toMatchObject(wait(500));
   });
 
-  test('each call has its own, and what is not signed costs nothing', async () => {
+  test('counts each action separately and ignores unsigned calls', async () => {
     const { now } = clock();
-    const { client } = await service({ now });
+    const { client } = await startService({ now });
     for (let n = 0; n < 101; n += 1) await client.init(file, {}, { signed: { key: 'wrong' } });
     for (let n = 0; n < 101; n += 1) await client.finish(file);
     expect(await client.finish(file)).toMatchObject({ code: 4400 });
@@ -50,7 +51,7 @@ describe('quota', () => {
     expect(await client.part(file, 0)).toMatchObject({ code: 0 });
   });
 
-  test('10,000 parts within a minute, and nothing is said of images', () => {
+  test('allows 10,000 parts per minute and any number of images', () => {
     const quota = new Quota({ minuteMs: 60_000 });
     const waits = (action: string, calls: number) =>
       Array.from({ length: calls }, () => quota.take(action, 5));
@@ -60,17 +61,17 @@ describe('quota', () => {
     expect(waits('SmallFileUpload', 20_000).filter((wait) => wait > 0)).toEqual([]);
   });
 
-  test('a call over it is refused after its body, however long', async () => {
+  test('reads the body of a call that exceeds the quota', async () => {
     const { now } = clock();
-    const { client } = await service({ now, quota: { minuteMs: 1 } });
+    const { client } = await startService({ now, quota: { minuteMs: 1 } });
     for (let n = 0; n < 100; n += 1) await client.finish(file);
     expect(await client.finish(file, {}, { method: 'POST', body: Buffer.alloc(MIB) })).toMatchObject({
       code: 4400,
     });
   });
 
-  test('none when it is switched off', async () => {
-    const { client } = await service({ quota: false });
+  test('is unlimited when it is switched off', async () => {
+    const { client } = await startService({ quota: false });
     for (let n = 0; n < 102; n += 1) expect(await client.init(file)).toMatchObject({ code: 0 });
   });
 });
@@ -81,9 +82,9 @@ describe('clock', () => {
     [2 * HOUR, 0, /^$/],
     [-2 * HOUR - 1000, 4500, /^Timestamp: 7201 s behind this service's clock, at most 7200/],
     [2 * HOUR + 1000, 4500, /^Timestamp: 7201 s ahead of this service's clock/],
-  ])('off by %i ms: code %i', async (off, code, message) => {
+  ])('%i ms off returns code %i', async (off, code, message) => {
     const { now } = clock();
-    const { client } = await service({ now });
+    const { client } = await startService({ now });
     const Timestamp = (now() + off) / 1000;
     expect(await client.init(file, { Timestamp })).toMatchObject({
       status: 200,
@@ -95,8 +96,8 @@ describe('clock', () => {
 });
 
 describe('nonce', () => {
-  test('the same request twice', async () => {
-    const { client } = await service();
+  test('is rejected when it is used twice', async () => {
+    const { client } = await startService();
     const changes = { Nonce: 42 };
     expect(await client.init(file, changes)).toMatchObject({ code: 0 });
     expect(await client.init(file, changes)).toMatchObject({
@@ -107,9 +108,9 @@ describe('nonce', () => {
     });
   });
 
-  test('is remembered for as long as the request would be accepted, over all that time', async () => {
+  test('is remembered as long as the request is valid', async () => {
     const { now, move } = clock();
-    const { client } = await service({ now });
+    const { client } = await startService({ now });
     const signedNow = now() / 1000 + 7200;
     const changes = { Nonce: '12345678901234567890', Timestamp: signedNow };
     expect(await client.init(file, changes)).toMatchObject({ code: 0 });
@@ -123,16 +124,16 @@ describe('nonce', () => {
     }
   });
 
-  test('may come again after two windows', async () => {
+  test('is accepted again after two windows', async () => {
     const { now, move } = clock();
-    const { client } = await service({ now });
+    const { client } = await startService({ now });
     await client.init(file, { Nonce: 7 });
     move(8 * HOUR);
     expect(await client.init(file, { Nonce: 7 })).toMatchObject({ code: 0 });
   });
 
-  test('is not used up by a request that is not properly signed', async () => {
-    const { client } = await service();
+  test('is not used up by a request with a wrong signature', async () => {
+    const { client } = await startService();
     await client.init(file, { Nonce: 9 }, { signed: { key: `not ${SECRETS.secretKey}` } });
     expect(await client.init(file, { Nonce: 9 })).toMatchObject({ code: 0 });
   });

@@ -3,20 +3,20 @@ import { connect } from 'node:net';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { HALF_MIB, hash, MIB } from '../../support/values.ts';
-import { type Changes, listed, video } from '../../support/vod-client.ts';
-import { service } from '../../support/vod-service.ts';
+import { type Changes, describeParts, video } from '../../support/vod-client.ts';
+import { startService } from '../../support/vod-service.ts';
 
 /** Three full parts and a short one. */
 const file = video(3 * HALF_MIB + 1000);
 const anySha1 = fc.stringMatching(/^[0-9a-f]{40}$/);
 
-async function opened() {
-  const started = await service();
+async function openUpload() {
+  const started = await startService();
   await started.client.init(file);
   return started;
 }
 
-describe('UploadPart refuses', () => {
+describe('UploadPart rejects', () => {
   test.each<[Changes, RegExp]>([
     [{ fileSha: undefined }, /^fileSha: missing$/],
     [{ fileSha: file.sha1.toUpperCase() }, /^fileSha/],
@@ -39,7 +39,7 @@ describe('UploadPart refuses', () => {
     [{ dataMd5: 'a'.repeat(33) }, /^dataMd5/],
     [{ dataMd5: 'A'.repeat(32) }, /^dataMd5/],
   ])('%j', async (changes, message) => {
-    const { client } = await opened();
+    const { client } = await openUpload();
     expect(await client.part(file, 0, changes)).toMatchObject({
       status: 200,
       code: -10003,
@@ -60,7 +60,7 @@ describe('UploadPart refuses', () => {
       /^the body at offset 0: expected MD5 [0-9a-f]{32}, got [0-9a-f]{32}$/,
     ],
   ])('%s', async (_, body, message) => {
-    const { client } = await opened();
+    const { client } = await openUpload();
     expect(await client.part(file, 0, {}, { body })).toMatchObject({
       status: 200,
       code: -10006,
@@ -71,19 +71,19 @@ describe('UploadPart refuses', () => {
   });
 
   test('a body without Content-Length', async () => {
-    const { vod, client } = await opened();
+    const { vod, client } = await openUpload();
     const changes = { fileSha: file.sha1, offset: 0, dataSize: HALF_MIB, dataMd5: hash('md5', file.bytes) };
     const target = client.target({ Action: 'UploadPart', ...changes }, { method: 'POST' });
-    const reply = await fetch(`${vod.endpoint}${target}`, {
+    const response = await fetch(`${vod.endpoint}${target}`, {
       method: 'POST',
       body: new Blob([new Uint8Array(HALF_MIB)]).stream(),
       duplex: 'half',
     });
-    expect(await reply.json()).toMatchObject({ code: -10006, canRetry: 0 });
+    expect(await response.json()).toMatchObject({ code: -10006, canRetry: 0 });
   });
 
   test('a part of an upload that is not open', async () => {
-    const { client } = await service();
+    const { client } = await startService();
     expect(await client.part(file, 0)).toMatchObject({ code: -10005, canRetry: 0 });
     await client.upload(file);
     expect(await client.part(file, 0)).toMatchObject({ code: -10005, canRetry: 0 });
@@ -91,39 +91,39 @@ describe('UploadPart refuses', () => {
 });
 
 describe('UploadPart', () => {
-  test('takes the last part at its own length', async () => {
-    const { client } = await opened();
+  test('accepts a shorter last part', async () => {
+    const { client } = await openUpload();
     expect(await client.part(file, 3)).toMatchObject({ code: 0, message: '' });
-    expect(await client.init(file)).toMatchObject({ listParts: listed(file, [3]) });
+    expect(await client.init(file)).toMatchObject({ listParts: describeParts(file, [3]) });
   });
 
-  test('takes a file that is one short part', async () => {
-    const { client } = await service();
+  test('accepts a file that is one short part', async () => {
+    const { client } = await startService();
     const tiny = video(1);
     await client.upload(tiny);
     expect(await client.init(tiny)).toMatchObject({ code: 2 });
   });
 
-  test('takes the same part twice at once, and again', async () => {
-    const { client } = await opened();
-    const replies = await Promise.all([client.part(file, 1), client.part(file, 1)]);
-    replies.push(await client.part(file, 1));
-    expect(replies.map(({ code }) => code)).toEqual([0, 0, 0]);
-    expect(await client.init(file)).toMatchObject({ listParts: listed(file, [1]) });
+  test('accepts the same part twice concurrently, and again', async () => {
+    const { client } = await openUpload();
+    const responses = await Promise.all([client.part(file, 1), client.part(file, 1)]);
+    responses.push(await client.part(file, 1));
+    expect(responses.map(({ code }) => code)).toEqual([0, 0, 0]);
+    expect(await client.init(file)).toMatchObject({ listParts: describeParts(file, [1]) });
   });
 
-  test('of two that differ at the same place, the one that comes last is held', async () => {
-    const { client } = await opened();
+  test('holds the last of two different parts at one offset', async () => {
+    const { client } = await openUpload();
     const other = Buffer.alloc(HALF_MIB, 7);
     await client.part(file, 1, { dataMd5: hash('md5', other) }, { body: other });
     expect(await client.part(file, 1)).toMatchObject({ code: 0 });
-    expect(await client.init(file)).toMatchObject({ listParts: listed(file, [1]) });
+    expect(await client.init(file)).toMatchObject({ listParts: describeParts(file, [1]) });
     for (const index of [0, 2, 3]) await client.part(file, index);
     expect(await client.finish(file)).toMatchObject({ code: 0 });
   });
 
-  test('two that differ at the same place at once: one of them is held, whole', async () => {
-    const { client } = await service();
+  test('holds one complete part of several concurrent ones at one offset', async () => {
+    const { client } = await startService();
     const half = video(HALF_MIB);
     await client.init(half);
     const other = Buffer.alloc(HALF_MIB, 7);
@@ -136,8 +136,8 @@ describe('UploadPart', () => {
     expect(code).toBe(held?.dataMd5 === hash('md5', half.bytes) ? 0 : 5100);
   });
 
-  test('cut off in mid-body changes nothing', async () => {
-    const { vod, client } = await opened();
+  test('changes nothing when the connection breaks during the body', async () => {
+    const { vod, client } = await openUpload();
     const changes = { fileSha: file.sha1, offset: 0, dataSize: HALF_MIB, dataMd5: hash('md5', file.bytes) };
     const target = client.target({ Action: 'UploadPart', ...changes }, { method: 'POST' });
     const socket = connect(vod.port, '127.0.0.1');
@@ -147,30 +147,30 @@ describe('UploadPart', () => {
     expect(await client.init(file)).toMatchObject({ code: 0 });
   });
 
-  test('64 parts side by side make the file', async () => {
-    const { client, vod } = await service();
+  test('accepts 64 concurrent parts', async () => {
+    const { client, vod } = await startService();
     const big = video(64 * HALF_MIB - 5);
     await client.init(big);
-    const replies = await Promise.all(
+    const responses = await Promise.all(
       [...big.parts.keys()].reverse().map((index) => client.part(big, index)),
     );
-    expect(replies.filter(({ code }) => code !== 0)).toEqual([]);
+    expect(responses.filter(({ code }) => code !== 0)).toEqual([]);
     const { fileId } = await client.finish(big);
     const stored = await client.http('GET', `/files/${fileId}.mp4`);
     expect(hash('sha1', stored.bytes)).toBe(big.sha1);
     expect(vod.files()).toMatchObject([{ fileId, size: big.bytes.length }]);
   });
 
-  test('any parts in any order, side by side and with repeats: Init lists exactly those', async () => {
-    const { client } = await service({ quota: false });
+  test('accepts any parts in any order, concurrently and repeatedly, and InitUpload lists exactly those', async () => {
+    const { client } = await startService({ quota: false });
     const parts = fc.array(fc.nat({ max: file.parts.length - 1 }), { maxLength: 8 });
     await fc.assert(
       fc.asyncProperty(anySha1, fc.array(parts, { maxLength: 3 }), async (sha1, waves) => {
-        // The SHA-1 is only looked at in the end; another one for each run makes it an upload of its own.
+        // Only FinishUpload checks the SHA-1. A new one for each run opens a new upload.
         const upload = { ...file, sha1 };
         await client.init(upload);
         for (const wave of waves) await Promise.all(wave.map((index) => client.part(upload, index)));
-        const expected = listed(file, waves.flat());
+        const expected = describeParts(file, waves.flat());
         const { code, listParts = [] } = await client.init(upload);
         expect(listParts).toEqual(expected);
         expect(code).toBe(expected.length > 0 ? 1 : 0);

@@ -12,175 +12,184 @@ import {
   truncate,
   writeFile,
 } from 'node:fs/promises';
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { HALF_MIB, hash } from '../../support/values.ts';
-import { listed, video } from '../../support/vod-client.ts';
-import { service } from '../../support/vod-service.ts';
+import { describeParts, video } from '../../support/vod-client.ts';
+import { startService } from '../../support/vod-service.ts';
 
 const file = video(4 * HALF_MIB + 9);
 const all = [...file.parts.keys()];
+const rejectedByDisk = { status: 200, code: -10004, canRetry: 1 };
 
-/** A folder in which these parts are held and no service runs. */
-async function held(indexes: Iterable<number>): Promise<string> {
-  const { client, dir, vod } = await service();
+/** Creates a folder in which these parts are held and no service runs. */
+async function createFolderWith(indexes: Iterable<number>): Promise<string> {
+  const { client, dir, vod } = await startService();
   await client.init(file, { 'tags.1': 'kept', classId: 5 });
   for (const index of indexes) await client.part(file, index);
   await vod.close();
   return dir;
 }
 
-const journal = (dir: string) => `${dir}/uploads/${file.sha1}.journal`;
-const data = (dir: string) => `${dir}/uploads/${file.sha1}.data`;
+const logFile = (dir: string) => `${dir}/uploads/${file.sha1}.journal`;
+const dataFile = (dir: string) => `${dir}/uploads/${file.sha1}.data`;
 
-test('an upload goes on after a restart', async () => {
-  const { client, vod, dir } = await service({ dir: await held([3, 0]) });
-  expect(await client.init(file, { 'tags.1': 'kept' })).toMatchObject({
-    code: 1,
-    listParts: listed(file, [0, 3]),
+describe('a restart', () => {
+  test('continues an upload', async () => {
+    const { client, vod, dir } = await startService({ dir: await createFolderWith([3, 0]) });
+    expect(await client.init(file, { 'tags.1': 'kept' })).toMatchObject({
+      code: 1,
+      listParts: describeParts(file, [0, 3]),
+    });
+    for (const index of [1, 2, 4]) await client.part(file, index);
+    const { fileId } = await client.finish(file);
+    expect(hash('sha1', await readFile(`${dir}/files/${fileId}.mp4`))).toBe(file.sha1);
+    expect(vod.files()).toMatchObject([{ fileId, tags: ['kept'], classId: 0 }]);
   });
-  for (const index of [1, 2, 4]) await client.part(file, index);
-  const { fileId } = await client.finish(file);
-  expect(hash('sha1', await readFile(`${dir}/files/${fileId}.mp4`))).toBe(file.sha1);
-  expect(vod.files()).toMatchObject([{ fileId, tags: ['kept'], classId: 0 }]);
-});
 
-test('a complete upload can be finished right after a restart, with the options of before', async () => {
-  const { client, vod } = await service({ dir: await held(all) });
-  expect(await client.finish(file)).toMatchObject({ code: 0 });
-  expect(vod.files()).toMatchObject([{ tags: ['kept'], classId: 5 }]);
-});
-
-test('a stored file and its cover keep their ids after a restart; their urls follow the port', async () => {
-  const first = await service();
-  const fileId = await first.client.upload(file);
-  await first.client.cover(Buffer.from('image'), fileId);
-  const before = first.vod.files();
-  await first.vod.close();
-
-  const { client, vod, dir } = await service({ dir: first.dir });
-  const moved = JSON.stringify(before).replaceAll(first.vod.endpoint, vod.endpoint);
-  expect(vod.files()).toEqual(JSON.parse(moved));
-  expect(JSON.parse(await readFile(`${dir}/index.json`, 'utf8'))).toEqual(JSON.parse(moved));
-  const { code, url = '' } = await client.init(file);
-  expect(code).toBe(2);
-  expect((await fetch(url)).status).toBe(200);
-});
-
-test('a torn last line of the journal is ignored, and the lines after it are not', async () => {
-  const dir = await held([0, 1, 2]);
-  await truncate(journal(dir), (await readFile(journal(dir))).length - 5);
-  const second = await service({ dir });
-  expect(await second.client.init(file)).toMatchObject({ code: 1, listParts: listed(file, [0, 1]) });
-  await second.client.part(file, 4);
-  await second.vod.close();
-
-  const third = await service({ dir });
-  expect(await third.client.init(file)).toMatchObject({ code: 1, listParts: listed(file, [0, 1, 4]) });
-});
-
-test.each([
-  ['torn in its first line', (dir: string) => truncate(journal(dir), 20)],
-  ['empty', (dir: string) => truncate(journal(dir), 0)],
-  ['deleted', (dir: string) => rm(journal(dir))],
-  ['alone, without the data', (dir: string) => rm(data(dir))],
-])('a journal that is %s makes a new upload', async (_, spoil) => {
-  const dir = await held([0, 1]);
-  await spoil(dir);
-  const { client } = await service({ dir });
-  expect(await readdir(`${dir}/uploads`)).toEqual([]);
-  expect(await client.init(file)).toMatchObject({ code: 0 });
-});
-
-test('killed between moving the file and listing it: the file is stored', async () => {
-  const dir = await held(all);
-  const fileId = '1234567890123456789';
-  await appendFile(journal(dir), `\n${JSON.stringify({ entry: 'moving', fileId })}`);
-  await rename(data(dir), `${dir}/files/${fileId}.mp4`);
-  const { client, vod } = await service({ dir });
-  expect(await client.init(file)).toMatchObject({ code: 2, fileId });
-  expect(vod.files()).toMatchObject([{ fileId, sha1: file.sha1, size: file.bytes.length, tags: ['kept'] }]);
-  expect(JSON.parse(await readFile(`${dir}/index.json`, 'utf8'))).toEqual(vod.files());
-  expect(await readdir(`${dir}/uploads`)).toEqual([]);
-});
-
-test('killed just before moving the file: the upload is still complete', async () => {
-  const dir = await held(all);
-  await appendFile(journal(dir), `\n${JSON.stringify({ entry: 'moving', fileId: '1234567890123456789' })}`);
-  const { client } = await service({ dir });
-  expect(await client.finish(file)).toMatchObject({ code: 0 });
-});
-
-test('killed between listing the file and removing the upload: the file is stored once', async () => {
-  const dir = await held(all);
-  await cp(journal(dir), `${dir}/journal`);
-  const second = await service({ dir });
-  const { fileId } = await second.client.finish(file);
-  await second.vod.close();
-  await rename(`${dir}/journal`, journal(dir));
-
-  const { client, vod } = await service({ dir });
-  expect(await client.finish(file)).toMatchObject({ code: 0, fileId });
-  expect(vod.files()).toHaveLength(1);
-  expect(await readdir(`${dir}/uploads`)).toEqual([]);
-});
-
-test('what lies in the folder besides is left alone', async () => {
-  const dir = await held([0]);
-  await writeFile(`${dir}/uploads/README.txt`, 'mine');
-  const { client } = await service({ dir });
-  expect(await client.init(file)).toMatchObject({ code: 1 });
-  expect(await readFile(`${dir}/uploads/README.txt`, 'utf8')).toBe('mine');
-});
-
-const refusedByDisk = { status: 200, code: -10004, canRetry: 1 };
-
-test('a folder that cannot be written is -10004, and works again once it can', async () => {
-  const { client, dir } = await service();
-  await rm(`${dir}/uploads`, { recursive: true });
-  const { message, ...reply } = await client.init(file);
-  expect(reply).toMatchObject(refusedByDisk);
-  expect(message).toBe('opening the upload: ENOENT');
-});
-
-test('a file that cannot be listed is -10004 until it can', async () => {
-  const { client, dir, vod } = await service({ dir: await held(all) });
-  await mkdir(`${dir}/index.json.new`);
-  expect(await client.finish(file)).toMatchObject(refusedByDisk);
-  expect(await client.init(file)).toMatchObject(refusedByDisk);
-  expect(JSON.parse(await readFile(`${dir}/index.json`, 'utf8'))).toEqual([]);
-  await rmdir(`${dir}/index.json.new`);
-  const { code, fileId } = await client.finish(file);
-  expect({ code, fileId }).toEqual({ code: 0, fileId: vod.files()[0]?.fileId });
-  expect(JSON.parse(await readFile(`${dir}/index.json`, 'utf8'))).toEqual(vod.files());
-  expect(await readdir(`${dir}/uploads`)).toEqual([]);
-});
-
-test('a file that cannot be moved is -10004, and the upload stays complete', async () => {
-  const { client, dir } = await service({ dir: await held(all) });
-  await rename(`${dir}/files`, `${dir}/aside`);
-  expect(await client.finish(file)).toMatchObject(refusedByDisk);
-  expect(await client.part(file, 0)).toMatchObject({ code: 0 });
-  await rename(`${dir}/aside`, `${dir}/files`);
-  expect(await client.finish(file)).toMatchObject({ code: 0 });
-});
-
-test('bytes that cannot be read back are -10005, to be tried again', async () => {
-  const { client, dir } = await service({ dir: await held(all) });
-  await rename(data(dir), `${dir}/aside`);
-  expect(await client.finish(file)).toMatchObject({ status: 200, code: -10005, canRetry: 1 });
-  await rename(`${dir}/aside`, data(dir));
-  expect(await client.finish(file)).toMatchObject({ code: 0 });
-});
-
-// /dev/full takes no byte: the nearest thing to a full disk that a test can have.
-test.skipIf(!existsSync('/dev/full'))('a full disk is -10004, and the part is not held', async () => {
-  const dir = await held([0]);
-  await rm(data(dir));
-  await symlink('/dev/full', data(dir));
-  const { client } = await service({ dir });
-  expect(await client.part(file, 1)).toMatchObject({
-    ...refusedByDisk,
-    message: 'writing the part at 524288: ENOSPC',
+  test('finishes a complete upload with its options', async () => {
+    const { client, vod } = await startService({ dir: await createFolderWith(all) });
+    expect(await client.finish(file)).toMatchObject({ code: 0 });
+    expect(vod.files()).toMatchObject([{ tags: ['kept'], classId: 5 }]);
   });
-  expect(await client.init(file)).toMatchObject({ listParts: listed(file, [0]) });
+
+  test('keeps the IDs of a file and its cover and updates their URLs to the new port', async () => {
+    const first = await startService();
+    const fileId = await first.client.upload(file);
+    await first.client.cover(Buffer.from('image'), fileId);
+    const before = first.vod.files();
+    await first.vod.close();
+
+    const { client, vod, dir } = await startService({ dir: first.dir });
+    const moved = JSON.stringify(before).replaceAll(first.vod.endpoint, vod.endpoint);
+    expect(vod.files()).toEqual(JSON.parse(moved));
+    expect(JSON.parse(await readFile(`${dir}/index.json`, 'utf8'))).toEqual(JSON.parse(moved));
+    const { code, url = '' } = await client.init(file);
+    expect(code).toBe(2);
+    expect((await fetch(url)).status).toBe(200);
+  });
+
+  test('ignores an incomplete line of the log, but not the lines after it', async () => {
+    const dir = await createFolderWith([0, 1, 2]);
+    await truncate(logFile(dir), (await readFile(logFile(dir))).length - 5);
+    const second = await startService({ dir });
+    expect(await second.client.init(file)).toMatchObject({ code: 1, listParts: describeParts(file, [0, 1]) });
+    await second.client.part(file, 4);
+    await second.vod.close();
+
+    const third = await startService({ dir });
+    expect(await third.client.init(file)).toMatchObject({
+      code: 1,
+      listParts: describeParts(file, [0, 1, 4]),
+    });
+  });
+
+  test.each([
+    ['incomplete in its first line', (dir: string) => truncate(logFile(dir), 20)],
+    ['empty', (dir: string) => truncate(logFile(dir), 0)],
+    ['deleted', (dir: string) => rm(logFile(dir))],
+    ['without its data', (dir: string) => rm(dataFile(dir))],
+  ])('starts a new upload if the log is %s', async (_, spoil) => {
+    const dir = await createFolderWith([0, 1]);
+    await spoil(dir);
+    const { client } = await startService({ dir });
+    expect(await readdir(`${dir}/uploads`)).toEqual([]);
+    expect(await client.init(file)).toMatchObject({ code: 0 });
+  });
+
+  test('lists a file that was moved before a kill', async () => {
+    const dir = await createFolderWith(all);
+    const fileId = '1234567890123456789';
+    await appendFile(logFile(dir), `\n${JSON.stringify({ entry: 'moving', fileId })}`);
+    await rename(dataFile(dir), `${dir}/files/${fileId}.mp4`);
+    const { client, vod } = await startService({ dir });
+    expect(await client.init(file)).toMatchObject({ code: 2, fileId });
+    expect(vod.files()).toMatchObject([{ fileId, sha1: file.sha1, size: file.bytes.length, tags: ['kept'] }]);
+    expect(JSON.parse(await readFile(`${dir}/index.json`, 'utf8'))).toEqual(vod.files());
+    expect(await readdir(`${dir}/uploads`)).toEqual([]);
+  });
+
+  test('keeps a complete upload that was about to be moved before a kill', async () => {
+    const dir = await createFolderWith(all);
+    await appendFile(logFile(dir), `\n${JSON.stringify({ entry: 'moving', fileId: '1234567890123456789' })}`);
+    const { client } = await startService({ dir });
+    expect(await client.finish(file)).toMatchObject({ code: 0 });
+  });
+
+  test('removes the upload of a file that was describeParts before a kill', async () => {
+    const dir = await createFolderWith(all);
+    await cp(logFile(dir), `${dir}/journal`);
+    const second = await startService({ dir });
+    const { fileId } = await second.client.finish(file);
+    await second.vod.close();
+    await rename(`${dir}/journal`, logFile(dir));
+
+    const { client, vod } = await startService({ dir });
+    expect(await client.finish(file)).toMatchObject({ code: 0, fileId });
+    expect(vod.files()).toHaveLength(1);
+    expect(await readdir(`${dir}/uploads`)).toEqual([]);
+  });
+
+  test('leaves other files in the folder unchanged', async () => {
+    const dir = await createFolderWith([0]);
+    await writeFile(`${dir}/uploads/README.txt`, 'mine');
+    const { client } = await startService({ dir });
+    expect(await client.init(file)).toMatchObject({ code: 1 });
+    expect(await readFile(`${dir}/uploads/README.txt`, 'utf8')).toBe('mine');
+  });
+});
+
+describe('a call on a failing disk', () => {
+  test('returns -10004 for a folder that cannot be written', async () => {
+    const { client, dir } = await startService();
+    await rm(`${dir}/uploads`, { recursive: true });
+    const { message, ...response } = await client.init(file);
+    expect(response).toMatchObject(rejectedByDisk);
+    expect(message).toBe('opening the upload: ENOENT');
+  });
+
+  test('returns -10004 for an index that cannot be written, until it can', async () => {
+    const { client, dir, vod } = await startService({ dir: await createFolderWith(all) });
+    await mkdir(`${dir}/index.json.new`);
+    expect(await client.finish(file)).toMatchObject(rejectedByDisk);
+    expect(await client.init(file)).toMatchObject(rejectedByDisk);
+    expect(JSON.parse(await readFile(`${dir}/index.json`, 'utf8'))).toEqual([]);
+    await rmdir(`${dir}/index.json.new`);
+    const { code, fileId } = await client.finish(file);
+    expect({ code, fileId }).toEqual({ code: 0, fileId: vod.files()[0]?.fileId });
+    expect(JSON.parse(await readFile(`${dir}/index.json`, 'utf8'))).toEqual(vod.files());
+    expect(await readdir(`${dir}/uploads`)).toEqual([]);
+  });
+
+  test('returns -10004 for a file that cannot be moved, and keeps the upload complete', async () => {
+    const { client, dir } = await startService({ dir: await createFolderWith(all) });
+    await rename(`${dir}/files`, `${dir}/aside`);
+    expect(await client.finish(file)).toMatchObject(rejectedByDisk);
+    expect(await client.part(file, 0)).toMatchObject({ code: 0 });
+    await rename(`${dir}/aside`, `${dir}/files`);
+    expect(await client.finish(file)).toMatchObject({ code: 0 });
+  });
+
+  test('returns -10005 for bytes that cannot be read, and allows a retry', async () => {
+    const { client, dir } = await startService({ dir: await createFolderWith(all) });
+    await rename(dataFile(dir), `${dir}/aside`);
+    expect(await client.finish(file)).toMatchObject({ status: 200, code: -10005, canRetry: 1 });
+    await rename(`${dir}/aside`, dataFile(dir));
+    expect(await client.finish(file)).toMatchObject({ code: 0 });
+  });
+
+  // /dev/full rejects every write, like a full disk.
+  test.skipIf(!existsSync('/dev/full'))(
+    'returns -10004 for a full disk, and does not hold the part',
+    async () => {
+      const dir = await createFolderWith([0]);
+      await rm(dataFile(dir));
+      await symlink('/dev/full', dataFile(dir));
+      const { client } = await startService({ dir });
+      expect(await client.part(file, 1)).toMatchObject({
+        ...rejectedByDisk,
+        message: 'writing the part at 524288: ENOSPC',
+      });
+      expect(await client.init(file)).toMatchObject({ listParts: describeParts(file, [0]) });
+    },
+  );
 });

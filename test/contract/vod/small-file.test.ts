@@ -2,19 +2,19 @@ import { readdir, readFile } from 'node:fs/promises';
 import { describe, expect, test } from 'vitest';
 import { createBytes, hash } from '../../support/values.ts';
 import { type Changes, video } from '../../support/vod-client.ts';
-import { service } from '../../support/vod-service.ts';
+import { startService } from '../../support/vod-service.ts';
 
 const film = video(1000);
 const image = createBytes(3000);
 
-async function withVideo() {
-  const started = await service();
+async function startWithVideo() {
+  const started = await startService();
   return { ...started, fileId: await started.client.upload(film) };
 }
 
 describe('SmallFileUpload', () => {
-  test('stores an image and ties it to its video', async () => {
-    const { client, vod, dir, fileId: videoId } = await withVideo();
+  test('stores an image and sets it as the cover of its video', async () => {
+    const { client, vod, dir, fileId: videoId } = await startWithVideo();
     const { code, fileId = '', url = '' } = await client.cover(image, videoId);
     expect(code).toBe(0);
     expect(url).toBe(`${vod.endpoint}/files/${fileId}.jpg`);
@@ -35,8 +35,8 @@ describe('SmallFileUpload', () => {
     expect((await readdir(`${dir}/files`)).sort()).toEqual([`${videoId}.mp4`, `${fileId}.jpg`].sort());
   });
 
-  test('knows an image again: 2, and it becomes the cover of that video too', async () => {
-    const { client, vod, fileId: first } = await withVideo();
+  test('returns 2 for a known image and sets it as the cover of another video', async () => {
+    const { client, vod, fileId: first } = await startWithVideo();
     const second = await client.upload(video(2000));
     const { fileId } = await client.cover(image, first);
     expect(await client.cover(image, first)).toMatchObject({ code: 2, fileId });
@@ -45,45 +45,45 @@ describe('SmallFileUpload', () => {
     expect(vod.files()).toHaveLength(3);
   });
 
-  test('the same image twice at once is stored once', async () => {
-    const { client, vod, fileId } = await withVideo();
-    const replies = await Promise.all([client.cover(image, fileId), client.cover(image, fileId)]);
-    expect(replies.map(({ code }) => code).sort()).toEqual([0, 2]);
+  test('stores an image once when it is sent twice concurrently', async () => {
+    const { client, vod, fileId } = await startWithVideo();
+    const responses = await Promise.all([client.cover(image, fileId), client.cover(image, fileId)]);
+    expect(responses.map(({ code }) => code).sort()).toEqual([0, 2]);
     expect(vod.files()).toHaveLength(2);
   });
 
-  test('many at once, each keeps its own bytes', async () => {
-    const { client, dir, fileId } = await withVideo();
+  test('stores concurrent images with their bytes', async () => {
+    const { client, dir, fileId } = await startWithVideo();
     const images = Array.from({ length: 24 }, () => createBytes(400_000));
-    const replies = await Promise.all(images.map((bytes) => client.cover(bytes, fileId)));
+    const responses = await Promise.all(images.map((bytes) => client.cover(bytes, fileId)));
     for (const [at, bytes] of images.entries()) {
-      const stored = await readFile(`${dir}/files/${replies[at]?.fileId}.jpg`);
+      const stored = await readFile(`${dir}/files/${responses[at]?.fileId}.jpg`);
       expect(hash('sha1', stored)).toBe(hash('sha1', bytes));
     }
   });
 
-  test('another image takes the place of the first', async () => {
-    const { client, vod, fileId: videoId } = await withVideo();
+  test('replaces the cover with another image', async () => {
+    const { client, vod, fileId: videoId } = await startWithVideo();
     await client.cover(image, videoId);
     const { fileId } = await client.cover(createBytes(10), videoId);
     expect(vod.files()[0]?.cover?.fileId).toBe(fileId);
   });
 
-  test('an image is no video, even with the same bytes', async () => {
-    const { client, fileId } = await withVideo();
+  test('does not treat an image as a video, even with the same bytes', async () => {
+    const { client, fileId } = await startWithVideo();
     const { fileId: imageId = '' } = await client.cover(film.bytes, fileId);
     expect(imageId).not.toBe(fileId);
     expect(await client.init(film)).toMatchObject({ code: 2, fileId });
     expect(await client.cover(image, imageId)).toMatchObject({ code: 5000, canRetry: 0 });
   });
 
-  test.each([1, 1_048_575])('takes %i bytes', async (size) => {
-    const { client, fileId } = await withVideo();
+  test.each([1, 1_048_575])('accepts %i bytes', async (size) => {
+    const { client, fileId } = await startWithVideo();
     expect(await client.cover(Buffer.alloc(size), fileId)).toMatchObject({ code: 0 });
   });
 
-  test.each(['jpg', 'jpeg', 'png', 'gif', 'webp', 'bmp'])('takes a %s', async (fileType) => {
-    const { client, fileId, vod } = await withVideo();
+  test.each(['jpg', 'jpeg', 'png', 'gif', 'webp', 'bmp'])('accepts a %s', async (fileType) => {
+    const { client, fileId, vod } = await startWithVideo();
     const { code, url = '' } = await client.cover(image, fileId, { fileType });
     expect(code).toBe(0);
     expect((await fetch(url, { method: 'HEAD' })).headers.get('content-type')).toMatch(/^image\//);
@@ -108,8 +108,8 @@ describe('SmallFileUpload', () => {
     [{ 'extra.fileId': undefined }, /^extra\.fileId: missing$/],
     [{ 'extra.fileId': '' }, /^extra\.fileId: expected the fileId of a video/],
     [{ 'extra.fileId': '../1' }, /^extra\.fileId/],
-  ])('refuses %j', async (changes, message) => {
-    const { client, fileId, vod } = await withVideo();
+  ])('rejects %j', async (changes, message) => {
+    const { client, fileId, vod } = await startWithVideo();
     expect(await client.cover(image, fileId, changes)).toMatchObject({
       status: 200,
       code: -10003,
@@ -123,14 +123,14 @@ describe('SmallFileUpload', () => {
     ['a byte too few', image.subarray(1)],
     ['a byte too many', Buffer.concat([image, Buffer.alloc(1)])],
     ['other bytes', Buffer.alloc(image.length)],
-  ])('refuses %s', async (_, body) => {
-    const { client, fileId, vod } = await withVideo();
+  ])('rejects %s', async (_, body) => {
+    const { client, fileId, vod } = await startWithVideo();
     expect(await client.cover(image, fileId, {}, { body })).toMatchObject({ code: -10006, canRetry: 1 });
     expect(vod.files()).toHaveLength(1);
   });
 
-  test('refuses a video that is not stored', async () => {
-    const { client } = await service();
+  test('rejects a video that is not stored', async () => {
+    const { client } = await startService();
     expect(await client.cover(image, '1234567890123456789')).toMatchObject({
       status: 200,
       code: 5000,

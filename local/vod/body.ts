@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 
-/** How much of an unwanted body is read and discarded, so that the client finishes sending and reads the response. */
+/** How much of an unwanted body is read before the response is sent. Many clients read it only after they sent the body. */
 const MAX_DISCARDED_BYTES = 16 * 1024 * 1024;
 
 /** The size of pooled buffers: that of a part. Without the pool, concurrent parts leave hundreds of dead buffers. */

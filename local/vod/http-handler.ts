@@ -57,6 +57,8 @@ export class HttpHandler {
       );
       // Also after an error: a client that is still sending would not read the response.
       if (!request.readableEnded) await receiveBody(network.incoming(request), 0);
+      // Discards the rest of a longer body, which would block the next request on this connection.
+      request.resume();
       await network.latency();
       await send();
     } catch (error) {

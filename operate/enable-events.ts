@@ -1,8 +1,4 @@
-import {
-  GetBucketNotificationConfigurationCommand,
-  PutBucketNotificationConfigurationCommand,
-  S3Client,
-} from '@aws-sdk/client-s3';
+import { S3 } from '@aws-sdk/client-s3';
 import type { Terminal } from '../cli/terminal.ts';
 import type { EnableEvents } from './args.ts';
 import { sendAws } from './request.ts';
@@ -10,37 +6,33 @@ import { sendAws } from './request.ts';
 /** `npm run enable-events`: lets an existing bucket send its events to EventBridge. @returns the exit code */
 export async function enableEvents({ bucket, owner }: EnableEvents, terminal: Terminal): Promise<number> {
   const { S3_ENDPOINT: endpoint, AWS_REGION: region } = process.env;
-  const s3 = new S3Client({
+  const s3 = new S3({
     region: region || 'us-east-1',
     followRegionRedirects: true,
     ...(endpoint && { endpoint, forcePathStyle: true }),
   });
-  try {
-    const { changed, others } = await addEventBridge(s3, bucket, owner);
-    const state = changed ? 'enabled' : 'already enabled';
-    terminal.print(`${bucket}: EventBridge ${state}; ${others} other notifications are unchanged`);
-    return 0;
-  } finally {
-    s3.destroy();
-  }
+  const { changed, others } = await addEventBridge(s3, bucket, owner);
+  const state = changed ? 'enabled' : 'already enabled';
+  terminal.print(`${bucket}: EventBridge ${state}; ${others} other notifications are unchanged`);
+  return 0;
 }
 
 /** @returns whether the configuration changed, and how many other notifications the bucket has */
 export async function addEventBridge(
-  s3: S3Client,
+  s3: S3,
   bucket: string,
   owner?: string,
 ): Promise<{ changed: boolean; others: number }> {
   const target = { Bucket: bucket, ...(owner !== undefined && { ExpectedBucketOwner: owner }) };
   const { EventBridgeConfiguration, QueueConfigurations, TopicConfigurations, LambdaFunctionConfigurations } =
-    await sendAws(`s3://${bucket}`, () => s3.send(new GetBucketNotificationConfigurationCommand(target)));
+    await sendAws(`s3://${bucket}`, () => s3.getBucketNotificationConfiguration(target));
   const others = [QueueConfigurations, TopicConfigurations, LambdaFunctionConfigurations].reduce(
     (sum, list) => sum + (list?.length ?? 0),
     0,
   );
   if (EventBridgeConfiguration) return { changed: false, others };
   // The call replaces the whole configuration, and S3 offers no condition: a concurrent change is lost.
-  const command = new PutBucketNotificationConfigurationCommand({
+  const input = {
     ...target,
     NotificationConfiguration: {
       QueueConfigurations,
@@ -50,7 +42,7 @@ export async function addEventBridge(
     },
     // Keep notifications whose queue, topic, or function no longer exists.
     SkipDestinationValidation: true,
-  });
-  await sendAws(`s3://${bucket}`, () => s3.send(command));
+  };
+  await sendAws(`s3://${bucket}`, () => s3.putBucketNotificationConfiguration(input));
   return { changed: true, others };
 }

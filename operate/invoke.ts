@@ -1,4 +1,4 @@
-import { InvokeCommand, LambdaClient } from '@aws-sdk/client-lambda';
+import { Lambda } from '@aws-sdk/client-lambda';
 import * as v from 'valibot';
 import { formatError } from '../cli/errors.ts';
 import { replaceControls } from '../cli/format.ts';
@@ -50,18 +50,14 @@ async function invokeTrigger(
   trigger: string,
   request: Invoke['request'],
 ): Promise<{ name: string; status: string }[]> {
-  const lambda = new LambdaClient({});
-  const command = new InvokeCommand({ FunctionName: trigger, Payload: JSON.stringify(request) });
-  try {
-    const { FunctionError, Payload } = await sendAws(`invoke ${trigger}`, () => lambda.send(command));
-    const response: unknown = JSON.parse(Payload?.transformToString() || 'null');
-    if (FunctionError === undefined)
-      return parse(TriggerResponse, response, `response of ${trigger}`).executions;
-    const { errorType, errorMessage } = parse(FunctionFailure, response, `failure of ${trigger}`);
-    throw Object.assign(new Error(`${trigger}: ${errorMessage}`), { name: errorType || 'Error' });
-  } finally {
-    lambda.destroy();
-  }
+  const lambda = new Lambda();
+  const input = { FunctionName: trigger, Payload: JSON.stringify(request) };
+  const { FunctionError, Payload } = await sendAws(`invoke ${trigger}`, () => lambda.invoke(input));
+  const response: unknown = JSON.parse(Payload?.transformToString() || 'null');
+  if (FunctionError === undefined)
+    return parse(TriggerResponse, response, `response of ${trigger}`).executions;
+  const { errorType, errorMessage } = parse(FunctionFailure, response, `failure of ${trigger}`);
+  throw Object.assign(new Error(`${trigger}: ${errorMessage}`), { name: errorType || 'Error' });
 }
 
 /** @returns undefined if the signal ends the wait */

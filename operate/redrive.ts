@@ -1,10 +1,5 @@
 import type { SFNClient } from '@aws-sdk/client-sfn';
-import {
-  GetQueueAttributesCommand,
-  ListMessageMoveTasksCommand,
-  SQSClient,
-  StartMessageMoveTaskCommand,
-} from '@aws-sdk/client-sqs';
+import { SQS } from '@aws-sdk/client-sqs';
 import { pMapIterable } from 'p-map';
 import * as v from 'valibot';
 import { replaceControls } from '../cli/format.ts';
@@ -46,42 +41,38 @@ async function redriveDeadLetters(
   terminal: Terminal,
   signal: AbortSignal,
 ): Promise<boolean> {
-  const sqs = new SQSClient({});
-  try {
-    const count = await countDeadLetters(sqs, deadLettersUrl);
-    const plan = count === 0 ? '' : dryRun ? ', would move to the queue' : ', moving to the queue';
-    terminal.print(`dead letters: ${count}${plan}`);
-    if (dryRun || count === 0) return true;
-    // The destination is explicit because a message that EventBridge could not deliver has no source queue.
-    const start = new StartMessageMoveTaskCommand({ SourceArn: deadLettersArn, DestinationArn: arn });
-    await sendAws('dead letters', () => sqs.send(start));
-    const {
-      Status,
-      ApproximateNumberOfMessagesMoved: moved = 0,
-      FailureReason: reason = 'SQS gives no reason',
-    } = await pollUntil(() => readMoveResult(sqs, deadLettersArn, terminal), signal);
-    if (Status === 'COMPLETED') {
-      terminal.print(`dead letters: ${moved} moved; messages that the trigger rejects again return here`);
-      return true;
-    }
-    terminal.printError(`dead letters: ${moved} moved, then ${Status?.toLowerCase()}: ${reason}`);
-    return false;
-  } finally {
-    sqs.destroy();
+  const sqs = new SQS();
+  const count = await countDeadLetters(sqs, deadLettersUrl);
+  const plan = count === 0 ? '' : dryRun ? ', would move to the queue' : ', moving to the queue';
+  terminal.print(`dead letters: ${count}${plan}`);
+  if (dryRun || count === 0) return true;
+  // The destination is explicit because a message that EventBridge could not deliver has no source queue.
+  const start = { SourceArn: deadLettersArn, DestinationArn: arn };
+  await sendAws('dead letters', () => sqs.startMessageMoveTask(start));
+  const {
+    Status,
+    ApproximateNumberOfMessagesMoved: moved = 0,
+    FailureReason: reason = 'SQS gives no reason',
+  } = await pollUntil(() => readMoveResult(sqs, deadLettersArn, terminal), signal);
+  if (Status === 'COMPLETED') {
+    terminal.print(`dead letters: ${moved} moved; messages that the trigger rejects again return here`);
+    return true;
   }
+  terminal.printError(`dead letters: ${moved} moved, then ${Status?.toLowerCase()}: ${reason}`);
+  return false;
 }
 
-async function countDeadLetters(sqs: SQSClient, QueueUrl: string): Promise<number> {
+async function countDeadLetters(sqs: SQS, QueueUrl: string): Promise<number> {
   const { Attributes } = await sendAws('dead letters', () =>
-    sqs.send(new GetQueueAttributesCommand({ QueueUrl, AttributeNames: ['ApproximateNumberOfMessages'] })),
+    sqs.getQueueAttributes({ QueueUrl, AttributeNames: ['ApproximateNumberOfMessages'] }),
   );
   return Number(Attributes?.ApproximateNumberOfMessages ?? 0);
 }
 
 /** @returns undefined while the move is running */
-async function readMoveResult(sqs: SQSClient, SourceArn: string, terminal: Terminal) {
+async function readMoveResult(sqs: SQS, SourceArn: string, terminal: Terminal) {
   const { Results: [task] = [] } = await sendAws('dead letters', () =>
-    sqs.send(new ListMessageMoveTasksCommand({ SourceArn, MaxResults: 1 })),
+    sqs.listMessageMoveTasks({ SourceArn, MaxResults: 1 }),
   );
   if (task?.Status !== 'RUNNING' && task?.Status !== 'CANCELLING') return task;
   const { ApproximateNumberOfMessagesMoved: moved = 0, ApproximateNumberOfMessagesToMove: all } = task;
@@ -102,24 +93,20 @@ async function redriveExecutions(
 ): Promise<boolean> {
   const sfn = createStepFunctionsClient();
   const counts = { redriven: 0, restarted: 0, continued: 0, skipped: 0 };
-  try {
-    const failed = await listFailedSince(sfn, machine, since, signal);
-    const redriveByName = (name: string) => redriveOne(sfn, machine, name, dryRun, signal);
-    let done = 0;
-    for await (const result of pMapIterable(failed, redriveByName, { concurrency: CONCURRENCY })) {
-      counts[result.action]++;
-      terminal.showProgress(`  ${++done} of ${failed.length} failed executions`);
-      if (result.action === 'skipped') terminal.printError(result.line);
-      else if (result.action !== 'continued') terminal.print(result.line);
-    }
-    terminal.print(
-      `failed executions since ${formatTime(since)}: ${failed.length}; ${dryRun ? 'would be ' : ''}redriven ${counts.redriven}, ` +
-        `restarted ${counts.restarted}; already continued ${counts.continued}, skipped ${counts.skipped}`,
-    );
-    return counts.skipped === 0;
-  } finally {
-    sfn.destroy();
+  const failed = await listFailedSince(sfn, machine, since, signal);
+  const redriveByName = (name: string) => redriveOne(sfn, machine, name, dryRun, signal);
+  let done = 0;
+  for await (const result of pMapIterable(failed, redriveByName, { concurrency: CONCURRENCY })) {
+    counts[result.action]++;
+    terminal.showProgress(`  ${++done} of ${failed.length} failed executions`);
+    if (result.action === 'skipped') terminal.printError(result.line);
+    else if (result.action !== 'continued') terminal.print(result.line);
   }
+  terminal.print(
+    `failed executions since ${formatTime(since)}: ${failed.length}; ${dryRun ? 'would be ' : ''}redriven ${counts.redriven}, ` +
+      `restarted ${counts.restarted}; already continued ${counts.continued}, skipped ${counts.skipped}`,
+  );
+  return counts.skipped === 0;
 }
 
 const Input = v.pipe(v.string(), v.parseJson(), UploadRequest);

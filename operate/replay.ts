@@ -1,10 +1,4 @@
-import {
-  DescribeArchiveCommand,
-  DescribeReplayCommand,
-  type DescribeReplayCommandOutput,
-  EventBridgeClient,
-  StartReplayCommand,
-} from '@aws-sdk/client-eventbridge';
+import { type DescribeReplayCommandOutput, EventBridge } from '@aws-sdk/client-eventbridge';
 import { STOPPED } from '../cli/signals.ts';
 import type { Terminal } from '../cli/terminal.ts';
 import { formatTime, type Replay } from './args.ts';
@@ -24,18 +18,18 @@ export async function replay(
   signal: AbortSignal,
 ): Promise<number> {
   const stack = await findStack(target);
-  const client = new EventBridgeClient({});
+  const client = new EventBridge();
   try {
     await checkArchive(client, stack, from);
-    const start = new StartReplayCommand({
+    const start = {
       ReplayName: name,
       EventSourceArn: stack.output('ArchiveArn'),
       EventStartTime: new Date(from),
       EventEndTime: new Date(to),
       // Without a filter the other rules of the event bus would receive the events too.
       Destination: { Arn: stack.output('EventBusArn'), FilterArns: [stack.output('RuleArn')] },
-    });
-    await sendAws(`replay ${name}`, () => client.send(start));
+    };
+    await sendAws(`replay ${name}`, () => client.startReplay(start));
     terminal.print(`replay ${name}: events from ${formatTime(from)} to ${formatTime(to)}`);
     const result = await pollUntil(() => readResult(client, name, terminal), signal);
     const { State, StateReason, EventLastReplayedTime: last } = result;
@@ -48,16 +42,14 @@ export async function replay(
     if (!signal.aborted) throw error;
     terminal.print(`stopped waiting: replay ${name} continues`);
     return STOPPED;
-  } finally {
-    client.destroy();
   }
 }
 
-async function checkArchive(client: EventBridgeClient, stack: Stack, from: number): Promise<void> {
+async function checkArchive(client: EventBridge, stack: Stack, from: number): Promise<void> {
   const arn = stack.output('ArchiveArn');
   const name = arn.slice(arn.indexOf('/') + 1);
   const { CreationTime, RetentionDays } = await sendAws(`archive ${name}`, () =>
-    client.send(new DescribeArchiveCommand({ ArchiveName: name })),
+    client.describeArchive({ ArchiveName: name }),
   );
   const oldest = Math.max(
     CreationTime?.getTime() ?? 0,
@@ -73,13 +65,11 @@ const ACTIVE_STATES: readonly (string | undefined)[] = ['STARTING', 'RUNNING', '
 
 /** @returns undefined while the replay is running */
 async function readResult(
-  client: EventBridgeClient,
+  client: EventBridge,
   name: string,
   terminal: Terminal,
 ): Promise<DescribeReplayCommandOutput | undefined> {
-  const replay = await sendAws(`replay ${name}`, () =>
-    client.send(new DescribeReplayCommand({ ReplayName: name })),
-  );
+  const replay = await sendAws(`replay ${name}`, () => client.describeReplay({ ReplayName: name }));
   if (!ACTIVE_STATES.includes(replay.State)) return replay;
   const last = replay.EventLastReplayedTime;
   terminal.showProgress(

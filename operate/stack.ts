@@ -1,4 +1,4 @@
-import { CloudFormationClient, DescribeStacksCommand } from '@aws-sdk/client-cloudformation';
+import { CloudFormation } from '@aws-sdk/client-cloudformation';
 import { findRunning, LOCAL_S3_CREDENTIALS, LOCAL_STACK } from '../cli/running-file.ts';
 import type { StackTarget } from './args.ts';
 import { sendAws } from './request.ts';
@@ -33,26 +33,22 @@ export type Stack = Readonly<{
  */
 export async function findStack(target: StackTarget): Promise<Stack> {
   const { name, s3Endpoint } = 'local' in target ? await useLocal(target.local) : useDeployed(target);
-  const client = new CloudFormationClient({});
-  try {
-    const { Stacks: [stack] = [] } = await sendAws(`stack ${name}`, () =>
-      client.send(new DescribeStacksCommand({ StackName: name })),
-    );
-    const outputs = new Map(stack?.Outputs?.map(({ OutputKey, OutputValue }) => [OutputKey, OutputValue]));
-    return {
-      name,
-      s3Endpoint,
-      output(key) {
-        const value = outputs.get(key);
-        if (value) return value;
-        throw new Error(
-          `stack ${name} (${stack?.StackStatus}): expected output ${key}, got none. Deploy the stack again.`,
-        );
-      },
-    };
-  } finally {
-    client.destroy();
-  }
+  const client = new CloudFormation();
+  const { Stacks: [stack] = [] } = await sendAws(`stack ${name}`, () =>
+    client.describeStacks({ StackName: name }),
+  );
+  const outputs = new Map(stack?.Outputs?.map(({ OutputKey, OutputValue }) => [OutputKey, OutputValue]));
+  return {
+    name,
+    s3Endpoint,
+    output(key) {
+      const value = outputs.get(key);
+      if (value) return value;
+      throw new Error(
+        `stack ${name} (${stack?.StackStatus}): expected output ${key}, got none. Deploy the stack again.`,
+      );
+    },
+  };
 }
 
 function useDeployed({ stack, region }: { stack: string; region: string | undefined }) {

@@ -4,7 +4,7 @@ import {
   type NotificationConfiguration,
   type NotificationConfigurationFilter,
   PutBucketNotificationConfigurationCommand,
-  S3Client,
+  S3,
 } from '@aws-sdk/client-s3';
 import { mockClient } from 'aws-sdk-client-mock';
 import fc from 'fast-check';
@@ -17,8 +17,8 @@ import { newFolder } from '../../support/temp-folder.ts';
 
 /** The local S3 has no notification configuration. This mock replaces the whole configuration, as S3 does. */
 describe('addEventBridge', () => {
-  const mock = mockClient(S3Client);
-  const s3 = new S3Client({ region: 'eu-central-1' });
+  const mock = mockClient(S3);
+  const s3 = new S3({ region: 'eu-central-1' });
   let current: NotificationConfiguration;
   beforeEach(() => {
     mock.reset();

@@ -234,3 +234,10 @@ test.each(pages)('%s links to pages and headings that exist', (page) => {
     if (anchor !== undefined) expect(anchorsOf(target), `${page}: ${link}`).toContain(anchor);
   }
 });
+
+test('test/support/README.md lists each helper module', () => {
+  const modules = readdirSync(join(root, 'test/support')).flatMap(
+    (name) => /^(.+)\.ts$/.exec(name)?.[1] ?? [],
+  );
+  expect(namesIn(read('test/support/README.md')).sort()).toEqual(modules.sort());
+});

@@ -1,16 +1,10 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
-  CreateBucketCommand,
-  DeleteObjectCommand,
   type DeleteObjectCommandInput,
-  GetObjectCommand,
   type GetObjectCommandInput,
-  HeadObjectCommand,
-  PutBucketVersioningCommand,
-  PutObjectCommand,
   type PutObjectCommandInput,
-  S3Client,
+  S3,
 } from '@aws-sdk/client-s3';
 import { afterAll, beforeAll } from 'vitest';
 import type { ListeningServer } from '../../local/http-server.ts';
@@ -29,7 +23,7 @@ export function useS3(options: Partial<S3Options> = {}) {
   const folder = useFolder();
   const dataDir = () => join(folder.path, 'data');
   let listening: ListeningServer | undefined;
-  let client: S3Client | undefined;
+  let client: S3 | undefined;
 
   const start = async (): Promise<void> => {
     listening = await startS3({
@@ -48,10 +42,10 @@ export function useS3(options: Partial<S3Options> = {}) {
 
   beforeAll(async () => {
     await start();
-    await s3.client.send(new CreateBucketCommand({ Bucket: BUCKET }));
-    await s3.client.send(new CreateBucketCommand({ Bucket: VERSIONED }));
+    await s3.client.createBucket({ Bucket: BUCKET });
+    await s3.client.createBucket({ Bucket: VERSIONED });
     const VersioningConfiguration = { Status: 'Enabled' } as const;
-    await s3.client.send(new PutBucketVersioningCommand({ Bucket: VERSIONED, VersioningConfiguration }));
+    await s3.client.putBucketVersioning({ Bucket: VERSIONED, VersioningConfiguration });
   });
   afterAll(stop);
 
@@ -64,21 +58,21 @@ export function useS3(options: Partial<S3Options> = {}) {
       if (!listening) throw new Error('not started');
       return listening;
     },
-    get client(): S3Client {
+    get client(): S3 {
       if (!client) throw new Error('not started');
       return client;
     },
     // The calls below use the plain bucket unless `more` names another.
     put: (Key: string, more: Partial<PutObjectCommandInput> = {}) =>
-      s3.client.send(new PutObjectCommand({ Bucket: BUCKET, Key, Body: 'x', ...more })),
+      s3.client.putObject({ Bucket: BUCKET, Key, Body: 'x', ...more }),
     head: (Key: string, more: Partial<GetObjectCommandInput> = {}) =>
-      s3.client.send(new HeadObjectCommand({ Bucket: BUCKET, Key, ...more })),
+      s3.client.headObject({ Bucket: BUCKET, Key, ...more }),
     get: (Key: string, more: Partial<GetObjectCommandInput> = {}) =>
-      s3.client.send(new GetObjectCommand({ Bucket: BUCKET, Key, ...more })),
+      s3.client.getObject({ Bucket: BUCKET, Key, ...more }),
     getText: async (Key: string, more: Partial<GetObjectCommandInput> = {}) =>
       readText(await s3.get(Key, more)),
     delete: (Key: string, more: Partial<DeleteObjectCommandInput> = {}) =>
-      s3.client.send(new DeleteObjectCommand({ Bucket: BUCKET, Key, ...more })),
+      s3.client.deleteObject({ Bucket: BUCKET, Key, ...more }),
     send: (request: Omit<RawRequest, 'port'>) => send({ port: s3.server.port, ...request }),
     sendSigned: (request: Omit<Parameters<typeof sendSigned>[0], 'port'>) =>
       sendSigned({ port: s3.server.port, ...request }),
@@ -92,8 +86,8 @@ export function useS3(options: Partial<S3Options> = {}) {
   return s3;
 }
 
-export const connect = (endpoint: string, credentials = CREDENTIALS): S3Client =>
-  new S3Client({ endpoint, region: 'eu-central-1', forcePathStyle: true, credentials, maxAttempts: 1 });
+export const connect = (endpoint: string, credentials = CREDENTIALS): S3 =>
+  new S3({ endpoint, region: 'eu-central-1', forcePathStyle: true, credentials, maxAttempts: 1 });
 
 /** Returns the status and code of the error of a call, or `succeeded`. A HEAD has no body, so its code is generic. */
 export async function failureOf(call: Promise<unknown>): Promise<string> {

@@ -1,4 +1,4 @@
-import { onTestFinished } from 'vitest';
+import { expect, onTestFinished } from 'vitest';
 import { startVod, type VodOptions } from '../../local/vod/server.ts';
 import { newFolder } from './temp-folder.ts';
 import { Client, HOST, SECRETS } from './vod-client.ts';
@@ -16,3 +16,11 @@ export async function startService(options: Partial<VodOptions> = {}) {
   onTestFinished(() => vod.close());
   return { vod, dir, client: createClient(vod.endpoint, options.now) };
 }
+
+/** Matches an error response. */
+export const rejectedWith = (code: number, message: RegExp, canRetry = 0) => ({
+  status: 200,
+  code,
+  canRetry,
+  message: expect.stringMatching(message),
+});

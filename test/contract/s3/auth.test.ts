@@ -1,4 +1,3 @@
-import { ListBucketsCommand } from '@aws-sdk/client-s3';
 import { describe, expect, test } from 'vitest';
 import { BUCKET, CREDENTIALS, connect, failureOf, useS3 } from '../../support/local-s3.ts';
 import { presign, send, sendSigned, sign } from '../../support/raw-http.ts';
@@ -10,12 +9,12 @@ const ago = (minutes: number): Date => new Date(Date.now() - minutes * MINUTE);
 describe('authentication', () => {
   test('rejects an unknown access key ID', async () => {
     const stranger = connect(s3.server.endpoint, { ...CREDENTIALS, accessKeyId: 'SOMEBODY' });
-    expect(await failureOf(stranger.send(new ListBucketsCommand()))).toBe('403 InvalidAccessKeyId');
+    expect(await failureOf(stranger.listBuckets())).toBe('403 InvalidAccessKeyId');
   });
 
   test('rejects a signature with the wrong secret', async () => {
     const stranger = connect(s3.server.endpoint, { ...CREDENTIALS, secretAccessKey: 'wrong' });
-    expect(await failureOf(stranger.send(new ListBucketsCommand()))).toBe('403 SignatureDoesNotMatch');
+    expect(await failureOf(stranger.listBuckets())).toBe('403 SignatureDoesNotMatch');
   });
 
   test('rejects an unsigned request', async () => {
@@ -44,7 +43,6 @@ describe('authentication', () => {
       port: s3.server.port,
       method: 'PUT',
       path: `/${BUCKET}/unsigned`,
-      headers: { 'content-length': '0' },
     };
     const headers = { ...sign(wanted), 'x-amz-acl': 'public-read' };
     const response = await send({ ...wanted, headers });
@@ -128,7 +126,6 @@ describe('authentication', () => {
       ...target,
       method: 'PUT',
       body: decoded,
-      headers: { 'content-length': `${decoded.length}` },
     });
     expect(put).toMatchObject({ status: 200 });
     expect(await sendSigned(target)).toMatchObject({ status: 200, body: decoded });

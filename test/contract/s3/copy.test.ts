@@ -1,12 +1,4 @@
-import {
-  CompleteMultipartUploadCommand,
-  CopyObjectCommand,
-  type CopyObjectCommandInput,
-  CreateMultipartUploadCommand,
-  GetObjectAclCommand,
-  GetObjectTaggingCommand,
-  UploadPartCommand,
-} from '@aws-sdk/client-s3';
+import type { CopyObjectCommandInput } from '@aws-sdk/client-s3';
 import { describe, expect, test } from 'vitest';
 import { BUCKET, failureOf, readText, useS3, VERSIONED } from '../../support/local-s3.ts';
 import { hash } from '../../support/values.ts';
@@ -14,12 +6,10 @@ import { hash } from '../../support/values.ts';
 const s3 = useS3();
 const { put, getText } = s3;
 const copy = (CopySource: string, Key: string, more: Partial<CopyObjectCommandInput> = {}) =>
-  s3.client.send(new CopyObjectCommand({ Bucket: BUCKET, Key, CopySource, ...more }));
+  s3.client.copyObject({ Bucket: BUCKET, Key, CopySource, ...more });
 const head = (Key: string) => s3.head(Key, { ChecksumMode: 'ENABLED' });
 const tags = async (Key: string) =>
-  (await s3.client.send(new GetObjectTaggingCommand({ Bucket: BUCKET, Key }))).TagSet?.map(
-    (tag) => `${tag.Key}=${tag.Value}`,
-  );
+  (await s3.client.getObjectTagging({ Bucket: BUCKET, Key })).TagSet?.map((tag) => `${tag.Key}=${tag.Value}`);
 
 const RICH = {
   ContentType: 'video/mp4',
@@ -78,7 +68,7 @@ describe('CopyObject', () => {
     }
     expect(replaced.ObjectLockLegalHoldStatus).toBe(undefined);
     expect(await tags('replaced')).toEqual(['a=1']);
-    const { Grants } = await s3.client.send(new GetObjectAclCommand({ Bucket: BUCKET, Key: 'replaced' }));
+    const { Grants } = await s3.client.getObjectAcl({ Bucket: BUCKET, Key: 'replaced' });
     expect(Grants?.map((grant) => grant.Permission)).toEqual(['FULL_CONTROL']);
   });
 
@@ -209,20 +199,20 @@ describe('CopyObject', () => {
 
   test('gives a copy of a multipart object an MD5 and a full checksum', async () => {
     const target = { Bucket: BUCKET, Key: 'parts' };
-    const { UploadId } = await s3.client.send(
-      new CreateMultipartUploadCommand({ ...target, ChecksumAlgorithm: 'SHA1', ContentType: 'video/mp4' }),
-    );
+    const { UploadId } = await s3.client.createMultipartUpload({
+      ...target,
+      ChecksumAlgorithm: 'SHA1',
+      ContentType: 'video/mp4',
+    });
     const body = Buffer.alloc(5 * 1024 ** 2 + 3, 'parts');
     const pieces = [body.subarray(0, -3), body.subarray(-3)];
     const Parts = [];
     for (const [at, Body] of pieces.entries()) {
       const part = { PartNumber: at + 1, ChecksumSHA1: sum('sha1', Body) };
-      const { ETag } = await s3.client.send(new UploadPartCommand({ ...target, ...part, UploadId, Body }));
+      const { ETag } = await s3.client.uploadPart({ ...target, ...part, UploadId, Body });
       Parts.push({ ...part, ETag });
     }
-    await s3.client.send(
-      new CompleteMultipartUploadCommand({ ...target, UploadId, MultipartUpload: { Parts } }),
-    );
+    await s3.client.completeMultipartUpload({ ...target, UploadId, MultipartUpload: { Parts } });
     expect(await head('parts')).toMatchObject({
       ETag: expect.stringMatching(/^"[0-9a-f]{32}-2"$/),
       ChecksumType: 'COMPOSITE',

@@ -2,13 +2,7 @@ import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import {
-  CreateBucketCommand,
-  GetObjectCommand,
-  HeadObjectCommand,
-  PutObjectCommand,
-  type S3Client,
-} from '@aws-sdk/client-s3';
+import type { S3 } from '@aws-sdk/client-s3';
 import { describe, expect, test } from 'vitest';
 import { startS3 } from '../../../local/s3/server.ts';
 import {
@@ -29,15 +23,13 @@ describe('data folder', () => {
     const kept = { ContentType: 'video/mp4', Metadata: { a: 'b' }, StorageClass: 'STANDARD_IA' } as const;
     for (const Bucket of [BUCKET, VERSIONED]) {
       const target = { Bucket, Key: 'kept' };
-      await s3.client.send(new PutObjectCommand({ ...target, Body: 'bytes', Tagging: 'a=1', ...kept }));
-      const before = await s3.client.send(new HeadObjectCommand({ ...target, ChecksumMode: 'ENABLED' }));
+      await s3.client.putObject({ ...target, Body: 'bytes', Tagging: 'a=1', ...kept });
+      const before = await s3.client.headObject({ ...target, ChecksumMode: 'ENABLED' });
       await s3.restart();
-      const { $metadata: _, ...after } = await s3.client.send(
-        new HeadObjectCommand({ ...target, ChecksumMode: 'ENABLED' }),
-      );
+      const { $metadata: _, ...after } = await s3.client.headObject({ ...target, ChecksumMode: 'ENABLED' });
       expect(before).toMatchObject(after);
       expect(after).toMatchObject({ ...kept, TagCount: 1 });
-      expect(await readText(await s3.client.send(new GetObjectCommand(target)))).toBe('bytes');
+      expect(await readText(await s3.client.getObject(target))).toBe('bytes');
     }
   });
 
@@ -60,9 +52,9 @@ describe('data folder', () => {
       const child = fork(join(import.meta.dirname, '../../support/killable-s3.ts'), [dir], { execArgv: [] });
       const [port]: number[] = await once(child, 'message');
       const client = connect(`http://127.0.0.1:${port}`);
-      await client.send(new CreateBucketCommand({ Bucket: BUCKET }));
+      await client.createBucket({ Bucket: BUCKET });
       const write = (value: number) =>
-        client.send(new PutObjectCommand({ Bucket: BUCKET, Key: 'k', Body: Buffer.alloc(BODY, value) }));
+        client.putObject({ Bucket: BUCKET, Key: 'k', Body: Buffer.alloc(BODY, value) });
       for (let round = 0; round < rounds; round++) {
         await write(acknowledged + 1);
         acknowledged++;
@@ -74,8 +66,8 @@ describe('data folder', () => {
       client.destroy();
 
       const server = await startS3({ dir, port: 0, credentials: CREDENTIALS });
-      const reader: S3Client = connect(server.endpoint);
-      const { Body } = await reader.send(new GetObjectCommand({ Bucket: BUCKET, Key: 'k' }));
+      const reader: S3 = connect(server.endpoint);
+      const { Body } = await reader.getObject({ Bucket: BUCKET, Key: 'k' });
       const bytes = Buffer.from((await Body?.transformToByteArray()) ?? []);
       const [value = 0] = bytes;
       expect([acknowledged, acknowledged + 1]).toContain(value);

@@ -1,10 +1,3 @@
-import {
-  CopyObjectCommand,
-  CreateBucketCommand,
-  HeadObjectCommand,
-  PutObjectCommand,
-  PutObjectTaggingCommand,
-} from '@aws-sdk/client-s3';
 import { describe, expect, test } from 'vitest';
 import { startS3 } from '../../../local/s3/server.ts';
 import { BUCKET, CREDENTIALS, connect, failureOf, useS3, VERSIONED } from '../../support/local-s3.ts';
@@ -56,11 +49,13 @@ describe('onObjectCreated', () => {
   test('receives copies with their version ID, but neither tags nor deletions', async () => {
     await put(BUCKET, 'plain');
     s3.events.length = 0;
-    const copied = await s3.client.send(
-      new CopyObjectCommand({ Bucket: VERSIONED, Key: 'copied', CopySource: `${BUCKET}/plain` }),
-    );
+    const copied = await s3.client.copyObject({
+      Bucket: VERSIONED,
+      Key: 'copied',
+      CopySource: `${BUCKET}/plain`,
+    });
     const Tagging = { TagSet: [{ Key: 'a', Value: 'b' }] };
-    await s3.client.send(new PutObjectTaggingCommand({ Bucket: BUCKET, Key: 'plain', Tagging }));
+    await s3.client.putObjectTagging({ Bucket: BUCKET, Key: 'plain', Tagging });
     await s3.delete('plain');
     expect(
       s3.events.map(({ Records: [record] }) => [record?.eventName, record?.s3.object.versionId]),
@@ -96,17 +91,17 @@ describe('onObjectCreated', () => {
     });
     const client = connect(server.endpoint);
     try {
-      await client.send(new CreateBucketCommand({ Bucket: BUCKET }));
+      await client.createBucket({ Bucket: BUCKET });
       const done = client
-        .send(new PutObjectCommand({ Bucket: BUCKET, Key: 'waits', Body: 'x' }))
+        .putObject({ Bucket: BUCKET, Key: 'waits', Body: 'x' })
         .then(() => steps.push('client'));
       await entered.promise;
       // The listener may look at the object already.
-      await client.send(new HeadObjectCommand({ Bucket: BUCKET, Key: 'waits' }));
+      await client.headObject({ Bucket: BUCKET, Key: 'waits' });
       gate.resolve();
       await done;
       expect(steps).toEqual(['listener', 'client']);
-      const failed = client.send(new PutObjectCommand({ Bucket: BUCKET, Key: 'fails', Body: 'x' }));
+      const failed = client.putObject({ Bucket: BUCKET, Key: 'fails', Body: 'x' });
       expect(await failureOf(failed)).toBe('500 InternalError');
     } finally {
       client.destroy();

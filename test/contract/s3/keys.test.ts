@@ -1,37 +1,12 @@
 import { readdir } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
-import { CopyObjectCommand, ListObjectsV2Command } from '@aws-sdk/client-s3';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { BUCKET, useS3, VERSIONED } from '../../support/local-s3.ts';
 
 const s3 = useS3();
 
-const awkward = [
-  '/',
-  '..',
-  '.',
-  ' ',
-  '+',
-  '%',
-  '%2F',
-  '&',
-  '<',
-  '?',
-  '#',
-  '=',
-  '~',
-  "'",
-  '*',
-  '\\',
-  '中',
-  'é',
-  '😀',
-  '\ue000',
-  '\r',
-  '\u0001',
-  'a',
-];
+const awkward = [' ', '\r', '\u0001', '\ue000', ..."/ .. . + % %2F & < ? # = ~ ' * \\ 中 é 😀 a".split(' ')];
 const key = fc
   .oneof(
     fc.array(fc.constantFrom(...awkward), { minLength: 1, maxLength: 12 }).map((parts) => parts.join('')),
@@ -51,13 +26,9 @@ describe('keys', () => {
         await s3.put(Key, { Body: Key });
         expect(decodeEventKey(s3.events[0]?.Records[0]?.s3.object.key ?? '')).toBe(Key);
         expect(await s3.getText(Key)).toBe(Key);
-        const listed = await s3.client.send(
-          new ListObjectsV2Command({ Bucket: BUCKET, Prefix: Key, EncodingType: 'url' }),
-        );
+        const listed = await s3.client.listObjectsV2({ Bucket: BUCKET, Prefix: Key, EncodingType: 'url' });
         expect(listed.Contents?.map((object) => decodeURIComponent(object.Key ?? ''))).toEqual([Key]);
-        await s3.client.send(
-          new CopyObjectCommand({ Bucket: VERSIONED, Key, CopySource: `${BUCKET}/${encodeKey(Key)}` }),
-        );
+        await s3.client.copyObject({ Bucket: VERSIONED, Key, CopySource: `${BUCKET}/${encodeKey(Key)}` });
         expect(await s3.getText(Key, { Bucket: VERSIONED })).toBe(Key);
         await s3.delete(Key);
       }),
@@ -73,9 +44,11 @@ describe('keys', () => {
       fc.asyncProperty(fc.uniqueArray(key, { minLength: 2, maxLength: 6 }), async (keys) => {
         const prefixed = keys.map((text) => `sorted/${text}`);
         for (const Key of prefixed) await s3.put(Key);
-        const { Contents = [] } = await s3.client.send(
-          new ListObjectsV2Command({ Bucket: BUCKET, Prefix: 'sorted/', EncodingType: 'url' }),
-        );
+        const { Contents = [] } = await s3.client.listObjectsV2({
+          Bucket: BUCKET,
+          Prefix: 'sorted/',
+          EncodingType: 'url',
+        });
         expect(Contents.map((object) => decodeURIComponent(object.Key ?? ''))).toEqual(
           prefixed.sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b))),
         );

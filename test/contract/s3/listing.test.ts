@@ -1,12 +1,3 @@
-import {
-  CreateBucketCommand,
-  DeleteObjectCommand,
-  ListObjectsCommand,
-  ListObjectsV2Command,
-  ListObjectVersionsCommand,
-  PutBucketVersioningCommand,
-  PutObjectCommand,
-} from '@aws-sdk/client-s3';
 import fc from 'fast-check';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { listEntries, takeFirst } from '../../../local/s3/store/entries.ts';
@@ -18,12 +9,12 @@ const Bucket = 'listed';
 const KEYS = ['a', 'a/1', 'a/2', 'a/b/3', 'b', 'c/1', 'd & <e>'];
 
 beforeAll(async () => {
-  await s3.client.send(new CreateBucketCommand({ Bucket }));
+  await s3.client.createBucket({ Bucket });
   for (const Key of KEYS) await s3.put(Key, { Bucket, Body: Key });
 });
 
-const list2 = (more = {}) => s3.client.send(new ListObjectsV2Command({ Bucket, ...more }));
-const list1 = (more = {}) => s3.client.send(new ListObjectsCommand({ Bucket, ...more }));
+const list2 = (more = {}) => s3.client.listObjectsV2({ Bucket, ...more });
+const list1 = (more = {}) => s3.client.listObjects({ Bucket, ...more });
 const shown = (page: {
   Contents?: { Key?: string | undefined }[] | undefined;
   CommonPrefixes?: { Prefix?: string | undefined }[] | undefined;
@@ -123,17 +114,15 @@ describe('listings', () => {
 
   test('return versions and delete markers page by page, newest first', async () => {
     const target = { Bucket: 'listed-versions' };
-    await s3.client.send(new CreateBucketCommand(target));
-    await s3.client.send(
-      new PutBucketVersioningCommand({ ...target, VersioningConfiguration: { Status: 'Enabled' } }),
-    );
+    await s3.client.createBucket(target);
+    await s3.client.putBucketVersioning({ ...target, VersioningConfiguration: { Status: 'Enabled' } });
     const ids: (string | undefined)[] = [];
     for (const Body of ['1', '2', '3']) {
-      ids.unshift((await s3.client.send(new PutObjectCommand({ ...target, Key: 'k', Body }))).VersionId);
+      ids.unshift((await s3.client.putObject({ ...target, Key: 'k', Body })).VersionId);
     }
-    ids.unshift((await s3.client.send(new DeleteObjectCommand({ ...target, Key: 'k' }))).VersionId);
-    await s3.client.send(new PutObjectCommand({ ...target, Key: 'z/1', Body: 'x' }));
-    const list = (more = {}) => s3.client.send(new ListObjectVersionsCommand({ ...target, ...more }));
+    ids.unshift((await s3.client.deleteObject({ ...target, Key: 'k' })).VersionId);
+    await s3.client.putObject({ ...target, Key: 'z/1', Body: 'x' });
+    const list = (more = {}) => s3.client.listObjectVersions({ ...target, ...more });
 
     const all = await list({ Delimiter: '/' });
     expect(all.DeleteMarkers?.map(({ VersionId, IsLatest }) => [VersionId, IsLatest])).toEqual([
@@ -147,7 +136,7 @@ describe('listings', () => {
     expect(first).toMatchObject({ IsTruncated: true, NextKeyMarker: 'k', NextVersionIdMarker: ids[1] });
     const next = await list({ MaxKeys: 2, KeyMarker: 'k', VersionIdMarker: ids[1] });
     expect(next.Versions?.map(({ VersionId }) => VersionId)).toEqual(ids.slice(2));
-    const current = await s3.client.send(new ListObjectsV2Command(target));
+    const current = await s3.client.listObjectsV2(target);
     expect(shown(current)).toEqual(['z/1']);
   });
 });

@@ -1,12 +1,3 @@
-import {
-  DeleteObjectTaggingCommand,
-  GetObjectAclCommand,
-  GetObjectTaggingCommand,
-  HeadObjectCommand,
-  PutObjectAclCommand,
-  PutObjectCommand,
-  PutObjectTaggingCommand,
-} from '@aws-sdk/client-s3';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { BUCKET, failureOf, useS3 } from '../../support/local-s3.ts';
 
@@ -15,20 +6,18 @@ const target = { Bucket: BUCKET, Key: 'object' };
 const ALL_USERS = 'http://acs.amazonaws.com/groups/global/AllUsers';
 
 beforeEach(async () => {
-  await s3.client.send(new PutObjectCommand({ ...target, Body: 'x', Tagging: 'first=1' }));
+  await s3.client.putObject({ ...target, Body: 'x', Tagging: 'first=1' });
 });
 
 const putTags = (tags: Record<string, string>) =>
-  s3.client.send(
-    new PutObjectTaggingCommand({
-      ...target,
-      Tagging: { TagSet: Object.entries(tags).map(([Key, Value]) => ({ Key, Value })) },
-    }),
-  );
-const getTags = async () => (await s3.client.send(new GetObjectTaggingCommand(target))).TagSet;
+  s3.client.putObjectTagging({
+    ...target,
+    Tagging: { TagSet: Object.entries(tags).map(([Key, Value]) => ({ Key, Value })) },
+  });
+const getTags = async () => (await s3.client.getObjectTagging(target)).TagSet;
 
 const grants = async () => {
-  const { Grants = [], Owner } = await s3.client.send(new GetObjectAclCommand(target));
+  const { Grants = [], Owner } = await s3.client.getObjectAcl(target);
   return Grants.map(({ Grantee, Permission }) => {
     const who = Grantee?.ID === Owner?.ID ? 'owner' : (Grantee?.ID ?? Grantee?.URI ?? Grantee?.EmailAddress);
     return `${Grantee?.Type} ${who} ${Permission}`;
@@ -38,19 +27,19 @@ const OWNER_HAS_ALL = 'CanonicalUser owner FULL_CONTROL';
 
 describe('tags', () => {
   test('are added, replaced, and removed without changing the object', async () => {
-    const before = await s3.client.send(new HeadObjectCommand(target));
+    const before = await s3.client.headObject(target);
     expect(await getTags()).toEqual([{ Key: 'first', Value: '1' }]);
     await putTags({ 'a b': '<&>', ü: '' });
     expect(await getTags()).toEqual([
       { Key: 'a b', Value: '<&>' },
       { Key: 'ü', Value: '' },
     ]);
-    const after = await s3.client.send(new HeadObjectCommand(target));
+    const after = await s3.client.headObject(target);
     expect(after).toMatchObject({ ETag: before.ETag, LastModified: before.LastModified, TagCount: 2 });
     await putTags({});
     expect(await getTags()).toEqual([]);
     await putTags({ a: '1' });
-    await s3.client.send(new DeleteObjectTaggingCommand(target));
+    await s3.client.deleteObjectTagging(target);
     expect(await getTags()).toEqual([]);
   });
 
@@ -63,7 +52,7 @@ describe('tags', () => {
       { Key: 'same', Value: '1' },
       { Key: 'same', Value: '2' },
     ];
-    const twice = s3.client.send(new PutObjectTaggingCommand({ ...target, Tagging: { TagSet } }));
+    const twice = s3.client.putObjectTagging({ ...target, Tagging: { TagSet } });
     expect(await failureOf(twice)).toBe('400 InvalidTag');
   });
 });
@@ -71,25 +60,25 @@ describe('tags', () => {
 describe('grants', () => {
   test('are private by default', async () => {
     expect(await grants()).toEqual([OWNER_HAS_ALL]);
-    await s3.client.send(new PutObjectAclCommand({ ...target, ACL: 'public-read' }));
+    await s3.client.putObjectAcl({ ...target, ACL: 'public-read' });
     expect(await grants()).toEqual([OWNER_HAS_ALL, `Group ${ALL_USERS} READ`]);
   });
 
   test('can be set with headers, with the object or later', async () => {
     const GrantRead = `uri="${ALL_USERS}", id="abc"`;
-    await s3.client.send(new PutObjectCommand({ ...target, Body: 'x', GrantRead }));
+    await s3.client.putObject({ ...target, Body: 'x', GrantRead });
     const expected = [`Group ${ALL_USERS} READ`, 'CanonicalUser abc READ'];
     expect(await grants()).toEqual(expected);
-    await s3.client.send(new PutObjectAclCommand({ ...target, GrantReadACP: 'emailAddress="a@b.c"' }));
+    await s3.client.putObjectAcl({ ...target, GrantReadACP: 'emailAddress="a@b.c"' });
     expect(await grants()).toEqual(['AmazonCustomerByEmail a@b.c READ_ACP']);
   });
 
   test('can be read and written back', async () => {
-    await s3.client.send(new PutObjectAclCommand({ ...target, ACL: 'authenticated-read' }));
+    await s3.client.putObjectAcl({ ...target, ACL: 'authenticated-read' });
     const before = await grants();
-    const { Grants, Owner } = await s3.client.send(new GetObjectAclCommand(target));
-    await s3.client.send(new PutObjectAclCommand({ ...target, ACL: 'private' }));
-    await s3.client.send(new PutObjectAclCommand({ ...target, AccessControlPolicy: { Grants, Owner } }));
+    const { Grants, Owner } = await s3.client.getObjectAcl(target);
+    await s3.client.putObjectAcl({ ...target, ACL: 'private' });
+    await s3.client.putObjectAcl({ ...target, AccessControlPolicy: { Grants, Owner } });
     expect(await grants()).toEqual(before);
   });
 });

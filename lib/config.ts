@@ -1,8 +1,8 @@
 import * as v from 'valibot';
 import { isPermanent } from './aws/json-client.ts';
 import { readParameter } from './aws/parameter-store.ts';
-import { errorMessage, InvalidInput, InvalidSetting, SettingUnavailable } from './errors.ts';
-import { formatIssues, type UploadOptions } from './schemas.ts';
+import { errorMessage, InvalidSetting, SettingUnavailable } from './errors.ts';
+import { formatIssues } from './schemas.ts';
 import { optionsFromEnvironment } from './upload/upload-options.ts';
 
 /** The settings of the functions, read from their environment. The README lists them under "Settings". */
@@ -87,7 +87,7 @@ export function uploadSettings(env: Environment) {
   return {
     s3Endpoint: set.S3_ENDPOINT,
     vod: { endpoint, host: set.VOD_HOST, region: set.VOD_REGION },
-    defaults: defaultOptions(env),
+    defaults: optionsFromEnvironment(env),
     writeBack: { mode: set.WRITE_BACK, maxCopyBytes: set.COPY_LIMIT_BYTES },
     quota: {
       table: set.QUOTA_TABLE,
@@ -119,14 +119,6 @@ function requireHttps(service: 'S3' | 'VOD', address: URL, isHttpAllowed: boolea
     `${setting}: expected an https address, got http://${address.host}. ` +
       `If no one else can read that network, set ${service}_ALLOW_HTTP=true.`,
   );
-}
-
-function defaultOptions(env: Environment): UploadOptions {
-  try {
-    return optionsFromEnvironment(env);
-  } catch (error) {
-    throw error instanceof InvalidInput ? new InvalidSetting(error.message, { cause: error }) : error;
-  }
 }
 
 const SECRETS = ['VOD_SECRET_ID', 'VOD_SECRET_KEY', 'VOD_TOKEN'] as const;

@@ -59,55 +59,25 @@ export const isPermanent = (error: unknown): error is AwsServiceError =>
 
 const MAX_RETRIES = 2;
 
-const ErrorBody = v.object({
-  __type: v.string(),
-  message: v.optional(v.string()),
-  Message: v.optional(v.string()),
-});
+const ErrorBody = v.pipe(
+  v.string(),
+  v.parseJson(),
+  v.object({ __type: v.string(), message: v.optional(v.string()), Message: v.optional(v.string()) }),
+);
 
-/** A client for one service at one endpoint. It keeps connections alive and retries errors that are not permanent. */
-export class JsonClient {
-  readonly #service: AwsServiceDefinition;
-  readonly #url: URL;
-  readonly #http: NodeHttpHandler;
-  readonly #signer: SignatureV4;
+/** Creates a client for one service at one endpoint. It keeps connections alive and retries errors that are not permanent. */
+export function createJsonClient(service: AwsServiceDefinition, { region, endpoint }: AwsEndpoint) {
+  const { name, target, json, timeouts, retryDelayMs } = service;
+  const url = new URL(endpoint ?? `https://${name}.${region}.${partition(region).dnsSuffix}`);
+  const http = new NodeHttpHandler({
+    connectionTimeout: timeouts.connect,
+    requestTimeout: timeouts.response,
+    throwOnRequestTimeout: true,
+  });
+  const signer = new SignatureV4({ service: name, region, credentials: defaultProvider(), sha256: Sha256 });
 
-  constructor(service: AwsServiceDefinition, { region, endpoint }: AwsEndpoint) {
-    this.#service = service;
-    this.#url = new URL(endpoint ?? `https://${service.name}.${region}.${partition(region).dnsSuffix}`);
-    this.#http = new NodeHttpHandler({
-      connectionTimeout: service.timeouts.connect,
-      requestTimeout: service.timeouts.response,
-      throwOnRequestTimeout: true,
-    });
-    const credentials = defaultProvider();
-    this.#signer = new SignatureV4({ service: service.name, region, credentials, sha256: Sha256 });
-  }
-
-  /**
-   * @returns the response body as `schema` parses it
-   * @throws {AwsServiceError} for an error response, or a response that does not match the schema
-   * @throws {Error} of the connection, the credentials, or the time limit
-   */
-  async call<const S extends v.GenericSchema>(
-    operation: string,
-    input: unknown,
-    schema: S,
-  ): Promise<v.InferOutput<S>> {
-    const { timeouts, retryDelayMs } = this.#service;
-    const signal = AbortSignal.timeout(timeouts.call);
-    return pRetry(async () => parseResponse(schema, await this.#send(operation, input, signal)), {
-      retries: MAX_RETRIES,
-      minTimeout: retryDelayMs,
-      randomize: true,
-      signal,
-      shouldRetry: ({ error }) => !isPermanent(error),
-    });
-  }
-
-  async #send(operation: string, input: unknown, signal: AbortSignal): Promise<JsonResponse> {
-    const { target, json } = this.#service;
-    const { protocol, hostname, port, host } = this.#url;
+  async function send(operation: string, input: unknown, signal: AbortSignal): Promise<JsonResponse> {
+    const { protocol, hostname, port, host } = url;
     const request = new HttpRequest({
       method: 'POST',
       protocol,
@@ -121,8 +91,8 @@ export class JsonClient {
       },
       body: JSON.stringify(input),
     });
-    const signed = new HttpRequest(await this.#signer.sign(request));
-    const { response } = await this.#http.handle(signed, { abortSignal: signal });
+    const signed = new HttpRequest(await signer.sign(request));
+    const { response } = await http.handle(signed, { abortSignal: signal });
     const { statusCode: httpStatusCode, headers, body } = response;
     return {
       body: await text(addAbortSignal(signal, body)),
@@ -130,9 +100,27 @@ export class JsonClient {
     };
   }
 
-  close(): void {
-    this.#http.destroy();
+  /**
+   * @returns the response body as `schema` parses it
+   * @throws {AwsServiceError} for an error response, or a response that does not match the schema
+   * @throws {Error} of the connection, the credentials, or the time limit
+   */
+  async function call<const S extends v.GenericSchema>(
+    operation: string,
+    input: unknown,
+    schema: S,
+  ): Promise<v.InferOutput<S>> {
+    const signal = AbortSignal.timeout(timeouts.call);
+    return pRetry(async () => parseResponse(schema, await send(operation, input, signal)), {
+      retries: MAX_RETRIES,
+      minTimeout: retryDelayMs,
+      randomize: true,
+      signal,
+      shouldRetry: ({ error }) => !isPermanent(error),
+    });
   }
+
+  return { call, close: () => http.destroy() };
 }
 
 type JsonResponse = Readonly<{ body: string; $metadata: AwsServiceError['$metadata'] }>;
@@ -144,7 +132,7 @@ function parseResponse<const S extends v.GenericSchema>(
   const status = $metadata.httpStatusCode;
   const success = v.safeParse(v.pipe(v.string(), v.parseJson(), schema), body);
   if (status === 200 && success.success) return success.output;
-  const failure = v.safeParse(v.pipe(v.string(), v.parseJson(), ErrorBody), body);
+  const failure = v.safeParse(ErrorBody, body);
   // For example a page from a proxy. No excerpt of the body: it may hold a secret.
   if (!failure.success) throw new AwsServiceError('UnexpectedResponse', `HTTP ${status}`, $metadata);
   const { __type, message, Message } = failure.output;

@@ -1,5 +1,5 @@
 import * as v from 'valibot';
-import { type AwsEndpoint, type AwsServiceDefinition, JsonClient } from './json-client.ts';
+import { type AwsEndpoint, type AwsServiceDefinition, createJsonClient } from './json-client.ts';
 
 /** Reads parameters. https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_GetParameter.html */
 
@@ -33,7 +33,7 @@ export function readParameter(name: string, store: AwsEndpoint): Promise<string 
 }
 
 async function getParameter(name: string, store: AwsEndpoint): Promise<string | undefined> {
-  const client = new JsonClient(SSM, store);
+  const client = createJsonClient(SSM, store);
   try {
     const input = { Name: name, WithDecryption: true };
     return (await client.call('GetParameter', input, GetParameterResponse)).Parameter.Value;

@@ -1,5 +1,5 @@
 import * as v from 'valibot';
-import { type AwsServiceDefinition, isPermanent, JsonClient } from '../aws/json-client.ts';
+import { type AwsServiceDefinition, createJsonClient, isPermanent } from '../aws/json-client.ts';
 import type { QuotaSettings } from '../config.ts';
 import { errorMessage, InvalidSetting, QuotaExceeded } from '../errors.ts';
 
@@ -78,7 +78,7 @@ export function createTableCounter(
 ): WindowCounter {
   if (!region)
     throw new InvalidSetting('setting AWS_REGION: missing. QUOTA_TABLE needs a region. Set AWS_REGION.');
-  const client = new JsonClient(DYNAMODB, { region, endpoint });
+  const client = createJsonClient(DYNAMODB, { region, endpoint });
 
   /** https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_UpdateItem.html */
   const update = async <const S extends v.GenericSchema>(

@@ -1,5 +1,5 @@
 import * as v from 'valibot';
-import { InvalidInput } from '../errors.ts';
+import { InvalidInput, InvalidSetting } from '../errors.ts';
 import { truncate, UploadOptions } from '../schemas.ts';
 
 const Flag = v.pipe(
@@ -44,13 +44,18 @@ export const optionsFromMetadata = (
   readOptions(
     ({ key }) => metadata[key],
     ({ key }) => `${object}: metadata entry ${key}`,
+    InvalidInput,
   );
 
-/** Reads the defaults from the settings `VOD_CLASS_ID`, `VOD_TAGS`, `VOD_TRANSCODE`, `VOD_SCREENSHOT`, and `VOD_WATERMARK`. */
+/**
+ * Reads the defaults from the settings `VOD_CLASS_ID`, `VOD_TAGS`, `VOD_TRANSCODE`, `VOD_SCREENSHOT`, and `VOD_WATERMARK`.
+ * @throws {InvalidSetting} with the setting and the expected value
+ */
 export const optionsFromEnvironment = (env: Readonly<Record<string, string | undefined>>): UploadOptions =>
   readOptions(
     (option) => (option === OPTIONS.fileName ? undefined : env[settingName(option)]),
     (option) => `setting ${settingName(option)}`,
+    InvalidSetting,
   );
 
 type Option = (typeof OPTIONS)[keyof UploadOptions];
@@ -61,6 +66,7 @@ const settingName = ({ key }: Option): string => key.toUpperCase().replaceAll('-
 function readOptions(
   get: (option: Option) => string | undefined,
   label: (option: Option) => string,
+  ErrorClass: typeof InvalidInput | typeof InvalidSetting,
 ): UploadOptions {
   const options: Record<string, unknown> = {};
   for (const [name, option] of Object.entries(OPTIONS)) {
@@ -68,7 +74,7 @@ function readOptions(
     if (text === '') continue;
     const { success, output, issues } = v.safeParse(option.schema, text);
     if (!success)
-      throw new InvalidInput(`${label(option)}: expected ${issues[0].message}, got "${truncate(text)}"`);
+      throw new ErrorClass(`${label(option)}: expected ${issues[0].message}, got "${truncate(text)}"`);
     options[name] = output;
   }
   return v.parse(UploadOptions, options);

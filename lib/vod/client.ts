@@ -5,7 +5,7 @@ import type { VodSettings } from '../config.ts';
 import { PartRejected, QuotaExceeded, UploadNotFound, VodRejected, VodUnavailable } from '../errors.ts';
 import { reportRetries } from '../progress.ts';
 import type { Quota } from '../quota/quota.ts';
-import { FileId, formatIssues, type Sha1, type StoredFile, type UploadOptions } from '../schemas.ts';
+import { type FileId, formatIssues, type Sha1, type StoredFile, type UploadOptions } from '../schemas.ts';
 import type { ByteRange, HeldPart } from '../upload/plan.ts';
 import type { PartList } from './part-list.ts';
 import {
@@ -27,14 +27,9 @@ import { createTransport, type VodCall } from './transport.ts';
 export const PART_SIZE = 1_048_576;
 const MIN_PART_SIZE = 524_288;
 
-export type NewFile = Readonly<{
-  sha1: Sha1;
-  size: number;
-  fileName: string;
-  fileType: string;
-  options: UploadOptions;
-}>;
-export type CoverImage = Omit<NewFile, 'size' | 'options'> & Readonly<{ bytes: Uint8Array; coverOf: FileId }>;
+type NamedFile = Readonly<{ sha1: Sha1; fileName: string; fileType: string }>;
+export type NewFile = NamedFile & Readonly<{ size: number; options: UploadOptions }>;
+export type CoverImage = NamedFile & Readonly<{ bytes: Uint8Array; coverOf: FileId }>;
 
 /** `stored`: VOD has the file already. `open`: VOD holds these parts, and expects all parts in this size. */
 export type InitUploadResult =
@@ -178,8 +173,8 @@ function findPartSize(parts: Iterable<HeldPart>, size: number): number | undefin
   return undefined;
 }
 
-const toStoredFile = ({ fileId, url }: { fileId: string; url: string }, sha1: Sha1): StoredFile => ({
-  fileId: v.parse(FileId, fileId),
+const toStoredFile = ({ fileId, url }: Omit<StoredFile, 'sha1'>, sha1: Sha1): StoredFile => ({
+  fileId,
   url,
   sha1,
 });

@@ -1,5 +1,5 @@
 import * as v from 'valibot';
-import { formatIssues, NonNegativeInt } from '../schemas.ts';
+import { FileId, formatIssues, NonNegativeInt } from '../schemas.ts';
 
 /** The responses of VOD and the reactions to them. Codes: vod2 protocol, "Errors". */
 
@@ -11,18 +11,14 @@ const VodResponse = v.looseObject({
 });
 export type VodResponse = v.InferOutput<typeof VodResponse>;
 
-/** Object metadata holds 2 KB of ASCII. A longer URL is dropped, since the `fileId` is enough to find the file. */
-const MAX_URL_CHARS = 1024;
+/** Object metadata holds 2 KB of ASCII. Any other URL is dropped, since the `fileId` is enough to find the file. */
+const METADATA_URL = /^[\x21-\x7e]{0,1024}$/;
 const Url = v.pipe(
   v.string(),
-  v.transform((url) => (/^[\x21-\x7e]*$/.test(url) ? url : (URL.parse(url)?.href ?? ''))),
-  v.transform((url) => (url.length <= MAX_URL_CHARS ? url : '')),
+  v.transform((url) => [url, URL.parse(url)?.href ?? ''].find((text) => METADATA_URL.test(text)) ?? ''),
 );
 
-const fileFields = {
-  fileId: v.pipe(v.string(), v.regex(/^[0-9]{1,40}$/)),
-  url: v.optional(Url, ''),
-};
+const fileFields = { fileId: FileId, url: v.optional(Url, '') };
 
 /**
  * Code 0: VOD holds no parts. Code 1: it holds some, and `dataSize` is the part size of the upload. `part-list.ts` reads the

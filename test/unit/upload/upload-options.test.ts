@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { InvalidInput } from '../../../lib/errors.ts';
+import { InvalidInput, InvalidSetting } from '../../../lib/errors.ts';
 import {
   mergeOptions,
   optionsFromEnvironment,
@@ -182,7 +182,7 @@ describe('optionsFromEnvironment', () => {
   test.each(['VOD_CLASS_ID', 'VOD_TRANSCODE', 'VOD_SCREENSHOT', 'VOD_WATERMARK'])(
     'names an invalid %s',
     (name) => {
-      expect(() => optionsFromEnvironment({ [name]: 'seven' })).toThrow(InvalidInput);
+      expect(() => optionsFromEnvironment({ [name]: 'seven' })).toThrow(InvalidSetting);
       expect(() => optionsFromEnvironment({ [name]: 'seven' })).toThrow(`setting ${name}: expected `);
     },
   );

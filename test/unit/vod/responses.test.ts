@@ -188,6 +188,7 @@ describe('InitUploadResponse', () => {
     ['no address, and \u0000', ''],
     [`http://vod.example/${'a'.repeat(2000)}`, ''],
     [`http://vod.example/${'片'.repeat(300)}`, ''],
+    ['a\r\nx-evil: 1', ''], // its normalized form, `ax-evil: 1`, still has a space
   ])('makes the URL fit for metadata (%#)', (url, expected) => {
     expect(parseInit({ code: 2, fileId: '123', url })).toMatchObject({ url: expected });
   });

@@ -21,11 +21,10 @@ type HttpResponse = Readonly<{
 
 /** Serves the AWS calls of the trigger and the operators' commands, which make them with the AWS SDK. */
 export function startAwsServer(services: AwsServices): Promise<ListeningServer> {
-  const server = createServer(async (request, response) => {
+  return listen(createServer(), 0, async (request, response) => {
     const { status, headers, body, type = 'application/json' } = await handle(request, services);
     response.writeHead(status, { 'content-type': type, ...headers }).end(body);
   });
-  return listen(server, 0);
 }
 
 /** https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html */

@@ -1,4 +1,4 @@
-import type { StoredObject } from './store/record.ts';
+import type { BucketRecord, StoredObject } from './store/record.ts';
 import { OWNER } from './wire/grants.ts';
 import { encode } from './wire/target.ts';
 
@@ -9,19 +9,18 @@ type Creation = Readonly<{
   time: Date;
   requestId: string;
   sourceIp: string;
-  bucket: string;
-  region: string;
+  bucket: BucketRecord;
   key: string;
   object: StoredObject;
 }>;
 
 /** https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html */
-export const createNotification = ({ name, time, requestId, sourceIp, bucket, ...creation }: Creation) => ({
+export const createNotification = ({ name, time, requestId, sourceIp, bucket, key, object }: Creation) => ({
   Records: [
     {
       eventVersion: '2.1',
       eventSource: 'aws:s3',
-      awsRegion: creation.region,
+      awsRegion: bucket.region,
       eventTime: time.toISOString(),
       eventName: name,
       userIdentity: { principalId: OWNER.id },
@@ -30,13 +29,17 @@ export const createNotification = ({ name, time, requestId, sourceIp, bucket, ..
       s3: {
         s3SchemaVersion: '1.0',
         configurationId: 'local',
-        bucket: { name: bucket, ownerIdentity: { principalId: OWNER.id }, arn: `arn:aws:s3:::${bucket}` },
+        bucket: {
+          name: bucket.name,
+          ownerIdentity: { principalId: OWNER.id },
+          arn: `arn:aws:s3:::${bucket.name}`,
+        },
         object: {
-          key: encodeForm(creation.key),
-          size: creation.object.size,
-          eTag: creation.object.etag,
-          ...(creation.object.versionId !== 'null' && { versionId: creation.object.versionId }),
-          sequencer: creation.object.sequencer,
+          key: encodeForm(key),
+          size: object.size,
+          eTag: object.etag,
+          ...(object.versionId !== 'null' && { versionId: object.versionId }),
+          sequencer: object.sequencer,
         },
       },
     },

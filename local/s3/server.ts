@@ -48,37 +48,23 @@ const IDLE_TIMEOUT_MS = 10 * 60 * 1000;
 export async function startS3(options: S3Options): Promise<ListeningServer> {
   const store = new Store(options.dir, options.now ?? (() => new Date()));
   const network = createNetworkSimulator(options.network);
-  const inProgress = new Set<Promise<void>>();
-  const handle = (request: IncomingMessage, response: ServerResponse): void => {
-    const id = randomBytes(8).toString('hex').toUpperCase();
-    const served = serve({ id, request, response, store, network, options }).finally(() =>
-      inProgress.delete(served),
-    );
-    inProgress.add(served);
-  };
-  const server = createServer(
-    {
-      // Fits a presigned URL and 2 KB of metadata with a wide margin.
-      maxHeaderSize: 64 * 1024,
-      // An upload of many GiB may take any time. `setTimeout` below closes connections without traffic.
-      requestTimeout: 0,
-      // Longer than clients keep an idle connection, so that they never reuse one that is being closed.
-      keepAliveTimeout: 75_000,
-      noDelay: true,
-    },
-    handle,
-  );
+  const server = createServer({
+    // Fits a presigned URL and 2 KB of metadata with a wide margin.
+    maxHeaderSize: 64 * 1024,
+    // An upload of many GiB may take any time. `setTimeout` below closes connections without traffic.
+    requestTimeout: 0,
+    // Longer than clients keep an idle connection, so that they never reuse one that is being closed.
+    keepAliveTimeout: 75_000,
+    noDelay: true,
+  });
   server.setTimeout(IDLE_TIMEOUT_MS);
-  server.on('checkContinue', handle);
-  const listening = await listen(server, options.port);
-  return {
-    ...listening,
-    close: async () => {
-      await listening.close();
-      // A copy or a listener can outlast its connection. After `close`, nothing may write to the folder.
-      await Promise.all(inProgress);
-    },
-  };
+  // Without `100 Continue`, which `openSource` sends.
+  server.on('checkContinue', (...exchange) => server.emit('request', ...exchange));
+  // A copy or a listener can outlast its connection. After `close`, nothing may write to the folder.
+  return listen(server, options.port, (request, response) => {
+    const id = randomBytes(8).toString('hex').toUpperCase();
+    return serve({ id, request, response, store, network, options });
+  });
 }
 
 async function serve(exchange: Exchange): Promise<void> {
@@ -124,13 +110,12 @@ const INJECTED_ERRORS: Partial<Record<Fault, S3ErrorCode>> = {
 
 function readRequest({ id, request, response, store, network, options }: Exchange): S3Request {
   const { now = () => new Date(), credentials, onObjectCreated } = options;
+  const headers = Object.entries(request.headers).map(([name, value]) => [name, value?.toString()]);
   return {
     id,
     method: request.method ?? '',
     target: readTarget(request.url ?? ''),
-    headers: Object.fromEntries(
-      Object.entries(request.headers).map(([name, value]) => [name, value?.toString()]),
-    ),
+    headers: Object.fromEntries(headers),
     payload: '',
     openSource: () => {
       if (request.headers.expect?.toLowerCase() === '100-continue') response.writeContinue();
@@ -141,17 +126,8 @@ function readRequest({ id, request, response, store, network, options }: Exchang
     now,
     emitCreated: async (name, { record }, key, object) => {
       const sourceIp = request.socket.remoteAddress ?? '127.0.0.1';
-      const bucket = { bucket: record.name, region: record.region };
-      const event = createNotification({
-        name,
-        time: now(),
-        requestId: id,
-        sourceIp,
-        ...bucket,
-        key,
-        object,
-      });
-      await onObjectCreated?.(event);
+      const exchange = { time: now(), requestId: id, sourceIp };
+      await onObjectCreated?.(createNotification({ name, ...exchange, bucket: record, key, object }));
     },
   };
 }
@@ -179,12 +155,9 @@ async function sendResponse(
 
 function describeError(error: unknown, { id, request }: Exchange): S3Response {
   // Any other error is a bug of this server or a failure of the disk. Its message helps to find it.
+  const Cause = error instanceof Error ? error.message : String(error);
   const { code, status, message, details, headers } =
-    error instanceof S3Error
-      ? error
-      : new S3Error('InternalError', {
-          details: { Cause: error instanceof Error ? error.message : String(error) },
-        });
+    error instanceof S3Error ? error : new S3Error('InternalError', { details: { Cause } });
   const resource = request.url?.split('?', 1)[0] ?? '';
   const content = { Code: code, Message: message, ...details, Resource: resource, RequestId: id, HostId: id };
   return { status, headers, xml: writeXml('Error', content) };

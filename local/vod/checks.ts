@@ -2,7 +2,7 @@ import * as v from 'valibot';
 import type { Params } from '../../lib/vod/signature.ts';
 import { VodError, type VodErrorKind } from './vod-error.ts';
 
-export const ACTIONS = ['InitUpload', 'UploadPart', 'FinishUpload', 'SmallFileUpload'] as const;
+const ACTIONS = ['InitUpload', 'UploadPart', 'FinishUpload', 'SmallFileUpload'] as const;
 export type Action = (typeof ACTIONS)[number];
 
 const MIN_PART_BYTES = 524_288;
@@ -26,13 +26,8 @@ const integerBetween = (min: number, max: number) => {
 
 const MAX_INTEGER = Number.MAX_SAFE_INTEGER;
 const sha1 = matching(/^[0-9a-f]{40}$/, '40 lower-case hex digits');
-const flag = v.optional(
-  v.pipe(
-    matching(/^[01]$/, '0 or 1'),
-    v.transform((text) => (text === '1' ? 1 : 0)),
-  ),
-  '0',
-);
+const toBit = (text: string): 0 | 1 => (text === '1' ? 1 : 0);
+const flag = v.optional(v.pipe(matching(/^[01]$/, '0 or 1'), v.transform(toBit)), '0');
 
 const fileName = v.pipe(
   v.string(),

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import * as v from 'valibot';
-import { KeyedMutex } from './keyed-mutex.ts';
+import { writeJson } from '../../cli/write-json.ts';
 import { FileInfo } from './upload-log.ts';
 import { runOnDisk } from './vod-error.ts';
 
@@ -17,7 +17,8 @@ const IndexEntry = v.object({
 type IndexEntry = v.InferOutput<typeof IndexEntry>;
 
 /** An entry of `index.json`. `coverOf`, on an image, is the video that it was last uploaded for. */
-export type StoredFile = Omit<IndexEntry, 'cover'> & { url: string; cover?: { fileId: string; url: string } };
+export type StoredFile = Omit<IndexEntry, 'cover'> & FileLink & { cover?: FileLink };
+export type FileLink = Readonly<{ fileId: string; url: string }>;
 
 type NewFile = Readonly<{ sha1: string; size: number; about: FileInfo; createdAt: Date; coverOf?: string }>;
 type FileName = Readonly<{ fileId: string; fileType: string }>;
@@ -28,7 +29,6 @@ export class FileStore {
   /** URLs are built when they are returned, so they stay valid if a restart changes the port. */
   readonly #endpoint: string;
   readonly #files: Map<string, IndexEntry>;
-  readonly #mutex = new KeyedMutex<'index'>();
   #hasChanges = true;
 
   private constructor(folder: string, endpoint: string, files: IndexEntry[]) {
@@ -48,16 +48,15 @@ export class FileStore {
     return [...this.#files.values()].map(({ cover, fileId, ...file }) => {
       const image = cover && this.#files.get(cover.fileId);
       return {
-        fileId,
-        url: this.url({ fileId, fileType: file.fileType }),
+        ...this.link({ fileId, fileType: file.fileType }),
         ...file,
-        ...(image && { cover: { fileId: image.fileId, url: this.url(image) } }),
+        ...(image && { cover: this.link(image) }),
       };
     });
   }
 
-  url(file: FileName): string {
-    return `${this.#endpoint}/files/${writeName(file)}`;
+  link(file: FileName): FileLink {
+    return { fileId: file.fileId, url: `${this.#endpoint}/files/${writeName(file)}` };
   }
 
   path(file: FileName): string {
@@ -107,22 +106,22 @@ export class FileStore {
    * Settles when the index on disk has every listed file. Await it before any response that mentions a file, even one that
    * an earlier call listed: the save of that call may have failed.
    */
-  save(): Promise<void> {
-    return this.#mutex.run('index', async () => {
-      if (!this.#hasChanges) return;
+  async save(): Promise<void> {
+    if (!this.#hasChanges) return;
+    const path = `${this.#folder}/index.json`;
+    await runOnDisk('write', 'writing the index', async () => {
+      writeJson(path, this.list(), { indent: 2 });
       this.#hasChanges = false;
-      const text = `${JSON.stringify(this.list(), null, 2)}\n`;
-      try {
-        await runOnDisk('write', 'writing the index', () => replaceFile(`${this.#folder}/index.json`, text));
-      } catch (error) {
-        this.#hasChanges = true;
-        throw error;
-      }
     });
   }
 
+  /** Writes an image before it is listed, so no reader finds it incomplete. */
   async writeImage(file: FileName, bytes: Buffer): Promise<void> {
-    await runOnDisk('write', 'writing the image', () => replaceFile(this.path(file), bytes));
+    const path = this.path(file);
+    await runOnDisk('write', 'writing the image', () => writeFile(path, bytes)).catch(async (error) => {
+      await rm(path, { force: true }).catch(() => {}); // the first error is the cause
+      throw error;
+    });
   }
 
   #find(matches: (file: IndexEntry) => boolean): IndexEntry | undefined {
@@ -133,17 +132,6 @@ export class FileStore {
 
 const writeName = ({ fileId, fileType }: FileName): string => `${fileId}.${fileType}`;
 
-async function replaceFile(path: string, content: string | Buffer): Promise<void> {
-  const draft = `${path}.new`;
-  try {
-    await writeFile(draft, content);
-    await rename(draft, path);
-  } catch (error) {
-    await rm(draft, { force: true }).catch(() => {}); // the first error is the cause
-    throw error;
-  }
-}
-
 async function readIndex(path: string): Promise<IndexEntry[]> {
   const text = await readFile(path, 'utf8').catch((error) => {
     if (error.code === 'ENOENT') return '[]';
@@ -152,7 +140,6 @@ async function readIndex(path: string): Promise<IndexEntry[]> {
   const parsed = v.safeParse(v.pipe(v.string(), v.parseJson(), v.array(IndexEntry)), text);
   if (parsed.success) return parsed.output;
   const issue = parsed.issues[0];
-  throw new Error(
-    `${path}: expected an index of stored files. ${v.getDotPath(issue) ?? ''}: ${issue.message}`,
-  );
+  const field = v.getDotPath(issue) ?? '';
+  throw new Error(`${path}: expected an index of stored files. ${field}: ${issue.message}`);
 }

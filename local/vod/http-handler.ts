@@ -18,15 +18,12 @@ import { checkMethod, type RequestGuard } from './request-guard.ts';
 import { VodError, type VodResponse } from './vod-error.ts';
 
 const FILES_PATH = '/files/';
+const JSON_TYPE = 'application/json; charset=utf-8';
 
 /** Some clients send a short body with calls that have none. */
 const MAX_NEEDLESS_BODY_BYTES = 1024 * 1024;
 
-const VIDEO_TYPES = new Map([
-  ['mp4', 'video/mp4'],
-  ['mov', 'video/quicktime'],
-  ['webm', 'video/webm'],
-]);
+const VIDEO_TYPES = new Map(Object.entries({ mp4: 'video/mp4', mov: 'video/quicktime', webm: 'video/webm' }));
 
 type HandlerContext = Readonly<{
   guard: RequestGuard;
@@ -37,23 +34,18 @@ type HandlerContext = Readonly<{
   onResponse: (code: number) => void;
 }>;
 
-/** Translates between HTTP and the calls of the protocol. */
-export class HttpHandler {
-  readonly #context: HandlerContext;
-
-  constructor(context: HandlerContext) {
-    this.#context = context;
-  }
-
-  /** Never throws: an error becomes a response, or nothing if the client has disconnected. */
-  async handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const { network, faults } = this.#context;
+/**
+ * Translates between HTTP and the calls of the protocol. The handler never throws: an error becomes a response, or nothing
+ * if the client has disconnected.
+ */
+export function createHttpHandler({ guard, actions, files, network, faults, onResponse }: HandlerContext) {
+  return async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     try {
       const call = readAction(request);
       const fault = await selectFault(faults, request, () => ({ service: 'vod', call }));
       if (fault && (await injectFault(fault, request))) return;
-      const send = await this.#prepare(request, response, fault).catch((error) =>
-        this.#prepareError(error, request, response),
+      const send = await prepare(request, response, fault).catch((error) =>
+        prepareError(error, request, response),
       );
       // Also after an error: a client that is still sending would not read the response.
       if (!request.readableEnded) await receiveBody(network.incoming(request), 0);
@@ -66,72 +58,62 @@ export class HttpHandler {
       reportError(error);
       response.destroy();
     }
-  }
+  };
 
   /** Executes the request. Returns a function that sends the response. */
-  async #prepare(
+  async function prepare(
     request: IncomingMessage,
     response: ServerResponse,
     fault: Fault | undefined,
   ): Promise<() => unknown> {
-    const { guard, actions, network } = this.#context;
     const { method = '', url = '', headers } = request;
     const [path = '', ...query] = url.split('?');
-    if (path.startsWith(FILES_PATH))
-      return this.#prepareFile(method, path.slice(FILES_PATH.length), response);
+    if (path.startsWith(FILES_PATH)) return prepareFile(method, path.slice(FILES_PATH.length), response);
 
-    const { action, params } = guard.admit(method, path, query.join('?'), headers.host ?? '');
+    const { action, params } = guard(method, path, query.join('?'), headers.host ?? '');
     const faultResponse = fault && FAULT_RESPONSES[fault];
     if (faultResponse) return () => writeJson(response, faultResponse.status, faultResponse.text);
-    if (action === 'InitUpload' || action === 'FinishUpload') await this.#discardBody(request, action);
+    if (action === 'InitUpload' || action === 'FinishUpload') await discardBody(request, action);
     if (fault === 'upload-lost') await actions.loseUpload(params);
-    const result = await actions.run(action, params, (max) => {
+    const result = await actions.calls[action](params, (max) => {
       requireContentLength(request);
       return receiveBody(network.incoming(request), max);
     });
     if (fault === 'part-lost') await actions.losePart(params);
-    return () => this.#send(response, 200, result, fault);
+    return () => send(response, 200, result, fault);
   }
 
-  #prepareError(error: unknown, request: IncomingMessage, response: ServerResponse): () => void {
+  function prepareError(error: unknown, request: IncomingMessage, response: ServerResponse): () => void {
     // The connection broke during the body: nothing can receive a response.
     if (request.socket.destroyed) throw error;
     if (!(error instanceof VodError)) reportError(error);
-    const {
-      response: result,
-      status,
-      allow,
-    } = error instanceof VodError
-      ? error
-      : new VodError('internal', 'internal error; see the console of this service');
+    const message = 'internal error; see the console of this service';
+    const rejection = error instanceof VodError ? error : new VodError('internal', message);
     return () => {
-      if (allow !== undefined) response.setHeader('Allow', allow);
-      this.#send(response, status, result);
+      if (rejection.allow !== undefined) response.setHeader('Allow', rejection.allow);
+      send(response, rejection.status, rejection.response);
     };
   }
 
-  #send(response: ServerResponse, status: number, result: VodResponse, fault?: Fault): void {
-    this.#context.onResponse(result.code);
+  function send(response: ServerResponse, status: number, result: VodResponse, fault?: Fault): void {
+    onResponse(result.code);
     writeJson(response, status, writeResponse(result, fault), fault);
   }
 
-  async #discardBody(request: IncomingMessage, action: string): Promise<void> {
-    const { length } = await receiveBody(this.#context.network.incoming(request), 0);
+  async function discardBody(request: IncomingMessage, action: string): Promise<void> {
+    const { length } = await receiveBody(network.incoming(request), 0);
     if (length <= MAX_NEEDLESS_BODY_BYTES) return;
     throw new VodError('body', `${action} has no body, got one of at least ${length} bytes`, { canRetry: 0 });
   }
 
   /** Serves a stored file, so that its URL opens in a browser. Does not support ranges. */
-  #prepareFile(method: string, name: string, response: ServerResponse): () => Promise<void> {
-    const { files, network } = this.#context;
+  function prepareFile(method: string, name: string, response: ServerResponse): () => Promise<void> {
     checkMethod(method, ['GET', 'HEAD'], FILES_PATH);
     const file = files.findByName(name);
     if (!file) throw new VodError('noSuchCall', `${FILES_PATH}${name}: no such file`, { status: 404 });
     return async () => {
-      response.writeHead(200, {
-        'Content-Type': contentTypeOf(file.fileType.toLowerCase()),
-        'Content-Length': file.size,
-      });
+      const contentType = contentTypeOf(file.fileType.toLowerCase());
+      response.writeHead(200, { 'Content-Type': contentType, 'Content-Length': file.size });
       if (method === 'HEAD') response.end();
       else await pipeline(createReadStream(files.path(file)), network.outgoing(response));
     };
@@ -148,10 +130,7 @@ function contentTypeOf(fileType: string): string {
 
 function writeJson(response: ServerResponse, status: number, text: string, fault?: Fault): void {
   const body = Buffer.from(text);
-  response.writeHead(status, {
-    'Content-Type': 'application/json; charset=utf-8',
-    'Content-Length': body.length,
-  });
+  response.writeHead(status, { 'Content-Type': JSON_TYPE, 'Content-Length': body.length });
   corruptResponse(fault, response, response).end(body);
 }
 

@@ -29,9 +29,9 @@ function decode(text: string): string {
     return decodeURIComponent(text.replaceAll('+', ' '));
   } catch (cause) {
     const excerpt = JSON.stringify(text.slice(0, 60));
-    throw queryError(`the query string: ${excerpt} is not percent-encoded UTF-8`, cause);
+    throw queryError(`the query string: ${excerpt} is not percent-encoded UTF-8`, { cause });
   }
 }
 
-const queryError = (message: string, cause?: unknown) =>
-  new VodError('commonParameters', message, cause === undefined ? {} : { cause });
+const queryError = (message: string, options?: ErrorOptions) =>
+  new VodError('commonParameters', message, options);

@@ -13,40 +13,26 @@ export type QuotaOptions = Readonly<{
  */
 export class Quota {
   readonly #minuteMs: number;
-  readonly #recent: ReadonlyMap<string, RecentCalls>;
+  /** The times of the last calls, as many as a minute allows. `next` is the index of the oldest. */
+  readonly #recent: ReadonlyMap<string, { times: Float64Array; next: number }>;
 
   constructor({ minuteMs, parts = CALLS_PER_MINUTE.UploadPart }: QuotaOptions) {
     this.#minuteMs = minuteMs;
     const limits = Object.entries({ ...CALLS_PER_MINUTE, UploadPart: parts });
-    this.#recent = new Map(limits.map(([action, limit]) => [action, new RecentCalls(limit)]));
+    const never = Number.NEGATIVE_INFINITY;
+    this.#recent = new Map(
+      limits.map(([action, limit]) => [action, { times: new Float64Array(limit).fill(never), next: 0 }]),
+    );
   }
 
   /** Counts the call and returns 0, or returns the ms until the quota allows it. */
   take(action: string, now: number): number {
     const recent = this.#recent.get(action);
     if (recent === undefined) return 0;
-    const wait = recent.oldest + this.#minuteMs - now;
-    if (wait > 0) return wait;
-    recent.add(now);
+    const oldest = recent.times[recent.next] ?? Number.NEGATIVE_INFINITY;
+    if (oldest + this.#minuteMs > now) return oldest + this.#minuteMs - now;
+    recent.times[recent.next] = now;
+    recent.next = (recent.next + 1) % recent.times.length;
     return 0;
-  }
-}
-
-/** The times of the last calls, as many as a minute allows. A call is allowed when the oldest is a minute old. */
-class RecentCalls {
-  readonly #times: Float64Array;
-  #next = 0;
-
-  constructor(limit: number) {
-    this.#times = new Float64Array(limit).fill(Number.NEGATIVE_INFINITY);
-  }
-
-  get oldest(): number {
-    return this.#times[this.#next] ?? Number.NEGATIVE_INFINITY;
-  }
-
-  add(time: number): void {
-    this.#times[this.#next] = time;
-    this.#next = (this.#next + 1) % this.#times.length;
   }
 }

@@ -1,5 +1,4 @@
 import type { VodSecrets } from '../../lib/config.ts';
-import type { Params } from '../../lib/vod/signature.ts';
 import { type Action, readCommonParameters } from './checks.ts';
 import { CLOCK_TOLERANCE_MS, Nonces } from './nonces.ts';
 import { readQuery } from './query.ts';
@@ -23,19 +22,15 @@ type GuardOptions = Readonly<{
   now: () => number;
 }>;
 
-/** Checks every call before it is executed: the account, the signature, the time, the nonce, and the quota. */
-export class RequestGuard {
-  readonly #options: GuardOptions;
-  readonly #nonces = new Nonces();
-  readonly #quota: Quota | undefined;
+export type RequestGuard = ReturnType<typeof createRequestGuard>;
 
-  constructor(options: GuardOptions) {
-    this.#options = options;
-    this.#quota = options.quota ? new Quota(options.quota) : undefined;
-  }
+/** Checks every call before it is executed: the account, the signature, the time, the nonce, and the quota. */
+export function createRequestGuard({ secrets, signedHost, quota, now }: GuardOptions) {
+  const nonces = new Nonces();
+  const limits = quota ? new Quota(quota) : undefined;
 
   /** Returns the action and the unchecked parameters of a call. @throws {VodError} */
-  admit(method: string, path: string, query: string, hostHeader: string): { action: Action; params: Params } {
+  return (method: string, path: string, query: string, hostHeader: string) => {
     if (!API_PATHS.includes(path)) {
       throw new VodError('noSuchCall', `no such path: expected ${API_PATHS.join(' or ')}`, { status: 404 });
     }
@@ -44,23 +39,22 @@ export class RequestGuard {
     const { Action: action, SecretId, Timestamp, Nonce } = readCommonParameters(params);
     checkMethod(method, METHODS[action], action);
 
-    const { secrets, signedHost, now } = this.#options;
     if (SecretId !== secrets.secretId) throw new VodError('unknownSecretId', 'SecretId: no such account');
     const time = now();
     const behindMs = time - Number(Timestamp) * 1000;
     checkSignature(secrets.secretKey, { method, host: signedHost, path, params }, hostHeader, behindMs);
     checkClock(behindMs);
     // After the signature check, because an unsigned request must not use up nonces or quota.
-    if (!this.#nonces.use(SecretId, Nonce, time)) {
+    if (!nonces.use(SecretId, Nonce, time)) {
       throw new VodError('replayed', `Nonce: ${Nonce} was used before; each request needs a new one`);
     }
-    const waitMs = this.#quota?.take(action, time) ?? 0;
+    const waitMs = limits?.take(action, time) ?? 0;
     if (waitMs > 0) {
       const message = `${action}: the calls per minute are used up; retry in ${Math.ceil(waitMs)} ms`;
       throw new VodError('quota', message);
     }
     return { action, params };
-  }
+  };
 }
 
 export function checkMethod(method: string, allowed: readonly string[], target: string): void {

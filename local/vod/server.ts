@@ -4,11 +4,11 @@ import type { VodSecrets } from '../../lib/config.ts';
 import type { FaultSelector } from '../fault-injection.ts';
 import { type ListeningServer, listen } from '../http-server.ts';
 import { createNetworkSimulator, type NetworkLimits } from '../network-simulator.ts';
-import { Actions } from './actions.ts';
+import { createActions } from './actions.ts';
 import { FileStore, type StoredFile } from './file-store.ts';
-import { HttpHandler } from './http-handler.ts';
+import { createHttpHandler } from './http-handler.ts';
 import type { QuotaOptions } from './quota.ts';
-import { RequestGuard } from './request-guard.ts';
+import { createRequestGuard } from './request-guard.ts';
 import { Uploads } from './uploads.ts';
 
 export type VodOptions = Readonly<{
@@ -45,47 +45,24 @@ const MAX_HEADER_BYTES = 64 * 1024;
 /** Starts the local VOD service. `vod-error.ts` lists its errors. */
 export async function startVod(options: VodOptions): Promise<Vod> {
   const { dir, port, now = Date.now, quota = { minuteMs: 60_000 }, faults, onResponse = () => {} } = options;
-  const ready = Promise.withResolvers<HttpHandler>();
-  const inProgress = new Set<Promise<void>>();
-  const server = createServer(
-    { maxHeaderSize: MAX_HEADER_BYTES, keepAliveTimeout: KEEP_ALIVE_MS },
-    (request, response) => {
-      const handled = ready.promise
-        .then((handler) => handler.handle(request, response))
-        .finally(() => inProgress.delete(handled));
-      inProgress.add(handled);
-    },
-  );
-
+  const ready = Promise.withResolvers<ReturnType<typeof createHttpHandler> | undefined>();
+  const server = createServer({ maxHeaderSize: MAX_HEADER_BYTES, keepAliveTimeout: KEEP_ALIVE_MS });
+  await using startup = new AsyncDisposableStack();
   // The port comes first: if it is in use, perhaps by this service, the folder stays untouched.
-  const listening = await listen(server, port);
-  let unlock: (() => Promise<void>) | undefined;
-  try {
-    unlock = await lock(dir);
-    const files = await FileStore.open(dir, listening.endpoint);
-    const uploads = await Uploads.open(`${dir}/uploads`, files, options.discard ?? false);
-    const guard = new RequestGuard({ ...options, quota, now });
-    const actions = new Actions(files, uploads, now);
-    const network = createNetworkSimulator(options.network);
-    ready.resolve(new HttpHandler({ guard, actions, files, network, faults, onResponse }));
-    const close = async () => {
-      await listening.close();
-      await Promise.all(inProgress);
-      await uploads.close();
-      await unlock?.();
-    };
-    let closed: Promise<void> | undefined;
-    return {
-      ...listening,
-      files: () => files.list(),
-      close: () => {
-        closed ??= close();
-        return closed;
-      },
-    };
-  } catch (error) {
-    await listening.close();
-    await unlock?.();
-    throw error;
-  }
+  const listening = await listen(server, port, async (request, response) =>
+    (await ready.promise)?.(request, response),
+  );
+  startup.defer(listening.close);
+  startup.defer(() => ready.resolve(undefined)); // ends requests that arrived during a failed start
+  startup.defer(await lock(dir));
+  const files = await FileStore.open(dir, listening.endpoint);
+  const uploads = await Uploads.open(`${dir}/uploads`, files, options.discard ?? false);
+  startup.defer(() => uploads.close());
+  startup.defer(listening.close); // while the folder is still locked
+  const guard = createRequestGuard({ ...options, quota, now });
+  const actions = createActions(files, uploads, now);
+  const network = createNetworkSimulator(options.network);
+  ready.resolve(createHttpHandler({ guard, actions, files, network, faults, onResponse }));
+  const resources = startup.move();
+  return { ...listening, files: () => files.list(), close: () => resources.disposeAsync() };
 }

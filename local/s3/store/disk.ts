@@ -23,7 +23,7 @@ export function openFolders(dir: string): Folders {
 
 /** Writes a record of the store atomically. The next start empties the folder of drafts. */
 export const saveJson = ({ drafts }: Folders, path: string, value: unknown): void =>
-  writeJson(path, value, join(drafts, randomUUID()));
+  writeJson(path, value, { draft: join(drafts, randomUUID()) });
 
 export function loadJson<const S extends v.GenericSchema>(path: string, schema: S): v.InferOutput<S> {
   try {

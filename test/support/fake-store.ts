@@ -14,11 +14,12 @@ import { afterAll, beforeAll, vi } from 'vitest';
 import { createS3Client } from '../../lib/s3/client.ts';
 import { headObject } from '../../lib/s3/head-object.ts';
 import { CREDENTIALS, useS3 } from './local-s3.ts';
+import { newS3Client } from './s3-client.ts';
 import { never } from './values.ts';
 
 export { BUCKET, VERSIONED } from './local-s3.ts';
 
-/** All that a copy is to keep. */
+/** Properties that a copy keeps. */
 export const RICH = {
   ContentType: 'video/mp4',
   CacheControl: 'no-store, max-age=0',
@@ -32,7 +33,7 @@ export const RICH = {
   WebsiteRedirectLocation: '/there',
 } as const satisfies Partial<PutObjectCommandInput>;
 
-/** The chain's own S3 client takes its credentials from the environment. */
+/** Sets the environment variables from which the pipeline's S3 client takes its credentials. */
 export function useCredentials(): void {
   beforeAll(() => {
     vi.stubEnv('AWS_ACCESS_KEY_ID', CREDENTIALS.accessKeyId);
@@ -42,7 +43,7 @@ export function useCredentials(): void {
   afterAll(() => void vi.unstubAllEnvs());
 }
 
-/** The local S3, with the chain's own client for it and what tests do to objects. */
+/** Starts the local S3 for the tests of a file, with the pipeline's client and shortcuts for objects. */
 export function useStore(options: Parameters<typeof useS3>[0] = {}) {
   useCredentials();
   const s3 = useS3(options);
@@ -61,7 +62,7 @@ export function useStore(options: Parameters<typeof useS3>[0] = {}) {
     endpoint: () => s3.server.endpoint,
     put: (Bucket: string, Key: string, Body: Buffer | string, more: Partial<PutObjectCommandInput> = {}) =>
       s3.client.send(new PutObjectCommand({ Bucket, Key, Body, ...more })),
-    /** As a multipart object: its ETag is no MD5. */
+    /** Puts a multipart object, whose ETag is no MD5. */
     putInParts: async (
       Bucket: string,
       Key: string,
@@ -76,7 +77,7 @@ export function useStore(options: Parameters<typeof useS3>[0] = {}) {
     },
     head: (Bucket: string, Key: string) =>
       s3.client.send(new HeadObjectCommand({ Bucket, Key, ChecksumMode: 'ENABLED' })),
-    /** All that S3 says of an object, beside what every write changes. */
+    /** Everything that S3 returns about an object, except what every write changes. */
     all: async (Bucket: string, Key: string) => {
       const of = { Bucket, Key };
       const {
@@ -90,7 +91,20 @@ export function useStore(options: Parameters<typeof useS3>[0] = {}) {
       return { ...head, tags: TagSet, grants: Grants?.map((grant) => JSON.stringify(grant)).sort() };
     },
     find: (bucket: string, key: string) => headObject(store.client, { bucket, key }, never),
-    send: s3,
+    /** Creates a client that runs `interfere` after its first successful `command`, with the output of the command. */
+    interferingClient: (command: string, interfere: (output: object) => Promise<void>): S3Client => {
+      const client = newS3Client(s3.server.endpoint);
+      let isFirst = true;
+      client.middlewareStack.add((next, { commandName }) => async (args) => {
+        const result = await next(args);
+        if (commandName === command && isFirst) {
+          isFirst = false;
+          await interfere(result.output);
+        }
+        return result;
+      });
+      return client;
+    },
   };
   return store;
 }

@@ -1,7 +1,6 @@
 import type { ServerResponse } from 'node:http';
-import { onTestFinished } from 'vitest';
-import { createS3Client } from '../../lib/s3/client.ts';
 import { readRange } from '../../lib/s3/read-range.ts';
+import { newS3Client } from './s3-client.ts';
 import { type Answer, scripted } from './scripted-server.ts';
 import { never, pinOf } from './values.ts';
 
@@ -13,8 +12,7 @@ export const RANGE = { offset: 100, size: 500 };
 /** Starts an S3 service that returns these responses, and a client for it. */
 export async function startScriptedS3(...responses: [Answer, ...Answer[]]) {
   const { endpoint, asked: requests, arrived } = await scripted(...responses);
-  const s3 = createS3Client({ endpoint });
-  onTestFinished(() => s3.destroy());
+  const s3 = newS3Client(endpoint);
   const read = (signal = never, pin = PIN) => readRange(s3, pin, RANGE, signal);
   return { s3, requests, arrived, endpoint, read };
 }

@@ -1,6 +1,7 @@
 import { type BinaryToTextEncoding, createCipheriv, createHash } from 'node:crypto';
 import * as v from 'valibot';
 import type { Deadline } from '../../lib/deadline.ts';
+import type { ObjectHead } from '../../lib/s3/head-object.ts';
 import { FileId, type ObjectVersion, Sha1, type StoredFile } from '../../lib/schemas.ts';
 
 /** Values that many tests need. */
@@ -52,6 +53,18 @@ export const pinOf = (size: number, more: Partial<ObjectVersion> = {}): ObjectVe
   key: 'clip.mp4',
   etag: 'e',
   size,
+  ...more,
+});
+
+/** The response of HEAD for `pin`. */
+export const headOf = (pin: ObjectVersion, more: Partial<ObjectHead> = {}): ObjectHead => ({
+  pin,
+  metadata: {},
+  contentType: undefined,
+  sha1: undefined,
+  checksum: undefined,
+  etagIsMd5: false,
+  response: { $metadata: {} },
   ...more,
 });
 

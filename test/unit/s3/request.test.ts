@@ -1,11 +1,11 @@
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
-import { createS3Client } from '../../../lib/s3/client.ts';
 import { headObject } from '../../../lib/s3/head-object.ts';
 import { readRange } from '../../../lib/s3/read-range.ts';
 import { putTags, readTags } from '../../../lib/s3/tags.ts';
 import { accelerateTimers } from '../../support/accelerate-timers.ts';
 import { CREDENTIALS } from '../../support/credentials.ts';
 import { BUCKET, useStore } from '../../support/fake-store.ts';
+import { newS3Client } from '../../support/s3-client.ts';
 import {
   abortOnArrival,
   CONTENT,
@@ -120,8 +120,7 @@ describe('credentials', () => {
   });
 
   test('throws StorageRejected, without the key in the message, when the secret key is wrong', async () => {
-    const s3 = createS3Client({ endpoint: store.endpoint() });
-    onTestFinished(() => s3.destroy());
+    const s3 = newS3Client(store.endpoint());
     s3.config.credentials = async () => ({ accessKeyId: 'AKIDLOCAL', secretAccessKey: 'not-the-key' });
     const { name, message } = await failureOf(readRange(s3, { ...PIN, bucket: BUCKET }, RANGE, never));
     expect([name, message]).toEqual(['StorageRejected', expect.stringContaining('403')]);
@@ -170,7 +169,7 @@ describe('a request with a small response', () => {
 
   test('throws StorageUnavailable and names S3_ENDPOINT when the connection fails', async () => {
     accelerateTimers();
-    const s3 = createS3Client({ endpoint: 'http://127.0.0.1:1' });
+    const s3 = newS3Client('http://127.0.0.1:1');
     expect(await failureOf(headObject(s3, PIN, never))).toMatchObject({
       name: 'StorageUnavailable',
       message: expect.stringMatching(/^HEAD s3:\/\/b\/clip.mp4: .*ECONNREFUSED.*S3_ENDPOINT/),

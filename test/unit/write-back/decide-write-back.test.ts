@@ -3,7 +3,7 @@ import { DEFAULT_WRITE_BACK } from '../../../lib/config.ts';
 import type { ObjectHead } from '../../../lib/s3/head-object.ts';
 import type { MarkedFile } from '../../../lib/write-back/marker.ts';
 import { decideWriteBack } from '../../../lib/write-back/write-back.ts';
-import { fileId, pinOf, sha1, storedAs } from '../../support/values.ts';
+import { fileId, headOf, pinOf, sha1, storedAs } from '../../support/values.ts';
 
 const FILE = storedAs('film');
 const PIN = pinOf(4);
@@ -16,19 +16,16 @@ const MARKER = {
   'vod-uploaded-at': NOW.toISOString(),
 };
 
-const headOf = (
+const createHead = (
   more: Partial<ObjectHead> = {},
   response: Partial<ObjectHead['response']> = {},
-): ObjectHead => ({
-  pin: PIN,
-  metadata: { author: 'me' },
-  contentType: undefined,
-  sha1: undefined,
-  checksum: undefined,
-  etagIsMd5: true,
-  response: { $metadata: {}, ...response },
-  ...more,
-});
+): ObjectHead =>
+  headOf(PIN, {
+    metadata: { author: 'me' },
+    etagIsMd5: true,
+    response: { $metadata: {}, ...response },
+    ...more,
+  });
 
 const decide = (head: ObjectHead, settings = DEFAULT_WRITE_BACK, file: MarkedFile = FILE) =>
   decideWriteBack(head, PIN, file, settings, NOW);
@@ -36,14 +33,14 @@ const decide = (head: ObjectHead, settings = DEFAULT_WRITE_BACK, file: MarkedFil
 describe('decideWriteBack', () => {
   test('writes the marker next to the metadata of the user, in place of an earlier marker', () => {
     const metadata = { author: 'me', 'vod-file-id': '7', 'vod-checksum': 'CRC32:AAAA' };
-    expect(decide(headOf({ metadata }))).toEqual({
+    expect(decide(createHead({ metadata }))).toEqual({
       action: 'write-metadata',
       metadata: { author: 'me', ...MARKER },
     });
   });
 
   test('adds a CRC to the marker of an object that is copied in parts', () => {
-    const head = headOf({ checksum: { algorithm: 'CRC32', value: 'AAAA' } });
+    const head = createHead({ checksum: { algorithm: 'CRC32', value: 'AAAA' } });
     expect(decide(head, { ...DEFAULT_WRITE_BACK, maxCopyBytes: 3 })).toMatchObject({
       metadata: { 'vod-checksum': 'CRC32:AAAA' },
     });
@@ -51,7 +48,7 @@ describe('decideWriteBack', () => {
   });
 
   test("keeps a user's vod-cover-of on an image", () => {
-    const head = headOf({ metadata: { 'vod-cover-of': 'film.mp4' } });
+    const head = createHead({ metadata: { 'vod-cover-of': 'film.mp4' } });
     expect(decide(head, DEFAULT_WRITE_BACK, { ...FILE, coverOf: [fileId('2'), fileId('1')] })).toMatchObject({
       metadata: { 'vod-cover-of': 'film.mp4', 'vod-covered': '1 2' },
     });
@@ -61,7 +58,7 @@ describe('decideWriteBack', () => {
     ['the same version', PIN],
     ['the copy that an earlier attempt made', { ...PIN, etag: 'copy', versionId: 'v2' }],
   ])('keeps a marker that is already there, on %s', (_, pin) => {
-    expect(decide(headOf({ pin, metadata: MARKER }))).toEqual({ action: 'keep' });
+    expect(decide(createHead({ pin, metadata: MARKER }))).toEqual({ action: 'keep' });
   });
 
   test.each([
@@ -72,13 +69,13 @@ describe('decideWriteBack', () => {
       { pin: { ...PIN, etag: 'other' }, metadata: { ...MARKER, 'vod-etag': 'x' } },
     ],
   ])('rejects an object with %s', (_, more) => {
-    expect(decide(headOf(more))).toEqual({ action: 'reject-changed' });
+    expect(decide(createHead(more))).toEqual({ action: 'reject-changed' });
   });
 
   test('rejects an object whose SHA-1 in S3 differs, and removes its marker', () => {
     const other = sha1('other');
-    expect(decide(headOf({ sha1: other }))).toEqual({ action: 'reject-mismatch', sha1: other });
-    expect(decide(headOf({ sha1: other, metadata: { author: 'me', ...MARKER } }))).toEqual({
+    expect(decide(createHead({ sha1: other }))).toEqual({ action: 'reject-mismatch', sha1: other });
+    expect(decide(createHead({ sha1: other, metadata: { author: 'me', ...MARKER } }))).toEqual({
       action: 'reject-mismatch',
       sha1: other,
       metadata: { author: 'me' },
@@ -108,13 +105,16 @@ describe('decideWriteBack', () => {
     ['Intelligent-Tiering', { StorageClass: 'INTELLIGENT_TIERING' }, undefined],
     ['unreadable metadata', { MissingMeta: 2 }, /2 of its metadata entries/],
   ])('chooses tags for an object that cannot be copied: %s', (_, response, reason) => {
-    const decision = decide(headOf({}, response));
+    const decision = decide(createHead({}, response));
     expect(decision.action).toBe(reason ? 'write-tags' : 'write-metadata');
     if (reason) expect(decision).toMatchObject({ reason: expect.stringMatching(reason) });
   });
 
   test('chooses tags without a reason in the mode "tags"', () => {
     const { 'vod-uploaded-at': _, ...tags } = MARKER;
-    expect(decide(headOf(), { ...DEFAULT_WRITE_BACK, mode: 'tags' })).toEqual({ action: 'write-tags', tags });
+    expect(decide(createHead(), { ...DEFAULT_WRITE_BACK, mode: 'tags' })).toEqual({
+      action: 'write-tags',
+      tags,
+    });
   });
 });

@@ -4,7 +4,7 @@ import type { StoredFile } from '../../../lib/schemas.ts';
 import { hasMarker } from '../../../lib/write-back/marker.ts';
 import { writeBack } from '../../../lib/write-back/write-back.ts';
 import { BUCKET, RICH, useStore, VERSIONED } from '../../support/fake-store.ts';
-import { failureOf, never, storedAs } from '../../support/values.ts';
+import { failureOf, never, sha1, storedAs } from '../../support/values.ts';
 
 const store = useStore();
 const CLIP = 'the bytes of a film';
@@ -13,7 +13,7 @@ const pinned = async (bucket: string, key: string) => (await store.find(bucket, 
 const write = async (bucket: string, key: string, file = FILE) =>
   writeBack(store.client, await pinned(bucket, key), file, never);
 
-const written = (file: StoredFile, etag: string) => ({
+const markerOf = (file: StoredFile, etag: string) => ({
   'vod-file-id': file.fileId,
   'vod-url': file.url,
   'vod-sha1': file.sha1,
@@ -27,20 +27,20 @@ const versionsOf = async (Bucket: string, Prefix: string) =>
     v.LastModified,
   ]);
 
-describe('in a bucket with versions', () => {
-  test('a new version carries it, the old one stays as it was', async () => {
+describe('writeBack in a bucket with versioning', () => {
+  test('writes the marker onto a new version and keeps the rest', async () => {
     const Metadata = { author: 'me', 'vod-tags': 'a,b' };
     await store.put(VERSIONED, 'v.mp4', CLIP, { ...RICH, Metadata });
     const [before, pin] = [await store.all(VERSIONED, 'v.mp4'), await pinned(VERSIONED, 'v.mp4')];
     expect(await write(VERSIONED, 'v.mp4')).toEqual({ to: 'metadata' });
     expect(await store.all(VERSIONED, 'v.mp4')).toEqual({
       ...before,
-      Metadata: { ...Metadata, ...written(FILE, pin.etag) },
+      Metadata: { ...Metadata, ...markerOf(FILE, pin.etag) },
     });
     expect(await versionsOf(VERSIONED, 'v.mp4')).toHaveLength(2);
   });
 
-  test('a newer version, of the very same bytes: ObjectChanged', async () => {
+  test('throws ObjectChanged when a newer version has the same bytes', async () => {
     await store.put(VERSIONED, 'newer.mp4', CLIP);
     const pin = await pinned(VERSIONED, 'newer.mp4');
     await store.put(VERSIONED, 'newer.mp4', CLIP, { Metadata: { by: 'another' } });
@@ -54,8 +54,8 @@ describe('in a bucket with versions', () => {
   });
 });
 
-describe('what the object carries already', () => {
-  test.each([BUCKET, VERSIONED])('is not written again (%s)', async (bucket) => {
+describe('writeBack onto an object with a marker', () => {
+  test.each([BUCKET, VERSIONED])('writes nothing when the marker is the same (%s)', async (bucket) => {
     await store.put(bucket, 'twice.mp4', CLIP);
     await write(bucket, 'twice.mp4');
     const [before, events] = [await versionsOf(bucket, 'twice.mp4'), store.events.length];
@@ -64,11 +64,11 @@ describe('what the object carries already', () => {
     expect([await versionsOf(bucket, 'twice.mp4'), store.events.length]).toEqual([before, events]);
   });
 
-  // A repeated Finish finds its own copy: another version, and of a multipart object another ETag.
+  // A repeated Finish finds its own copy: another version and, for a multipart object, another ETag.
   test.each([
-    ['of a multipart object', BUCKET, store.putInParts],
+    ['onto a multipart object', BUCKET, store.putInParts],
     ['in a bucket with versions', VERSIONED, store.put],
-  ])('also where the first reply was lost, %s: nothing is written', async (what, bucket, put) => {
+  ])('writes nothing when the first response was lost, %s', async (what, bucket, put) => {
     const key = `lost ${what}.mp4`;
     await put(bucket, key, CLIP);
     const pin = await pinned(bucket, key);
@@ -78,7 +78,7 @@ describe('what the object carries already', () => {
     expect(await versionsOf(bucket, key)).toEqual(before);
   });
 
-  test('a file without a url is carried without one', async () => {
+  test('writes no URL for a file without one', async () => {
     await store.put(BUCKET, 'no-url.mp4', CLIP);
     const file = { ...FILE, url: '' };
     expect([await write(BUCKET, 'no-url.mp4', file), await write(BUCKET, 'no-url.mp4', file)]).toEqual([
@@ -87,7 +87,7 @@ describe('what the object carries already', () => {
     ]);
   });
 
-  test('a file without a url does not keep the url of the one before', async () => {
+  test('removes the URL of an earlier file', async () => {
     await store.put(BUCKET, 'other-url.mp4', CLIP);
     await write(BUCKET, 'other-url.mp4');
     const file = { ...storedAs(CLIP, '777'), url: '' };
@@ -97,19 +97,19 @@ describe('what the object carries already', () => {
   });
 });
 
-describe('nothing is written', () => {
-  const untouched = async (key: string, act: () => Promise<unknown>) => {
+describe('writeBack does not write', () => {
+  const failWithoutChange = async (key: string, act: () => Promise<unknown>) => {
     const before = await store.all(BUCKET, key);
     const error = await failureOf(act());
     expect(await store.all(BUCKET, key)).toEqual(before);
     return error;
   };
 
-  test('when the object is another one by now: ObjectChanged', async () => {
+  test('when the object was overwritten: ObjectChanged', async () => {
     await store.put(BUCKET, 'changed.mp4', CLIP);
     const pin = await pinned(BUCKET, 'changed.mp4');
     await store.put(BUCKET, 'changed.mp4', 'another film');
-    const error = await untouched('changed.mp4', () => writeBack(store.client, pin, FILE, never));
+    const error = await failWithoutChange('changed.mp4', () => writeBack(store.client, pin, FILE, never));
     expect(error).toMatchObject({
       name: 'ObjectChanged',
       message: expect.stringMatching(
@@ -118,16 +118,37 @@ describe('nothing is written', () => {
     });
   });
 
-  test('when its metadata would be over 2 KB: UnsupportedObject, saying how much', async () => {
-    await store.put(BUCKET, 'full.mp4', CLIP, { Metadata: { note: 'x'.repeat(1900) } });
-    const error = await untouched('full.mp4', () => write(BUCKET, 'full.mp4'));
-    expect(error).toMatchObject({
+  test('when the metadata would exceed 2,048 bytes: UnsupportedObject', async () => {
+    await store.put(BUCKET, 'empty.mp4', CLIP);
+    await write(BUCKET, 'empty.mp4');
+    const marker = Object.entries((await store.find(BUCKET, 'empty.mp4')).metadata)
+      .flat()
+      .join('').length;
+    const limit = 2048 - marker - 'note'.length;
+    await store.put(BUCKET, 'full.mp4', CLIP, { Metadata: { note: 'x'.repeat(limit) } });
+    expect(await write(BUCKET, 'full.mp4')).toEqual({ to: 'metadata' });
+    await store.put(BUCKET, 'full.mp4', CLIP, { Metadata: { note: 'x'.repeat(limit + 1) } });
+    expect(await failWithoutChange('full.mp4', () => write(BUCKET, 'full.mp4'))).toMatchObject({
       name: 'UnsupportedObject',
-      message: expect.stringMatching(/expected at most 2048 bytes of metadata, got 21\d\d bytes/),
+      message: expect.stringMatching(
+        `s3://${BUCKET}/full.mp4.*expected at most 2048 bytes of metadata, got 2049 bytes`,
+      ),
     });
   });
 
-  test('when it is gone: ObjectDeleted', async () => {
+  test('onto a newer object that overwrites the copy, when S3 has other bytes than VOD', async () => {
+    await store.put(BUCKET, 'raced.mp4', CLIP, { Metadata: { old: '1' } });
+    const s3 = store.interferingClient('CopyObjectCommand', async (output) => {
+      await store.put(BUCKET, 'raced.mp4', 'a newer film', { Metadata: { newer: '1' } });
+      const ChecksumSHA1 = Buffer.from(sha1('other bytes'), 'hex').toString('base64');
+      Object.assign(output, { CopyObjectResult: { ChecksumSHA1, ChecksumType: 'FULL_OBJECT' } });
+    });
+    const { name } = await failureOf(writeBack(s3, await pinned(BUCKET, 'raced.mp4'), FILE, never));
+    expect(['ContentMismatch', 'ObjectChanged']).toContain(name);
+    expect((await store.find(BUCKET, 'raced.mp4')).metadata).toEqual({ newer: '1' });
+  });
+
+  test('when the object does not exist: ObjectDeleted', async () => {
     const pin = { bucket: BUCKET, key: 'never-was.mp4', etag: 'e', size: 1 };
     expect((await failureOf(writeBack(store.client, pin, FILE, never))).name).toBe('ObjectDeleted');
   });

@@ -1,7 +1,6 @@
 import { GetObjectTaggingCommand } from '@aws-sdk/client-s3';
-import { describe, expect, onTestFinished, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { DEFAULT_WRITE_BACK } from '../../../lib/config.ts';
-import { createS3Client } from '../../../lib/s3/client.ts';
 import { readTags } from '../../../lib/s3/tags.ts';
 import type { ObjectVersion } from '../../../lib/schemas.ts';
 import { markerTags } from '../../../lib/write-back/marker.ts';
@@ -36,7 +35,7 @@ async function put(key: string, bucket = BUCKET, more: Parameters<typeof store.p
 }
 
 test.each([BUCKET, VERSIONED])(
-  'the file is added to the tags; the object stays the one it was (%s)',
+  'adds the file to the tags and leaves the rest of the object as it is (%s)',
   async (bucket) => {
     const { pin, tags } = await put('added.mp4', bucket, {
       Tagging: 'a=1&b=2%203',
@@ -52,7 +51,7 @@ test.each([BUCKET, VERSIONED])(
   },
 );
 
-test('what an earlier file left goes', async () => {
+test('removes every tag of an earlier file', async () => {
   const { pin, tags } = await put('earlier.mp4');
   await write(pin, storedAs('other', '777'));
   await write(pin, { ...FILE, url: 'http://u/?a=b&c' });
@@ -60,7 +59,7 @@ test('what an earlier file left goes', async () => {
   expect(await tags()).toEqual(rest);
 });
 
-test('ten tags are the most: UnsupportedObject, and they stay as they are', async () => {
+test('throws UnsupportedObject and writes nothing when there would be more than ten tags', async () => {
   const Tagging = Array.from({ length: 7 }, (_, n) => `t${n}=x`).join('&');
   const { pin, tags } = await put('full.mp4', BUCKET, { Tagging });
   const before = await tags();
@@ -71,33 +70,26 @@ test('ten tags are the most: UnsupportedObject, and they stay as they are', asyn
   expect(await tags()).toEqual(before);
 });
 
-test('another object by now: ObjectChanged, and it carries no id of other bytes', async () => {
+test('throws ObjectChanged and removes its tags when the object was overwritten before', async () => {
   const { pin, tags } = await put('over.mp4');
-  await store.put(BUCKET, 'over.mp4', 'another film', { Tagging: 'mine=1' });
+  await store.put(BUCKET, 'over.mp4', 'another film', { Tagging: 'user=1' });
   expect((await failureOf(write(pin))).name).toBe('ObjectChanged');
-  expect(await tags()).toEqual({ mine: '1' });
+  expect(await tags()).toEqual({ user: '1' });
 });
 
-test('another object by now, which carries its own id already: it keeps it', async () => {
+test('throws ObjectChanged and keeps the fileId of an object that overtook the write', async () => {
   const { pin, tags } = await put('overtaken.mp4');
-  const theirs = storedAs('another film', '777');
-  const s3 = createS3Client({ endpoint: store.endpoint() });
-  onTestFinished(() => s3.destroy());
-  let wrote = 0;
-  s3.middlewareStack.add((next, { commandName }) => async (args) => {
-    const answer = await next(args);
-    if (commandName === 'PutObjectTaggingCommand' && ++wrote === 1) {
-      await store.put(BUCKET, 'overtaken.mp4', 'another film');
-      await write((await store.find(BUCKET, 'overtaken.mp4')).pin, theirs);
-    }
-    return answer;
+  const newer = storedAs('another film', '777');
+  const s3 = store.interferingClient('PutObjectTaggingCommand', async () => {
+    await store.put(BUCKET, 'overtaken.mp4', 'another film');
+    await write((await store.find(BUCKET, 'overtaken.mp4')).pin, newer);
   });
   expect((await failureOf(write(pin, FILE, s3))).name).toBe('ObjectChanged');
-  expect(await tags()).toMatchObject({ 'vod-file-id': theirs.fileId, 'vod-sha1': theirs.sha1 });
+  expect(await tags()).toMatchObject({ 'vod-file-id': newer.fileId, 'vod-sha1': newer.sha1 });
 });
 
-describe('the write-back uses tags', () => {
-  test('where that is set: no rewrite, no new version', async () => {
+describe('writeBack writes tags', () => {
+  test('without a new version in the mode "tags"', async () => {
     const { pin, tags } = await put('mode.mp4', VERSIONED);
     const settings = { ...DEFAULT_WRITE_BACK, mode: 'tags' as const };
     expect(await writeBack(store.client, pin, FILE, never, settings)).toEqual({ to: 'tags' });
@@ -106,15 +98,12 @@ describe('the write-back uses tags', () => {
     expect((await store.find(VERSIONED, 'mode.mp4')).pin).toEqual(pin);
   });
 
-  test.each(['GLACIER', 'DEEP_ARCHIVE'] as const)(
-    'where the object is archived (%s), and says so',
-    async (StorageClass) => {
-      const { pin, tags } = await put(`${StorageClass}.mp4`, BUCKET, { StorageClass });
-      expect(await writeBack(store.client, pin, FILE, never)).toEqual({
-        to: 'tags',
-        reason: `the fileId is in the object's tags: it is archived (${StorageClass})`,
-      });
-      expect(await tags()).toEqual(tagged(pin.etag));
-    },
-  );
+  test('with a reason when the object is archived', async () => {
+    const { pin, tags } = await put('archived.mp4', BUCKET, { StorageClass: 'GLACIER' });
+    expect(await writeBack(store.client, pin, FILE, never)).toEqual({
+      to: 'tags',
+      reason: "the fileId is in the object's tags: it is archived (GLACIER)",
+    });
+    expect(await tags()).toEqual(tagged(pin.etag));
+  });
 });

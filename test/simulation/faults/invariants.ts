@@ -90,9 +90,9 @@ export function createInvariants(
     if (fileId) carried.set(key, fileId);
     if (images.has(key)) return []; // an image without a video carries no fileId
     if (!fileId) return violation('id', 'it carries no fileId');
-    const stored = storedSha1(fileId);
-    if (stored === sha1(body)) return [];
-    return violation('id', `it carries ${fileId}, which is ${stored ?? 'nothing'}, and is ${sha1(body)}`);
+    const [stored, actual] = [storedSha1(fileId), sha1(body)];
+    if (stored === actual) return [];
+    return violation('id', `it carries ${fileId}, which is ${stored ?? 'nothing'}, and is ${actual}`);
   }
 
   return {

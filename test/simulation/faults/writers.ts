@@ -160,8 +160,9 @@ export class Writers {
       }),
     );
     this.versions.add(VersionId ?? '');
-    this.sha1ByETag.set(ETag.replaceAll('"', ''), sha1(body));
-    this.history.set(key, [...(this.history.get(key) ?? []), sha1(body)]);
+    const hash = sha1(body);
+    this.sha1ByETag.set(ETag.replaceAll('"', ''), hash);
+    this.history.set(key, [...(this.history.get(key) ?? []), hash]);
     this.putOrder.push(key);
     const others = Object.fromEntries(Object.entries(carried).filter(([name]) => !name.startsWith('vod-')));
     this.expected.set(key, { body, metadata: { ...others, ...metadata }, tags });

@@ -20,7 +20,7 @@ export async function measureImports(
   log: (text: string) => void,
 ): Promise<{ bundles: ImportTime[]; bareMs: number }> {
   await run(process.execPath, ['deploy/main.ts', 'package'], { cwd: resolve(import.meta.dirname, '..') });
-  const bundles = (await readBundles(BUNDLE_DIR)).map((bundle) => ({ ...bundle, times: [] as number[] }));
+  const bundles = readBundles(BUNDLE_DIR).map((bundle) => ({ ...bundle, times: [] as number[] }));
   const bare: number[] = [];
   log(`import  ${IMPORTS} times each`);
   for (let n = 0; n < IMPORTS; n++) {

@@ -1,6 +1,5 @@
-import { styleText } from 'node:util';
 import { errorMessage } from '../lib/errors.ts';
-import { replaceControls } from './format.ts';
+import { replaceControls, style } from './format.ts';
 
 /** An error in the command line. Its message is one line that names the option or the argument. */
 export class UsageError extends Error {
@@ -30,13 +29,10 @@ export function formatError(
   return verbose && stack ? `${line}\n${stack}` : line;
 }
 
-const style = (format: 'red' | 'dim', text: string): string =>
-  styleText(format, text, { stream: process.stderr });
-
-/** Replaces the error of a port that is in use with one that names the options to change it. Returns other errors as they are. */
-export function explainPortInUse(error: unknown, options: string): unknown {
+/** Returns a rejection handler. It replaces the error of a port that is in use with one that names the options to change it. */
+export const explainPortInUse = (options: string) => (error: unknown) => {
   if (!(error instanceof Error && 'code' in error && error.code === 'EADDRINUSE' && 'port' in error))
-    return error;
+    throw error;
   const message = `port ${error.port} is in use. Choose another with ${options}; 0 selects a free port.`;
-  return new Error(message, { cause: error });
-}
+  throw new Error(message, { cause: error });
+};

@@ -1,3 +1,5 @@
+import { styleText } from 'node:util';
+
 /** Formats numbers and text for people. */
 
 const UNITS = ['bytes', 'KiB', 'MiB', 'GiB', 'TiB'] as const;
@@ -27,3 +29,7 @@ export function formatBar(fraction: number, width = 24): string {
 
 /** A key can contain any character. Control characters, which a terminal would obey, become boxes. */
 export const replaceControls = (text: string): string => text.replace(/\p{Cc}/gu, '\u25a1');
+
+/** Styles text for standard error, unless it is no terminal. */
+export const style = (format: 'green' | 'red' | 'dim', text: string): string =>
+  styleText(format, text, { stream: process.stderr });

@@ -10,13 +10,9 @@ const OPTIONS = {
   }),
 } as const;
 
-const define = <const N extends string>(name: N, summary: string) =>
-  ({
-    name: `npm run ${name}`,
-    summary,
-    arguments: [],
-    options: OPTIONS,
-  }) as const satisfies CommandDefinition;
+const define = (name: string, summary: string): CommandDefinition => ({
+  ...{ name: `npm run ${name}`, summary, arguments: [], options: OPTIONS },
+});
 
 export const PACKAGE = define(
   'package',

@@ -1,4 +1,4 @@
-import { readdir, stat } from 'node:fs/promises';
+import { readdirSync, statSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { type Engine, RegoEngine, TemplateFile } from '@aws/cloudformation-validate';
 import validateStateMachine from 'asl-validator';
@@ -75,18 +75,17 @@ export function checkStateMachines(template: Template): string[] {
   });
 }
 
+/** Only CloudFormation knows the values that are not strings. */
+const Variables = v.record(v.string(), v.fallback(v.optional(v.string()), undefined));
 const LambdaFunction = v.object({
-  Environment: v.optional(v.object({ Variables: v.record(v.string(), v.unknown()) }), { Variables: {} }),
+  Environment: v.optional(v.object({ Variables }), { Variables: {} }),
 });
 
-/** Parses the functions' settings as the functions do, except the values that only CloudFormation knows. */
+/** Parses the functions' settings as the functions do. */
 export function checkSettings(template: Template): string[] {
   const problems = resourcesOf(template, 'AWS::Lambda::Function').flatMap(([, { Properties }]) => {
-    const { Variables } = v.parse(LambdaFunction, Properties).Environment;
-    const env: Record<string, string> = {};
-    for (const [name, value] of Object.entries(Variables)) if (typeof value === 'string') env[name] = value;
     try {
-      uploadSettings(env);
+      uploadSettings(v.parse(LambdaFunction, Properties).Environment.Variables);
       return [];
     } catch (error) {
       return [errorMessage(error)];
@@ -96,15 +95,12 @@ export function checkSettings(template: Template): string[] {
 }
 
 /** The bundles in `dir`, by name. @throws {Error} when there is no such folder */
-export async function readBundles(dir: string): Promise<Bundle[]> {
-  const files = (await readdir(dir)).filter((file) => file.endsWith('.js')).sort();
-  return Promise.all(
-    files.map(async (file) => {
-      const path = join(dir, file);
-      return { name: basename(file, '.js'), path, bytes: (await stat(path)).size };
-    }),
-  );
-}
+export const readBundles = (dir: string): Bundle[] =>
+  readdirSync(dir)
+    .filter((file) => file.endsWith('.js'))
+    .sort()
+    .map((file) => join(dir, file))
+    .map((path) => ({ name: basename(path, '.js'), path, bytes: statSync(path).size }));
 
 /** Lambda reads and compiles a function's code at each cold start. */
 export const MAX_BUNDLE_BYTES = 400_000;

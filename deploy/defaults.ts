@@ -1,34 +1,28 @@
 import * as v from 'valibot';
-import { serverlessYml } from './params.ts';
+import { serverlessYml, stackParameters } from './params.ts';
 
-const ServerlessYml = v.object({
-  params: v.object({
-    default: v.object({
-      memory: v.number(),
-      timeout: v.number(),
-      maxReceives: v.number(),
-      nodeOptions: v.string(),
-    }),
-  }),
-  functions: v.object({
-    trigger: v.object({
-      events: v.tuple([v.object({ sqs: v.object({ batchSize: v.number() }) })]),
-    }),
-  }),
+const Parameters = v.object({
+  memory: v.number(),
+  timeout: v.number(),
+  maxReceives: v.number(),
+  nodeOptions: v.string(),
 });
+const Trigger = v.object({ events: v.tuple([v.object({ sqs: v.object({ batchSize: v.number() }) })]) });
+const Functions = v.object({ functions: v.object({ trigger: Trigger }) });
 
-const { params, functions } = v.parse(ServerlessYml, serverlessYml());
+const parameters = v.parse(Parameters, stackParameters());
+const [{ sqs }] = v.parse(Functions, serverlessYml()).functions.trigger.events;
 
 /** The values that serverless.yml deploys by default. The local engine and the bench use them too. */
 export const DEPLOYMENT_DEFAULTS = {
   /** Memory of the functions that read and send the bytes. */
-  memoryMib: params.default.memory,
+  memoryMib: parameters.memory,
   /** Time limit of one invocation, except the trigger's. */
-  timeoutMs: 1000 * params.default.timeout,
+  timeoutMs: 1000 * parameters.timeout,
   /** Deliveries of one queue message before it becomes a dead letter. */
-  maxReceives: params.default.maxReceives,
+  maxReceives: parameters.maxReceives,
   /** Messages in one event of the trigger. */
-  batchSize: functions.trigger.events[0].sqs.batchSize,
+  batchSize: sqs.batchSize,
   /** Flags of Node. */
-  nodeOptions: params.default.nodeOptions.split(' '),
+  nodeOptions: parameters.nodeOptions.split(' '),
 } as const;

@@ -32,7 +32,7 @@ async function makePackage(options: readonly string[]): Promise<void> {
   process.umask(0o022);
   await osls(['package', '--package', OUT, ...options]);
   const templatePath = join(OUT, 'cloudformation-template-update-stack.json');
-  const bundles = await readBundles(BUNDLE_DIR);
+  const bundles = readBundles(BUNDLE_DIR);
   const { lines, failed } = runChecks({ templatePath, template: await readTemplate(templatePath), bundles });
   for (const line of lines) print(line);
   for (const { name, bytes } of bundles) print(`    ${name.padEnd(8)} ${(bytes / 1000).toFixed(0)} kB`);

@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { parseArgs } from 'node:util';
 import * as v from 'valibot';
 import { parse } from 'yaml';
 
@@ -20,21 +21,16 @@ export const stackParameters = (): Readonly<Record<string, string | number>> =>
  */
 export function checkParameters(options: readonly string[]): void {
   const known = Object.keys(stackParameters());
-  for (const [name, value] of parametersIn(options)) {
+  const { values } = parseArgs({
+    args: [...options],
+    options: { param: { type: 'string', multiple: true } },
+    strict: false,
+  });
+  for (const text of values.param ?? []) {
+    const [name = '', ...rest] = (typeof text === 'string' ? text : '').split('=');
+    const value = rest.join('=');
     if (!known.includes(name)) throw new Error(`--param ${name}: expected one of ${known.join(', ')}`);
     if (name === 'bucketMode' && !['new', 'existing'].includes(value))
       throw new Error(`--param bucketMode: expected new or existing, got ${value}`);
   }
-}
-
-/** Reads `--param name=value` and `--param=name=value`. */
-function parametersIn(options: readonly string[]): [name: string, value: string][] {
-  const texts = options.flatMap((option, index) => {
-    if (option === '--param') return options[index + 1] ?? '';
-    return option.startsWith('--param=') ? option.slice('--param='.length) : [];
-  });
-  return texts.map((text) => {
-    const [name = '', ...value] = text.split('=');
-    return [name, value.join('=')];
-  });
 }

@@ -18,28 +18,17 @@ export async function enableEvents({ bucket, owner }: EnableEvents, terminal: Te
 }
 
 /** @returns whether the configuration changed, and how many other notifications the bucket has */
-export async function addEventBridge(
-  s3: S3,
-  bucket: string,
-  owner?: string,
-): Promise<{ changed: boolean; others: number }> {
+export async function addEventBridge(s3: S3, bucket: string, owner?: string) {
   const target = { Bucket: bucket, ...(owner !== undefined && { ExpectedBucketOwner: owner }) };
   const { EventBridgeConfiguration, QueueConfigurations, TopicConfigurations, LambdaFunctionConfigurations } =
     await sendAws(`s3://${bucket}`, () => s3.getBucketNotificationConfiguration(target));
-  const others = [QueueConfigurations, TopicConfigurations, LambdaFunctionConfigurations].reduce(
-    (sum, list) => sum + (list?.length ?? 0),
-    0,
-  );
+  const kept = { QueueConfigurations, TopicConfigurations, LambdaFunctionConfigurations };
+  const others = Object.values(kept).reduce((sum, list) => sum + (list?.length ?? 0), 0);
   if (EventBridgeConfiguration) return { changed: false, others };
   // The call replaces the whole configuration, and S3 offers no condition: a concurrent change is lost.
   const input = {
     ...target,
-    NotificationConfiguration: {
-      QueueConfigurations,
-      TopicConfigurations,
-      LambdaFunctionConfigurations,
-      EventBridgeConfiguration: {},
-    },
+    NotificationConfiguration: { ...kept, EventBridgeConfiguration: {} },
     // Keep notifications whose queue, topic, or function no longer exists.
     SkipDestinationValidation: true,
   };

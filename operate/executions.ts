@@ -1,6 +1,5 @@
 import {
   DescribeExecutionCommand,
-  type DescribeExecutionCommandOutput,
   ExecutionDoesNotExist,
   paginateListExecutions,
   SFNClient,
@@ -35,12 +34,7 @@ export async function listFailedSince(
 }
 
 /** @returns undefined if there is no execution of this name */
-export const findExecution = (
-  sfn: SFNClient,
-  stateMachineArn: string,
-  name: string,
-  signal: AbortSignal,
-): Promise<DescribeExecutionCommandOutput | undefined> =>
+export const findExecution = (sfn: SFNClient, stateMachineArn: string, name: string, signal: AbortSignal) =>
   sendAws(`execution ${name}`, async () => {
     const command = new DescribeExecutionCommand({ executionArn: executionArn(stateMachineArn, name) });
     try {

@@ -46,10 +46,7 @@ export async function invoke(
   return ends.every((end) => end?.status === 'SUCCEEDED') ? 0 : 1;
 }
 
-async function invokeTrigger(
-  trigger: string,
-  request: Invoke['request'],
-): Promise<{ name: string; status: string }[]> {
+async function invokeTrigger(trigger: string, request: Invoke['request']) {
   const lambda = new Lambda();
   const input = { FunctionName: trigger, Payload: JSON.stringify(request) };
   const { FunctionError, Payload } = await sendAws(`invoke ${trigger}`, () => lambda.invoke(input));
@@ -72,7 +69,5 @@ async function waitForEnd(stateMachineArn: string, name: string, signal: AbortSi
   } catch (error) {
     if (signal.aborted) return undefined;
     throw error;
-  } finally {
-    sfn.destroy();
   }
 }

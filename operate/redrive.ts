@@ -10,7 +10,7 @@ import { formatTime, type Redrive } from './args.ts';
 import { createStepFunctionsClient, findExecution, listFailedSince } from './executions.ts';
 import { pollUntil } from './poll.ts';
 import { sendAws } from './request.ts';
-import { findStack } from './stack.ts';
+import { findStack, type Stack } from './stack.ts';
 
 /** Executions read or redriven concurrently. */
 const CONCURRENCY = 8;
@@ -21,39 +21,31 @@ const CONCURRENCY = 8;
  */
 export async function redrive(args: Redrive, terminal: Terminal, signal: AbortSignal): Promise<number> {
   const stack = await findStack(args.target);
-  // Read all outputs first: if one is missing, nothing starts.
-  const machine = stack.output('StateMachineArn');
-  const queues = {
-    arn: stack.output('QueueArn'),
-    deadLettersArn: stack.output('DeadLetterQueueArn'),
-    deadLettersUrl: stack.output('DeadLetterQueueUrl'),
-  };
-  const hasMovedLetters = await redriveDeadLetters(queues, args.dryRun, terminal, signal);
+  const machine = stack.output('StateMachineArn'); // if it is missing, nothing starts
+  const hasMovedLetters = await redriveDeadLetters(stack, args.dryRun, terminal, signal);
   const hasRedrivenAll = await redriveExecutions(machine, args, terminal, signal);
   return hasMovedLetters && hasRedrivenAll ? 0 : 1;
 }
 
-type Queues = Readonly<{ arn: string; deadLettersArn: string; deadLettersUrl: string }>;
-
 async function redriveDeadLetters(
-  { arn, deadLettersArn, deadLettersUrl }: Queues,
+  stack: Stack,
   dryRun: boolean,
   terminal: Terminal,
   signal: AbortSignal,
 ): Promise<boolean> {
   const sqs = new SQS();
-  const count = await countDeadLetters(sqs, deadLettersUrl);
+  // The destination is explicit because a message that EventBridge could not deliver has no source queue.
+  const move = { DestinationArn: stack.output('QueueArn'), SourceArn: stack.output('DeadLetterQueueArn') };
+  const count = await countDeadLetters(sqs, stack.output('DeadLetterQueueUrl'));
   const plan = count === 0 ? '' : dryRun ? ', would move to the queue' : ', moving to the queue';
   terminal.print(`dead letters: ${count}${plan}`);
   if (dryRun || count === 0) return true;
-  // The destination is explicit because a message that EventBridge could not deliver has no source queue.
-  const start = { SourceArn: deadLettersArn, DestinationArn: arn };
-  await sendAws('dead letters', () => sqs.startMessageMoveTask(start));
+  await sendAws('dead letters', () => sqs.startMessageMoveTask(move));
   const {
     Status,
     ApproximateNumberOfMessagesMoved: moved = 0,
     FailureReason: reason = 'SQS gives no reason',
-  } = await pollUntil(() => readMoveResult(sqs, deadLettersArn, terminal), signal);
+  } = await pollUntil(() => readMoveResult(sqs, move.SourceArn, terminal), signal);
   if (Status === 'COMPLETED') {
     terminal.print(`dead letters: ${moved} moved; messages that the trigger rejects again return here`);
     return true;

@@ -1,4 +1,4 @@
-import { type DescribeReplayCommandOutput, EventBridge } from '@aws-sdk/client-eventbridge';
+import { EventBridge } from '@aws-sdk/client-eventbridge';
 import { STOPPED } from '../cli/signals.ts';
 import type { Terminal } from '../cli/terminal.ts';
 import { formatTime, type Replay } from './args.ts';
@@ -64,11 +64,7 @@ async function checkArchive(client: EventBridge, stack: Stack, from: number): Pr
 const ACTIVE_STATES: readonly (string | undefined)[] = ['STARTING', 'RUNNING', 'CANCELLING'];
 
 /** @returns undefined while the replay is running */
-async function readResult(
-  client: EventBridge,
-  name: string,
-  terminal: Terminal,
-): Promise<DescribeReplayCommandOutput | undefined> {
+async function readResult(client: EventBridge, name: string, terminal: Terminal) {
   const replay = await sendAws(`replay ${name}`, () => client.describeReplay({ ReplayName: name }));
   if (!ACTIVE_STATES.includes(replay.State)) return replay;
   const last = replay.EventLastReplayedTime;

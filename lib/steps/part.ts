@@ -35,12 +35,8 @@ export async function runPart(
   const parts = decodeBatch(input.batch);
   const done = new Set<number>();
   let slowestMs = 0;
-  let failure: Failure | undefined;
+  // After the first error, the parts in flight finish, and no other part starts.
   const stop = new AbortController();
-  const fail = (error: unknown): void => {
-    failure ??= { error }; // the parts in flight finish; no other part starts
-    stop.abort();
-  };
   const read: RangeReader = (range, signal, into) => readRange(s3, pin, range, signal, into);
   const reading = AbortSignal.any([deadline.signal, stop.signal]);
 
@@ -48,11 +44,11 @@ export async function runPart(
   async function* loadParts(): AsyncGenerator<LoadedPart> {
     try {
       for await (const part of readParts(parts, upload, read, reading)) {
-        if (failure || !deadline.hasTimeFor(slowestMs)) return part.release();
+        if (stop.signal.aborted || !deadline.hasTimeFor(slowestMs)) return part.release();
         yield part;
       }
     } catch (error) {
-      fail(error);
+      stop.abort(error);
     }
   }
 
@@ -72,7 +68,7 @@ export async function runPart(
       slowestMs = Math.max(slowestMs, performance.now() - startedAt);
       reportProgress({ stage: 'part', pin, bytes: range.size });
     } catch (error) {
-      fail(error);
+      stop.abort(error);
     } finally {
       release();
     }
@@ -80,17 +76,15 @@ export async function runPart(
 
   await pMap(loadParts(), sendPart, { concurrency: PARTS_IN_FLIGHT });
   const missing = parts.filter((part) => !done.has(part));
-  return outputOf(input, [...done], missing, failure, deadline.limit);
+  return outputOf(input, [...done], missing, stop.signal.reason, deadline.limit);
 }
 
-type Failure = Readonly<{ error: unknown }>;
-
-/** Decides how the execution continues after these parts were sent. */
+/** Decides how the execution continues after these parts were sent. `error`: the first one, if any. */
 function outputOf(
   { batch: _, sent, ...state }: PartInput,
   done: readonly number[],
   missing: readonly number[],
-  failure: Failure | undefined,
+  error: unknown,
   limitMs: number,
 ): PartOutput {
   const { pin, upload } = state;
@@ -99,10 +93,10 @@ function outputOf(
     bytes: done.reduce((sum, part) => sum + partRange(part, upload).size, sent.bytes),
   };
   if (missing.length === 0) return { ...state, sent: total };
-  const restartReason = restartReasonOf(failure?.error);
+  const restartReason = restartReasonOf(error);
   if (restartReason) return { ...state, sent: { ...total, restartReason } };
   if (done.length > 0) return { ...state, sent: total, batch: encodeBatch(missing) };
-  if (failure && !(failure.error instanceof DeadlineExceeded)) throw failure.error;
+  if (error !== undefined && !(error instanceof DeadlineExceeded)) throw error;
   throw new NoProgress(
     `UploadPart s3://${pin.bucket}/${pin.key}: expected at least one part of ${upload.partSize} bytes within ` +
       `${limitMs} ms, got none. Give the function more time, or redrive if S3 or VOD was slow.`,

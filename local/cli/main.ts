@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { explainPortInUse } from '../../cli/errors.ts';
 import { runMain } from '../../cli/run-main.ts';
@@ -29,18 +30,14 @@ async function main(argv: readonly string[]): Promise<number> {
     bundleDir: args.packaged ? BUNDLE_DIR : undefined,
     env: process.env,
     faults: args.faults && createSeededFaults(args.faults.rate, args.faults.seed),
-  }).catch((error: unknown) => {
-    throw explainPortInUse(error, '--s3-port or --vod-port');
-  });
+  }).catch(explainPortInUse('--s3-port or --vod-port'));
   const terminal = createTerminal(process.stdout, process.stderr);
   if (args.faults) terminal.printError(faultsLine(args.faults));
   const run = new Run(args, stack, terminal);
   const exitCode = args.items.length === 0 ? 0 : STOPPED;
   const signal = createStopSignal({ graceMs: STOP_MS, exitCode });
-  const { promise: stopped, resolve: stop } = Promise.withResolvers<void>();
-  signal.addEventListener('abort', () => stop());
   try {
-    await Promise.race([run.all(signal), stopped]);
+    await Promise.race([run.all(signal), once(signal, 'abort')]);
     if (!signal.aborted) return run.failures > 0 ? 1 : 0;
     terminal.printError('stopping; unfinished work continues at the next start');
     return exitCode;

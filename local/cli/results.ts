@@ -1,22 +1,18 @@
 import { join } from 'node:path';
-import { styleText } from 'node:util';
 import { HeadObjectCommand, type S3Client } from '@aws-sdk/client-s3';
 import { describeError } from '../../cli/errors.ts';
-import { formatDuration, replaceControls } from '../../cli/format.ts';
+import { formatDuration, replaceControls, style } from '../../cli/format.ts';
+import { LOCAL_S3_CREDENTIALS } from '../../cli/running-file.ts';
 import { errorMessage } from '../../lib/errors.ts';
 import type { Result, VideoCover } from '../../lib/schemas.ts';
+import type { Stack } from '../stack.ts';
 
 export type ObjectName = Readonly<{ bucket: string; key: string }>;
-
-const style = (format: 'green' | 'red' | 'dim', text: string): string =>
-  styleText(format, text, { stream: process.stderr });
 
 /** The JSON line of a result. */
 export const resultJson = ({ sent, cover, coverOf, reason, ...file }: Result, seconds: number): string =>
   jsonLine({ ...file, partsSent: sent.parts, bytesSent: sent.bytes }, seconds, {
-    ...(cover && !isNone(cover) && { cover }),
-    ...(coverOf && { coverOf }),
-    ...(reason !== undefined && { reason }),
+    ...{ cover: cover && hasCover(cover) ? cover : undefined, coverOf, reason },
   });
 
 /** The JSON line of a failure. It has the fields of a result. */
@@ -27,26 +23,22 @@ export function failureJson(object: ObjectName, error: unknown, seconds: number)
 
 type Fields = ObjectName &
   Readonly<{ outcome: string; partsSent?: number; bytesSent?: number }> &
-  Readonly<Pick<Result, 'fileId' | 'url' | 'sha1' | 'size'>>;
+  Pick<Result, 'fileId' | 'url' | 'sha1' | 'size'>;
 
-function jsonLine({ bucket, key, outcome, ...fields }: Fields, seconds: number, more: object): string {
-  const { fileId = null, url = null, sha1 = null, size = null, partsSent = null, bytesSent = null } = fields;
-  return JSON.stringify({
-    ...{ bucket, key, outcome, fileId, url, sha1, size, partsSent, bytesSent },
-    seconds: Number(seconds.toFixed(3)),
-    ...more,
-  });
+function jsonLine({ bucket, key, outcome, ...file }: Fields, seconds: number, more: object): string {
+  const { fileId = null, url = null, sha1 = null, size = null, partsSent = null, bytesSent = null } = file;
+  const fields = { bucket, key, outcome, fileId, url, sha1, size, partsSent, bytesSent };
+  return JSON.stringify({ ...fields, seconds: Number(seconds.toFixed(3)), ...more });
 }
 
-const OUTCOMES: Readonly<Record<Result['outcome'], string>> = {
-  uploaded: 'uploaded',
+/** The texts for outcomes that do not describe themselves. */
+const OUTCOMES: Partial<Record<Result['outcome'], string>> = {
   instant: 'VOD already had the file',
   unchanged: 'already uploaded',
-  waiting: 'waiting',
-  superseded: 'superseded',
-  deleted: 'deleted',
-  skipped: 'skipped',
 };
+
+/** The texts for an image. */
+const COVER_OUTCOMES: typeof OUTCOMES = { uploaded: 'now a cover', unchanged: 'already a cover' };
 
 /** The lines that report a result, and the metadata that the object has now. */
 export async function resultLines(
@@ -56,7 +48,7 @@ export async function resultLines(
   vodFiles: string | undefined,
 ): Promise<string[]> {
   const { bucket, key, outcome, fileId, url, sha1, reason, sent, cover, coverOf } = result;
-  const text = (coverOf && COVER_OUTCOMES[outcome]) ?? OUTCOMES[outcome];
+  const text = (coverOf && COVER_OUTCOMES[outcome]) ?? OUTCOMES[outcome] ?? outcome;
   const headline = `${style('green', '✔')} ${replaceControls(key)}  ${text}${reason ? `: ${reason}` : ''}  ${style('dim', formatDuration(seconds))}`;
   if (!fileId) return [headline];
   const parts =
@@ -71,30 +63,23 @@ export async function resultLines(
     field('SHA-1', sha1 ?? ''),
     field('sent', parts),
     ...(coverOf ? [field('cover of', coverOf.join(' '))] : []),
-    ...(cover && !isNone(cover) ? [coverLine(cover)] : []),
+    ...(cover ? coverLines(cover) : []),
     ...(await metadataLines(s3, bucket, key)),
   ];
 }
 
-/** The texts for an image. */
-const COVER_OUTCOMES: Partial<Record<Result['outcome'], string>> = {
-  uploaded: 'now a cover',
-  unchanged: 'already a cover',
-};
+const hasCover = (cover: VideoCover): boolean => !('outcome' in cover && cover.outcome === 'none');
 
-const isNone = (cover: VideoCover): boolean => 'outcome' in cover && cover.outcome === 'none';
-
-function coverLine(cover: VideoCover): string {
+function coverLines(cover: VideoCover): string[] {
   if ('Error' in cover)
-    return `    ${style('red', 'cover')}    ${replaceControls(cover.Cause)} ${style('dim', `[${cover.Error}]`)}`;
-  if (cover.outcome === 'none') return '';
-  return field(
-    'cover',
-    `${replaceControls(cover.key)}, fileId ${cover.fileId}${cover.reason ? `: ${cover.reason}` : ''}`,
-  );
+    return [field('cover', `${replaceControls(cover.Cause)} ${style('dim', `[${cover.Error}]`)}`, 'red')];
+  if (cover.outcome === 'none') return [];
+  const { key, fileId, reason } = cover;
+  return [field('cover', `${replaceControls(key)}, fileId ${fileId}${reason ? `: ${reason}` : ''}`)];
 }
 
-const field = (name: string, value: string): string => `    ${style('dim', name.padEnd(8))} ${value}`;
+const field = (name: string, value: string, format: 'dim' | 'red' = 'dim'): string =>
+  `    ${style(format, name.padEnd(8))} ${value}`;
 const plural = (count: number, noun: string): string => `${count} ${noun}${count === 1 ? '' : 's'}`;
 
 async function metadataLines(s3: S3Client, bucket: string, key: string): Promise<string[]> {
@@ -113,23 +98,20 @@ async function metadataLines(s3: S3Client, bucket: string, key: string): Promise
   }
 }
 
-type Endpoints = Readonly<{
-  s3Endpoint: string;
-  vodEndpoint: string;
-  bucket: string;
-  /** The credentials of the local S3. Undefined for another S3, whose events do not arrive here. */
-  credentials: { accessKeyId: string; secretAccessKey: string } | undefined;
-}>;
+const { accessKeyId, secretAccessKey } = LOCAL_S3_CREDENTIALS;
 
-/** The lines that explain how to upload an object while the command runs. */
-export const instructionLines = ({ s3Endpoint, vodEndpoint, bucket, credentials }: Endpoints): string[] => [
-  ...(credentials
+/** The lines that explain how to upload an object while the command runs. Events of another S3 do not arrive here. */
+export const instructionLines = (
+  { s3Endpoint, vodEndpoint, emitsEvents }: Pick<Stack, 's3Endpoint' | 'vodEndpoint' | 'emitsEvents'>,
+  bucket: string,
+): string[] => [
+  ...(emitsEvents
     ? [
-        `S3   ${s3Endpoint}   bucket ${bucket}, access key ${credentials.accessKeyId}, secret key ${credentials.secretAccessKey}`,
+        `S3   ${s3Endpoint}   bucket ${bucket}, access key ${accessKeyId}, secret key ${secretAccessKey}`,
         `VOD  ${vodEndpoint}`,
         '',
         'Upload a video with any S3 client (path style):',
-        `  AWS_ACCESS_KEY_ID=${credentials.accessKeyId} AWS_SECRET_ACCESS_KEY=${credentials.secretAccessKey} AWS_REGION=us-east-1 \\`,
+        `  AWS_ACCESS_KEY_ID=${accessKeyId} AWS_SECRET_ACCESS_KEY=${secretAccessKey} AWS_REGION=us-east-1 \\`,
         `    aws --endpoint-url ${s3Endpoint} s3 cp clip.mp4 s3://${bucket}/`,
       ]
     : [

@@ -1,7 +1,7 @@
+import { once } from 'node:events';
 import { connect } from 'node:net';
 import * as v from 'valibot';
 import { formatError } from '../../cli/errors.ts';
-import { LOCAL_S3_CREDENTIALS } from '../../cli/running-file.ts';
 import type { Terminal } from '../../cli/terminal.ts';
 import { errorMessage } from '../../lib/errors.ts';
 import { Result, UploadRequest } from '../../lib/schemas.ts';
@@ -41,15 +41,12 @@ export class Run {
   /** Processes all items. Without items it never settles. */
   async all(signal: AbortSignal): Promise<void> {
     const { items, bucket } = this.#args;
-    const { s3Endpoint, vodEndpoint, emitsEvents } = this.#stack;
-    await checkReachable('S3_ENDPOINT', s3Endpoint);
-    await checkReachable('VOD_ENDPOINT', vodEndpoint);
-    if (emitsEvents) await ensureBucket(this.#stack.s3, bucket, signal);
+    await checkReachable('S3_ENDPOINT', this.#stack.s3Endpoint);
+    await checkReachable('VOD_ENDPOINT', this.#stack.vodEndpoint);
+    if (this.#stack.emitsEvents) await ensureBucket(this.#stack.s3, bucket, signal);
     this.#stack.start();
     if (items.length === 0) {
-      const credentials = emitsEvents ? LOCAL_S3_CREDENTIALS : undefined;
-      for (const line of instructionLines({ s3Endpoint, vodEndpoint, bucket, credentials }))
-        this.#terminal.printError(line);
+      for (const line of instructionLines(this.#stack, bucket)) this.#terminal.printError(line);
       return new Promise(() => {}); // until a signal stops the command
     }
     await this.#stack.queue.idle(); // events of an earlier run first, so that all running executions are known
@@ -135,17 +132,10 @@ const requestOf = (input: unknown): UploadRequest | undefined => {
 async function checkReachable(setting: string, endpoint: string): Promise<void> {
   if (!endpoint) return;
   const { hostname, port, protocol } = new URL(endpoint);
-  const { promise, resolve, reject } = Promise.withResolvers<void>();
-  const socket = connect({
-    host: hostname,
-    port: Number(port) || (protocol === 'https:' ? 443 : 80),
-    timeout: 5_000,
-  })
-    .once('connect', resolve)
-    .once('error', reject)
-    .once('timeout', () => reject(new Error('no connection within 5 s')));
+  const socket = connect(Number(port) || (protocol === 'https:' ? 443 : 80), hostname);
+  socket.setTimeout(5_000, () => socket.destroy(new Error('no connection within 5 s')));
   try {
-    await promise;
+    await once(socket, 'connect');
   } catch (error) {
     throw new Error(
       `${setting} ${endpoint}: expected a server, got ${errorMessage(error)}. Start the server or correct the setting.`,

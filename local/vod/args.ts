@@ -1,5 +1,4 @@
 import { type CommandDefinition, flag, integer, parseCommand, text } from '../../cli/args.ts';
-import type { VodOptions } from './server.ts';
 
 export const VOD = {
   name: 'npm run vod',
@@ -17,10 +16,8 @@ export const VOD = {
 } as const satisfies CommandDefinition;
 
 /** @throws {UsageError} */
-export const readVodArguments = (
-  argv: readonly string[],
-): Pick<VodOptions, 'port' | 'dir' | 'network' | 'quota'> | 'help' =>
-  parseCommand(VOD, argv, ({ values: { port, data, latency, 'no-quota': hasNoQuota } }) => ({
-    ...{ port, dir: data, network: { latencyMs: latency } },
-    ...(hasNoQuota && { quota: false }),
+export const readVodArguments = (argv: readonly string[]) =>
+  parseCommand(VOD, argv, ({ values: { port, data: dir, latency: latencyMs, 'no-quota': hasNoQuota } }) => ({
+    ...{ port, dir, network: { latencyMs } },
+    ...(hasNoQuota && { quota: false as const }),
   }));

@@ -14,9 +14,7 @@ async function main(argv: readonly string[]): Promise<number> {
   const { VOD_SECRET_ID: secretId, VOD_SECRET_KEY: secretKey, VOD_HOST: host } = process.env;
   const secrets = { secretId: secretId || 'local-id', secretKey: secretKey || 'local-key' };
   const signedHost = host || 'vod2.qcloud.com';
-  const vod = await startVod({ ...args, secrets, signedHost }).catch((error: unknown) => {
-    throw explainPortInUse(error, '--port');
-  });
+  const vod = await startVod({ ...args, secrets, signedHost }).catch(explainPortInUse('--port'));
   createStopSignal({ graceMs: STOP_MS, exitCode: 0 }).addEventListener('abort', () => void vod.close());
   process.stdout.write(
     [

@@ -83,10 +83,7 @@ describe('checkStateMachines', () => {
       Init: { Type: 'AWS::Lambda::Function', Properties: {} },
       Machine: {
         Type: 'AWS::StepFunctions::StateMachine',
-        Properties: {
-          DefinitionString: JSON.stringify(definition),
-          DefinitionSubstitutions: substitutions,
-        },
+        Properties: { DefinitionString: JSON.stringify(definition), DefinitionSubstitutions: substitutions },
       },
     },
   });

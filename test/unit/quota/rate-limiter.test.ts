@@ -82,13 +82,13 @@ describe('processes that share a counter', () => {
   const createProcesses = (count: number): Quota[] => Array.from({ length: count }, createProcess);
 
   test.each([
-    { count: 1, inFlight: 64, writesPerCall: 0.06 },
-    { count: 2, inFlight: 32, writesPerCall: 0.07 },
-    { count: 8, inFlight: 16, writesPerCall: 0.14 },
-    { count: 40, inFlight: 12, writesPerCall: 0.35 },
+    [1, 64, 0.06],
+    [2, 32, 0.07],
+    [8, 16, 0.14],
+    [40, 12, 0.35],
   ])(
-    '$count of them use nearly all of the quota, and never exceed it',
-    async ({ count, inFlight, writesPerCall }) => {
+    '%i with %i callers each use nearly all of the quota, with few writes',
+    async (count, inFlight, maxWrites) => {
       const minuteMs = 60_000;
       const times: number[] = [];
       const done = createProcesses(count).flatMap((quota) => {
@@ -103,29 +103,26 @@ describe('processes that share a counter', () => {
       const max = maxCallsPerMinute(times, minuteMs);
       expect(max).toBeLessThanOrEqual(10_000);
       expect(max).toBeGreaterThanOrEqual(9_500);
-      expect(writes / times.length).toBeLessThan(writesPerCall);
+      expect(writes / times.length).toBeLessThan(maxWrites);
     },
   );
 
   test.each([
-    { everyMs: 10, writesPerCall: 0.06 },
-    { everyMs: 40, writesPerCall: 0.08 },
-    { everyMs: 250, writesPerCall: 0.45 },
-  ])(
-    'one that calls every $everyMs ms makes at most $writesPerCall writes per call',
-    async ({ everyMs, writesPerCall }) => {
-      const times: number[] = [];
-      const take = recordedTake(createProcess(), 'UploadPart', times);
-      const done = startCallers(1, Date.now() + 20_000, async () => {
-        await take();
-        await sleep(everyMs);
-      });
-      await vi.advanceTimersByTimeAsync(21_000);
-      await Promise.all(done);
-      expect(times.length).toBeGreaterThan(18_000 / everyMs);
-      expect(writes / times.length).toBeLessThan(writesPerCall);
-    },
-  );
+    [10, 0.06],
+    [40, 0.08],
+    [250, 0.45],
+  ])('one that calls every %i ms makes at most %f writes per call', async (everyMs, maxWrites) => {
+    const times: number[] = [];
+    const take = recordedTake(createProcess(), 'UploadPart', times);
+    const done = startCallers(1, Date.now() + 20_000, async () => {
+      await take();
+      await sleep(everyMs);
+    });
+    await vi.advanceTimersByTimeAsync(21_000);
+    await Promise.all(done);
+    expect(times.length).toBeGreaterThan(18_000 / everyMs);
+    expect(writes / times.length).toBeLessThan(maxWrites);
+  });
 
   test('a counter so slow that every lease arrives after its end starts no call, and rejects the waiting ones', async () => {
     const add: WindowCounter['add'] = async (window, calls) => {
@@ -147,12 +144,8 @@ describe('processes that share a counter', () => {
       await done;
     };
     for (let n = 0; n < 20; n++) await take();
-    let before: number;
-    do {
-      before = writes;
-      await take();
-    } while (writes === before); // until the first call of a new lease
-    before = writes;
+    for (const last = writes; writes === last; ) await take(); // until the first call of a new lease
+    const before = writes;
     await take();
     expect(writes).toBe(before);
     await vi.advanceTimersByTimeAsync(2_000);

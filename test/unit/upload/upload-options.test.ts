@@ -14,13 +14,7 @@ describe('mergeOptions', () => {
     const defaults = { classId: 1, tags: ['a'], transcode: true, fileName: 'x' };
     expect(
       mergeOptions(defaults, { classId: 0, screenshot: true }, undefined, { transcode: false, tags: [] }),
-    ).toEqual({
-      classId: 0,
-      tags: [],
-      transcode: false,
-      screenshot: true,
-      fileName: 'x',
-    });
+    ).toEqual({ classId: 0, tags: [], transcode: false, screenshot: true, fileName: 'x' });
   });
 
   test('does not change its sources', () => {

@@ -1,5 +1,4 @@
-import { execFileSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { globSync, readFileSync } from 'node:fs';
 import jsTokens from 'js-tokens';
 import * as v from 'valibot';
 import { parse } from 'yaml';
@@ -99,9 +98,12 @@ function problemsIn(path: string): string[] {
   return problems;
 }
 
-const args = ['ls-files', '--cached', '--others', '--exclude-standard', ...process.argv.slice(2)];
-const isProse = (path: string): boolean => /\.(ts|md|ya?ml)$/.test(path) && path !== 'tools/prose-rules.yaml';
-const files = execFileSync('git', args).toString().split('\n').filter(isProse);
+const folders = process.argv.slice(2);
+const isChecked = (path: string): boolean =>
+  path !== 'tools/prose-rules.yaml' &&
+  (folders.length === 0 || folders.some((folder) => path.startsWith(folder)));
+const exclude = (path: string): boolean => /(^|\/)(node_modules$|\.)/.test(path);
+const files = globSync('**/*.{ts,md,yml,yaml}', { exclude }).filter(isChecked).sort();
 const problems = files.flatMap(problemsIn);
 process.stdout.write([...problems, `${files.length} files, ${problems.length} problems`, ''].join('\n'));
 process.exitCode = problems.length > 0 ? 1 : 0;

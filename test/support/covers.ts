@@ -19,7 +19,7 @@ export function useCovers() {
   let shows = 0;
   const nextShow = (): void => void shows++;
   beforeEach(nextShow);
-  /** What the keys of a test begin with: a name that no other test uses. */
+  /** The prefix of a test's keys, which no other test uses. */
   const show = (): string => `show ${shows}/ep1`;
 
   return {

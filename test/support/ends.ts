@@ -8,7 +8,7 @@ import { createAmpleQuota } from './quota.ts';
 import { useFolder } from './temp-folder.ts';
 import { Client, HOST, SECRETS } from './vod-client.ts';
 
-/** Both ends of the journey for the tests of a file: S3 and VOD over HTTP, seen through the chain's own clients. */
+/** S3 and VOD over HTTP for the tests of a file, called with the pipeline's clients. */
 export function useEnds(s3: Parameters<typeof useStore>[0] = {}) {
   const store = useStore(s3);
   const folder = useFolder();
@@ -37,12 +37,12 @@ export function useEnds(s3: Parameters<typeof useStore>[0] = {}) {
   };
   return {
     store,
-    /** Somebody else who speaks to the same account. */
+    /** Another client of the same account. */
     get other(): Client {
       return started().other;
     },
     files: () => started().service.files(),
-    /** What the steps work with; `vod` may behave in another way where a test says so. */
+    /** The services of the steps. `vod` replaces calls of the VOD client. */
     services: (vod: Partial<VodClient> = {}): Services => ({
       s3: store.client,
       vod: { ...started().vod, ...vod },

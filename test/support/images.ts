@@ -1,6 +1,6 @@
 import { createBytes } from './values.ts';
 
-/** What passes for an image by its first bytes. */
+/** Bytes that begin as an image of each type does. */
 
 const BEGINNINGS = {
   jpg: Buffer.from('ffd8ffe000104a46494600', 'hex'),

@@ -5,16 +5,14 @@ import { BUCKET } from '../../support/fake-store.ts';
 import { image } from '../../support/images.ts';
 import { failureOf, fileId, sha1 } from '../../support/values.ts';
 
-/** Covers that somebody names: in the metadata of the image, or by hand. */
-
 const { store, show, files, film, arrives, finishes, coverOf, metadataOf, counting } = useCovers();
 
-describe('vod-cover-of, where the names do not match', () => {
+describe('vod-cover-of, on an image without a video of its name,', () => {
   const put = (value: string, bytes = image()) =>
     store.put(BUCKET, `${show()} poster.jpg`, bytes, { Metadata: { 'vod-cover-of': value } });
   const poster = () => `${show()} poster.jpg`;
 
-  test('names a fileId', async () => {
+  test('can name a fileId', async () => {
     const id = await film();
     const bytes = image();
     await put(id, bytes);
@@ -23,7 +21,7 @@ describe('vod-cover-of, where the names do not match', () => {
     expect(await arrives(poster())).toMatchObject({ outcome: 'unchanged', coverOf: [id] });
   });
 
-  test('names a key, percent-encoded where it is not ASCII, and stays as the user wrote it', async () => {
+  test('can name a percent-encoded key, and stays as the user wrote it', async () => {
     const key = `${show()} 第一集.mp4`;
     const id = await film(key);
     await put(encodeURIComponent(key));
@@ -37,7 +35,7 @@ describe('vod-cover-of, where the names do not match', () => {
     expect(await arrives(poster())).toMatchObject({ outcome: 'uploaded', coverOf: [next] });
   });
 
-  test('edited later, is heard', async () => {
+  test('takes effect after an edit', async () => {
     const [id, next] = [await film(), await film(`${show()} b.mp4`)];
     await put(id);
     await arrives(poster());
@@ -54,14 +52,14 @@ describe('vod-cover-of, where the names do not match', () => {
     expect(await arrives(poster())).toMatchObject({ outcome: 'uploaded', coverOf: [next] });
   });
 
-  test('adds to the videos of the name', async () => {
+  test('adds to the videos with the name of the image', async () => {
     const [id, other] = [await film(), await film(`${show()} b.mp4`)];
     await store.put(BUCKET, `${show()}.jpg`, image(), { Metadata: { 'vod-cover-of': other } });
     expect((await arrives(`${show()}.jpg`)).coverOf?.toSorted()).toEqual([id, other].toSorted());
     expect(await arrives(`${show()}.jpg`)).toMatchObject({ outcome: 'unchanged' });
   });
 
-  test('that the chain wrote is no word on other bytes', async () => {
+  test('does not count for other bytes if the pipeline wrote it', async () => {
     const id = await film();
     await store.put(BUCKET, `${show()}.jpg`, image());
     await arrives(`${show()}.jpg`);
@@ -82,7 +80,7 @@ describe('vod-cover-of, where the names do not match', () => {
       () => store.put(BUCKET, `${show()} b.mp4`, 'x'),
     ],
     [
-      'a video whose fileId S3 does not vouch for, and may never', // such as a copy in parts, without checksums
+      'a video whose fileId S3 cannot verify', // such as a multipart copy without checksums
       'VideoNotReady',
       /cannot verify.*Redrive.*If that fails.*its fileId instead of its key/,
       async () => {
@@ -90,7 +88,7 @@ describe('vod-cover-of, where the names do not match', () => {
         await store.putInParts(BUCKET, `${show()} b.mp4`, 'x', { Metadata });
       },
     ],
-  ])('names %s: %s', async (_, name, message, prepare) => {
+  ])('names %s: fails with %s', async (_, name, message, prepare) => {
     await prepare();
     await put(`${show()} b.mp4`);
     expect(await failureOf(arrives(poster()))).toMatchObject({
@@ -100,7 +98,7 @@ describe('vod-cover-of, where the names do not match', () => {
     expect(await metadataOf(poster())).toEqual({ 'vod-cover-of': `${show()} b.mp4` });
   });
 
-  test('names what is no video: InvalidInput', async () => {
+  test('names an object that is not a video: fails with InvalidInput', async () => {
     await store.put(BUCKET, `${show()} b.jpg`, image());
     await put(`${show()} b.jpg`);
     expect(await failureOf(arrives(poster()))).toMatchObject({
@@ -109,7 +107,7 @@ describe('vod-cover-of, where the names do not match', () => {
     });
   });
 
-  test('that leads nowhere is no error of the video whose name the image has', async () => {
+  test('with an invalid target does not fail the video with the name of the image', async () => {
     const id = await film();
     await store.put(BUCKET, `${show()}.jpg`, image(), { Metadata: { 'vod-cover-of': 'none.mp4' } });
     expect(await finishes(`${show()}.mp4`, id)).toMatchObject({ outcome: 'uploaded' });
@@ -117,8 +115,8 @@ describe('vod-cover-of, where the names do not match', () => {
   });
 });
 
-describe('by hand', () => {
-  test('any image is sent as the cover of any file, again when asked again', async () => {
+describe('a request with a fileId', () => {
+  test('sends any image as the cover of any file, each time it is invoked', async () => {
     const id = await film();
     const [first, second] = [image('webp'), image('gif')];
     await store.put(BUCKET, `${show()} a.webp`, first);
@@ -136,7 +134,7 @@ describe('by hand', () => {
     }
   });
 
-  test('the write-back ends its loop, and what the image was the cover of stays on record', async () => {
+  test('ends the loop of its write-back, and keeps the files that the image already covers', async () => {
     const [id, other] = [await film(), await film(`${show()} b.mp4`)];
     await store.put(BUCKET, `${show()}.jpg`, image());
     await arrives(`${show()}.jpg`);
@@ -150,7 +148,7 @@ describe('by hand', () => {
     expect(await arrives(`${show()} alone.jpg`)).toMatchObject({ outcome: 'unchanged', coverOf: [other] });
   });
 
-  test('force sends an image to the videos of its name, whatever it carries', async () => {
+  test('can be replaced by force, which sends an image to the videos with its name again', async () => {
     const id = await film();
     await store.put(BUCKET, `${show()}.jpg`, image());
     await arrives(`${show()}.jpg`);
@@ -159,7 +157,7 @@ describe('by hand', () => {
     expect(sent).toEqual([id]);
   });
 
-  test('under the name that the request or the metadata gives', async () => {
+  test('uses the file name from the request or the metadata', async () => {
     const id = await film();
     await store.put(BUCKET, `${show()}.jpg`, image(), { Metadata: { 'vod-file-name': 'a: b' } });
     await arrives(`${show()}.jpg`);
@@ -169,7 +167,7 @@ describe('by hand', () => {
     expect(files().at(-1)).toMatchObject({ fileName: 'named' });
   });
 
-  test('an unknown fileId is refused by VOD', async () => {
+  test('fails if VOD does not know the fileId', async () => {
     await store.put(BUCKET, `${show()}.jpg`, image());
     expect(await failureOf(arrives(`${show()}.jpg`, { fileId: fileId('12345') }))).toMatchObject({
       name: 'VodRejected',

@@ -24,8 +24,8 @@ const {
   counting,
 } = useCovers();
 
-describe('of several images', () => {
-  test('the newest is the cover, whatever is written onto the others', async () => {
+describe('several images', () => {
+  test('make the newest the cover, whatever is written onto the others', async () => {
     const id = await film();
     await store.put(BUCKET, `${show()}.jpg`, image());
     await arrives(`${show()}.jpg`);
@@ -33,7 +33,7 @@ describe('of several images', () => {
     nextSecond();
     await store.put(BUCKET, `${show()}.png`, png);
     nextSecond();
-    // By hand, for another file: a write-back to the older one.
+    // A request for another file, which writes to the older image.
     const other = await film(`${show()} other.mp4`);
     await arrives(`${show()}.jpg`, { fileId: fileId(other) });
     expect(await arrives(`${show()}.jpg`)).toMatchObject({
@@ -46,7 +46,7 @@ describe('of several images', () => {
     expect(await finishes(`${show()}.mp4`, next)).toMatchObject({ key: `${show()}.png` });
   });
 
-  test('put in the same second, the first by name is the cover', async () => {
+  test('put in the same second make the first by name the cover', async () => {
     const id = await film();
     for (const kind of ['png', 'jpg', 'webp'] as const) {
       await store.put(BUCKET, `${show()}.${kind}`, image(kind));
@@ -54,7 +54,7 @@ describe('of several images', () => {
     expect(await finishes(`${show()}.mp4`, id)).toMatchObject({ key: `${show()}.jpg` });
   });
 
-  test('an older one put back with its metadata is the cover again', async () => {
+  test('make an older one the cover again if it is put back with its metadata', async () => {
     const id = await film();
     const first = image();
     await store.put(BUCKET, `${show()}.jpg`, first);
@@ -73,7 +73,7 @@ describe('of several images', () => {
     expect(store.events.length).toBe(events);
   });
 
-  test('a copy under another name is the cover of the other video', async () => {
+  test('include a copy under another name, which becomes the cover of the other video', async () => {
     const [id, other] = [await film(), await film(`${show()} b.mp4`)];
     await store.put(BUCKET, `${show()}.jpg`, image());
     await arrives(`${show()}.jpg`);
@@ -83,7 +83,7 @@ describe('of several images', () => {
     expect(coverOf(other)).toBe(coverOf(id));
   });
 
-  test('law: whatever overtakes what, the last to reach VOD is the newest, for images and videos alike', async () => {
+  test('reach VOD with the newest last, in whatever order uploads complete', async () => {
     const puts = fc.array(fc.constantFrom('jpg', 'png', 'video'), { minLength: 2, maxLength: 5 });
     await fc.assert(
       fc.asyncProperty(puts, fc.scheduler(), async (kinds, scheduler) => {
@@ -122,8 +122,8 @@ describe('of several images', () => {
   });
 });
 
-describe('killed between a send, that a newer image overtook, and the next look: the repeat sends the newer one', () => {
-  /** What lies there is replaced, and that one brought, while the older is on its way; nobody hears of its arrival. */
+describe('a repeat, after a step was killed between an upload that a newer image overtook and the next listing,', () => {
+  /** Replaces and uploads the image while the older upload is in progress. The older upload's response is lost. */
   const overtaken = (key: string, bytes: Buffer) =>
     services({
       uploadSmallFile: async (of, signal) => {
@@ -151,7 +151,7 @@ describe('killed between a send, that a newer image overtook, and the next look:
     expect(coverOf(id)).toBe(sha1(newer));
   });
 
-  test('a video', async () => {
+  test('sends the newer image for a video', async () => {
     const id = await film();
     await store.put(BUCKET, `${show()}.jpg`, image());
     const newer = image();
@@ -165,7 +165,7 @@ describe('killed between a send, that a newer image overtook, and the next look:
     expect(coverOf(id)).toBe(sha1(newer));
   });
 
-  test('an image that is still the newest: sent once more, and uploaded', async () => {
+  test('sends an image that is still the newest once more', async () => {
     const id = await film();
     await store.put(BUCKET, `${show()}.jpg`, image());
     const { pin } = await store.find(BUCKET, `${show()}.jpg`);
@@ -179,7 +179,7 @@ describe('killed between a send, that a newer image overtook, and the next look:
     expect(sent).toEqual([id]);
   });
 
-  test('an image beside no video: nothing to send again', async () => {
+  test('sends nothing for an image without a video', async () => {
     await store.put(BUCKET, `${show()}.jpg`, image());
     const { pin } = await store.find(BUCKET, `${show()}.jpg`);
     const job = jobOf(pin);

@@ -8,14 +8,14 @@ import { failureOf } from '../../support/values.ts';
 
 const { store, show, film, arrives, finishes, coverOf } = useCovers();
 
-describe('what cannot be a cover', () => {
+describe('an image that cannot be a cover', () => {
   const wrong = (key: string, bytes: Buffer) => store.put(BUCKET, key, bytes);
 
   test.each([
     [0, /empty \(0 bytes\)/],
     [1_048_576, /too large.*1048576 bytes, at most 1048575/],
     [2_000_000, /too large.*2000000 bytes/],
-  ])('%i bytes: unfit where a video wants it, skipped where none does', async (size, message) => {
+  ])('with %i bytes is unsupported if a video needs it, and skipped otherwise', async (size, message) => {
     await wrong(`${show()}.jpg`, size === 0 ? Buffer.alloc(0) : image('jpg', size));
     const reason = expect.stringMatching(message);
     expect(await arrives(`${show()}.jpg`)).toMatchObject({ outcome: 'skipped', reason });
@@ -26,14 +26,14 @@ describe('what cannot be a cover', () => {
     expect(coverOf(id)).toBeUndefined();
   });
 
-  test.each([12, 1_048_575])('%i bytes are a cover', async (size) => {
+  test.each([12, 1_048_575])('can be a cover with %i bytes', async (size) => {
     const id = await film();
     await wrong(`${show()}.jpg`, image('jpg', size));
     expect(await arrives(`${show()}.jpg`)).toMatchObject({ outcome: 'uploaded', size });
     expect(coverOf(id)).toBeDefined();
   });
 
-  test.each([...KINDS, 'jpeg'])('bytes that are no %s', async (suffix) => {
+  test.each([...KINDS, 'jpeg'])('does not have the bytes of a %s', async (suffix) => {
     await film();
     const others = KINDS.filter((kind) => kind !== (suffix === 'jpeg' ? 'jpg' : suffix)).map((kind) =>
       image(kind),
@@ -47,7 +47,7 @@ describe('what cannot be a cover', () => {
     }
   });
 
-  test.each([...KINDS])('bytes of a %s are one', async (kind) => {
+  test.each([...KINDS])('is accepted with the bytes of a %s', async (kind) => {
     const id = await film();
     await wrong(`${show()}.${kind}`, image(kind));
     expect(await arrives(`${show()}.${kind}`)).toMatchObject({ outcome: 'uploaded', coverOf: [id] });

@@ -15,7 +15,7 @@ import { failureOf, fileId, plenty, sha1 } from '../../support/values.ts';
 const { store, services, show, film, arrives, finishes, coverOf, metadataOf, counting } = useCovers();
 
 describe('an image that arrives', () => {
-  test('becomes the cover of its video, and says so', async () => {
+  test('becomes the cover of its video, and returns the file', async () => {
     const id = await film();
     const bytes = image();
     await store.put(BUCKET, `${show()}.jpg`, bytes, {
@@ -48,7 +48,7 @@ describe('an image that arrives', () => {
     });
   });
 
-  test('twice is unchanged the second time: nothing sent, nothing written', async () => {
+  test('is unchanged the second time: nothing is sent or written', async () => {
     const id = await film();
     await store.put(BUCKET, `${show()}.jpg`, image());
     const first = await arrives(`${show()}.jpg`);
@@ -79,7 +79,7 @@ describe('an image that arrives', () => {
         await store.put(BUCKET, `${show()}.mp4`, 'other bytes', { Metadata });
       },
     ],
-  ])('waits beside %s', async (_, prepare) => {
+  ])('waits next to %s', async (_, prepare) => {
     await prepare();
     await store.put(BUCKET, `${show()}.jpg`, image());
     const { sent, services } = counting();
@@ -91,13 +91,13 @@ describe('an image that arrives', () => {
     expect(await metadataOf(`${show()}.jpg`)).toEqual({});
   });
 
-  test.each(['mp4', 'MP4', 'flv', 'mov'])('finds its video by the name alone: .%s', async (suffix) => {
+  test.each(['mp4', 'MP4', 'flv', 'mov'])('finds its video with the extension .%s', async (suffix) => {
     const id = await film(`${show()}.${suffix}`);
     await store.put(BUCKET, `${show()}.JPG`, image());
     expect(await arrives(`${show()}.JPG`)).toMatchObject({ outcome: 'uploaded', coverOf: [id] });
   });
 
-  test('finds a video without a suffix', async () => {
+  test('finds a video without an extension', async () => {
     const id = await film(show());
     await store.put(BUCKET, `${show()}.jpg`, image());
     expect(await arrives(`${show()}.jpg`)).toMatchObject({ outcome: 'uploaded', coverOf: [id] });
@@ -119,7 +119,7 @@ describe('an image that arrives', () => {
     expect(await arrives(`${show()}.jpg`)).toMatchObject({ outcome: 'uploaded', coverOf: [id] });
   });
 
-  test('is the cover of each of several videos of its name', async () => {
+  test('becomes the cover of each video with its name', async () => {
     const ids = [await film(`${show()}.mp4`), await film(`${show()}.flv`)];
     const bytes = image();
     await store.put(BUCKET, `${show()}.jpg`, bytes);
@@ -134,7 +134,7 @@ describe('an image that arrives', () => {
     expect(sent).toEqual([another]);
   });
 
-  test('that one video refuses still becomes the cover of the other; then only the first is asked again', async () => {
+  test('becomes the cover of one video although another rejects it, and is later sent only to the other', async () => {
     const ids = [await film(`${show()}.mp4`), await film(`${show()}.flv`)];
     await store.put(BUCKET, `${show()}.jpg`, image());
     const { sent, services: counted } = counting();
@@ -150,7 +150,7 @@ describe('an image that arrives', () => {
     expect(sent).toEqual([ids[1], ids[0]]);
   });
 
-  test('in a bucket with versions, overwritten since by a copy of the same bytes, goes on', async () => {
+  test('continues in a versioned bucket after a copy of the same bytes replaced it', async () => {
     const id = await film(`${show()}.mp4`, VERSIONED);
     await store.put(VERSIONED, `${show()}.jpg`, image());
     const { pin } = await store.find(VERSIONED, `${show()}.jpg`);
@@ -161,7 +161,7 @@ describe('an image that arrives', () => {
     });
   });
 
-  test('overwritten or deleted before it was looked at: superseded, gone', async () => {
+  test('is superseded or deleted if it was overwritten or deleted before the step started', async () => {
     await film();
     await store.put(BUCKET, `${show()}.jpg`, image());
     const { pin } = await store.find(BUCKET, `${show()}.jpg`);
@@ -174,7 +174,7 @@ describe('an image that arrives', () => {
     expect(sent).toEqual([]);
   });
 
-  test('as tags, where the stack says so or it cannot be rewritten', async () => {
+  test('gets tags if the stack uses tags or it cannot be copied', async () => {
     const id = await film();
     await store.put(BUCKET, `${show()}.jpg`, image());
     const { sent, services: counted } = counting();
@@ -191,8 +191,8 @@ describe('an image that arrives', () => {
   });
 });
 
-describe('a video that VOD has', () => {
-  test('gets the image that is there, once', async () => {
+describe('an uploaded video', () => {
+  test('gets the image with its name, once', async () => {
     const bytes = image('png');
     await store.put(BUCKET, `${show()}.png`, bytes);
     const id = await film();
@@ -203,13 +203,13 @@ describe('a video that VOD has', () => {
     expect(await arrives(`${show()}.png`)).toMatchObject({ outcome: 'unchanged', coverOf: [id] });
   });
 
-  test('without an image has no cover', async () => {
+  test('has no cover without an image', async () => {
     const id = await film();
     await store.put(BUCKET, `${show()}.txt`, 'x');
     expect(await finishes(`${show()}.mp4`, id)).toEqual({ outcome: 'none' });
   });
 
-  test('that is new gets the image of the one before; the image names it alone', async () => {
+  test('gets the image of the video that it replaces; the image then names only the new file', async () => {
     await film();
     await store.put(BUCKET, `${show()}.jpg`, image());
     await arrives(`${show()}.jpg`);
@@ -219,7 +219,7 @@ describe('a video that VOD has', () => {
     expect(await metadataOf(`${show()}.jpg`)).toMatchObject({ 'vod-cover-of': id, 'vod-covered': id });
   });
 
-  test('has an error of its cover told apart: the time was over', async () => {
+  test('has a separate error for its cover if the time ran out', async () => {
     const id = await film();
     await store.put(BUCKET, `${show()}.jpg`, image());
     const over = plenty(AbortSignal.abort(new DeadlineExceeded('the time limit of 1 ms was over')));

@@ -77,9 +77,7 @@ export function checkStateMachines(template: Template): string[] {
 
 /** Only CloudFormation knows the values that are not strings. */
 const Variables = v.record(v.string(), v.fallback(v.optional(v.string()), undefined));
-const LambdaFunction = v.object({
-  Environment: v.optional(v.object({ Variables }), { Variables: {} }),
-});
+const LambdaFunction = v.object({ Environment: v.optional(v.object({ Variables }), { Variables: {} }) });
 
 /** Parses the functions' settings as the functions do. */
 export function checkSettings(template: Template): string[] {

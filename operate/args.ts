@@ -144,9 +144,7 @@ export const ENABLE_EVENTS = {
     'Lets an existing bucket send its events to EventBridge. Adds EventBridge to the notification configuration and ' +
     'keeps the rest. A second run changes nothing.',
   arguments: [{ name: 'BUCKET', description: 'Name of the bucket' }],
-  options: {
-    owner: text('ACCOUNT', 'Fail unless the bucket belongs to this account (12 digits)'),
-  },
+  options: { owner: text('ACCOUNT', 'Fail unless the bucket belongs to this account (12 digits)') },
   notes:
     'Needs s3:GetBucketNotification and s3:PutBucketNotification on the bucket. S3_ENDPOINT and AWS_* select another store.',
 } as const satisfies CommandDefinition;

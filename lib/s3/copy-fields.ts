@@ -7,11 +7,7 @@ import type { Metadata, ObjectHead } from './head-object.ts';
 import { isNotImplemented } from './request.ts';
 
 /** `sha1`: S3's own SHA-1 of the copied bytes, if it computed one. */
-export type CopyResult = Readonly<{
-  etag: string;
-  versionId: string | undefined;
-  sha1: ObjectHead['sha1'];
-}>;
+export type CopyResult = Readonly<{ etag: string; versionId: string | undefined; sha1: ObjectHead['sha1'] }>;
 
 /** A copy drops every field that the request does not restate. */
 export const preservedFields = ({ response, pin }: ObjectHead, metadata: Metadata, grants: Grants) => ({

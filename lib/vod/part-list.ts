@@ -24,10 +24,7 @@ export class PartList implements Iterable<HeldPart> {
   }
 }
 
-const Item = v.object({
-  offset: NonNegativeInt,
-  dataSize: v.pipe(NonNegativeInt, v.maxValue(2 ** 32 - 1)),
-});
+const Item = v.object({ offset: NonNegativeInt, dataSize: v.pipe(NonNegativeInt, v.maxValue(2 ** 32 - 1)) });
 
 /** The start of the list. A quote inside a JSON string is escaped, so no string contains this. */
 const LIST_START = /"listParts"\s*:\s*\[/;

@@ -110,10 +110,7 @@ export const markerTags = (
 ): Tags => {
   const tags = {
     ...{ 'vod-file-id': fileId, 'vod-sha1': sha1, 'vod-etag': etag, 'vod-url': url },
-    ...(coverOf && {
-      'vod-cover-of': formatFileIds(coverOf),
-      'vod-uploaded-at': now.toISOString(),
-    }),
+    ...(coverOf && { 'vod-cover-of': formatFileIds(coverOf), 'vod-uploaded-at': now.toISOString() }),
   };
   return Object.fromEntries(Object.entries(tags).filter(([, value]) => TAG_VALUE.test(value)));
 };

@@ -66,10 +66,7 @@ export const stepFunctionsOperations = (executions: ExecutionStore): Operations 
     const from = nextToken === undefined ? 0 : all.findIndex(({ name }) => name === nextToken);
     if (from < 0) throw new ApiError('InvalidToken', `Invalid Token: '${nextToken}'`);
     const to = from + (maxResults || 100);
-    return {
-      executions: all.slice(from, to).map(summarize),
-      ...(all[to] && { nextToken: all[to].name }),
-    };
+    return { executions: all.slice(from, to).map(summarize), ...(all[to] && { nextToken: all[to].name }) };
   },
 
   RedriveExecution(body) {

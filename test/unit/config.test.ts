@@ -298,10 +298,7 @@ describe('vodSecrets', () => {
 
   test('names the missing parameter and its setting, but no value', async () => {
     store.set('/unread/id', 'stored-id-4714');
-    const env = withStore({
-      VOD_SECRET_ID_PARAMETER: '/unread/id',
-      VOD_SECRET_KEY_PARAMETER: '/unread/key',
-    });
+    const env = withStore({ VOD_SECRET_ID_PARAMETER: '/unread/id', VOD_SECRET_KEY_PARAMETER: '/unread/key' });
     const error = await failureOf(vodSecrets(env));
     expect(error.name).toBe('InvalidSetting');
     expect(error.message).toContain(

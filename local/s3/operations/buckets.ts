@@ -49,9 +49,7 @@ export function getLocation({ store, target }: S3Request): S3Response {
 }
 
 export function getVersioning({ store, target }: S3Request): S3Response {
-  return xmlResponse('VersioningConfiguration', {
-    Status: store.getBucket(target.bucket).record.versioning,
-  });
+  return xmlResponse('VersioningConfiguration', { Status: store.getBucket(target.bucket).record.versioning });
 }
 
 const versioningSchema = v.object({

@@ -44,11 +44,7 @@ export async function copyObject(request: S3Request): Promise<S3Response> {
       ETag: `"${object.etag}"`,
       ...describeChecksum(object.checksum),
     },
-    {
-      ...source.versionHeader,
-      ...encryptionHeaders(object.placement),
-      ...versionHeader(bucket, object),
-    },
+    { ...source.versionHeader, ...encryptionHeaders(object.placement), ...versionHeader(bucket, object) },
   );
 }
 

@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 
 import { triggerSettings, uploadSettings, vodSecrets } from '../../lib/config.ts';
 import { InvalidSetting } from '../../lib/errors.ts';
 import { accelerateTimers } from '../support/accelerate-timers.ts';
+import { expectFailure } from '../support/expect-failure.ts';
 import { type ParameterStore, startParameterStore } from '../support/parameter-store.ts';
 import { type Answer, scripted } from '../support/scripted-server.ts';
 import { failureOf } from '../support/values.ts';
@@ -215,15 +216,13 @@ describe('vodSecrets', () => {
   test('throws SettingUnavailable when there is no response, or one from a proxy', async () => {
     accelerateTimers();
     const closed = { AWS_ENDPOINT_URL_SSM: 'http://127.0.0.1:1', VOD_SECRET_KEY_PARAMETER: '/unreached' };
-    expect(await failureOf(vodSecrets(withStore(closed)))).toMatchObject({
-      name: 'SettingUnavailable',
-      message: expect.stringContaining('ECONNREFUSED'),
-    });
+    await expectFailure(vodSecrets(withStore(closed)), 'SettingUnavailable', 'ECONNREFUSED');
     store.respond('/proxy', 502, '<html>Bad Gateway</html>');
-    expect(await failureOf(vodSecrets(withStore({ VOD_SECRET_KEY_PARAMETER: '/proxy' })))).toMatchObject({
-      name: 'SettingUnavailable',
-      message: expect.stringContaining('HTTP 502'),
-    });
+    await expectFailure(
+      vodSecrets(withStore({ VOD_SECRET_KEY_PARAMETER: '/proxy' })),
+      'SettingUnavailable',
+      'HTTP 502',
+    );
   });
 
   test.each<[string, Answer]>([
@@ -235,20 +234,14 @@ describe('vodSecrets', () => {
     vi.spyOn(AbortSignal, 'timeout').mockImplementation((ms) => timeout.call(AbortSignal, ms / 25));
     const { endpoint } = await scripted(silent);
     const settings = { AWS_ENDPOINT_URL_SSM: endpoint, VOD_SECRET_KEY_PARAMETER: `/silent/${which}` };
-    expect(await failureOf(vodSecrets(withStore(settings)))).toMatchObject({
-      name: 'SettingUnavailable',
-      message: expect.stringMatching(/the read failed: .*time/i),
-    });
+    await expectFailure(vodSecrets(withStore(settings)), 'SettingUnavailable', /the read failed: .*time/i);
   });
 
   test.each(['http://ssm.example.com', 'ssm.example.com', 'ftp://127.0.0.1'])(
     'sends no request to %s, where others can read it',
     async (AWS_ENDPOINT_URL_SSM) => {
       const env = withStore({ AWS_ENDPOINT_URL_SSM, VOD_SECRET_KEY_PARAMETER: '/overheard' });
-      expect(await failureOf(vodSecrets(env))).toMatchObject({
-        name: 'InvalidSetting',
-        message: expect.stringContaining('setting AWS_ENDPOINT_URL_SSM: '),
-      });
+      await expectFailure(vodSecrets(env), 'InvalidSetting', 'setting AWS_ENDPOINT_URL_SSM: ');
     },
   );
 
@@ -311,9 +304,6 @@ describe('vodSecrets', () => {
     const name = `/empty/${String(Value)}`;
     store.set(name, Value);
     const env = withStore({ VOD_SECRET_KEY: '', VOD_SECRET_KEY_PARAMETER: name });
-    expect(await failureOf(vodSecrets(env))).toMatchObject({
-      name: 'InvalidSetting',
-      message: expect.stringContaining('VOD_SECRET_KEY'),
-    });
+    await expectFailure(vodSecrets(env), 'InvalidSetting', 'VOD_SECRET_KEY');
   });
 });

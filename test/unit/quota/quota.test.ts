@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { type Action, createQuota, type Quota, type QuotaOptions } from '../../../lib/quota/quota.ts';
 import { maxCallsPerMinute, recordedTake, sleep, startCallers } from '../../support/callers.ts';
+import { expectFailure } from '../../support/expect-failure.ts';
 import { failureOf, never } from '../../support/values.ts';
 
 describe('a quota in memory', () => {
@@ -38,7 +39,7 @@ describe('a quota in memory', () => {
     const quota = create({ maxWaitMs: 0 });
     for (const action of ['InitUpload', 'FinishUpload', 'UploadPart'] as const)
       await takeWindow(quota, action);
-    expect(await failureOf(quota.take('InitUpload', never))).toMatchObject({ name: 'QuotaExceeded' });
+    await expectFailure(quota.take('InitUpload', never), 'QuotaExceeded');
     await quota.take('UploadPart', never);
   });
 

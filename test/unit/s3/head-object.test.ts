@@ -1,8 +1,9 @@
 import { DeleteObjectCommand } from '@aws-sdk/client-s3';
 import { describe, expect, test } from 'vitest';
 import { fullObjectSha1, unquoteETag } from '../../../lib/s3/head-object.ts';
+import { expectFailure } from '../../support/expect-failure.ts';
 import { BUCKET, useStore, VERSIONED } from '../../support/fake-store.ts';
-import { createBytes, failureOf, hash } from '../../support/values.ts';
+import { createBytes, hash } from '../../support/values.ts';
 
 const store = useStore();
 const bytes = createBytes(20_000);
@@ -56,10 +57,7 @@ describe('headObject', () => {
       await store.put(bucket, 'none.mp4', 'one');
       await store.client.send(new DeleteObjectCommand({ Bucket: bucket, Key: 'none.mp4' }));
     }
-    expect(await failureOf(store.find(bucket, 'none.mp4'))).toMatchObject({
-      name: 'ObjectDeleted',
-      message: expect.stringContaining(`HEAD s3://${bucket}/none.mp4: 404`),
-    });
+    await expectFailure(store.find(bucket, 'none.mp4'), 'ObjectDeleted', `HEAD s3://${bucket}/none.mp4: 404`);
   });
 });
 

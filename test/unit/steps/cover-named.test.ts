@@ -1,9 +1,10 @@
 import { CopyObjectCommand } from '@aws-sdk/client-s3';
 import { describe, expect, test } from 'vitest';
 import { useCovers } from '../../support/covers.ts';
+import { expectFailure } from '../../support/expect-failure.ts';
 import { BUCKET } from '../../support/fake-store.ts';
 import { image } from '../../support/images.ts';
-import { failureOf, fileId, sha1 } from '../../support/values.ts';
+import { fileId, sha1 } from '../../support/values.ts';
 
 const { store, show, files, film, arrives, finishes, coverOf, metadataOf, counting } = useCovers();
 
@@ -91,27 +92,21 @@ describe('vod-cover-of, on an image without a video of its name,', () => {
   ])('names %s: fails with %s', async (_, name, message, prepare) => {
     await prepare();
     await put(`${show()} b.mp4`);
-    expect(await failureOf(arrives(poster()))).toMatchObject({
-      name,
-      message: expect.stringMatching(message),
-    });
+    await expectFailure(arrives(poster()), name, message);
     expect(await metadataOf(poster())).toEqual({ 'vod-cover-of': `${show()} b.mp4` });
   });
 
   test('names an object that is not a video: fails with InvalidInput', async () => {
     await store.put(BUCKET, `${show()} b.jpg`, image());
     await put(`${show()} b.jpg`);
-    expect(await failureOf(arrives(poster()))).toMatchObject({
-      name: 'InvalidInput',
-      message: expect.stringMatching(/poster\.jpg.*vod-cover-of.*b\.jpg.*not a video/),
-    });
+    await expectFailure(arrives(poster()), 'InvalidInput', /poster\.jpg.*vod-cover-of.*b\.jpg.*not a video/);
   });
 
   test('with an invalid target does not fail the video with the name of the image', async () => {
     const id = await film();
     await store.put(BUCKET, `${show()}.jpg`, image(), { Metadata: { 'vod-cover-of': 'none.mp4' } });
     expect(await finishes(`${show()}.mp4`, id)).toMatchObject({ outcome: 'uploaded' });
-    expect(await failureOf(arrives(`${show()}.jpg`))).toMatchObject({ name: 'VideoNotReady' });
+    await expectFailure(arrives(`${show()}.jpg`), 'VideoNotReady');
   });
 });
 
@@ -169,10 +164,8 @@ describe('a request with a fileId', () => {
 
   test('fails if VOD does not know the fileId', async () => {
     await store.put(BUCKET, `${show()}.jpg`, image());
-    expect(await failureOf(arrives(`${show()}.jpg`, { fileId: fileId('12345') }))).toMatchObject({
-      name: 'VodRejected',
-      message: expect.stringMatching(/SmallFileUpload ep1\.jpg.*12345.*5000/),
-    });
+    const message = /SmallFileUpload ep1\.jpg.*12345.*5000/;
+    await expectFailure(arrives(`${show()}.jpg`, { fileId: fileId('12345') }), 'VodRejected', message);
     expect(await metadataOf(`${show()}.jpg`)).toEqual({});
   });
 });

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { useCovers } from '../../support/covers.ts';
+import { expectFailure } from '../../support/expect-failure.ts';
 import { BUCKET } from '../../support/fake-store.ts';
 import { image, KINDS } from '../../support/images.ts';
 import { failureOf } from '../../support/values.ts';
@@ -40,10 +41,8 @@ describe('an image that cannot be a cover', () => {
     );
     for (const bytes of [...others, Buffer.from('<html>not found</html>'), Buffer.from('R')]) {
       await wrong(`${show()}.${suffix}`, bytes);
-      expect(await failureOf(arrives(`${show()}.${suffix}`))).toMatchObject({
-        name: 'UnsupportedObject',
-        message: expect.stringContaining(`expected the bytes of a ${suffix}, got `),
-      });
+      const message = `expected the bytes of a ${suffix}, got `;
+      await expectFailure(arrives(`${show()}.${suffix}`), 'UnsupportedObject', message);
     }
   });
 

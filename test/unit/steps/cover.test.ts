@@ -6,6 +6,7 @@ import { VodUnavailable } from '../../../lib/errors.ts';
 import { attachCoverToVideo, attachImage } from '../../../lib/steps/cover.ts';
 import type { Services } from '../../../lib/steps/services.ts';
 import { jobOf, useCovers } from '../../support/covers.ts';
+import { expectFailure } from '../../support/expect-failure.ts';
 import { BUCKET, VERSIONED } from '../../support/fake-store.ts';
 import { image } from '../../support/images.ts';
 import { failureOf, fileId, plenty, sha1 } from '../../support/values.ts';
@@ -224,8 +225,6 @@ describe('an uploaded video', () => {
     await store.put(BUCKET, `${show()}.jpg`, image());
     const over = plenty(AbortSignal.abort(new DeadlineExceeded('the time limit of 1 ms was over')));
     const where = { bucket: BUCKET, key: `${show()}.mp4`, fileId: fileId(id) };
-    expect(await failureOf(attachCoverToVideo(where, services(), over))).toMatchObject({
-      name: 'NoProgress',
-    });
+    await expectFailure(attachCoverToVideo(where, services(), over), 'NoProgress');
   });
 });

@@ -7,6 +7,7 @@ import { runInit } from '../../../lib/steps/init.ts';
 import { decodeBatch, partCount } from '../../../lib/upload/plan.ts';
 import type { NewFile, VodClient } from '../../../lib/vod/client.ts';
 import { notAsked, useEnds } from '../../support/ends.ts';
+import { expectFailure } from '../../support/expect-failure.ts';
 import { BUCKET, VERSIONED } from '../../support/fake-store.ts';
 import { newS3Client, recordS3Commands } from '../../support/s3-client.ts';
 import { scripted } from '../../support/scripted-server.ts';
@@ -136,10 +137,8 @@ test.each(['film.mp4', 'notes.txt'])('rejects a fileId in the request for %s', a
 
 test('rejects an empty object', async () => {
   await store.put(BUCKET, 'empty.mp4', '');
-  expect(await failureOf(init(jobFor('empty.mp4'), { initUpload: notAsked }))).toMatchObject({
-    name: 'UnsupportedObject',
-    message: expect.stringMatching(`^s3://${BUCKET}/empty.mp4: .*empty`),
-  });
+  const message = new RegExp(`^s3://${BUCKET}/empty.mp4: .*empty`);
+  await expectFailure(init(jobFor('empty.mp4'), { initUpload: notAsked }), 'UnsupportedObject', message);
 });
 
 describe('returns unchanged without a read', () => {
@@ -255,9 +254,10 @@ test('rejects an object over 5 TiB without a read', async () => {
       .end(),
   );
   const s3 = newS3Client(huge.endpoint);
-  expect(await failureOf(init(jobFor('huge.mp4'), {}, { ...ends.services({}), s3 }))).toMatchObject({
-    name: 'UnsupportedObject',
-    message: expect.stringMatching(/huge\.mp4.*5497558138880 bytes.*6597069766656 bytes/),
-  });
+  await expectFailure(
+    init(jobFor('huge.mp4'), {}, { ...ends.services({}), s3 }),
+    'UnsupportedObject',
+    /huge\.mp4.*5497558138880 bytes.*6597069766656 bytes/,
+  );
   expect(huge.asked.map(({ method }) => method)).toEqual(['HEAD']);
 });

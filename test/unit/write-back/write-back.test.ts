@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest';
 import type { StoredFile } from '../../../lib/schemas.ts';
 import { hasMarker } from '../../../lib/write-back/marker.ts';
 import { writeBack } from '../../../lib/write-back/write-back.ts';
+import { expectFailure } from '../../support/expect-failure.ts';
 import { BUCKET, RICH, useStore, VERSIONED } from '../../support/fake-store.ts';
 import { failureOf, never, sha1, storedAs } from '../../support/values.ts';
 
@@ -150,6 +151,6 @@ describe('writeBack does not write', () => {
 
   test('when the object does not exist: ObjectDeleted', async () => {
     const pin = { bucket: BUCKET, key: 'never-was.mp4', etag: 'e', size: 1 };
-    expect((await failureOf(writeBack(store.client, pin, FILE, never))).name).toBe('ObjectDeleted');
+    await expectFailure(writeBack(store.client, pin, FILE, never), 'ObjectDeleted');
   });
 });

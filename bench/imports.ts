@@ -19,7 +19,8 @@ const run = promisify(execFile);
 export async function measureImports(
   log: (text: string) => void,
 ): Promise<{ bundles: ImportTime[]; bareMs: number }> {
-  await run(process.execPath, ['deploy/main.ts', 'package'], { cwd: resolve(import.meta.dirname, '..') });
+  const options = { cwd: resolve(import.meta.dirname, '..') };
+  await run(process.execPath, ['deploy/main.ts', 'package', '--region', 'us-east-1'], options);
   const bundles = readBundles(BUNDLE_DIR).map((bundle) => ({ ...bundle, times: [] as number[] }));
   const bare: number[] = [];
   log(`import  ${IMPORTS} times each`);

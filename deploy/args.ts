@@ -3,7 +3,7 @@ import { type CommandDefinition, text } from '../cli/args.ts';
 /** osls parses these options and accepts more. */
 const OPTIONS = {
   stage: text('NAME', 'Stage; an account can have several', { default: 'dev' }),
-  region: text('NAME', 'Region', { defaultText: 'AWS_REGION, or us-east-1' }),
+  region: text('NAME', 'Region', { defaultText: 'AWS_REGION' }),
   param: text('"name=value"', 'Parameter of the stack; serverless.yml lists them'),
   'aws-profile': text('NAME', 'Profile of the credentials', {
     defaultText: 'credentials of the environment',

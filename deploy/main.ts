@@ -8,7 +8,7 @@ import { runMain } from '../cli/run-main.ts';
 import { printUsage } from '../cli/usage.ts';
 import { DEPLOY, PACKAGE, REMOVE } from './args.ts';
 import { readBundles, runChecks } from './checks.ts';
-import { checkParameters } from './params.ts';
+import { checkParameters, checkRegion } from './params.ts';
 import { BUNDLE_DIR, WORK_DIR } from './paths.ts';
 import { readTemplate } from './template.ts';
 
@@ -66,6 +66,7 @@ async function main([name = '', ...options]: readonly string[]): Promise<number>
     throw new UsageError(`command ${name}: expected one of ${Object.keys(COMMANDS).join(', ')}`);
   if (options.includes('--help')) return printUsage(definition);
   checkParameters(options);
+  checkRegion(options, process.env);
   await run(options);
   return 0;
 }

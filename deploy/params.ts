@@ -15,6 +15,12 @@ export const serverlessYml = (): unknown =>
 export const stackParameters = (): Readonly<Record<string, string | number>> =>
   v.parse(Params, serverlessYml()).params.default;
 
+/** Parameters that select a part of a file in deploy/. */
+const CHOICES: Readonly<Record<string, readonly string[]>> = {
+  bucketMode: ['new', 'existing'],
+  writeBack: ['metadata', 'tags'],
+};
+
 /**
  * Checks the `--param` options. osls ignores a parameter that the stack does not have, and deploys the default.
  * @throws {Error} naming the parameter and those that exist
@@ -30,7 +36,19 @@ export function checkParameters(options: readonly string[]): void {
     const [name = '', ...rest] = (typeof text === 'string' ? text : '').split('=');
     const value = rest.join('=');
     if (!known.includes(name)) throw new Error(`--param ${name}: expected one of ${known.join(', ')}`);
-    if (name === 'bucketMode' && !['new', 'existing'].includes(value))
-      throw new Error(`--param bucketMode: expected new or existing, got ${value}`);
+    const choices = CHOICES[name];
+    if (choices && !choices.includes(value))
+      throw new Error(`--param ${name}: expected ${choices.join(' or ')}, got ${value}`);
   }
+}
+
+/**
+ * Checks that a region is named, because a guessed one would create or remove a stack in the wrong place.
+ * @throws {Error} if neither `--region` nor `AWS_REGION` names one
+ */
+export function checkRegion(options: readonly string[], env: NodeJS.ProcessEnv): void {
+  const region = { type: 'string', short: 'r' } as const;
+  const { values } = parseArgs({ args: [...options], options: { region }, strict: false });
+  if (!values.region && !env.AWS_REGION)
+    throw new Error('--region: expected a region, got none. Set --region or AWS_REGION.');
 }

@@ -55,6 +55,24 @@ export function statementsOf(template: Template): Record<string, Statement[]> {
   return Object.fromEntries(roles);
 }
 
+const TagsMode = v.object({
+  Environment: v.object({ Variables: v.object({ WRITE_BACK: v.literal('tags') }) }),
+});
+
+/** With `WRITE_BACK=tags`, returns the actions that could change more of an object than its tags. */
+export function checkTagsMode(template: Template): string[] {
+  if (
+    !resourcesOf(template, 'AWS::Lambda::Function').some(([, { Properties }]) => v.is(TagsMode, Properties))
+  )
+    return [];
+  return Object.entries(statementsOf(template)).flatMap(([role, statements]) =>
+    statements
+      .flatMap(({ Action }) => Action)
+      .filter((action) => action.startsWith('s3:') && !/^s3:(Get|List)|Tagging$/.test(action))
+      .map((action) => `${role}: expected only tags to be written (writeBack=tags), got ${action}`),
+  );
+}
+
 /** Returns what allows more than it names. Only roles may hold policies, so that none is overlooked. */
 export function checkPolicies(template: Template): string[] {
   const outsideRoles = ['AWS::IAM::Policy', 'AWS::IAM::ManagedPolicy', 'AWS::IAM::RolePolicy'].flatMap(

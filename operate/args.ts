@@ -144,18 +144,21 @@ export const ENABLE_EVENTS = {
     'Lets an existing bucket send its events to EventBridge. Adds EventBridge to the notification configuration and ' +
     'keeps the rest. A second run changes nothing.',
   arguments: [{ name: 'BUCKET', description: 'Name of the bucket' }],
-  options: { owner: text('ACCOUNT', 'Fail unless the bucket belongs to this account (12 digits)') },
+  options: {
+    owner: text('ACCOUNT', 'Fail unless the bucket belongs to this account (12 digits)'),
+    region: text('REGION', 'Region of the bucket', { defaultText: 'as configured for the AWS SDK' }),
+  },
   notes:
     'Needs s3:GetBucketNotification and s3:PutBucketNotification on the bucket. S3_ENDPOINT and AWS_* select another store.',
 } as const satisfies CommandDefinition;
 
 /** @throws {UsageError} */
 export const readEnableEvents = (argv: readonly string[]) =>
-  parseCommand(ENABLE_EVENTS, argv, ({ values: { owner }, argument }) => {
+  parseCommand(ENABLE_EVENTS, argv, ({ values: { owner, region }, argument }) => {
     const bucket = parseBucketName(argument);
     if (owner !== undefined && !/^\d{12}$/.test(owner))
       throw new UsageError(`--owner ${owner}: expected an account ID of 12 digits`);
-    return { bucket, owner };
+    return { bucket, owner, region };
   });
 
 type ArgumentsOf<R extends (argv: readonly string[]) => unknown> = Exclude<ReturnType<R>, 'help'>;

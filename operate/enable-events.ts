@@ -4,10 +4,13 @@ import type { EnableEvents } from './args.ts';
 import { sendAws } from './request.ts';
 
 /** `npm run enable-events`: lets an existing bucket send its events to EventBridge. @returns the exit code */
-export async function enableEvents({ bucket, owner }: EnableEvents, terminal: Terminal): Promise<number> {
-  const { S3_ENDPOINT: endpoint, AWS_REGION: region } = process.env;
+export async function enableEvents(
+  { bucket, owner, region }: EnableEvents,
+  terminal: Terminal,
+): Promise<number> {
+  const { S3_ENDPOINT: endpoint } = process.env;
   const s3 = new S3({
-    region: region || 'us-east-1',
+    ...(region !== undefined && { region }),
     followRegionRedirects: true,
     ...(endpoint && { endpoint, forcePathStyle: true }),
   });

@@ -171,34 +171,50 @@ describe('docs/reference/metrics.md', () => {
   });
 });
 
-test('docs/reference/iam.md lists the actions of each function’s role', () => {
-  const Role = v.object({
-    Properties: v.object({
-      Policies: v.array(
-        v.object({
-          PolicyName: v.string(),
-          PolicyDocument: v.object({
-            Statement: v.array(v.object({ Action: v.union([v.string(), v.array(v.string())]) })),
-          }),
-        }),
-      ),
+describe('docs/reference/iam.md', () => {
+  const Policy = v.object({
+    PolicyDocument: v.object({
+      Statement: v.array(v.object({ Action: v.union([v.string(), v.array(v.string())]) })),
     }),
   });
-  const Roles = v.object({ Resources: v.record(v.string(), Role) });
-  const { Resources } = v.parse(Roles, parseYaml(read('deploy/roles.yml'), { logLevel: 'silent' }));
-  const granted = Object.values(Resources).flatMap(({ Properties: { Policies } }) =>
-    Policies.flatMap(({ PolicyName, PolicyDocument }) =>
-      PolicyDocument.Statement.flatMap(({ Action }) => Action).map((action) => `${PolicyName} ${action}`),
-    ),
-  );
-  const documented = rowsOf(section('docs/reference/iam.md', 'Functions')).flatMap(
-    ([action = '', functions = '']) =>
+  const WriteBack = v.object({ metadata: Policy, tags: Policy });
+  /** A role includes a policy of deploy/write-back.yml, or contains it. */
+  const Included = v.pipe(v.string(), v.includes('deploy/write-back.yml'));
+  const Role = v.object({ Properties: v.object({ Policies: v.array(v.union([Included, Policy])) }) });
+  const parsed = <const S extends v.GenericSchema>(schema: S, path: string): v.InferOutput<S> =>
+    v.parse(schema, parseYaml(read(path), { logLevel: 'silent' }));
+  const actionsOf = ({ PolicyDocument }: v.InferOutput<typeof Policy>): string[] =>
+    PolicyDocument.Statement.flatMap(({ Action }) => Action);
+  const writeBack = parsed(WriteBack, 'deploy/write-back.yml');
+  const rows = rowsOf(section('docs/reference/iam.md', 'Functions'));
+
+  test('lists the actions of each function’s role', () => {
+    const { Resources } = parsed(v.object({ Resources: v.record(v.string(), Role) }), 'deploy/roles.yml');
+    const granted = Object.entries(Resources).flatMap(([role, { Properties }]) =>
+      Properties.Policies.flatMap((policy) =>
+        typeof policy === 'string' ? Object.values(writeBack).flatMap(actionsOf) : actionsOf(policy),
+      ).map((action) => `${role.replace('Role', '').toLowerCase()} ${action}`),
+    );
+    const documented = rows.flatMap(([action = '', functions = '']) =>
       functions
         .replace('all', 'trigger, init, part, finish, cover')
         .split(', ')
         .map((name) => `${name} ${codeIn(action)[0]}`),
-  );
-  expect(documented.sort()).toEqual([...new Set(granted)].sort());
+    );
+    expect(documented.sort()).toEqual([...new Set(granted)].sort());
+  });
+
+  test('says which actions only writeBack: metadata allows', () => {
+    const documented = rows.flatMap(([action = '', , resource = '']) =>
+      resource.includes('only with `writeBack: metadata`') ? codeIn(action) : [],
+    );
+    const tags = new Set(actionsOf(writeBack.tags));
+    expect(documented.sort()).toEqual(
+      actionsOf(writeBack.metadata)
+        .filter((action) => !tags.has(action))
+        .sort(),
+    );
+  });
 });
 
 test('docs/explanation/threat-model.md names tests that exist', () => {

@@ -20,7 +20,10 @@ export type WriteBackResult = Readonly<{ to: 'metadata' | 'tags' | 'unchanged'; 
 
 export type WriteBackDecision =
   | Readonly<{ action: 'reject-changed' }>
-  /** S3 holds other bytes than VOD received. `metadata`: to be restored, since the object carries the marker. */
+  /**
+   * S3 holds other bytes than VOD received. `metadata`: to be restored, since the object carries the marker. In mode `tags`
+   * the functions may not write metadata.
+   */
   | Readonly<{ action: 'reject-mismatch'; sha1: Sha1; metadata?: Metadata }>
   | Readonly<{ action: 'keep' }>
   | Readonly<{ action: 'write-tags'; tags: Tags; reason?: string }>
@@ -44,7 +47,11 @@ export function decideWriteBack(
     return { action: 'reject-changed' };
   const unmarked = stripMarker(head.metadata);
   if (head.sha1 !== undefined && head.sha1 !== file.sha1)
-    return { action: 'reject-mismatch', sha1: head.sha1, ...(isMarked && { metadata: unmarked }) };
+    return {
+      action: 'reject-mismatch',
+      sha1: head.sha1,
+      ...(isMarked && mode === 'metadata' && { metadata: unmarked }),
+    };
   if (isMarked) return { action: 'keep' };
   const reason = mode === 'tags' ? undefined : whyNotCopyable(head);
   if (mode === 'tags' || reason) {

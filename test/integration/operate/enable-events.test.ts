@@ -87,7 +87,8 @@ describe('npm run enable-events', () => {
     [['s3://videos'], /s3:\/\/videos: expected a bucket name/],
     [['videos', '--owner', 'me'], /12 digits/],
     [['videos', '--wat'], /--wat/],
-    [['videos'], /CredentialsProviderError.*Set AWS_PROFILE/],
+    [['videos', '--region', 'eu-central-1'], /CredentialsProviderError.*Set AWS_PROFILE/],
+    [['videos'], /Region is missing.*Set --region or AWS_REGION/],
   ])('%j fails with one line that says what is wrong', async (args, message) => {
     const { code, out, err } = await run(args);
     expect({ code, out }).toEqual({ code: 1, out: '' });
@@ -100,6 +101,7 @@ describe('npm run enable-events', () => {
     const store = await startS3({ dir: await newFolder(), port: 0, credentials });
     const env = {
       S3_ENDPOINT: store.endpoint,
+      AWS_REGION: 'us-east-1',
       AWS_ACCESS_KEY_ID: credentials.accessKeyId,
       AWS_SECRET_ACCESS_KEY: credentials.secretAccessKey,
     };

@@ -9,7 +9,7 @@ import {
   MAX_BUNDLE_BYTES,
   runChecks,
 } from '../../../deploy/checks.ts';
-import { checkPolicies } from '../../../deploy/policies.ts';
+import { checkPolicies, checkTagsMode } from '../../../deploy/policies.ts';
 import { readTemplate, type Template } from '../../../deploy/template.ts';
 import { newFolder } from '../../support/temp-folder.ts';
 
@@ -169,6 +169,41 @@ describe('checkPolicies', () => {
       /AdministratorAccess/,
     );
     expect(checkPolicies(templateOf('Apart', 'AWS::IAM::Policy', {})).join()).toMatch(/^Apart: /);
+  });
+});
+
+describe('checkTagsMode', () => {
+  const stack = (mode: string, ...Action: string[]): Template => ({
+    Resources: {
+      Finish: {
+        Type: 'AWS::Lambda::Function',
+        Properties: { Environment: { Variables: { WRITE_BACK: mode } } },
+      },
+      Role: {
+        Type: 'AWS::IAM::Role',
+        Properties: {
+          Policies: [
+            {
+              PolicyName: 'finish',
+              PolicyDocument: {
+                Version: '2012-10-17',
+                Statement: [{ Effect: 'Allow', Action, Resource: 'arn:aws:s3:::videos/*' }],
+              },
+            },
+          ],
+        },
+      },
+    },
+  });
+
+  test('rejects permissions to change more of an object than its tags', () => {
+    expect(
+      checkTagsMode(stack('tags', 's3:GetObject', 's3:PutObjectTagging', 's3:PutObjectRetention')),
+    ).toEqual(['Role: expected only tags to be written (writeBack=tags), got s3:PutObjectRetention']);
+  });
+
+  test('allows them in the mode metadata', () => {
+    expect(checkTagsMode(stack('metadata', 's3:PutObject'))).toEqual([]);
   });
 });
 

@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process';
 import { resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { expect, test } from 'vitest';
-import { checkParameters } from '../../../deploy/params.ts';
+import { checkParameters, checkRegion } from '../../../deploy/params.ts';
 
 test.each([
   [[]],
@@ -17,8 +17,24 @@ test.each([
   [['--param', 'memroy=2048'], /--param memroy: /],
   [['--param'], /--param : expected one of/],
   [['--param=bucketMode=exisitng'], /--param bucketMode: expected new or existing, got exisitng/],
+  [['--param=writeBack=tag'], /--param writeBack: expected metadata or tags, got tag/],
 ])('checkParameters rejects %j', (options, message) => {
   expect(() => checkParameters(options)).toThrow(message);
+});
+
+test.each([
+  [['--region', 'eu-central-1'], {}],
+  [['-r', 'eu-central-1'], {}],
+  [['--region=eu-central-1'], {}],
+  [[], { AWS_REGION: 'eu-central-1' }],
+])('checkRegion accepts %j with %j', (options, env) => {
+  expect(() => checkRegion(options, env)).not.toThrow();
+});
+
+test('checkRegion guesses no region', () => {
+  expect(() => checkRegion(['--stage', 'prod'], { AWS_REGION: '' })).toThrow(
+    '--region: expected a region, got none. Set --region or AWS_REGION.',
+  );
 });
 
 const run = (...args: string[]) =>

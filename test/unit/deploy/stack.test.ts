@@ -23,7 +23,10 @@ const read = (path: string): string => readFileSync(join(root, path), 'utf8');
 let output: string;
 let template: Template;
 beforeAll(async () => {
-  const options = { cwd: root, env: { PATH: process.env.PATH, HOME: '/nowhere' } };
+  const options = {
+    cwd: root,
+    env: { PATH: process.env.PATH, HOME: '/nowhere', AWS_REGION: 'eu-central-1' },
+  };
   const { stdout } = await promisify(execFile)(process.execPath, ['deploy/main.ts', 'package'], options);
   output = stdout;
   template = await readTemplate(join(root, '.serverless/cloudformation-template-update-stack.json'));
@@ -120,11 +123,36 @@ test('deploys the state machine that the local engine runs, with logs and traces
   });
 });
 
-test('keeps the bucket when the stack is removed, and sends its events to EventBridge', () => {
+test('keeps the bucket and its policy when the stack is removed, and deletes both when the first deployment fails', () => {
+  const kept = Object.entries(template.Resources).filter(
+    ([, { DeletionPolicy }]) => DeletionPolicy !== undefined,
+  );
+  expect(kept.map(([name]) => name).sort()).toEqual(['Bucket', 'BucketPolicy']);
+  for (const [, of] of kept)
+    expect(of).toMatchObject({ DeletionPolicy: 'RetainExceptOnCreate', UpdateReplacePolicy: 'Retain' });
+});
+
+test('rejects requests to the bucket without TLS', () => {
+  expect(properties('BucketPolicy')).toMatchObject({
+    Bucket: { Ref: 'Bucket' },
+    PolicyDocument: {
+      Statement: [
+        {
+          Effect: 'Deny',
+          Principal: '*',
+          Action: 's3:*',
+          Resource: [arnOf('Bucket'), { 'Fn::Sub': '${Bucket.Arn}/*' }],
+          Condition: { Bool: { 'aws:SecureTransport': 'false' } },
+        },
+      ],
+    },
+  });
+});
+
+test('sends the events of the bucket to EventBridge', () => {
   expect(resource('Bucket')).toMatchObject({
-    DeletionPolicy: 'Retain',
-    UpdateReplacePolicy: 'Retain',
     Properties: {
+      BucketName: { 'Fn::Sub': 's3-vod-dev-${AWS::AccountId}-${AWS::Region}' },
       NotificationConfiguration: { EventBridgeConfiguration: { EventBridgeEnabled: true } },
       PublicAccessBlockConfiguration: { BlockPublicAcls: true, RestrictPublicBuckets: true },
     },
@@ -137,7 +165,7 @@ describe('an event', () => {
       source: ['aws.s3'],
       'detail-type': ['Object Created'],
       detail: {
-        bucket: { name: [{ 'Fn::Sub': 's3-vod-dev-${AWS::AccountId}' }] },
+        bucket: { name: [{ 'Fn::Sub': 's3-vod-dev-${AWS::AccountId}-${AWS::Region}' }] },
         object: { key: [{ wildcard: '*' }] },
       },
     };
@@ -168,13 +196,22 @@ describe('an event', () => {
     });
   });
 
-  test('enters the queues only through the rule', () => {
+  test('enters the queues only through the rule, which is created after the permission', () => {
+    expect(resource('ObjectCreated').DependsOn).toEqual(['QueuePolicy']);
+    const rule = `rule/${properties('ObjectCreated').Name}`;
+    expect(rule).toBe('rule/s3-vod-dev-object-created');
     expect(properties('QueuePolicy').PolicyDocument).toMatchObject({
       Statement: [
         {
           Principal: { Service: 'events.amazonaws.com' },
           Action: 'sqs:SendMessage',
-          Condition: { ArnEquals: { 'aws:SourceArn': arnOf('ObjectCreated') } },
+          Condition: {
+            ArnEquals: {
+              'aws:SourceArn': {
+                'Fn::Sub': `arn:\${AWS::Partition}:events:\${AWS::Region}:\${AWS::AccountId}:${rule}`,
+              },
+            },
+          },
         },
       ],
     });
@@ -195,7 +232,7 @@ test('has the quota table that lib/quota uses', () => {
 });
 
 describe('roles', () => {
-  const BUCKET = 'arn:${AWS::Partition}:s3:::s3-vod-dev-${AWS::AccountId}';
+  const BUCKET = 'arn:${AWS::Partition}:s3:::s3-vod-dev-${AWS::AccountId}-${AWS::Region}';
   const OBJECTS = { 'Fn::Sub': `${BUCKET}/*` };
   const machine = (kind: string, rest = '') => ({
     'Fn::Sub': `arn:\${AWS::Partition}:states:\${AWS::Region}:\${AWS::AccountId}:${kind}:s3-vod-dev-upload${rest}`,
@@ -252,8 +289,8 @@ describe('roles', () => {
   });
 
   test('let Finish rewrite objects, and not delete them', () => {
-    const [logs, [actions, resources] = [], ...rest] = allowed('FinishRole');
-    expect([logs, resources]).toEqual([ownLogs('Finish'), [OBJECTS]]);
+    const [[actions, resources] = [], key, ...rest] = allowed('FinishRole');
+    expect(resources).toEqual([OBJECTS]);
     expect([...(actions as string[])].sort()).toEqual(
       [
         ...['s3:AbortMultipartUpload', 's3:GetObject', 's3:GetObjectAcl', 's3:GetObjectLegalHold'],
@@ -262,11 +299,20 @@ describe('roles', () => {
         ...['s3:PutObjectRetention', 's3:PutObjectTagging', 's3:PutObjectVersionTagging'],
       ].sort(),
     );
-    expect(rest).toEqual([LISTING, [['kms:Decrypt', 'kms:GenerateDataKey'], [KEYS]], ...SHARED]);
+    expect([key, ...rest]).toEqual([
+      [['kms:Decrypt', 'kms:GenerateDataKey'], [KEYS]],
+      ownLogs('Finish'),
+      LISTING,
+      ...SHARED,
+    ]);
   });
 
   test('let Cover do what Finish does', () => {
-    expect(allowed('CoverRole')).toEqual([ownLogs('Cover'), ...allowed('FinishRole').slice(1)]);
+    const own = (name: string) => JSON.stringify(ownLogs(name));
+    const cover = allowed('CoverRole').map((statement) => JSON.stringify(statement));
+    expect(cover.map((statement) => (statement === own('Cover') ? own('Finish') : statement))).toEqual(
+      allowed('FinishRole').map((statement) => JSON.stringify(statement)),
+    );
   });
 
   test('allow keys only through S3 for this bucket and through SSM for these parameters', () => {
@@ -301,6 +347,22 @@ describe('roles', () => {
       [...FUNCTIONS.map((name) => `${name}Role`), 'StateMachineRole'].sort(),
     );
   });
+});
+
+test('with writeBack=tags, lets functions write tags and nothing else of an object', async () => {
+  const osls = join(root, 'node_modules/osls/bin/serverless.js');
+  const { stdout } = await promisify(execFile)(
+    process.execPath,
+    [osls, 'print', '--format=json', '--region=eu-central-1', '--param=writeBack=tags'],
+    { cwd: root, maxBuffer: 10_000_000 },
+  );
+  const Printed = v.object({
+    resources: v.object({ Resources: v.looseObject({ FinishRole: v.looseObject({}) }) }),
+  });
+  const roles = v.parse(Printed, JSON.parse(stdout)).resources.Resources;
+  const actions = [...JSON.stringify(roles).matchAll(/"(s3:\w+|kms:\w+)"/g)].map(([, action = '']) => action);
+  const written = actions.filter((action) => !/:(Get|List|Decrypt|ViaService)/.test(action));
+  expect([...new Set(written)].sort()).toEqual(['s3:PutObjectTagging', 's3:PutObjectVersionTagging']);
 });
 
 /** The names in a zip's central directory. https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT 4.3.12, 4.3.16 */

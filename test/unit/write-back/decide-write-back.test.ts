@@ -82,6 +82,16 @@ describe('decideWriteBack', () => {
     });
   });
 
+  test('writes no metadata in mode tags, not even to remove a marker of other bytes', () => {
+    const other = sha1('other');
+    expect(
+      decide(createHead({ sha1: other, metadata: MARKER }), { ...DEFAULT_WRITE_BACK, mode: 'tags' }),
+    ).toEqual({
+      action: 'reject-mismatch',
+      sha1: other,
+    });
+  });
+
   test.each<[string, Partial<ObjectHead['response']>, RegExp | undefined]>([
     ['GLACIER', { StorageClass: 'GLACIER' }, /archived \(GLACIER\)/],
     [

@@ -7,34 +7,21 @@ import { accelerateTimers } from '../support/accelerate-timers.ts';
 import { expectFailure } from '../support/expect-failure.ts';
 import { type ParameterStore, startParameterStore } from '../support/parameter-store.ts';
 import { type Answer, scripted } from '../support/scripted-server.ts';
-import { failureOf } from '../support/values.ts';
 
 describe('uploadSettings', () => {
-  test.each([
-    {
-      title: 'defaults to the public VOD endpoint and to S3 itself',
-      env: {},
-      s3Endpoint: undefined,
-      vod: { endpoint: 'https://vod2.qcloud.com/v2/index.php', host: 'vod2.qcloud.com', region: 'gz' },
-      defaults: {},
-    },
-    {
-      title: 'returns each variable',
-      env: {
-        S3_ENDPOINT: 'http://127.0.0.1:9000',
-        VOD_ENDPOINT: 'http://127.0.0.1:9001/v3/index.php',
-        VOD_HOST: 'vod.example.com',
-        VOD_REGION: 'sh',
-        VOD_CLASS_ID: '3',
-      },
-      s3Endpoint: 'http://127.0.0.1:9000',
-      vod: { endpoint: 'http://127.0.0.1:9001/v3/index.php', host: 'vod.example.com', region: 'sh' },
-      defaults: { classId: 3 },
-    },
-  ])('$title', ({ env, s3Endpoint, vod, defaults }) => {
-    const settings = uploadSettings(env);
-    expect(settings).toMatchObject({ s3Endpoint, defaults });
-    expect({ ...settings.vod, endpoint: settings.vod.endpoint.href }).toEqual(vod);
+  test('defaults to the public VOD endpoint and to S3 itself', () => {
+    const endpoint = new URL('https://vod2.qcloud.com/v2/index.php');
+    const vod = { endpoint, host: 'vod2.qcloud.com', region: 'gz' };
+    expect(uploadSettings({})).toMatchObject({ s3Endpoint: undefined, vod, defaults: {} });
+  });
+
+  test('returns each variable', () => {
+    const [S3_ENDPOINT, VOD_ENDPOINT] = ['http://127.0.0.1:9000', 'http://127.0.0.1:9001/v3/index.php'];
+    const [host, region] = ['vod.example.com', 'sh'];
+    const env = { S3_ENDPOINT, VOD_ENDPOINT, VOD_HOST: host, VOD_REGION: region, VOD_CLASS_ID: '3' };
+    const vod = { endpoint: new URL(VOD_ENDPOINT), host, region };
+    const expected = { s3Endpoint: S3_ENDPOINT, vod, defaults: { classId: 3 } };
+    expect(uploadSettings(env)).toMatchObject(expected);
   });
 
   test('treats an empty variable as not set', () => {
@@ -146,6 +133,8 @@ describe('vodSecrets', () => {
     AWS_ENDPOINT_URL_SSM: store.endpoint,
     ...settings,
   });
+  const readKey = (VOD_SECRET_KEY_PARAMETER: string, AWS_ENDPOINT_URL_SSM = store.endpoint) =>
+    vodSecrets(withStore({ VOD_SECRET_KEY_PARAMETER, AWS_ENDPOINT_URL_SSM }));
 
   test.each([
     ['an ID and a key', {}, {}],
@@ -177,10 +166,9 @@ describe('vodSecrets', () => {
   test('sees a changed parameter after five minutes, not earlier', async () => {
     vi.useFakeTimers({ toFake: ['Date'] });
     onTestFinished(() => void vi.useRealTimers());
-    const env = withStore({ VOD_SECRET_KEY_PARAMETER: '/changed/key' });
     const keyAfter = async (ms: number) => {
       vi.setSystemTime(Date.now() + ms);
-      return (await vodSecrets(env)).secretKey;
+      return (await readKey('/changed/key')).secretKey;
     };
     store.set('/changed/key', 'old');
     expect(await keyAfter(0)).toBe('old');
@@ -192,8 +180,7 @@ describe('vodSecrets', () => {
     accelerateTimers();
     store.reject('/throttled', 400, 'ThrottlingException', 'Rate exceeded');
     store.setNext('/throttled', 'came-through');
-    const { secretKey } = await vodSecrets(withStore({ VOD_SECRET_KEY_PARAMETER: '/throttled' }));
-    expect(secretKey).toBe('came-through');
+    expect(await readKey('/throttled')).toMatchObject({ secretKey: 'came-through' });
   });
 
   test.each([
@@ -203,26 +190,16 @@ describe('vodSecrets', () => {
     accelerateTimers();
     const name = `/passing/${status}`;
     store.reject(name, status, type, 'later');
-    const error = await failureOf(vodSecrets(withStore({ VOD_SECRET_KEY_PARAMETER: name })));
-    expect(error).toMatchObject({
-      name: 'SettingUnavailable',
-      message: expect.stringContaining(
-        `${name} (setting VOD_SECRET_KEY_PARAMETER): the read failed: ${type}`,
-      ),
-    });
+    const message = `${name} (setting VOD_SECRET_KEY_PARAMETER): the read failed: ${type}`;
+    await expectFailure(readKey(name), 'SettingUnavailable', message);
     expect(store.requests().filter((asked) => asked === name)).toHaveLength(3);
   });
 
   test('throws SettingUnavailable when there is no response, or one from a proxy', async () => {
     accelerateTimers();
-    const closed = { AWS_ENDPOINT_URL_SSM: 'http://127.0.0.1:1', VOD_SECRET_KEY_PARAMETER: '/unreached' };
-    await expectFailure(vodSecrets(withStore(closed)), 'SettingUnavailable', 'ECONNREFUSED');
+    await expectFailure(readKey('/unreached', 'http://127.0.0.1:1'), 'SettingUnavailable', 'ECONNREFUSED');
     store.respond('/proxy', 502, '<html>Bad Gateway</html>');
-    await expectFailure(
-      vodSecrets(withStore({ VOD_SECRET_KEY_PARAMETER: '/proxy' })),
-      'SettingUnavailable',
-      'HTTP 502',
-    );
+    await expectFailure(readKey('/proxy'), 'SettingUnavailable', 'HTTP 502');
   });
 
   test.each<[string, Answer]>([
@@ -233,24 +210,22 @@ describe('vodSecrets', () => {
     const { timeout } = AbortSignal;
     vi.spyOn(AbortSignal, 'timeout').mockImplementation((ms) => timeout.call(AbortSignal, ms / 25));
     const { endpoint } = await scripted(silent);
-    const settings = { AWS_ENDPOINT_URL_SSM: endpoint, VOD_SECRET_KEY_PARAMETER: `/silent/${which}` };
-    await expectFailure(vodSecrets(withStore(settings)), 'SettingUnavailable', /the read failed: .*time/i);
+    const message = /the read failed: .*time/i;
+    await expectFailure(readKey(`/silent/${which}`, endpoint), 'SettingUnavailable', message);
   });
 
   test.each(['http://ssm.example.com', 'ssm.example.com', 'ftp://127.0.0.1'])(
     'sends no request to %s, where others can read it',
-    async (AWS_ENDPOINT_URL_SSM) => {
-      const env = withStore({ AWS_ENDPOINT_URL_SSM, VOD_SECRET_KEY_PARAMETER: '/overheard' });
-      await expectFailure(vodSecrets(env), 'InvalidSetting', 'setting AWS_ENDPOINT_URL_SSM: ');
+    async (endpoint) => {
+      const message = 'setting AWS_ENDPOINT_URL_SSM: ';
+      await expectFailure(readKey('/overheard', endpoint), 'InvalidSetting', message);
     },
   );
 
   test('requires the region of a parameter', async () => {
-    const error = await failureOf(vodSecrets({ ...SECRETS, VOD_SECRET_ID_PARAMETER: '/anywhere' }));
-    expect(error).toMatchObject({
-      name: 'InvalidSetting',
-      message: expect.stringContaining('setting AWS_REGION: expected the region of parameter'),
-    });
+    const env = { ...SECRETS, VOD_SECRET_ID_PARAMETER: '/anywhere' };
+    const message = 'setting AWS_REGION: expected the region of parameter';
+    await expectFailure(vodSecrets(env), 'InvalidSetting', message);
   });
 
   test('never shows a secret in an error', async () => {
@@ -271,20 +246,17 @@ describe('vodSecrets', () => {
         const [VOD_SECRET_ID, VOD_SECRET_KEY, VOD_TOKEN] = secrets;
         const env = withStore({ VOD_SECRET_ID, VOD_SECRET_KEY, VOD_TOKEN, ...change });
         const start = async () => [uploadSettings(env), await vodSecrets(env)];
-        const error = await failureOf(start());
-        expect(error.name).toBe('InvalidSetting');
+        const error = await expectFailure(start(), 'InvalidSetting');
         for (const secret of secrets) expect(inspect(error, { depth: 9 })).not.toContain(secret);
       }),
     );
   });
 
   test.each(['VOD_SECRET_ID', 'VOD_SECRET_KEY'])('requires %s and shows no other value', async (name) => {
+    const message = `setting ${name}: expected a value, got nothing. Set it, or set ${name}_PARAMETER`;
     for (const value of [undefined, '']) {
-      const error = await failureOf(vodSecrets({ ...SECRETS, VOD_TOKEN: 'token-4713', [name]: value }));
-      expect(error.name).toBe('InvalidSetting');
-      expect(error.message).toContain(
-        `setting ${name}: expected a value, got nothing. Set it, or set ${name}_PARAMETER`,
-      );
+      const env = { ...SECRETS, VOD_TOKEN: 'token-4713', [name]: value };
+      const error = await expectFailure(vodSecrets(env), 'InvalidSetting', message);
       expect(error.message).not.toMatch(/471\d/);
     }
   });
@@ -292,11 +264,9 @@ describe('vodSecrets', () => {
   test('names the missing parameter and its setting, but no value', async () => {
     store.set('/unread/id', 'stored-id-4714');
     const env = withStore({ VOD_SECRET_ID_PARAMETER: '/unread/id', VOD_SECRET_KEY_PARAMETER: '/unread/key' });
-    const error = await failureOf(vodSecrets(env));
-    expect(error.name).toBe('InvalidSetting');
-    expect(error.message).toContain(
-      'parameter /unread/key (setting VOD_SECRET_KEY_PARAMETER): the read failed: ParameterNotFound',
-    );
+    const message =
+      'parameter /unread/key (setting VOD_SECRET_KEY_PARAMETER): the read failed: ParameterNotFound';
+    const error = await expectFailure(vodSecrets(env), 'InvalidSetting', message);
     expect(inspect(error, { depth: 9 })).not.toMatch(/471\d/);
   });
 

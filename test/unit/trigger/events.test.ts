@@ -20,6 +20,7 @@ const CLIP = {
 const byS3 = { ...CLIP, sequencer: '0055AED6DCD90281E5' };
 const byEventBridge = { ...CLIP, sequencer: '00617F08299329D189' };
 const multipart = { etag: '9b2cf535f27731c974343645a3985328-6' };
+const OPTIONS = { classId: 7, tags: ['x'], transcode: true, fileName: 'A' };
 const once = (request: object, dedupeKey = ''): object[] => [{ request, dedupeKey }];
 
 /** The requests of each file in `test/support/events`. */
@@ -52,15 +53,7 @@ const EXPECTED: Readonly<Record<string, object[]>> = {
   'sns-s3': once(byS3),
   'sns-eventbridge': once(byEventBridge),
   manual: once({ bucket: 'films', key: 'a b+c%20.mp4' }, 'manual'),
-  'manual-options': once(
-    {
-      bucket: 'films',
-      key: 'a.mp4',
-      versionId: 'v1',
-      options: { classId: 7, tags: ['x'], transcode: true, fileName: 'A' },
-    },
-    'manual',
-  ),
+  'manual-options': once({ bucket: 'films', key: 'a.mp4', versionId: 'v1', options: OPTIONS }, 'manual'),
   'manual-force': once({ bucket: 'films', key: 'a.mp4', force: true }, 'manual'),
 };
 
@@ -110,12 +103,9 @@ function notification(version: string, fields: object = {}): unknown {
   return changed;
 }
 
-test.each(['2.0', '2.1', '2.2', '2.3', '2.6', '2.10'])(
-  'accepts minor version %s with new fields',
-  (version) => {
-    expect(parseAll(notification(version, { storageClass: 'STANDARD' }))).toEqual(once(byS3));
-  },
-);
+test.each(['2.0', '2.1', '2.2', '2.3', '2.6', '2.10'])('accepts version %s with new fields', (version) => {
+  expect(parseAll(notification(version, { storageClass: 'STANDARD' }))).toEqual(once(byS3));
+});
 
 test.each(['1.9', '3.0', '20.1', '2', '2.x', ''])('rejects version %j', (version) => {
   expect(() => parseAll(notification(version))).toThrow('Records.0.eventVersion: Expected event version 2.x');
@@ -141,22 +131,22 @@ test('an event outside a queue is one message without an ID', () => {
   expect(messagesOf(event('s3-several')).map(({ messageId }) => messageId)).toEqual([undefined]);
 });
 
+const inQueue = (body: string) => ({ Records: [{ eventSource: 'aws:sqs', messageId: 'm-17', body }] });
+function expectRejectedInQueue(body: string): void {
+  expect(() => parseAll(inQueue(body))).toThrow(InvalidInput);
+  expect(() => parseAll(inQueue(body))).toThrow(/message m-17/);
+}
+
 describe('rejects', () => {
   const record = JSON.parse(JSON.stringify(event('s3-put'))).Records[0];
-  const sqsOf = (body: string) => ({ Records: [{ eventSource: 'aws:sqs', messageId: 'm', body }] });
 
   test.each([
-    ['nothing', undefined],
     ['null', null],
     ['a string', 'a.mp4'],
     ['a list', [event('s3-put')]],
     ['an empty object', {}],
     ['no records', { Records: [] }],
-    ['records of another service', { Records: [{ eventSource: 'aws:dynamodb', dynamodb: {} }] }],
-    [
-      'records of two services',
-      { Records: [record, { eventSource: 'aws:sqs', messageId: 'm', body: '{}' }] },
-    ],
+    ['records of two services', { Records: [record, ...inQueue('{}').Records] }],
     ['a record without an object', { Records: [{ ...record, s3: { bucket: { name: 'b' } } }] }],
     [
       'a negative size',
@@ -166,17 +156,34 @@ describe('rejects', () => {
       'a key that is not form-encoded',
       { Records: [{ ...record, s3: { bucket: { name: 'b' }, object: { key: '%' } } }] },
     ],
-    ['an event from another source', { source: 'aws.ec2', 'detail-type': 'Object Created', detail: {} }],
     ['a bucket without a key', { bucket: 'films' }],
     ['an empty key', { bucket: 'films', key: '' }],
-    ['a misspelt field', { bucket: 'films', key: 'a.mp4', verionId: 'v1' }],
     ['a misspelt option', { bucket: 'films', key: 'a.mp4', options: { transcod: true } }],
     ['an option of another type', { bucket: 'films', key: 'a.mp4', options: { classId: '7' } }],
     ['an etag from a console', { bucket: 'films', key: 'a.mp4', etag: 'e' }],
-    ['a message that is a list', sqsOf('[]')],
-    ['a message within a message', sqsOf(JSON.stringify(sqsOf('{}')))],
-  ])('%s', (_, value) => {
+    ['a message within a message', inQueue('{}')],
+    ['another version', notification('3.0')],
+    ['a key that is a number', notification('2.1', { key: 7 })],
+    ['an empty key in a notification', notification('2.1', { key: '' })],
+    ['another source', { source: 'aws.ec2', 'detail-type': 'Object Created', detail: {} }],
+    ['an SNS message that is not JSON', { Type: 'Notification', TopicArn: 'arn:aws:sns', Message: 'hello' }],
+  ])('%s, also as a message of a queue, which the error names', (_, value) => {
     expect(() => parseAll(value)).toThrow(InvalidInput);
+    expectRejectedInQueue(JSON.stringify(value));
+  });
+
+  const deep = 20_000; // fits into a message of 256 KiB and is too deep for JSON.stringify
+
+  test.each([
+    ['is not JSON', 'not JSON'],
+    ['is empty', ''],
+    ['is deeply nested', '['.repeat(deep) + ']'.repeat(deep)],
+  ])('a message that %s', (_, body) => {
+    expectRejectedInQueue(body);
+  });
+
+  test('nothing', () => {
+    expect(() => parseAll(undefined)).toThrow(InvalidInput);
   });
 
   test('a bucket name with a slash', () => {
@@ -188,32 +195,6 @@ describe('rejects', () => {
     expect(() => parseAll({ ['x'.repeat(1000)]: 1 })).toThrow(
       /^the event: expected .*; got an object with \["x{100,118}…$/,
     );
-  });
-});
-
-describe('names the rejected message of a queue', () => {
-  const deep = 20_000; // fits into a message of 256 KiB and is too deep for JSON.stringify
-
-  test.each([
-    ['not JSON', 'not JSON'],
-    ['an empty body', ''],
-    ['nothing', 'null'],
-    ['an unknown shape', '{"order": 42}'],
-    ['deeply nested lists', '['.repeat(deep) + ']'.repeat(deep)],
-    ['another version', JSON.stringify(notification('3.0'))],
-    ['no key', JSON.stringify(notification('2.1', { key: 7 }))],
-    ['a key that is not form-encoded', JSON.stringify(notification('2.1', { key: '100%.mp4' }))],
-    ['an empty key', JSON.stringify(notification('2.1', { key: '' }))],
-    ['another source', '{"detail-type": "Object Created", "source": "aws.ec2", "detail": {}}'],
-    ['a misspelt field', '{"bucket": "b", "key": "k", "verionId": "v"}'],
-    [
-      'an SNS message that is not JSON',
-      '{"Type": "Notification", "TopicArn": "arn:aws:sns", "Message": "hello"}',
-    ],
-  ])('%s', (_, body) => {
-    const [message] = messagesOf({ Records: [{ eventSource: 'aws:sqs', messageId: 'm-17', body }] });
-    expect(() => message?.parseObjects()).toThrow(InvalidInput);
-    expect(() => message?.parseObjects()).toThrow(/message m-17/);
   });
 });
 
@@ -232,10 +213,14 @@ describe('keys', () => {
     );
   });
 
-  test.each(['\ud800', 'film \udc00.mp4'])('cannot contain half a character: %j', (key) => {
+  const withKey = (key: string) => {
     const changed = JSON.parse(JSON.stringify(event('eventbridge-put')));
     changed.detail.object.key = key;
-    expect(() => parseAll(changed)).toThrow(InvalidInput);
+    return changed;
+  };
+
+  test.each(['\ud800', 'film \udc00.mp4'])('cannot contain half a character: %j', (key) => {
+    expect(() => parseAll(withKey(key))).toThrow(InvalidInput);
     expect(() => parseAll({ bucket: 'b', key })).toThrow(InvalidInput);
   });
 
@@ -247,10 +232,8 @@ describe('keys', () => {
   test('are not decoded in EventBridge events and manual requests', () => {
     fc.assert(
       fc.property(anyKey, (key) => {
-        const changed = JSON.parse(JSON.stringify(event('eventbridge-put')));
-        changed.detail.object.key = key;
-        expect(parseAll(changed)[0]?.request.key).toBe(key);
-        expect(parseAll({ bucket: 'b', key })[0]?.request.key).toBe(key);
+        for (const value of [withKey(key), { bucket: 'b', key }])
+          expect(parseAll(value)[0]?.request.key).toBe(key);
       }),
     );
   });
@@ -271,23 +254,25 @@ describe('any event', () => {
       return JSON.parse(JSON.stringify(known), (_, old) => (seen++ === chosen ? value : old));
     });
 
-  const inQueue = (body: unknown) => ({
-    Records: [{ eventSource: 'aws:sqs', messageId: 'm', body: JSON.stringify(body) }],
-  });
-
   test('results in valid requests or InvalidInput, also in a queue', () => {
     const anything = fc.oneof(fc.jsonValue(), nearlyRight);
     fc.assert(
-      fc.property(fc.oneof(anything, anything.map(inQueue)), (value) => {
-        try {
-          for (const { request, dedupeKey } of parseAll(value)) {
-            expect(v.parse(UploadRequest, request)).toEqual(request);
-            expect(typeof dedupeKey).toBe('string');
+      fc.property(
+        fc.oneof(
+          anything,
+          anything.map((body) => inQueue(JSON.stringify(body))),
+        ),
+        (value) => {
+          try {
+            for (const { request, dedupeKey } of parseAll(value)) {
+              expect(v.parse(UploadRequest, request)).toEqual(request);
+              expect(typeof dedupeKey).toBe('string');
+            }
+          } catch (error) {
+            expect(error).toBeInstanceOf(InvalidInput);
           }
-        } catch (error) {
-          expect(error).toBeInstanceOf(InvalidInput);
-        }
-      }),
+        },
+      ),
       { numRuns: 1000 },
     );
   });

@@ -27,23 +27,13 @@ describe('createVodClient', () => {
 
   test('sends every option that is set with InitUpload, and no other', async () => {
     const { vod, asked } = await startScriptedVod(respond({ code: 0 }));
-    const options = {
-      tags: ['a', 'b &=', '电'],
-      classId: 0,
-      transcode: true,
-      screenshot: false,
-      fileName: 'not this',
-    };
+    const tags = ['a', 'b &=', '电'];
+    const options = { tags, classId: 0, transcode: true, screenshot: false, fileName: 'not this' };
     await vod.initUpload({ ...FILE, options }, never);
     expect(ownParamsOf(asked[0])).toEqual({
-      ...described,
-      dataSize: '1048576',
-      'tags.1': 'a',
-      'tags.2': 'b &=',
-      'tags.3': '电',
-      classId: '0',
-      isTranscode: '1',
-      isScreenshot: '0',
+      ...{ ...described, dataSize: '1048576' },
+      ...{ 'tags.1': 'a', 'tags.2': 'b &=', 'tags.3': '电' },
+      ...{ classId: '0', isTranscode: '1', isScreenshot: '0' },
     });
   });
 
@@ -68,11 +58,8 @@ describe('createVodClient', () => {
     const { vod, asked } = await startScriptedVod((response) =>
       response.end('{"code":0,"fileId":52858909004613270240,"url":"http://u"}'),
     );
-    expect(await vod.finishUpload(FILE.sha1, never)).toEqual({
-      fileId: '52858909004613270240',
-      url: 'http://u',
-      sha1: FILE.sha1,
-    });
+    const file = { fileId: '52858909004613270240', url: 'http://u', sha1: FILE.sha1 };
+    expect(await vod.finishUpload(FILE.sha1, never)).toEqual(file);
     expect(asked[0]).toMatchObject({ method: 'GET', body: Buffer.alloc(0) });
     expect(asked[0]?.query.get('Action')).toBe('FinishUpload');
     expect(ownParamsOf(asked[0])).toEqual({ fileSha: FILE.sha1 });
@@ -80,27 +67,16 @@ describe('createVodClient', () => {
 
   test.each([0, 2])('sends SmallFileUpload as POST of the image with its file (code %i)', async (code) => {
     const { vod, asked } = await startScriptedVod(respond({ code, fileId: '8', url: 'http://u' }));
-    const image = {
-      sha1: sha1(PART),
-      bytes: PART,
-      fileName: 'cover',
-      fileType: 'jpg',
-      coverOf: fileId('77'),
-    };
-    expect(await vod.uploadSmallFile(image, never)).toEqual({
-      fileId: '8',
-      url: 'http://u',
-      sha1: sha1(PART),
-    });
+    const names = { fileName: 'cover', fileType: 'jpg' };
+    const image = { sha1: sha1(PART), bytes: PART, ...names, coverOf: fileId('77') };
+    const file = { fileId: '8', url: 'http://u', sha1: sha1(PART) };
+    expect(await vod.uploadSmallFile(image, never)).toEqual(file);
     expect(asked[0]).toMatchObject({ method: 'POST', body: PART });
     expect(ownParamsOf(asked[0])).toEqual({
-      fileName: 'cover',
+      ...names,
       fileSha: sha1(PART),
-      fileSize: String(PART.length),
-      dataSize: String(PART.length),
-      fileType: 'jpg',
-      'extra.usage': '1',
-      'extra.fileId': '77',
+      ...{ fileSize: String(PART.length), dataSize: String(PART.length) },
+      ...{ 'extra.usage': '1', 'extra.fileId': '77' },
     });
     expect(asked[0]?.query.get('Action')).toBe('SmallFileUpload');
   });
@@ -180,13 +156,8 @@ describe('initUpload of an upload that exists', () => {
     'throws VodRejected with the number for a part size of %i bytes',
     async (dataSize) => {
       for (const fields of [{ dataSize }, { listParts: [{ offset: 0, dataSize }] }]) {
-        await expectFailure(
-          open(fields),
-          'VodRejected',
-          new RegExp(
-            `^InitUpload 电影 \\(1\\)\\.mp4: expected a part size .* 524288 to 1048576 .* ${dataSize}$`,
-          ),
-        );
+        const message = `^InitUpload 电影 \\(1\\)\\.mp4: expected a part size .* 524288 to 1048576 .* ${dataSize}$`;
+        await expectFailure(open(fields), 'VodRejected', new RegExp(message));
       }
     },
   );

@@ -41,6 +41,8 @@ export type QuotaSettings = Readonly<{
   partsPerMinute: number;
   /** The length of a minute. Tests shorten it. */
   minuteMs: number;
+  /** The functions that the stack may run concurrently. */
+  maxFunctions: number;
 }>;
 
 /** The size limit of a single `CopyObject`: https://docs.aws.amazon.com/AmazonS3/latest/API/API_CopyObject.html */
@@ -75,6 +77,7 @@ const UploadEnvironment = v.object({
   QUOTA_CALLS_PER_MINUTE: v.optional(integerBetween(100, 1_000_000), '100'),
   QUOTA_PARTS_PER_MINUTE: v.optional(integerBetween(100, 1_000_000), '10000'),
   QUOTA_MINUTE_MS: v.optional(integerBetween(100, 60_000), '60000'),
+  MAX_FUNCTIONS: v.optional(integerBetween(1, 100_000), '1000'),
 });
 
 /** @throws {InvalidSetting} with the name of the variable */
@@ -96,6 +99,7 @@ export function uploadSettings(env: Environment) {
       callsPerMinute: set.QUOTA_CALLS_PER_MINUTE,
       partsPerMinute: set.QUOTA_PARTS_PER_MINUTE,
       minuteMs: set.QUOTA_MINUTE_MS,
+      maxFunctions: set.MAX_FUNCTIONS,
     },
   };
 }

@@ -60,3 +60,21 @@ export async function waitUnlessAborted<T>(
     signal.removeEventListener('abort', abort);
   }
 }
+
+/** Milliseconds since 1970, and waits. The fleet simulator has its own clock. */
+export type Clock = Readonly<{
+  now(): number;
+  /** Resolves after `ms`. @throws the reason of the signal, as soon as it aborts */
+  sleep(ms: number, signal?: AbortSignal): Promise<void>;
+}>;
+
+export const systemClock: Clock = {
+  now: () => Date.now(),
+  async sleep(ms, signal) {
+    signal?.throwIfAborted();
+    const waiter = Promise.withResolvers<void>();
+    const timer = setTimeout(waiter.resolve, ms);
+    const stop = (): void => clearTimeout(timer);
+    await (signal ? waitUnlessAborted(waiter, signal, stop) : waiter.promise);
+  },
+};

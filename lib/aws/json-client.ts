@@ -48,6 +48,7 @@ export class AwsServiceError extends Error {
 /** Error types that a retry cannot fix: a name, a policy, a key, or credentials have to change first. */
 const PERMANENT_ERRORS = new Set([
   'AccessDeniedException',
+  'ConditionalCheckFailedException',
   'InvalidKeyId',
   'ParameterNotFound',
   'ResourceNotFoundException',

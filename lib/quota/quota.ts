@@ -1,11 +1,15 @@
-import { createHash } from 'node:crypto';
 import type { QuotaSettings } from '../config.ts';
-import { createMemoryCounter, createTableCounter, type WindowCounter } from './counter.ts';
+import { type Clock, systemClock } from '../deadline.ts';
+import { createMemoryCounter, type WindowCounter } from './counter.ts';
 import { PART_WINDOWS, WindowedRateLimiter } from './rate-limiter.ts';
 
-/** The calls per minute that VOD grants an account, shared by all processes through a table. See docs/decisions/0006-quota-in-windows.md. */
+/**
+ * The calls per minute that VOD grants an account, shared by all processes through a table. A table belongs to one account.
+ * See docs/decisions/0006-quota-in-windows.md.
+ */
 
-export type Action = 'InitUpload' | 'FinishUpload' | 'UploadPart' | 'SmallFileUpload';
+/** A call to VOD, or `StartExecution`: the trigger starts uploads no faster than VOD can open them. */
+export type Action = 'StartExecution' | 'InitUpload' | 'FinishUpload' | 'UploadPart' | 'SmallFileUpload';
 
 export type Quota = Readonly<{
   /**
@@ -17,52 +21,61 @@ export type Quota = Readonly<{
    */
   take(action: Action, signal: AbortSignal): Promise<void>;
   /**
-   * Pauses this action in all processes after VOD reports that the quota is used up (code 4400). The pause lasts five
-   * windows: 3 s for parts, 16 s for other calls. Calls that a process has already leased may still start.
+   * Pauses this action in all processes, for five of its windows (`WINDOWS`). Calls that a process has already leased may still
+   * start.
    * @throws as `take` does
    */
   pause(action: Action): Promise<void>;
-  /** Closes idle connections to the table. */
-  close(): void;
 }>;
 
-export type QuotaOptions = Partial<QuotaSettings> &
+export type QuotaOptions = Partial<Pick<QuotaSettings, 'callsPerMinute' | 'partsPerMinute' | 'minuteMs'>> &
   Readonly<{
-    /** The account that owns the quota. The table stores only its hash. */
-    account: string;
+    /** The longest wait inside `take`. */
     maxWaitMs?: number;
+    /** Default: in memory. */
     counter?: WindowCounter;
+    clock?: Clock;
+    random?: () => number;
   }>;
 
-/** 5 of 100 calls per minute fit into one window, so a few objects that arrive together do not wait. 95 % of the quota is usable. */
-const CALL_WINDOWS = 20;
+/**
+ * Windows per minute. More windows make more of the quota usable, and fewer let more calls start at the same time. The trigger
+ * starts executions a little slower than VOD opens uploads (93 % and 96 % of the quota), so Init rarely waits.
+ */
+const WINDOWS = { StartExecution: 20, InitUpload: 50, FinishUpload: 50, UploadPart: PART_WINDOWS } as const;
 
 /** The function waits, and costs money, no longer than this. The state machine does the longer waits. */
 const MAX_WAIT_MS = 5_000;
 
 export function createQuota({
-  table,
-  region,
-  endpoint,
-  account,
   callsPerMinute = 100,
   partsPerMinute = 10_000,
   minuteMs = 60_000,
   maxWaitMs = MAX_WAIT_MS,
-  counter = table === undefined ? createMemoryCounter() : createTableCounter(table, { region, endpoint }),
+  clock = systemClock,
+  counter = createMemoryCounter(clock),
+  random = Math.random,
 }: QuotaOptions): Quota {
-  const keyPrefix = createHash('sha256').update(account).digest('hex').slice(0, 16);
-  const createLimiter = (action: Action, limit: number, windows: number): WindowedRateLimiter =>
-    new WindowedRateLimiter({ action, limit, windows, minuteMs, maxWaitMs, counter, keyPrefix });
+  const createLimiter = (action: keyof typeof WINDOWS, limit: number): WindowedRateLimiter =>
+    new WindowedRateLimiter({
+      action,
+      limit,
+      windows: WINDOWS[action],
+      minuteMs,
+      maxWaitMs,
+      counter,
+      clock,
+      random,
+    });
   /** `SmallFileUpload` has no limit. */
   const limiters: Partial<Record<Action, WindowedRateLimiter>> = {
-    InitUpload: createLimiter('InitUpload', callsPerMinute, CALL_WINDOWS),
-    FinishUpload: createLimiter('FinishUpload', callsPerMinute, CALL_WINDOWS),
-    UploadPart: createLimiter('UploadPart', partsPerMinute, PART_WINDOWS),
+    StartExecution: createLimiter('StartExecution', callsPerMinute),
+    InitUpload: createLimiter('InitUpload', callsPerMinute),
+    FinishUpload: createLimiter('FinishUpload', callsPerMinute),
+    UploadPart: createLimiter('UploadPart', partsPerMinute),
   };
   return {
     take: async (action, signal) => limiters[action]?.take(signal),
     pause: async (action) => limiters[action]?.pause(),
-    close: () => counter.close(),
   };
 }

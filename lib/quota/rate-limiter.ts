@@ -1,4 +1,4 @@
-import { waitUnlessAborted } from '../deadline.ts';
+import { type Clock, waitUnlessAborted } from '../deadline.ts';
 import { QuotaExceeded } from '../errors.ts';
 import type { CountedWindow, WindowCounter } from './counter.ts';
 
@@ -39,8 +39,9 @@ type Options = Readonly<{
   minuteMs: number;
   maxWaitMs: number;
   counter: WindowCounter;
-  /** Keeps accounts apart in the counter. */
-  keyPrefix: string;
+  clock: Clock;
+  /** Returns a number from 0 to below 1. */
+  random: () => number;
 }>;
 
 type Waiter = PromiseWithResolvers<void> & { readonly latest: number };
@@ -59,7 +60,7 @@ export class WindowedRateLimiter {
   readonly #waiting = new Set<Waiter>();
   #draining = false;
   /** Ends the sleep of the queue. */
-  #wake = (): void => {};
+  #sleeping: AbortController | undefined;
   #lease = { left: 0, until: 0 };
   /** Time before which a lease cannot succeed. */
   #notBefore = 0;
@@ -75,7 +76,7 @@ export class WindowedRateLimiter {
   /** @throws {QuotaExceeded} when the wait would be too long; the errors of the counter; the reason of the signal */
   async take(signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
-    const now = Date.now();
+    const now = this.#options.clock.now();
     if (this.#waiting.size === 0 && this.#useLease(now)) return;
     const latest = now + this.#options.maxWaitMs;
     const turn = this.#estimateTurn(this.#waiting.size, now);
@@ -85,14 +86,14 @@ export class WindowedRateLimiter {
     this.#waiting.add(waiter);
     const turnCame = waitUnlessAborted(waiter, signal, () => {
       this.#waiting.delete(waiter);
-      if (this.#waiting.size === 0) this.#wake();
+      if (this.#waiting.size === 0) this.#sleeping?.abort();
     });
     if (!this.#draining) void this.#drainQueue();
     await turnCame;
   }
 
   async pause(): Promise<void> {
-    const window = this.#windowAt(Date.now());
+    const window = this.#windowAt(this.#options.clock.now());
     const from = Math.max(window, this.#pausedUntil); // VOD rejects many calls at the same time: only the first one writes
     const until = window + PAUSE_WINDOWS;
     if (from >= until) return;
@@ -114,7 +115,7 @@ export class WindowedRateLimiter {
     this.#draining = true;
     try {
       for (let hasAsked = false; ; ) {
-        const now = Date.now();
+        const now = this.#options.clock.now();
         for (const waiter of this.#waiting) {
           if (!this.#useLease(now)) break;
           this.#waiting.delete(waiter);
@@ -176,7 +177,7 @@ export class WindowedRateLimiter {
 
   /** @param jitter share of a window */
   #retryInWindow(window: number, jitter: number): void {
-    const time = Math.ceil((window + Math.random() * jitter) * this.#windows.ms);
+    const time = Math.ceil((window + this.#options.random() * jitter) * this.#windows.ms);
     this.#notBefore = Math.max(this.#notBefore, time);
   }
 
@@ -208,19 +209,18 @@ export class WindowedRateLimiter {
 
   /** Ends early when no call waits any more. */
   async #sleep(ms: number): Promise<void> {
-    const { promise, resolve } = Promise.withResolvers<void>();
-    this.#wake = resolve;
-    const timer = setTimeout(resolve, ms);
-    await promise;
-    clearTimeout(timer);
+    this.#sleeping = new AbortController();
+    const { signal } = this.#sleeping;
+    await this.#options.clock.sleep(ms, signal).catch((error: unknown) => {
+      if (!signal.aborted) throw error;
+    });
   }
 
   readonly #windowAt = (now: number): number => Math.floor(now / this.#windows.ms);
 
   #countedWindow(window: number): CountedWindow {
-    const { keyPrefix, action } = this.#options;
     return {
-      key: `${keyPrefix}:${action}:${window}`,
+      key: `${this.#options.action}:${window}`,
       expire: Math.ceil(((window + 1) * this.#windows.ms + RETENTION_MS) / 1000),
     };
   }

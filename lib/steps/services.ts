@@ -1,7 +1,9 @@
 import type { S3Client } from '@aws-sdk/client-s3';
 import { cacheByKey } from '../aws/cached-resource.ts';
 import { type Environment, uploadSettings, vodSecrets, type WriteBackSettings } from '../config.ts';
-import { createQuota, type Quota } from '../quota/quota.ts';
+import type { Admission } from '../quota/admission.ts';
+import { openQuota } from '../quota/open-quota.ts';
+import type { Quota } from '../quota/quota.ts';
 import { createS3Client } from '../s3/client.ts';
 import type { UploadOptions } from '../schemas.ts';
 import { tuneGarbageCollector } from '../upload/gc-tuning.ts';
@@ -14,15 +16,13 @@ import { createVodClient, type VodClient } from '../vod/client.ts';
 export type Services = Readonly<{
   s3: S3Client;
   vod: VodClient;
+  quota: Quota;
+  admission: Admission;
   defaults: UploadOptions;
   writeBack: WriteBackSettings;
 }>;
 
-const cached = cacheByKey<Services & { quota: Quota }>(({ s3, vod, quota }) => {
-  s3.destroy();
-  vod.close();
-  quota.close();
-});
+const cached = cacheByKey<Services & { close: () => void }>(({ close }) => close());
 
 /** @throws {InvalidSetting} {SettingUnavailable} */
 export async function servicesFor(env: Environment): Promise<Services> {
@@ -31,14 +31,16 @@ export async function servicesFor(env: Environment): Promise<Services> {
   const key = JSON.stringify([settings, secrets, env.AWS_ACCESS_KEY_ID, env.AWS_SECRET_ACCESS_KEY]);
   return cached.get(key, () => {
     tuneGarbageCollector();
-    const { s3Endpoint, vod, quota: limits, ...rest } = settings;
-    const quota = createQuota({ ...limits, account: secrets.secretId });
-    return {
-      ...rest,
-      s3: createS3Client({ endpoint: s3Endpoint }),
-      vod: createVodClient({ ...vod, secrets }, quota),
-      quota,
+    const { s3Endpoint, vod: vodSettings, quota: quotaSettings, ...rest } = settings;
+    const { quota, admission, close: closeQuota } = openQuota(quotaSettings);
+    const s3 = createS3Client({ endpoint: s3Endpoint });
+    const vod = createVodClient({ ...vodSettings, secrets }, quota);
+    const close = (): void => {
+      s3.destroy();
+      vod.close();
+      closeQuota();
     };
+    return { ...rest, s3, vod, quota, admission, close };
   });
 }
 

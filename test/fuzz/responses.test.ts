@@ -117,7 +117,6 @@ function clientFor(once: AbortController): VodClient {
         once.signal.throwIfAborted();
       },
       pause: async () => {},
-      close: () => {},
     },
   );
 }

@@ -4,7 +4,7 @@ import type { Services } from '../../lib/steps/services.ts';
 import { createVodClient, type VodClient } from '../../lib/vod/client.ts';
 import { type Vod as Service, startVod } from '../../local/vod/server.ts';
 import { useStore } from './fake-store.ts';
-import { createAmpleQuota } from './quota.ts';
+import { createAmpleQuota, createTestAdmission } from './quota.ts';
 import { useFolder } from './temp-folder.ts';
 import { Client, HOST, SECRETS } from './vod-client.ts';
 
@@ -46,6 +46,8 @@ export function useEnds(s3: Parameters<typeof useStore>[0] = {}) {
     services: (vod: Partial<VodClient> = {}): Services => ({
       s3: store.client,
       vod: { ...started().vod, ...vod },
+      quota: createAmpleQuota(),
+      admission: createTestAdmission(),
       defaults: {},
       writeBack: DEFAULT_WRITE_BACK,
     }),

@@ -1,5 +1,24 @@
+import {
+  type Admission,
+  admissionLimits,
+  createAdmission,
+  createMemoryAdmissionStore,
+} from '../../lib/quota/admission.ts';
 import { createQuota, type Quota } from '../../lib/quota/quota.ts';
 
+const AMPLE = { minuteMs: 100, callsPerMinute: 1_000_000, partsPerMinute: 1_000_000 };
+
 /** A quota so large that no test reaches it, with pauses of milliseconds. */
-export const createAmpleQuota = (): Quota =>
-  createQuota({ account: 'test', minuteMs: 100, callsPerMinute: 1_000_000, partsPerMinute: 1_000_000 });
+export const createAmpleQuota = (): Quota => createQuota(AMPLE);
+
+/** Admission in memory, with the limits of the default quota. */
+export const createTestAdmission = (): Admission =>
+  createAdmission({
+    store: createMemoryAdmissionStore(),
+    limits: admissionLimits({
+      callsPerMinute: 100,
+      partsPerMinute: 10_000,
+      minuteMs: 60_000,
+      maxFunctions: 1_000,
+    }),
+  });

@@ -10,7 +10,7 @@ import { type Statement, statementsOf } from '../../../deploy/policies.ts';
 import { stateMachineJson } from '../../../deploy/state-machine.ts';
 import { type Resource, readTemplate, type Template } from '../../../deploy/template.ts';
 import { uploadSettings } from '../../../lib/config.ts';
-import { QUOTA_TABLE } from '../../../lib/quota/counter.ts';
+import { QUOTA_TABLE } from '../../../lib/quota/table.ts';
 import { newStack } from '../../support/stack.ts';
 import { newFolder } from '../../support/temp-folder.ts';
 import { createBytes, sha1 } from '../../support/values.ts';

@@ -1,6 +1,7 @@
 import type { ServerResponse } from 'node:http';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { createMemoryCounter, createTableCounter, type WindowCounter } from '../../../lib/quota/counter.ts';
+import { connectTable } from '../../../lib/quota/table.ts';
 import { accelerateTimers } from '../../support/accelerate-timers.ts';
 import { startQuotaTable } from '../../support/dynamo.ts';
 import { expectFailure } from '../../support/expect-failure.ts';
@@ -11,18 +12,18 @@ import { failureOf } from '../../support/values.ts';
 useCredentials();
 
 /** A window that expires in an hour. */
-const WINDOW = { key: 'hash:UploadPart:1', expire: Math.ceil(Date.now() / 1000) + 3_600 };
-const NEXT_WINDOW = { ...WINDOW, key: 'hash:UploadPart:2' };
+const WINDOW = { key: 'UploadPart:1', expire: Math.ceil(Date.now() / 1000) + 3_600 };
+const NEXT_WINDOW = { ...WINDOW, key: 'UploadPart:2' };
 
 async function createDynaliteCounter(): Promise<WindowCounter> {
   const { location } = await startQuotaTable();
-  const counter = createTableCounter('quota', location);
-  onTestFinished(() => counter.close());
-  return counter;
+  const table = connectTable('quota', location);
+  onTestFinished(table.close);
+  return createTableCounter(table);
 }
 
 describe.each<[string, () => WindowCounter | Promise<WindowCounter>]>([
-  ['in memory', createMemoryCounter],
+  ['in memory', () => createMemoryCounter()],
   ['in a table', createDynaliteCounter],
 ])('a counter %s', (_, create) => {
   test('adds concurrent calls and returns each count once', async () => {
@@ -67,9 +68,9 @@ describe('a table that does not work', () => {
 
   async function createScriptedCounter(...answers: [Answer, ...Answer[]]) {
     const { endpoint, asked } = await scripted(...answers);
-    const counter = createTableCounter('quota-dev', { region: 'eu-central-1', endpoint });
-    onTestFinished(() => counter.close());
-    return { counter, requests: asked };
+    const table = connectTable('quota-dev', { region: 'eu-central-1', endpoint });
+    onTestFinished(table.close);
+    return { counter: createTableCounter(table), requests: asked };
   }
 
   test.each([
@@ -124,7 +125,6 @@ describe('a table that does not work', () => {
   });
 
   test('needs a region', () => {
-    const location = { region: undefined, endpoint: undefined };
-    expect(() => createTableCounter('quota', location)).toThrow('setting AWS_REGION: missing');
+    expect(() => connectTable('quota', {})).toThrow('setting AWS_REGION: missing');
   });
 });

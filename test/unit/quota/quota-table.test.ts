@@ -1,9 +1,10 @@
 import type { IncomingMessage } from 'node:http';
 import { ScanCommand } from '@aws-sdk/client-dynamodb';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { QUOTA_TABLE } from '../../../lib/quota/counter.ts';
+import { createTableCounter } from '../../../lib/quota/counter.ts';
 import { createQuota, type Quota, type QuotaOptions } from '../../../lib/quota/quota.ts';
 import { divideMinute, PART_WINDOWS } from '../../../lib/quota/rate-limiter.ts';
+import { connectTable, QUOTA_TABLE } from '../../../lib/quota/table.ts';
 import { maxCallsPerMinute, recordedTake, startCallers } from '../../support/callers.ts';
 import { createQuotaTable, startQuotaTable } from '../../support/dynamo.ts';
 import { expectFailure } from '../../support/expect-failure.ts';
@@ -15,10 +16,10 @@ useCredentials();
 describe('a quota in a table', () => {
   async function startTable() {
     const dynalite = await startQuotaTable();
-    const createProcess = (options: Partial<QuotaOptions> = {}): Quota => {
-      const quota = createQuota({ table: 'quota', account: 'AKIDexample', ...options, ...dynalite.location });
-      onTestFinished(() => quota.close());
-      return quota;
+    const createProcess = (options: Partial<QuotaOptions> = {}, name = 'quota'): Quota => {
+      const table = connectTable(name, dynalite.location);
+      onTestFinished(table.close);
+      return createQuota({ counter: createTableCounter(table), ...options });
     };
     return { ...dynalite, createProcess };
   }
@@ -60,20 +61,18 @@ describe('a quota in a table', () => {
     expect(Date.now() - start).toBeGreaterThanOrEqual(4 * divideMinute(10_000, minuteMs, PART_WINDOWS).ms);
   });
 
-  test('has items that separate the accounts, hide their names, and expire; only UpdateItem is called', async () => {
+  test('has items that separate the actions and expire; only UpdateItem is called', async () => {
     const { server, client, createProcess } = await startTable();
     const operations = new Set<unknown>();
     server.on('request', ({ headers }: IncomingMessage) => operations.add(headers['x-amz-target']));
-    for (const account of ['AKIDone', 'AKIDtwo']) {
-      const quota = createProcess({ account, callsPerMinute: 20, maxWaitMs: 0 });
-      await quota.take('InitUpload', never);
-      await quota.pause('FinishUpload');
-    }
+    const quota = createProcess({ maxWaitMs: 0 });
+    await quota.take('InitUpload', never);
+    await quota.pause('FinishUpload');
     expect([...operations]).toEqual(['DynamoDB_20120810.UpdateItem']);
     const { Items = [] } = await client.send(new ScanCommand({ TableName: 'quota' }));
-    expect(Items.length).toBe(2 * (1 + 5));
+    expect(Items.length).toBe(1 + 5);
     for (const { key, [QUOTA_TABLE.TimeToLiveSpecification.AttributeName]: expire, ...others } of Items) {
-      expect(key?.S).toMatch(/^[0-9a-f]{16}:(InitUpload|FinishUpload):\d+$/);
+      expect(key?.S).toMatch(/^(InitUpload|FinishUpload):\d+$/);
       expect([['calls'], ['pausedUntil']]).toContainEqual(Object.keys(others));
       expect(Number(expire?.N)).toBeGreaterThan(Date.now() / 1_000 + 300);
       expect(Number(expire?.N)).toBeLessThan(Date.now() / 1_000 + 3_600);
@@ -89,7 +88,7 @@ describe('a quota in a table', () => {
   ])('names the table and the setting in an error: %s', async (table, message) => {
     const { client, createProcess } = await startTable();
     await createQuotaTable(client, 'other', 'id');
-    const quota = createProcess({ table });
+    const quota = createProcess({}, table);
     await expectFailure(quota.take('InitUpload', never), 'InvalidSetting', message);
     await expectFailure(quota.pause('InitUpload'), 'InvalidSetting', message);
   });

@@ -76,9 +76,8 @@ describe('processes that share a counter', () => {
       return count;
     },
     pause: (window, until) => shared.pause(window, until),
-    close() {},
   };
-  const createProcess = (): Quota => createQuota({ account: 'AKIDexample', counter });
+  const createProcess = (): Quota => createQuota({ counter });
   const createProcesses = (count: number): Quota[] => Array.from({ length: count }, createProcess);
 
   test.each([
@@ -130,7 +129,7 @@ describe('processes that share a counter', () => {
       await sleep(1_500);
       return count;
     };
-    const quota = createQuota({ account: 'AKIDexample', counter: { ...counter, add } });
+    const quota = createQuota({ counter: { ...counter, add } });
     const wait = failureOf(quota.take('UploadPart', never));
     await vi.advanceTimersByTimeAsync(7_000);
     expect(await wait).toMatchObject({ name: 'QuotaExceeded' });
@@ -202,7 +201,7 @@ describe('a counter that fails', () => {
   const fail = (): Promise<never> => Promise.reject(new QuotaExceeded('no response'));
 
   test('rejects all waiting calls, and every pause', async () => {
-    const quota = createQuota({ account: 'AKIDexample', counter: { add: fail, pause: fail, close() {} } });
+    const quota = createQuota({ counter: { add: fail, pause: fail } });
     const calls = Array.from({ length: 20 }, () => quota.take('UploadPart', never));
     const failures = await Promise.all(calls.map(failureOf));
     for (let n = 0; n < 2; n++) failures.push(await failureOf(quota.pause('UploadPart')));
@@ -216,7 +215,7 @@ describe('a counter that fails', () => {
       requested.resolve();
       return response.promise;
     };
-    const quota = createQuota({ account: 'AKIDexample', counter: { add, pause: fail, close() {} } });
+    const quota = createQuota({ counter: { add, pause: fail } });
     const controller = new AbortController();
     const wait = failureOf(quota.take('InitUpload', controller.signal));
     await requested.promise;

@@ -32,7 +32,10 @@ export const stepFunctionsClient = (env: Environment): SFNClient =>
 /** Closes idle connections. */
 export const releaseStepFunctionsClient = (): void => cachedClient.release();
 
-/** An execution name has at most 80 characters: https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html */
+/**
+ * An execution name has at most 80 characters. Only names of letters, digits, hyphens, and underscores are logged for certain:
+ * https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html
+ */
 const MAX_READABLE_CHARS = 40;
 
 /**
@@ -48,7 +51,7 @@ export function executionName(
   const hash = createHash('sha256').update(JSON.stringify(identity)).digest('hex').slice(0, 32);
   const file = key.slice(key.lastIndexOf('/') + 1).normalize('NFKD');
   const readable = file
-    .replace(/[^A-Za-z0-9._-]+/g, '-')
+    .replace(/[^A-Za-z0-9_-]+/g, '-')
     .replace(/^-+|-+$/g, '')
     .slice(0, MAX_READABLE_CHARS);
   return readable ? `${readable}-${hash}` : hash;

@@ -17,8 +17,8 @@ const ListExecutionsInput = v.object({
   nextToken: v.optional(v.string()),
 });
 
-/** Step Functions also accepts other letters. Here the name is the name of a file, too. */
-const NAME = /^[A-Za-z0-9._-]{1,80}$/;
+/** Step Functions accepts more, but may not log such executions. Here the name is the name of a file, too. */
+const NAME = /^[A-Za-z0-9_-]{1,80}$/;
 
 /** https://docs.aws.amazon.com/step-functions/latest/dg/redrive-executions.html */
 const REDRIVE_PERIOD_MS = 14 * 24 * 60 * 60 * 1000;

@@ -42,7 +42,7 @@ test('parses events to valid requests, or rejects the wrong message alone', asyn
       if ('error' in objects) continue;
       for (const { request, dedupeKey } of objects.value) {
         expect(v.parse(UploadRequest, request)).toEqual(request);
-        expect(executionName(request, dedupeKey)).toMatch(/^[A-Za-z0-9._-]{1,80}$/);
+        expect(executionName(request, dedupeKey)).toMatch(/^[A-Za-z0-9_-]{1,80}$/);
       }
     }
   });

@@ -106,7 +106,7 @@ test.each(['SIGINT', 'SIGKILL'] as const)('continues after %s and starts nothing
     if (lines.push(line) === 1) child.kill(signal);
   });
   const [code] = await once(child, 'close');
-  expect(lines[0]).toMatch(/^started {2}s3:\/\/videos\/film-00\.mp4 {2}film-00\.mp4-/);
+  expect(lines[0]).toMatch(/^started {2}s3:\/\/videos\/film-00\.mp4 {2}film-00-mp4-/);
   if (signal === 'SIGINT') {
     expect(code).toBe(130);
     expect(lines.slice(1)).toEqual([

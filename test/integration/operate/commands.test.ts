@@ -22,7 +22,7 @@ test('invoke starts an execution, waits for it, and prints its result or its err
   const again = await runCommand('invoke', `s3://${BUCKET}/film.mp4`, ...local);
   expect(again).toMatchObject({ code: 0, err: [] });
   expect(again.out).toEqual([
-    expect.stringMatching(/^s3:\/\/videos\/film\.mp4 {2}execution film\.mp4-[0-9a-f]{32} started$/),
+    expect.stringMatching(/^s3:\/\/videos\/film\.mp4 {2}execution film-mp4-[0-9a-f]{32} started$/),
     expect.stringMatching(RegExp(`^s3://videos/film\\.mp4  unchanged  ${fileId}  http:`)),
   ]);
 

@@ -1,14 +1,8 @@
-import {
-  CompleteMultipartUploadCommand,
-  CreateMultipartUploadCommand,
-  type CreateMultipartUploadCommandInput,
-  GetObjectAclCommand,
-  GetObjectTaggingCommand,
-  HeadObjectCommand,
-  PutObjectCommand,
-  type PutObjectCommandInput,
-  type S3Client,
-  UploadPartCommand,
+import type {
+  CopyObjectCommandInput,
+  CreateMultipartUploadCommandInput,
+  PutObjectCommandInput,
+  S3Client,
 } from '@aws-sdk/client-s3';
 import { afterAll, beforeAll, vi } from 'vitest';
 import { createS3Client } from '../../lib/s3/client.ts';
@@ -61,7 +55,11 @@ export function useStore(options: Parameters<typeof useS3>[0] = {}) {
     events: s3.events,
     endpoint: () => s3.server.endpoint,
     put: (Bucket: string, Key: string, Body: Buffer | string, more: Partial<PutObjectCommandInput> = {}) =>
-      s3.client.send(new PutObjectCommand({ Bucket, Key, Body, ...more })),
+      s3.client.putObject({ Bucket, Key, Body, ...more }),
+    remove: (Bucket: string, Key: string) => s3.client.deleteObject({ Bucket, Key }),
+    /** Copies an object within a bucket. */
+    copy: (Bucket: string, from: string, Key: string, more: Partial<CopyObjectCommandInput> = {}) =>
+      s3.client.copyObject({ Bucket, Key, CopySource: encodeURI(`${Bucket}/${from}`), ...more }),
     /** Puts a multipart object, whose ETag is no MD5. */
     putInParts: async (
       Bucket: string,
@@ -69,25 +67,18 @@ export function useStore(options: Parameters<typeof useS3>[0] = {}) {
       Body: Buffer | string,
       more: Partial<CreateMultipartUploadCommandInput> = {},
     ) => {
-      const { UploadId } = await s3.client.send(new CreateMultipartUploadCommand({ Bucket, Key, ...more }));
-      const part = { Bucket, Key, UploadId, PartNumber: 1 };
-      const { ETag } = await s3.client.send(new UploadPartCommand({ ...part, Body }));
+      const { UploadId } = await s3.client.createMultipartUpload({ Bucket, Key, ...more });
+      const { ETag } = await s3.client.uploadPart({ Bucket, Key, UploadId, PartNumber: 1, Body });
       const MultipartUpload = { Parts: [{ ETag, PartNumber: 1 }] };
-      return s3.client.send(new CompleteMultipartUploadCommand({ Bucket, Key, UploadId, MultipartUpload }));
+      return s3.client.completeMultipartUpload({ Bucket, Key, UploadId, MultipartUpload });
     },
-    head: (Bucket: string, Key: string) =>
-      s3.client.send(new HeadObjectCommand({ Bucket, Key, ChecksumMode: 'ENABLED' })),
+    head: (Bucket: string, Key: string) => s3.client.headObject({ Bucket, Key, ChecksumMode: 'ENABLED' }),
     /** Everything that S3 returns about an object, except what every write changes. */
     all: async (Bucket: string, Key: string) => {
       const of = { Bucket, Key };
-      const {
-        $metadata: _,
-        LastModified: _at,
-        VersionId: _id,
-        ...head
-      } = await s3.client.send(new HeadObjectCommand(of));
-      const { TagSet } = await s3.client.send(new GetObjectTaggingCommand(of));
-      const { Grants } = await s3.client.send(new GetObjectAclCommand(of));
+      const { $metadata: _, LastModified: _at, VersionId: _id, ...head } = await s3.client.headObject(of);
+      const { TagSet } = await s3.client.getObjectTagging(of);
+      const { Grants } = await s3.client.getObjectAcl(of);
       return { ...head, tags: TagSet, grants: Grants?.map((grant) => JSON.stringify(grant)).sort() };
     },
     find: (bucket: string, key: string) => headObject(store.client, { bucket, key }, never),

@@ -1,21 +1,16 @@
 import { join } from 'node:path';
-import { CloudFormationClient, DescribeStacksCommand } from '@aws-sdk/client-cloudformation';
-import { DescribeArchiveCommand, EventBridgeClient, StartReplayCommand } from '@aws-sdk/client-eventbridge';
-import { InvokeCommand, LambdaClient } from '@aws-sdk/client-lambda';
-import {
-  DescribeExecutionCommand,
-  ListExecutionsCommand,
-  paginateListExecutions,
-  RedriveExecutionCommand,
-  SFNClient,
-} from '@aws-sdk/client-sfn';
-import { GetQueueAttributesCommand, ListMessageMoveTasksCommand, SQSClient } from '@aws-sdk/client-sqs';
+import { CloudFormation } from '@aws-sdk/client-cloudformation';
+import { EventBridge } from '@aws-sdk/client-eventbridge';
+import { Lambda } from '@aws-sdk/client-lambda';
+import { paginateListExecutions, SFN } from '@aws-sdk/client-sfn';
+import { SQS } from '@aws-sdk/client-sqs';
 import * as v from 'valibot';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { JsonStore } from '../../../cli/json-store.ts';
 import { findRunning } from '../../../cli/running-file.ts';
 import { executionArn } from '../../../lib/trigger/executions.ts';
 import { ExecutionStore } from '../../../local/aws/execution-store.ts';
+import { expectFailure } from '../../support/expect-failure.ts';
 import { newStack } from '../../support/stack.ts';
 import { newFolder } from '../../support/temp-folder.ts';
 
@@ -34,7 +29,7 @@ describe('Step Functions', () => {
   const { stateMachineArn } = ExecutionStore;
 
   /** Starts a server with finished executions e0 to e6, of which e0, e3, and e6 succeeded. */
-  async function startWithExecutions(): Promise<SFNClient> {
+  async function startWithExecutions(): Promise<SFN> {
     const data = await newFolder();
     const store = new JsonStore(join(data, 'executions'), v.any());
     for (let n = 0; n < 7; n++) {
@@ -44,7 +39,7 @@ describe('Step Functions', () => {
       const arn = executionArn(stateMachineArn, name);
       store.put(name, { name, arn, status, input: {}, redriveCount: 0, ...times });
     }
-    const client = new SFNClient(await startServer(data));
+    const client = new SFN(await startServer(data));
     onTestFinished(() => client.destroy());
     return client;
   }
@@ -59,7 +54,7 @@ describe('Step Functions', () => {
       ['e5', 'e4'],
       ['e2', 'e1'],
     ]);
-    const { executions = [] } = await client.send(new ListExecutionsCommand({ stateMachineArn }));
+    const { executions = [] } = await client.listExecutions({ stateMachineArn });
     expect(executions.map(({ name }) => name)).toEqual(['e6', 'e5', 'e4', 'e3', 'e2', 'e1', 'e0']);
     expect(executions[0]).toMatchObject({ status: 'SUCCEEDED', startDate: new Date(1_700_000_000_006) });
   });
@@ -67,50 +62,34 @@ describe('Step Functions', () => {
   test('rejects the redrive of an old execution, an unknown page, and an unknown state machine', async () => {
     const client = await startWithExecutions();
     const old = { executionArn: executionArn(stateMachineArn, 'e1') };
-    const described = await client.send(new DescribeExecutionCommand(old));
-    expect(described.redriveStatus).toBe('NOT_REDRIVABLE');
-    await expect(client.send(new RedriveExecutionCommand(old))).rejects.toMatchObject({
-      name: 'ExecutionNotRedrivable',
-    });
-    const noPage = new ListExecutionsCommand({ stateMachineArn, nextToken: 'none' });
-    await expect(client.send(noPage)).rejects.toMatchObject({ name: 'InvalidToken' });
-    const noMachine = new ListExecutionsCommand({ stateMachineArn: `${stateMachineArn}s` });
-    await expect(client.send(noMachine)).rejects.toMatchObject({ name: 'StateMachineDoesNotExist' });
+    expect((await client.describeExecution(old)).redriveStatus).toBe('NOT_REDRIVABLE');
+    await expectFailure(client.redriveExecution(old), 'ExecutionNotRedrivable');
+    await expectFailure(client.listExecutions({ stateMachineArn, nextToken: 'none' }), 'InvalidToken');
+    const noMachine = client.listExecutions({ stateMachineArn: `${stateMachineArn}s` });
+    await expectFailure(noMachine, 'StateMachineDoesNotExist');
   });
 });
 
 test('resources that do not exist are rejected with the error of the service', async () => {
   const config = await startServer(await newFolder());
-  const [events, sqs, lambda, stacks] = [
-    new EventBridgeClient(config),
-    new SQSClient(config),
-    new LambdaClient(config),
-    new CloudFormationClient(config),
-  ];
+  const [events, sqs] = [new EventBridge(config), new SQS(config)];
+  const [lambda, stacks] = [new Lambda(config), new CloudFormation(config)];
   onTestFinished(() => {
     for (const client of [events, sqs, lambda, stacks]) client.destroy();
   });
-  const notFound = { name: 'ResourceNotFoundException' };
-  await expect(events.send(new DescribeArchiveCommand({ ArchiveName: 'a' }))).rejects.toMatchObject(notFound);
-  await expect(sqs.send(new ListMessageMoveTasksCommand({ SourceArn: 'a' }))).rejects.toMatchObject(notFound);
-  await expect(lambda.send(new InvokeCommand({ FunctionName: 'init' }))).rejects.toMatchObject(notFound);
-  const queue = new GetQueueAttributesCommand({ QueueUrl: `${config.endpoint}/1/q` });
-  await expect(sqs.send(queue)).rejects.toMatchObject({ name: 'QueueDoesNotExist' });
-  await expect(stacks.send(new DescribeStacksCommand({ StackName: 's' }))).rejects.toMatchObject({
-    name: 'ValidationError',
-    message: 'Stack with id s does not exist',
-  });
-  const replay = new StartReplayCommand({
+  await expectFailure(events.describeArchive({ ArchiveName: 'a' }), 'ResourceNotFoundException');
+  await expectFailure(sqs.listMessageMoveTasks({ SourceArn: 'a' }), 'ResourceNotFoundException');
+  await expectFailure(lambda.invoke({ FunctionName: 'init' }), 'ResourceNotFoundException');
+  await expectFailure(sqs.getQueueAttributes({ QueueUrl: `${config.endpoint}/1/q` }), 'QueueDoesNotExist');
+  const noStack = stacks.describeStacks({ StackName: 's' });
+  await expectFailure(noStack, 'ValidationError', /^Stack with id s does not exist$/);
+  const replay = events.startReplay({
     ReplayName: 'r',
     EventSourceArn: 'arn:aws:events:us-east-1:000000000000:archive/other',
-    EventStartTime: new Date(0),
-    EventEndTime: new Date(1),
+    ...{ EventStartTime: new Date(0), EventEndTime: new Date(1) },
     Destination: { Arn: 'arn:aws:events:us-east-1:000000000000:event-bus/default' },
   });
-  await expect(events.send(replay)).rejects.toMatchObject({
-    name: 'ValidationException',
-    message: expect.stringContaining('EventSourceArn'),
-  });
+  await expectFailure(replay, 'ValidationException', 'EventSourceArn');
 });
 
 test.each([

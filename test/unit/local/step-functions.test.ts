@@ -21,13 +21,12 @@ async function startServer() {
   };
 }
 
-test.each(['constructor', '__proto__', 'toString', 'AWSStepFunctions.valueOf', 'nothing'])(
-  'the unknown target %s is rejected, also if it names a property of JavaScript objects',
-  async (target) => {
-    const call = await startServer();
-    expect(await call(target, '{}')).toBe('400 UnknownOperationException');
-  },
-);
+// Every JavaScript object has properties of these names.
+const PROPERTIES = ['constructor', '__proto__', 'toString', 'AWSStepFunctions.valueOf'];
+test.each(['nothing', ...PROPERTIES])('the unknown target %s is rejected', async (target) => {
+  const call = await startServer();
+  expect(await call(target, '{}')).toBe('400 UnknownOperationException');
+});
 
 describe('StartExecution', () => {
   const { stateMachineArn } = ExecutionStore;

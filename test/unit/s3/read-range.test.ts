@@ -1,4 +1,3 @@
-import { DeleteObjectCommand } from '@aws-sdk/client-s3';
 import fc from 'fast-check';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { readRange } from '../../../lib/s3/read-range.ts';
@@ -55,7 +54,7 @@ describe('a read from the local S3', () => {
 
   test('throws ObjectDeleted when the object was deleted', async () => {
     const read = await putThenRead(BUCKET, 'deleted.mp4');
-    await store.client.send(new DeleteObjectCommand({ Bucket: BUCKET, Key: 'deleted.mp4' }));
+    await store.remove(BUCKET, 'deleted.mp4');
     await expectFailure(read(), 'ObjectDeleted');
   });
 

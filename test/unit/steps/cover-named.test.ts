@@ -1,4 +1,3 @@
-import { CopyObjectCommand } from '@aws-sdk/client-s3';
 import { describe, expect, test } from 'vitest';
 import { useCovers } from '../../support/covers.ts';
 import { expectFailure } from '../../support/expect-failure.ts';
@@ -41,15 +40,8 @@ describe('vod-cover-of, on an image without a video of its name,', () => {
     await put(id);
     await arrives(poster());
     const { metadata } = await store.find(BUCKET, poster());
-    await store.client.send(
-      new CopyObjectCommand({
-        Bucket: BUCKET,
-        Key: poster(),
-        CopySource: encodeURI(`${BUCKET}/${poster()}`),
-        MetadataDirective: 'REPLACE',
-        Metadata: { ...metadata, 'vod-cover-of': next },
-      }),
-    );
+    const Metadata = { ...metadata, 'vod-cover-of': next };
+    await store.copy(BUCKET, poster(), poster(), { MetadataDirective: 'REPLACE', Metadata });
     expect(await arrives(poster())).toMatchObject({ outcome: 'uploaded', coverOf: [next] });
   });
 

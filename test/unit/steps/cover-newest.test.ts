@@ -1,4 +1,3 @@
-import { CopyObjectCommand } from '@aws-sdk/client-s3';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { VodUnavailable } from '../../../lib/errors.ts';
@@ -10,19 +9,9 @@ import { failureOf, fileId, plenty, sha1 } from '../../support/values.ts';
 
 /** The newest of several images is the cover, also where a function is killed in between. */
 
-const {
-  store,
-  services,
-  show,
-  nextShow,
-  nextSecond,
-  film,
-  arrives,
-  finishes,
-  coverOf,
-  metadataOf,
-  counting,
-} = useCovers();
+const covers = useCovers();
+const { store, services, show, nextShow, nextSecond, film, arrives, finishes } = covers;
+const { coverOf, metadataOf, counting } = covers;
 
 describe('several images', () => {
   test('make the newest the cover, whatever is written onto the others', async () => {
@@ -59,10 +48,8 @@ describe('several images', () => {
     const first = image();
     await store.put(BUCKET, `${show()}.jpg`, first);
     await arrives(`${show()}.jpg`);
-    const Metadata = {
-      ...(await metadataOf(`${show()}.jpg`)),
-      'vod-uploaded-at': '2020-01-02T03:04:05.678Z',
-    };
+    const uploaded = await metadataOf(`${show()}.jpg`);
+    const Metadata = { ...uploaded, 'vod-uploaded-at': '2020-01-02T03:04:05.678Z' };
     await store.put(BUCKET, `${show()}.jpg`, image());
     await arrives(`${show()}.jpg`);
     await store.put(BUCKET, `${show()}.jpg`, first, { Metadata });
@@ -77,8 +64,7 @@ describe('several images', () => {
     const [id, other] = [await film(), await film(`${show()} b.mp4`)];
     await store.put(BUCKET, `${show()}.jpg`, image());
     await arrives(`${show()}.jpg`);
-    const CopySource = encodeURI(`${BUCKET}/${show()}.jpg`);
-    await store.client.send(new CopyObjectCommand({ Bucket: BUCKET, Key: `${show()} b.jpg`, CopySource }));
+    await store.copy(BUCKET, `${show()}.jpg`, `${show()} b.jpg`);
     expect(await arrives(`${show()} b.jpg`)).toMatchObject({ outcome: 'uploaded', coverOf: [other] });
     expect(coverOf(other)).toBe(coverOf(id));
   });
@@ -159,9 +145,8 @@ describe('a repeat, after a step was killed between an upload that a newer image
     const killed = attachCoverToVideo(video, overtaken(`${show()}.jpg`, newer), plenty());
     expect(await failureOf(killed)).toMatchObject({ message: 'killed' });
     expect(coverOf(id)).not.toBe(sha1(newer));
-    expect(await attachCoverToVideo(video, services(), plenty(), true)).toMatchObject({
-      outcome: 'uploaded',
-    });
+    const repeated = await attachCoverToVideo(video, services(), plenty(), true);
+    expect(repeated).toMatchObject({ outcome: 'uploaded' });
     expect(coverOf(id)).toBe(sha1(newer));
   });
 
@@ -171,11 +156,8 @@ describe('a repeat, after a step was killed between an upload that a newer image
     const { pin } = await store.find(BUCKET, `${show()}.jpg`);
     const job = jobOf(pin);
     const { sent, services } = counting();
-    expect(await attachImage(job, services, plenty(), true)).toMatchObject({
-      outcome: 'uploaded',
-      coverOf: [id],
-      sent: { parts: 1 },
-    });
+    const uploaded = { outcome: 'uploaded', coverOf: [id], sent: { parts: 1 } };
+    expect(await attachImage(job, services, plenty(), true)).toMatchObject(uploaded);
     expect(sent).toEqual([id]);
   });
 

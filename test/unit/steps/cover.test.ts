@@ -1,4 +1,4 @@
-import { DeleteObjectCommand, PutObjectTaggingCommand } from '@aws-sdk/client-s3';
+import { PutObjectTaggingCommand } from '@aws-sdk/client-s3';
 import { describe, expect, test } from 'vitest';
 import { DEFAULT_WRITE_BACK } from '../../../lib/config.ts';
 import { DeadlineExceeded } from '../../../lib/deadline.ts';
@@ -19,20 +19,13 @@ describe('an image that arrives', () => {
   test('becomes the cover of its video, and returns the file', async () => {
     const id = await film();
     const bytes = image();
-    await store.put(BUCKET, `${show()}.jpg`, bytes, {
-      Metadata: { mine: 'kept' },
-      ContentType: 'image/jpeg',
-    });
+    const fields = { Metadata: { mine: 'kept' }, ContentType: 'image/jpeg' };
+    await store.put(BUCKET, `${show()}.jpg`, bytes, fields);
     const { pin } = await store.find(BUCKET, `${show()}.jpg`);
     const result = await arrives(`${show()}.jpg`);
-    expect(result).toMatchObject({
-      next: 'done',
-      outcome: 'uploaded',
-      size: 3000,
-      sha1: sha1(bytes),
-      coverOf: [id],
-      sent: { parts: 1, bytes: 3000 },
-    });
+    const sent = { parts: 1, bytes: 3000 };
+    const uploaded = { outcome: 'uploaded', size: 3000, sha1: sha1(bytes), coverOf: [id], sent };
+    expect(result).toMatchObject({ next: 'done', ...uploaded });
     expect(coverOf(id)).toBe(sha1(bytes));
     const { metadata, contentType } = await store.find(BUCKET, `${show()}.jpg`);
     expect(contentType).toBe('image/jpeg');
@@ -55,12 +48,8 @@ describe('an image that arrives', () => {
     const first = await arrives(`${show()}.jpg`);
     const events = store.events.length;
     const { sent, services } = counting();
-    const { outcome: _, sent: __, ...same } = first;
-    expect(await arrives(`${show()}.jpg`, {}, services)).toEqual({
-      ...same,
-      outcome: 'unchanged',
-      sent: { parts: 0, bytes: 0 },
-    });
+    const unchanged = { ...first, outcome: 'unchanged', sent: { parts: 0, bytes: 0 } };
+    expect(await arrives(`${show()}.jpg`, {}, services)).toEqual(unchanged);
     expect(await finishes(`${show()}.mp4`, id, services)).toMatchObject({ outcome: 'unchanged' });
     expect({ sent, written: store.events.length - events }).toEqual({ sent: [], written: 0 });
   });
@@ -84,10 +73,8 @@ describe('an image that arrives', () => {
     await prepare();
     await store.put(BUCKET, `${show()}.jpg`, image());
     const { sent, services } = counting();
-    expect(await arrives(`${show()}.jpg`, {}, services)).toMatchObject({
-      outcome: 'waiting',
-      reason: expect.stringContaining('no video with this name has a fileId'),
-    });
+    const reason = expect.stringContaining('no video with this name has a fileId');
+    expect(await arrives(`${show()}.jpg`, {}, services)).toMatchObject({ outcome: 'waiting', reason });
     expect(sent).toEqual([]);
     expect(await metadataOf(`${show()}.jpg`)).toEqual({});
   });
@@ -113,8 +100,7 @@ describe('an image that arrives', () => {
     await store.putInParts(BUCKET, `${show()}.mp4`, 'film');
     const { pin } = await store.find(BUCKET, `${show()}.mp4`);
     const tags = { 'vod-file-id': id, 'vod-sha1': sha1('film'), 'vod-etag': pin.etag };
-    const TagSet = Object.entries(tags).map(([Key, Value]) => ({ Key, Value }));
-    const Tagging = { TagSet };
+    const Tagging = { TagSet: Object.entries(tags).map(([Key, Value]) => ({ Key, Value })) };
     await store.client.send(new PutObjectTaggingCommand({ Bucket: BUCKET, Key: `${show()}.mp4`, Tagging }));
     await store.put(BUCKET, `${show()}.jpg`, image());
     expect(await arrives(`${show()}.jpg`)).toMatchObject({ outcome: 'uploaded', coverOf: [id] });
@@ -156,10 +142,8 @@ describe('an image that arrives', () => {
     await store.put(VERSIONED, `${show()}.jpg`, image());
     const { pin } = await store.find(VERSIONED, `${show()}.jpg`);
     await finishes(`${show()}.mp4`, id, services(), VERSIONED);
-    expect(await attachImage(jobOf(pin), services(), plenty())).toMatchObject({
-      outcome: 'unchanged',
-      coverOf: [id],
-    });
+    const unchanged = { outcome: 'unchanged', coverOf: [id] };
+    expect(await attachImage(jobOf(pin), services(), plenty())).toMatchObject(unchanged);
   });
 
   test('is superseded or deleted if it was overwritten or deleted before the step started', async () => {
@@ -170,7 +154,7 @@ describe('an image that arrives', () => {
     await store.put(BUCKET, `${show()}.jpg`, image());
     const { sent, services } = counting();
     expect(await attachImage(job, services, plenty())).toMatchObject({ outcome: 'superseded' });
-    await store.client.send(new DeleteObjectCommand({ Bucket: BUCKET, Key: `${show()}.jpg` }));
+    await store.remove(BUCKET, `${show()}.jpg`);
     expect(await attachImage(job, services, plenty())).toMatchObject({ outcome: 'deleted' });
     expect(sent).toEqual([]);
   });
@@ -182,10 +166,8 @@ describe('an image that arrives', () => {
     const tagging: Services = { ...counted, writeBack: { ...DEFAULT_WRITE_BACK, mode: 'tags' } };
     const events = store.events.length;
     expect(await arrives(`${show()}.jpg`, {}, tagging)).toMatchObject({ outcome: 'uploaded' });
-    expect(await arrives(`${show()}.jpg`, {}, tagging)).toMatchObject({
-      outcome: 'unchanged',
-      coverOf: [id],
-    });
+    const unchanged = { outcome: 'unchanged', coverOf: [id] };
+    expect(await arrives(`${show()}.jpg`, {}, tagging)).toMatchObject(unchanged);
     expect(await finishes(`${show()}.mp4`, id, tagging)).toMatchObject({ outcome: 'unchanged' });
     expect({ sent, written: store.events.length - events }).toEqual({ sent: [id], written: 0 });
     expect(await metadataOf(`${show()}.jpg`)).toEqual({});

@@ -1,5 +1,5 @@
 import * as v from 'valibot';
-import { serverlessYml, stackParameters } from './params.ts';
+import { serverlessYml } from './params.ts';
 
 const Parameters = v.object({
   memory: v.number(),
@@ -8,10 +8,14 @@ const Parameters = v.object({
   nodeOptions: v.string(),
 });
 const Trigger = v.object({ events: v.tuple([v.object({ sqs: v.object({ batchSize: v.number() }) })]) });
-const Functions = v.object({ functions: v.object({ trigger: Trigger }) });
+const Serverless = v.object({
+  params: v.object({ default: Parameters }),
+  functions: v.object({ trigger: Trigger }),
+});
 
-const parameters = v.parse(Parameters, stackParameters());
-const [{ sqs }] = v.parse(Functions, serverlessYml()).functions.trigger.events;
+const { params, functions } = v.parse(Serverless, serverlessYml());
+const parameters = params.default;
+const [{ sqs }] = functions.trigger.events;
 
 /** The values that serverless.yml deploys by default. The local engine and the bench use them too. */
 export const DEPLOYMENT_DEFAULTS = {

@@ -28,17 +28,14 @@ const RETRY_MS = 500;
 const transitions = channel('s3-vod.transition');
 const BILLED_EVENTS = new Set(['StateEntered', 'StateRetried']);
 
-/** The definition is validated once per process: validation takes longer than the upload of a small object. */
-let isValidated = false;
-
 type Json = Parameters<StateMachine['run']>[0];
 
 /** Runs the state machine definition that is deployed. */
 export function createStateMachineRunner(lambda: Lambda, handlers: Handlers): StateMachineRunner {
   // Lambda applies the time limit. The time that a task waits for a free invocation must not count.
   const text = localStateMachineJson().replace(/"TimeoutSeconds": \d+/g, '"TimeoutSeconds": 86400');
-  const machine = new StateMachine(JSON.parse(text), { validationOptions: { noValidate: isValidated } });
-  isValidated = true;
+  // `npm test` and `npm run package` validate the definition, which takes longer than the upload of a small object.
+  const machine = new StateMachine(JSON.parse(text), { validationOptions: { noValidate: true } });
   const running = new Set<() => void>();
   const task = (name: keyof Handlers) => async (input: unknown) =>
     toJson(await lambda.invoke(name, handlers[name], input));

@@ -8,7 +8,7 @@ import { createVideo } from './writers.ts';
 
 /** The short form of `npm run test:faults`, with a fixed seed. */
 
-const RUNS = 200;
+const RUNS = 100;
 const SEED = 1;
 /** A busy machine takes several times as long as an idle one. */
 const TIMEOUT_MS = 600_000;

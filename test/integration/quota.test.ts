@@ -5,9 +5,7 @@ import { newStack } from '../support/stack.ts';
 import { newFolder } from '../support/temp-folder.ts';
 import { createBytes } from '../support/values.ts';
 
-test('1,000 repeated and shuffled events of 300 objects upload each object once, within the quota of VOD', {
-  timeout: 180_000,
-}, async () => {
+test('400 repeated and shuffled events of 120 objects upload each object once, within the quota of VOD', async () => {
   const minuteMs = 3_000;
   const codes = new Map<number, number>();
   const vod = await startVod({
@@ -29,16 +27,16 @@ test('1,000 repeated and shuffled events of 300 objects upload each object once,
   const events: unknown[] = [];
   const send = world.queue.send.bind(world.queue);
   world.queue.send = (event) => void events.push(event);
-  await Promise.all(Array.from({ length: 300 }, (_, n) => world.put(`film ${n}.mp4`, createBytes(1000 + n))));
+  await Promise.all(Array.from({ length: 120 }, (_, n) => world.put(`film ${n}.mp4`, createBytes(1000 + n))));
   world.queue.send = send;
-  const doubled = Array.from({ length: 1000 }, (_, n) => events[n % events.length]);
-  const [shuffled] = fc.sample(fc.shuffledSubarray(doubled, { minLength: 1000 }), { numRuns: 1, seed: 1 });
+  const doubled = Array.from({ length: 400 }, (_, n) => events[n % events.length]);
+  const [shuffled] = fc.sample(fc.shuffledSubarray(doubled, { minLength: 400 }), { numRuns: 1, seed: 1 });
   for (const event of shuffled ?? []) send(event);
 
   const results = await world.results();
-  expect(results.filter(({ outcome }) => outcome === 'uploaded')).toHaveLength(300);
-  expect(vod.files()).toHaveLength(300);
+  expect(results.filter(({ outcome }) => outcome === 'uploaded')).toHaveLength(120);
+  expect(vod.files()).toHaveLength(120);
   // One InitUpload, UploadPart, and FinishUpload for each object, and no code 4400.
-  expect([...codes]).toEqual([[0, 900]]);
+  expect([...codes]).toEqual([[0, 360]]);
   await vod.close();
 });

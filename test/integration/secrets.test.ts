@@ -6,7 +6,7 @@ import { expect, onTestFinished, test } from 'vitest';
 import { startS3 } from '../../local/s3/server.ts';
 import { startVod } from '../../local/vod/server.ts';
 import { startCommand } from '../support/command.ts';
-import { collectResult } from '../support/process-result.ts';
+import { collectResult } from '../support/node-process.ts';
 import { type Answer, scripted } from '../support/scripted-server.ts';
 import { newFolder } from '../support/temp-folder.ts';
 import { createBytes } from '../support/values.ts';

@@ -1,15 +1,10 @@
-import { spawn } from 'node:child_process';
 import type { Terminal } from '../../cli/terminal.ts';
 import { runCommand as run } from '../../operate/commands.ts';
+import { startNode } from './node-process.ts';
 
-const main = new URL('../../operate/main.ts', import.meta.url).pathname;
-
-/** Starts an operators' command as a process whose environment contains only `env`. */
+/** Starts an operators' command as a process. */
 export const spawnCommand = (args: readonly string[], env: Record<string, string> = {}) =>
-  spawn(process.execPath, [main, ...args], {
-    env: { PATH: process.env.PATH, AWS_EC2_METADATA_DISABLED: 'true', ...env },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
+  startNode('operate/main.ts', args, { env: { AWS_EC2_METADATA_DISABLED: 'true', ...env } });
 
 type Output = Readonly<{ out: string[]; err: string[]; progress: string[] }>;
 

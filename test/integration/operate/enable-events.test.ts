@@ -11,8 +11,8 @@ import fc from 'fast-check';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { startS3 } from '../../../local/s3/server.ts';
 import { addEventBridge } from '../../../operate/enable-events.ts';
+import { collectResult } from '../../support/node-process.ts';
 import { spawnCommand } from '../../support/operate.ts';
-import { collectResult } from '../../support/process-result.ts';
 import { newFolder } from '../../support/temp-folder.ts';
 
 /** The local S3 has no notification configuration. This mock replaces the whole configuration, as S3 does. */

@@ -11,7 +11,7 @@ import { UploadRequest } from '../../../lib/schemas.ts';
 import { messagesOf } from '../../../lib/trigger/events.ts';
 import { startS3 } from '../../../local/s3/server.ts';
 import { listNames, readUploads, startCommand } from '../../support/command.ts';
-import { collectResult } from '../../support/process-result.ts';
+import { collectResult } from '../../support/node-process.ts';
 import { makeFolder, removeFolder } from '../../support/temp-folder.ts';
 import { createBytes, hash, MIB } from '../../support/values.ts';
 import type { TracedRequest } from './request-tracer.ts';

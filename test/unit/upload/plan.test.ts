@@ -40,6 +40,10 @@ const anyParts = (most = 5000) =>
     )
     .map((parts) => parts.sort((a, b) => a - b));
 
+/** The end of consecutive ranges, or NaN if they have a gap. */
+const endOf = (list: readonly { offset: number; size: number }[], start = 0): number =>
+  list.reduce((end, { offset, size }) => (offset === end ? end + size : Number.NaN), start);
+
 /** An object, the held parts, and entries that match no part. */
 const anyHeld = anyBounds.chain((bounds) => {
   const part = fc.nat(partCount(bounds) - 1);
@@ -67,9 +71,7 @@ test('partRange covers the object exactly once, in order', () => {
     fc.property(anyBounds, (bounds) => {
       const cover = Array.from({ length: partCount(bounds) }, (_, part) => partRange(part, bounds));
       expect(cover).toEqual([...ranges(0, bounds.size, bounds.partSize)]);
-      expect(cover.reduce((end, { offset, size }) => (offset === end ? end + size : Number.NaN), 0)).toBe(
-        bounds.size,
-      );
+      expect(endOf(cover)).toBe(bounds.size);
       expect(cover.every(({ size }, n) => size === bounds.partSize || n === cover.length - 1)).toBe(true);
     }),
     { numRuns: 50 },
@@ -80,9 +82,7 @@ test('ranges start at any offset, and no range is empty', () => {
   fc.assert(
     fc.property(fc.nat(5000), fc.nat(5000), fc.integer({ min: 1, max: 700 }), (offset, size, step) => {
       const list = [...ranges(offset, size, step)];
-      expect(
-        list.reduce((end, range) => (range.offset === end ? end + range.size : Number.NaN), offset),
-      ).toBe(Math.max(offset, size));
+      expect(endOf(list, offset)).toBe(Math.max(offset, size));
       expect(list.every((range) => range.size >= 1 && range.size <= step)).toBe(true);
     }),
   );
@@ -91,15 +91,12 @@ test('ranges start at any offset, and no range is empty', () => {
 test('missingParts returns the parts that are not held, and ignores entries that match no part', () => {
   fc.assert(
     fc.property(anyHeld, ({ bounds, held, odd }) => {
-      const list = [
-        ...odd,
-        ...held.map((part) => ({
-          offset: partRange(part, bounds).offset,
-          dataSize: partRange(part, bounds).size,
-        })),
-      ];
+      const entries = held.map((part) => {
+        const { offset, size: dataSize } = partRange(part, bounds);
+        return { offset, dataSize };
+      });
       const all = Array.from({ length: partCount(bounds) }, (_, part) => part);
-      expect(missingParts(list, bounds)).toEqual(all.filter((part) => !held.includes(part)));
+      expect(missingParts([...odd, ...entries], bounds)).toEqual(all.filter((part) => !held.includes(part)));
     }),
   );
 });
@@ -139,14 +136,10 @@ describe('planBatches', () => {
 
   const TERABYTE: UploadBounds = { sha1: SHA1, size: 2 ** 40, partSize: MIB };
 
-  test.each([
-    { what: 'one part in twenty missing', share: 0.05 },
-    { what: 'one part in twenty held', share: 0.95 },
-  ])('fits 1 TB into a state, with $what', ({ share }) => {
+  test.each([0.05, 0.95])('fits 1 TB into a state, with a share of %f of its parts missing', (share) => {
     const random = createRandom(20_261_121);
-    const missing = Array.from({ length: partCount(TERABYTE) }, (_, part) => part).filter(
-      () => random() < share,
-    );
+    const all = Array.from({ length: partCount(TERABYTE) }, (_, part) => part);
+    const missing = all.filter(() => random() < share);
     const { batches, hasMore } = planBatches(missing);
     expect(hasMore).toBe(undefined);
     expect(JSON.stringify(batches).length).toBeLessThan(0.4 * 256 * 1024);
@@ -185,16 +178,14 @@ describe('decodeBatch', () => {
   test('rejects a damaged list, or returns parts within the bounds of the batch', () => {
     fc.assert(
       fc.property(fc.nat(1000), fc.integer({ min: 1, max: 3000 }), anyText, (first, count, missing) => {
-        const read = () => decodeBatch({ first, count, missing });
         let parts: number[] = [];
         try {
-          parts = read();
+          parts = decodeBatch({ first, count, missing });
         } catch (error) {
           expect(error).toBeInstanceOf(InvalidInput);
         }
-        expect(
-          parts.every((part, n) => part >= first && part < first + count && part > (parts[n - 1] ?? -1)),
-        ).toBe(true);
+        expect(parts).toEqual([...new Set(parts)].sort((a, b) => a - b));
+        expect(parts.every((part) => part >= first && part < first + count)).toBe(true);
       }),
       { numRuns: 500 },
     );

@@ -3,7 +3,7 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import { type Deadline, DeadlineExceeded } from '../../../lib/deadline.ts';
 import { ObjectChanged, StorageUnavailable } from '../../../lib/errors.ts';
 import { type Progress, watchProgress } from '../../../lib/progress.ts';
-import type { HashCheckpoint, ObjectVersion } from '../../../lib/schemas.ts';
+import type { HashCheckpoint } from '../../../lib/schemas.ts';
 import { type HashResult, hashObject, type RangeReader } from '../../../lib/upload/sha1.ts';
 import { pinOf, plenty, saysYes, sha1 } from '../../support/values.ts';
 
@@ -15,6 +15,11 @@ const readerOf =
   (content: Uint8Array): RangeReader =>
   async ({ offset, size }) =>
     content.subarray(offset, offset + size);
+
+/** Hashes `bytes` in one invocation. */
+const hashBytes = (deadline = plenty(), from?: HashCheckpoint, read = readerOf(bytes)) =>
+  hashObject(pin, read, deadline, from, READING);
+const COMPLETE = { sha1: sha1(bytes) };
 
 /** A deadline that ends after `count` ranges. Without time left, hashObject uses hash-wasm. */
 const stoppingAfter = (count: number, left = 0): Deadline => saysYes(count - 1, { left });
@@ -57,11 +62,8 @@ test('hashes an empty object', async () => {
 
 describe('a checkpoint', () => {
   test('follows the hashed bytes and is small', async () => {
-    const { checkpoints } = await hashInTurns(
-      bytes,
-      [stoppingAfter(3), stoppingAfter(1), stoppingAfter(6)],
-      READING,
-    );
+    const deadlines = [3, 1, 6].map((count) => stoppingAfter(count));
+    const { checkpoints } = await hashInTurns(bytes, deadlines, READING);
     expect(checkpoints.map(({ offset }) => offset)).toEqual([300, 400, 1000]);
     for (const checkpoint of checkpoints) {
       expect(JSON.stringify(checkpoint).length).toBeGreaterThan(100);
@@ -70,30 +72,22 @@ describe('a checkpoint', () => {
   });
 
   test('prevents a second read of the bytes before it', async () => {
-    const pass = await hashObject(pin, readerOf(bytes), stoppingAfter(4), undefined, READING);
+    const pass = await hashBytes(stoppingAfter(4));
     const offsets: number[] = [];
     const read: RangeReader = (range, signal) => {
       offsets.push(range.offset);
       return readerOf(bytes)(range, signal);
     };
-    expect(await hashObject(pin, read, plenty(), checkpointOf(pass), READING)).toEqual({ sha1: sha1(bytes) });
+    expect(await hashBytes(plenty(), checkpointOf(pass), read)).toEqual(COMPLETE);
     expect(offsets).toEqual([400, 500, 600, 700, 800, 900, 1000]);
   });
 
   test('starts over after node:crypto, when the time was too short after all', async () => {
-    const pass = await hashObject(pin, readerOf(bytes), stoppingAfter(4, 60_000), undefined, READING);
+    const pass = await hashBytes(stoppingAfter(4, 60_000));
     expect(pass).toEqual({ checkpoint: { offset: 0, state: '' } });
-    const next = await hashObject(
-      pin,
-      readerOf(bytes),
-      stoppingAfter(4, 60_000),
-      checkpointOf(pass),
-      READING,
-    );
+    const next = await hashBytes(stoppingAfter(4, 60_000), checkpointOf(pass));
     expect(checkpointOf(next)).toMatchObject({ offset: 400, state: expect.stringMatching(/^.{128}$/) });
-    expect(await hashObject(pin, readerOf(bytes), plenty(), checkpointOf(next), READING)).toEqual({
-      sha1: sha1(bytes),
-    });
+    expect(await hashBytes(plenty(), checkpointOf(next))).toEqual(COMPLETE);
   });
 
   test.each([
@@ -101,9 +95,7 @@ describe('a checkpoint', () => {
     ['that is truncated', Buffer.alloc(20).toString('base64')],
     ['that is not base64', 'ß'],
   ])('with a state %s starts over', async (_, state) => {
-    expect(await hashObject(pin, readerOf(bytes), plenty(), { offset: 500, state }, READING)).toEqual({
-      sha1: sha1(bytes),
-    });
+    expect(await hashBytes(plenty(), { offset: 500, state })).toEqual(COMPLETE);
   });
 });
 
@@ -126,20 +118,18 @@ describe('the end of the time', () => {
     const pass = await hashObject(pin, read, deadline(), undefined, { ...READING, concurrency: 1 });
     const { offset } = checkpointOf(pass);
     expect([300, 400, 500]).toContain(offset);
-    expect(await hashObject(pin, readerOf(bytes), plenty(), checkpointOf(pass), READING)).toEqual({
-      sha1: sha1(bytes),
-    });
+    expect(await hashBytes(plenty(), checkpointOf(pass))).toEqual(COMPLETE);
   });
 
   test.each([0, 60_000])('before any read throws DeadlineExceeded (with %i ms left)', async (left) => {
     const { read, deadline } = endingAt(0, bytes);
-    await expect(hashObject(pin, read, deadline(left), undefined, READING)).rejects.toThrow(DeadlineExceeded);
+    await expect(hashBytes(deadline(left), undefined, read)).rejects.toThrow(DeadlineExceeded);
   });
 
   test('before any read after a checkpoint throws DeadlineExceeded, so that it cannot repeat forever', async () => {
-    const from = checkpointOf(await hashObject(pin, readerOf(bytes), stoppingAfter(4), undefined, READING));
+    const from = checkpointOf(await hashBytes(stoppingAfter(4)));
     const { read, deadline } = endingAt(0, bytes);
-    await expect(hashObject(pin, read, deadline(), from, READING)).rejects.toThrow(DeadlineExceeded);
+    await expect(hashBytes(deadline(), from, read)).rejects.toThrow(DeadlineExceeded);
   });
 });
 
@@ -154,30 +144,26 @@ describe('a read that fails', () => {
   const left = saysYes(Number.POSITIVE_INFINITY, { left: 0 });
 
   test('with a temporary error returns a checkpoint of the bytes before', async () => {
-    const pass = await hashObject(pin, failingAt(500, noS3), left, undefined, READING);
+    const pass = await hashBytes(left, undefined, failingAt(500, noS3));
     expect(checkpointOf(pass).offset).toBe(500);
-    expect(await hashObject(pin, readerOf(bytes), plenty(), checkpointOf(pass), READING)).toEqual({
-      sha1: sha1(bytes),
-    });
+    expect(await hashBytes(plenty(), checkpointOf(pass))).toEqual(COMPLETE);
   });
 
   test.each([
     ['with a temporary error before any byte', 0, noS3],
     ['with a permanent error', 500, new ObjectChanged('other bytes')],
   ])('%s throws it', async (_, offset, error) => {
-    await expect(hashObject(pin, failingAt(offset, error), left, undefined, READING)).rejects.toBe(error);
+    await expect(hashBytes(left, undefined, failingAt(offset, error))).rejects.toBe(error);
   });
 });
 
 test('reports progress after each range, from the start of this invocation', async () => {
   const seen: Progress[] = [];
   onTestFinished(watchProgress((step) => seen.push(step)));
-  const from = checkpointOf(await hashObject(pin, readerOf(bytes), stoppingAfter(9), undefined, READING));
+  const from = checkpointOf(await hashBytes(stoppingAfter(9)));
   seen.length = 0;
-  await hashObject(pin, readerOf(bytes), plenty(), from, READING);
-  expect(seen).toEqual(
-    [900, 1000, 1050].map((done) => ({ stage: 'hash', pin: pin satisfies ObjectVersion, from: 900, done })),
-  );
+  await hashBytes(plenty(), from);
+  expect(seen).toEqual([900, 1000, 1050].map((done) => ({ stage: 'hash', pin, from: 900, done })));
 });
 
 function checkpointOf(pass: HashResult): HashCheckpoint {

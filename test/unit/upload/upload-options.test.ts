@@ -12,9 +12,9 @@ const read = (metadata: Record<string, string>) => optionsFromMetadata(metadata,
 describe('mergeOptions', () => {
   test('merges field by field, and a later source wins', () => {
     const defaults = { classId: 1, tags: ['a'], transcode: true, fileName: 'x' };
-    expect(
-      mergeOptions(defaults, { classId: 0, screenshot: true }, undefined, { transcode: false, tags: [] }),
-    ).toEqual({ classId: 0, tags: [], transcode: false, screenshot: true, fileName: 'x' });
+    const later = [{ classId: 0, screenshot: true }, undefined, { transcode: false, tags: [] }];
+    const merged = { classId: 0, tags: [], transcode: false, screenshot: true, fileName: 'x' };
+    expect(mergeOptions(defaults, ...later)).toEqual(merged);
   });
 
   test('does not change its sources', () => {
@@ -51,9 +51,8 @@ describe('optionsFromMetadata', () => {
   });
 
   test('ignores empty entries', () => {
-    expect(read({ 'vod-class-id': '', 'vod-tags': ' ', 'vod-transcode': ' ', 'vod-file-name': '' })).toEqual(
-      {},
-    );
+    const empty = { 'vod-class-id': '', 'vod-tags': ' ', 'vod-transcode': ' ', 'vod-file-name': '' };
+    expect(read(empty)).toEqual({});
     expect(read({ 'vod-tags': ' , ' })).toEqual({ tags: [] });
   });
 
@@ -159,25 +158,16 @@ describe('optionsFromMetadata', () => {
 
 describe('optionsFromEnvironment', () => {
   test('reads the settings, but no file name', () => {
-    expect(
-      optionsFromEnvironment({
-        VOD_CLASS_ID: '7',
-        VOD_TAGS: 'a,b',
-        VOD_TRANSCODE: 'true',
-        VOD_SCREENSHOT: '0',
-        VOD_WATERMARK: '',
-        VOD_FILE_NAME: 'ignored',
-        PATH: '/bin',
-      }),
-    ).toEqual({ classId: 7, tags: ['a', 'b'], transcode: true, screenshot: false });
+    const flags = { VOD_TRANSCODE: 'true', VOD_SCREENSHOT: '0', VOD_WATERMARK: '' };
+    const env = { VOD_CLASS_ID: '7', VOD_TAGS: 'a,b', ...flags, VOD_FILE_NAME: 'ignored', PATH: '/bin' };
+    const options = { classId: 7, tags: ['a', 'b'], transcode: true, screenshot: false };
+    expect(optionsFromEnvironment(env)).toEqual(options);
     expect(optionsFromEnvironment({})).toEqual({});
   });
 
-  test.each(['VOD_CLASS_ID', 'VOD_TRANSCODE', 'VOD_SCREENSHOT', 'VOD_WATERMARK'])(
-    'names an invalid %s',
-    (name) => {
-      expect(() => optionsFromEnvironment({ [name]: 'seven' })).toThrow(InvalidSetting);
-      expect(() => optionsFromEnvironment({ [name]: 'seven' })).toThrow(`setting ${name}: expected `);
-    },
-  );
+  test.each(['CLASS_ID', 'TRANSCODE', 'SCREENSHOT', 'WATERMARK'])('names an invalid VOD_%s', (name) => {
+    const read = () => optionsFromEnvironment({ [`VOD_${name}`]: 'seven' });
+    expect(read).toThrow(InvalidSetting);
+    expect(read).toThrow(`setting VOD_${name}: expected `);
+  });
 });

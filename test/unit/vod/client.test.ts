@@ -83,24 +83,22 @@ describe('createVodClient', () => {
 });
 
 describe('every call', () => {
-  test.each(['/v2/index.php', '/v3/index.php'])(
-    'is signed for the configured host and %s, whatever the endpoint',
-    async (path) => {
-      const { endpoint, asked } = await startScriptedVod(respond({ code: 0 }));
-      const vod = connectTo(endpoint + path, { host: 'vod.example.com', region: 'sh' });
-      await vod.initUpload(FILE, never);
-      await vod.uploadPart(FILE.sha1, { offset: 0, size: 1 }, Buffer.from('x'), never);
-      for (const call of asked) {
-        const { Signature, ...params } = paramsOf(call);
-        expect(Signature).toBe(sign(KEY, call.method, 'vod.example.com', path, params));
-        expect(call.path).toBe(path);
-        expect(params).toMatchObject({ Region: 'sh', SecretId: 'the-id', SignatureMethod: 'HmacSHA256' });
-        expect(params.Nonce).toMatch(/^[1-9]\d{0,14}$/);
-        expect(Math.abs(Number(params.Timestamp) - Date.now() / 1000)).toBeLessThan(60);
-        expect('Token' in params).toBe(false);
-      }
-    },
-  );
+  const PATHS = ['/v2/index.php', '/v3/index.php'];
+  test.each(PATHS)('is signed for the configured host and %s, whatever the endpoint', async (path) => {
+    const { endpoint, asked } = await startScriptedVod(respond({ code: 0 }));
+    const vod = connectTo(endpoint + path, { host: 'vod.example.com', region: 'sh' });
+    await vod.initUpload(FILE, never);
+    await vod.uploadPart(FILE.sha1, { offset: 0, size: 1 }, Buffer.from('x'), never);
+    for (const call of asked) {
+      const { Signature, ...params } = paramsOf(call);
+      expect(Signature).toBe(sign(KEY, call.method, 'vod.example.com', path, params));
+      expect(call.path).toBe(path);
+      expect(params).toMatchObject({ Region: 'sh', SecretId: 'the-id', SignatureMethod: 'HmacSHA256' });
+      expect(params.Nonce).toMatch(/^[1-9]\d{0,14}$/);
+      expect(Math.abs(Number(params.Timestamp) - Date.now() / 1000)).toBeLessThan(60);
+      expect('Token' in params).toBe(false);
+    }
+  });
 
   test('sends and signs the token of temporary credentials', async () => {
     const { endpoint, asked } = await startScriptedVod(respond({ code: 0 }));
@@ -129,11 +127,7 @@ describe('initUpload of an upload that exists', () => {
 
   test.each([
     ['requested by VOD', { dataSize: half, listParts: held(half, 0, 3) }, half],
-    [
-      'requested by VOD, with held parts of another size',
-      { dataSize: 700_000, listParts: held(half, 0) },
-      700_000,
-    ],
+    ['requested, not that of the held parts', { dataSize: 700_000, listParts: held(half, 0) }, 700_000],
     ['of the held parts, without a requested size', { listParts: held(half, 2, 1) }, half],
     ['of the held parts, except the last part', { listParts: [last, ...held(half, 4)] }, half],
     ['of the request, when only the last part is held', { listParts: [last] }, PART_SIZE],
@@ -153,7 +147,7 @@ describe('initUpload of an upload that exists', () => {
   });
 
   test.each([0, 1, 524_287, 1_048_577, 5_999_999])(
-    'throws VodRejected with the number for a part size of %i bytes',
+    'throws VodRejected for parts of %i bytes',
     async (dataSize) => {
       for (const fields of [{ dataSize }, { listParts: [{ offset: 0, dataSize }] }]) {
         const message = `^InitUpload 电影 \\(1\\)\\.mp4: expected a part size .* 524288 to 1048576 .* ${dataSize}$`;
@@ -164,10 +158,8 @@ describe('initUpload of an upload that exists', () => {
 
   test('returns the stored file for code 2', async () => {
     const { vod, asked } = await startScriptedVod(respond({ code: 2, fileId: '9'.repeat(20), url: '' }));
-    expect(await vod.initUpload(FILE, never)).toEqual({
-      state: 'stored',
-      file: { fileId: '9'.repeat(20), url: '', sha1: FILE.sha1 },
-    });
+    const file = { fileId: '9'.repeat(20), url: '', sha1: FILE.sha1 };
+    expect(await vod.initUpload(FILE, never)).toEqual({ state: 'stored', file });
     expect(asked).toHaveLength(1);
   });
 });

@@ -55,9 +55,8 @@ describe('describeError', () => {
     expect(describeError(response)).toBe(
       'code -10002 (bad signature, AuthFailure): the signature is wrong. Check VOD_SECRET_KEY, VOD_HOST (the signed host), and the clock',
     );
-    expect(describeError({ ...response, code: -1, codeDesc: 'bad signature' })).toBe(
-      'code -1 (bad signature)',
-    );
+    const repeated = { ...response, code: -1, codeDesc: 'bad signature' };
+    expect(describeError(repeated)).toBe('code -1 (bad signature)');
     expect(describeError(responseOf(5000))).toBe('code 5000');
   });
 });
@@ -104,17 +103,14 @@ describe('parseResponse', () => {
     expect(JSON.stringify(parseResponse(text)).length).toBeLessThan(400);
   });
 
-  test.each(['__proto__', 'constructor', 'toString', 'hasOwnProperty'])(
-    'treats a field named %s as any other',
-    (name) => {
-      const parsed = parseOrThrow(`{"code":-1,"${name}":{"code":0,"canRetry":1}}`);
-      expect([parsed.code, parsed.canRetry, errorActionFor(parsed)]).toEqual([-1, 0, 'stop']);
-      expect('canRetry' in {}).toBe(false);
-      expect(parseResponse(`{"${name}":{"code":0}}`)).toEqual({
-        problem: expect.stringContaining('expected a response'),
-      });
-    },
-  );
+  const INHERITED = ['__proto__', 'constructor', 'toString', 'hasOwnProperty'];
+  test.each(INHERITED)('treats a field named %s as any other', (name) => {
+    const parsed = parseOrThrow(`{"code":-1,"${name}":{"code":0,"canRetry":1}}`);
+    expect([parsed.code, parsed.canRetry, errorActionFor(parsed)]).toEqual([-1, 0, 'stop']);
+    expect('canRetry' in {}).toBe(false);
+    const problem = expect.stringContaining('expected a response');
+    expect(parseResponse(`{"${name}":{"code":0}}`)).toEqual({ problem });
+  });
 
   test('returns an integer code or a problem, and never throws', () => {
     const nearly = fc

@@ -1,6 +1,6 @@
 import * as v from 'valibot';
 import { isPermanent } from './aws/json-client.ts';
-import { readParameter } from './aws/parameter-store.ts';
+import { readParameters } from './aws/parameter-store.ts';
 import { errorMessage, InvalidSetting, SettingUnavailable } from './errors.ts';
 import { formatIssues } from './schemas.ts';
 import { optionsFromEnvironment } from './upload/upload-options.ts';
@@ -126,6 +126,7 @@ function requireHttps(service: 'S3' | 'VOD', address: URL, isHttpAllowed: boolea
 }
 
 const SECRETS = ['VOD_SECRET_ID', 'VOD_SECRET_KEY', 'VOD_TOKEN'] as const;
+type SecretName = (typeof SECRETS)[number];
 
 /**
  * The secrets that sign VOD calls. `VOD_SECRET_ID_PARAMETER`, `VOD_SECRET_KEY_PARAMETER`, and `VOD_TOKEN_PARAMETER` name
@@ -133,7 +134,8 @@ const SECRETS = ['VOD_SECRET_ID', 'VOD_SECRET_KEY', 'VOD_TOKEN'] as const;
  * @throws {InvalidSetting} {SettingUnavailable} with the name of the variable or the parameter, never its value
  */
 export async function vodSecrets(env: Environment): Promise<VodSecrets> {
-  const [secretId, secretKey, token] = await Promise.all(SECRETS.map((name) => readSecret(env, name)));
+  const stored = await readStoredSecrets(env);
+  const [secretId, secretKey, token] = SECRETS.map((name) => stored.get(name) ?? env[name]);
   if (!secretId) throw missingSecret('VOD_SECRET_ID');
   if (!secretKey) throw missingSecret('VOD_SECRET_KEY');
   return { secretId, secretKey, ...(token && { token }) };
@@ -151,22 +153,37 @@ const StoreEnvironment = v.object({
   AWS_ENDPOINT_URL_SSM: v.optional(PrivateUrl),
 });
 
-async function readSecret(env: Environment, name: (typeof SECRETS)[number]): Promise<string | undefined> {
-  const parameter = env[`${name}_PARAMETER`];
-  if (!parameter) return env[name];
+/** The secrets whose parameter is set. */
+async function readStoredSecrets(env: Environment): Promise<ReadonlyMap<SecretName, string>> {
+  const stored = SECRETS.flatMap((name) => {
+    const parameter = env[`${name}_PARAMETER`];
+    return parameter
+      ? [{ name, parameter, target: `parameter ${parameter} (setting ${name}_PARAMETER)` }]
+      : [];
+  });
+  const [first] = stored;
+  if (!first) return new Map();
   const { AWS_REGION: region, AWS_ENDPOINT_URL_SSM: endpoint } = parseEnv(StoreEnvironment, env);
   if (!region)
     throw new InvalidSetting(
-      `setting AWS_REGION: expected the region of parameter ${parameter}, got nothing. Set it.`,
+      `setting AWS_REGION: expected the region of parameter ${first.parameter}, got nothing. Set it.`,
     );
-  try {
-    return await readParameter(parameter, { region, endpoint });
-  } catch (cause) {
-    const message = `parameter ${parameter} (setting ${name}_PARAMETER): the read failed: ${errorMessage(cause)}.`;
-    throw isPermanent(cause)
-      ? new InvalidSetting(`${message} Check its name and the function's policy.`, { cause })
-      : new SettingUnavailable(message, { cause });
-  }
+  const names = stored.map(({ parameter }) => parameter);
+  const parameters = await readParameters(names, { region, endpoint }).catch((cause: unknown) => {
+    const message = `${stored.map(({ target }) => target).join(', ')}: the read failed: ${errorMessage(cause)}.`;
+    if (!isPermanent(cause)) throw new SettingUnavailable(message, { cause });
+    // A changed policy takes effect late, and a deployment changes the roles before the functions.
+    if (cause.name === 'AccessDeniedException')
+      throw new SettingUnavailable(`${message} If this persists, check the function's policy.`, { cause });
+    throw new InvalidSetting(`${message} Check the names and the key that encrypts them.`, { cause });
+  });
+  return new Map(
+    stored.map(({ name, parameter, target }) => {
+      const value = parameters.get(parameter);
+      if (value !== undefined) return [name, value];
+      throw new InvalidSetting(`${target}: expected a parameter in ${region}, got none. Create it.`);
+    }),
+  );
 }
 
 const missingSecret = (name: string): InvalidSetting =>

@@ -50,7 +50,6 @@ const PERMANENT_ERRORS = new Set([
   'AccessDeniedException',
   'ConditionalCheckFailedException',
   'InvalidKeyId',
-  'ParameterNotFound',
   'ResourceNotFoundException',
   'UnrecognizedClientException',
   'ValidationException',
@@ -137,6 +136,6 @@ function parseResponse<const S extends v.GenericSchema>(
   // For example a page from a proxy. No excerpt of the body: it may hold a secret.
   if (!failure.success) throw new AwsServiceError('UnexpectedResponse', `HTTP ${status}`, $metadata);
   const { __type, message, Message } = failure.output;
-  const type = __type.slice(__type.indexOf('#') + 1); // `com.amazonaws.ssm#ParameterNotFound`
+  const type = __type.slice(__type.indexOf('#') + 1); // `com.amazonaws.ssm#InvalidKeyId`
   throw new AwsServiceError(type, message ?? Message ?? `HTTP ${status}`, $metadata);
 }

@@ -1,7 +1,7 @@
 import * as v from 'valibot';
 import { type AwsEndpoint, type AwsServiceDefinition, createJsonClient } from './json-client.ts';
 
-/** Reads parameters. https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_GetParameter.html */
+/** Reads parameters. https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_GetParameters.html */
 
 const SSM: AwsServiceDefinition = {
   name: 'ssm',
@@ -14,29 +14,50 @@ const SSM: AwsServiceDefinition = {
 /** A changed parameter takes effect after at most this time. */
 const CACHE_TTL_MS = 300_000;
 
-const cache = new Map<string, { value: Promise<string | undefined>; until: number }>();
+/** The decrypted values by the names that were asked for. A name without a parameter is missing. */
+export type Parameters = ReadonlyMap<string, string>;
 
-const GetParameterResponse = v.object({ Parameter: v.object({ Value: v.optional(v.string()) }) });
+const cache = new Map<string, { parameters: Promise<Parameters>; until: number }>();
+
+/** `Selector`: the version or label in the requested name, with its colon. */
+const GetParametersResponse = v.object({
+  Parameters: v.array(
+    v.object({
+      Name: v.string(),
+      ARN: v.optional(v.string(), ''),
+      Selector: v.optional(v.string(), ''),
+      Value: v.optional(v.string(), ''),
+    }),
+  ),
+});
 
 /**
- * The decrypted value of a parameter, at most five minutes old.
+ * Reads up to ten parameters with one request. The values are at most five minutes old and all of the same age.
  * @throws {AwsServiceError} for an error response
  * @throws {Error} of the connection, the credentials, or the time limit
  */
-export function readParameter(name: string, store: AwsEndpoint): Promise<string | undefined> {
-  const cached = cache.get(name);
-  if (cached && Date.now() < cached.until) return cached.value;
-  const value = getParameter(name, store);
-  cache.set(name, { value, until: Date.now() + CACHE_TTL_MS });
-  value.catch(() => cache.delete(name)); // the next caller tries again
-  return value;
+export async function readParameters(names: readonly string[], store: AwsEndpoint): Promise<Parameters> {
+  const key = JSON.stringify(names);
+  const cached = cache.get(key);
+  if (cached && Date.now() < cached.until) return cached.parameters;
+  const parameters = getParameters(names, store);
+  cache.set(key, { parameters, until: Date.now() + CACHE_TTL_MS });
+  const found = await parameters.catch(() => undefined);
+  if (!names.every((name) => found?.has(name))) cache.delete(key); // the next caller tries again
+  return parameters;
 }
 
-async function getParameter(name: string, store: AwsEndpoint): Promise<string | undefined> {
+async function getParameters(names: readonly string[], store: AwsEndpoint): Promise<Parameters> {
   const client = createJsonClient(SSM, store);
   try {
-    const input = { Name: name, WithDecryption: true };
-    return (await client.call('GetParameter', input, GetParameterResponse)).Parameter.Value;
+    const input = { Names: [...new Set(names)], WithDecryption: true };
+    const response = await client.call('GetParameters', input, GetParametersResponse);
+    return new Map(
+      response.Parameters.flatMap(({ Name, ARN, Selector, Value }): [string, string][] => [
+        [Name + Selector, Value],
+        [ARN + Selector, Value],
+      ]),
+    );
   } finally {
     client.close();
   }

@@ -16,7 +16,8 @@ const METHODS: Readonly<Record<Action, readonly string[]>> = {
 };
 
 type GuardOptions = Readonly<{
-  secrets: VodSecrets;
+  /** The keys of the account. Read at each request. */
+  secrets: VodSecrets | readonly VodSecrets[];
   signedHost: string;
   quota: QuotaOptions | false;
   now: () => number;
@@ -39,10 +40,11 @@ export function createRequestGuard({ secrets, signedHost, quota, now }: GuardOpt
     const { Action: action, SecretId, Timestamp, Nonce } = readCommonParameters(params);
     checkMethod(method, METHODS[action], action);
 
-    if (SecretId !== secrets.secretId) throw new VodError('unknownSecretId', 'SecretId: no such account');
+    const key = [secrets].flat().find(({ secretId }) => secretId === SecretId);
+    if (!key) throw new VodError('unknownSecretId', 'SecretId: no such account');
     const time = now();
     const behindMs = time - Number(Timestamp) * 1000;
-    checkSignature(secrets.secretKey, { method, host: signedHost, path, params }, hostHeader, behindMs);
+    checkSignature(key.secretKey, { method, host: signedHost, path, params }, hostHeader, behindMs);
     checkClock(behindMs);
     // After the signature check, because an unsigned request must not use up nonces or quota.
     if (!nonces.use(SecretId, Nonce, time)) {

@@ -16,7 +16,8 @@ export type VodOptions = Readonly<{
   dir: string;
   /** 0: any free port. */
   port: number;
-  secrets: VodSecrets;
+  /** The keys of the account. An account has two while it rotates them. */
+  secrets: VodSecrets | readonly VodSecrets[];
   /** The host that clients must sign. The Host header may differ. */
   signedHost: string;
   network?: NetworkLimits;

@@ -153,7 +153,7 @@ describe('vodSecrets', () => {
     expect(store.requests()).toEqual([]);
   });
 
-  test('prefers decrypted parameters to the environment and reads each once', async () => {
+  test('prefers decrypted parameters to the environment and reads all with one request', async () => {
     store.set('/stored/id', 'stored-id');
     store.set('/stored/key', 'stored-key');
     store.set('/stored/token', 'stored-token');
@@ -164,7 +164,8 @@ describe('vodSecrets', () => {
     });
     const stored = { secretId: 'stored-id', secretKey: 'stored-key', token: 'stored-token' };
     expect([await vodSecrets(env), await vodSecrets(env)]).toEqual([stored, stored]);
-    expect(store.requests().filter((name) => name.startsWith('/stored/'))).toHaveLength(3);
+    const names = ['/stored/id', '/stored/key', '/stored/token'];
+    expect(store.requests().filter(([name]) => name === '/stored/id')).toEqual([names]);
   });
 
   test('sees a changed parameter after five minutes, not earlier', async () => {
@@ -196,7 +197,27 @@ describe('vodSecrets', () => {
     store.reject(name, status, type, 'later');
     const message = `${name} (setting VOD_SECRET_KEY_PARAMETER): the read failed: ${type}`;
     await expectFailure(readKey(name), 'SettingUnavailable', message);
-    expect(store.requests().filter((asked) => asked === name)).toHaveLength(3);
+    expect(store.requests().filter(([asked]) => asked === name)).toHaveLength(3);
+  });
+
+  test('throws SettingUnavailable when access is denied, since a changed policy takes effect late', async () => {
+    store.reject('/late', 400, 'AccessDeniedException', 'not authorized to perform ssm:GetParameters');
+    const message = /\/late \(setting .*not authorized.* If this persists, check the function's policy\./;
+    await expectFailure(readKey('/late'), 'SettingUnavailable', message);
+    store.set('/late', 'allowed');
+    expect(await readKey('/late')).toMatchObject({ secretKey: 'allowed' });
+  });
+
+  test('throws InvalidSetting when the key that encrypts a parameter is gone', async () => {
+    store.reject('/no-key', 400, 'InvalidKeyId', 'The key is pending deletion');
+    await expectFailure(readKey('/no-key'), 'InvalidSetting', 'Check the names and the key');
+  });
+
+  test('finds a parameter that was named by its ARN and its version', async () => {
+    const arn = 'arn:aws:ssm:eu-central-1:123456789012:parameter/shared';
+    const found = { Name: '/shared', ARN: arn, Selector: ':2', Value: 'second' };
+    store.respond(`${arn}:2`, 200, JSON.stringify({ Parameters: [found], InvalidParameters: [] }));
+    expect(await readKey(`${arn}:2`)).toMatchObject({ secretKey: 'second' });
   });
 
   test('throws SettingUnavailable when there is no response, or one from a proxy', async () => {
@@ -208,7 +229,7 @@ describe('vodSecrets', () => {
 
   test.each<[string, Answer]>([
     ['begin', () => {}],
-    ['end', (response) => void response.writeHead(200).write('{"Parameter":')],
+    ['end', (response) => void response.writeHead(200).write('{"Parameters":')],
   ])('stops waiting for a response that does not %s', async (which, silent) => {
     accelerateTimers();
     const { timeout } = AbortSignal;
@@ -250,7 +271,8 @@ describe('vodSecrets', () => {
         const [VOD_SECRET_ID, VOD_SECRET_KEY, VOD_TOKEN] = secrets;
         const env = withStore({ VOD_SECRET_ID, VOD_SECRET_KEY, VOD_TOKEN, ...change });
         const start = async () => [uploadSettings(env), await vodSecrets(env)];
-        const error = await expectFailure(start(), 'InvalidSetting');
+        const isDenied = Object.values(change).includes('/denied');
+        const error = await expectFailure(start(), isDenied ? 'SettingUnavailable' : 'InvalidSetting');
         for (const secret of secrets) expect(inspect(error, { depth: 9 })).not.toContain(secret);
       }),
     );
@@ -269,9 +291,11 @@ describe('vodSecrets', () => {
     store.set('/unread/id', 'stored-id-4714');
     const env = withStore({ VOD_SECRET_ID_PARAMETER: '/unread/id', VOD_SECRET_KEY_PARAMETER: '/unread/key' });
     const message =
-      'parameter /unread/key (setting VOD_SECRET_KEY_PARAMETER): the read failed: ParameterNotFound';
+      'parameter /unread/key (setting VOD_SECRET_KEY_PARAMETER): expected a parameter in eu-central-1, got none';
     const error = await expectFailure(vodSecrets(env), 'InvalidSetting', message);
     expect(inspect(error, { depth: 9 })).not.toMatch(/471\d/);
+    store.set('/unread/key', 'stored-key');
+    expect(await vodSecrets(env)).toEqual({ secretId: 'stored-id-4714', secretKey: 'stored-key' });
   });
 
   test.each(['', undefined])('treats a parameter with the value %j as missing', async (Value) => {

@@ -249,7 +249,7 @@ describe('roles', () => {
   });
   const KEYS = { 'Fn::Sub': 'arn:${AWS::Partition}:kms:${AWS::Region}:${AWS::AccountId}:key/*' };
   const SHARED = [
-    [['ssm:GetParameter'], [parameter('secret-id'), parameter('secret-key')]],
+    [['ssm:GetParameters'], [parameter('secret-id'), parameter('secret-key')]],
     [['kms:Decrypt'], [KEYS]],
     [['dynamodb:UpdateItem'], [arnOf('QuotaTable')]],
   ];

@@ -43,13 +43,9 @@ const run = (...args: string[]) =>
   });
 
 test('deploy/main.ts reports a wrong parameter in one line with exit code 1, and prints its usage', async () => {
-  await expect(run('deploy', '--param=wat=1')).rejects.toMatchObject({
-    code: 1,
-    stderr: expect.stringMatching(/^✘ --param wat: [^\n]+\n$/),
-  });
-  await expect(run('wat')).rejects.toMatchObject({
-    code: 1,
-    stderr: '✘ command wat: expected one of package, deploy, remove\n',
-  });
+  const oneLine = expect.stringMatching(/^✘ --param wat: [^\n]+\n$/);
+  await expect(run('deploy', '--param=wat=1')).rejects.toMatchObject({ code: 1, stderr: oneLine });
+  const usage = '✘ command wat: expected one of package, deploy, remove\n';
+  await expect(run('wat')).rejects.toMatchObject({ code: 1, stderr: usage });
   expect((await run('package', '--help')).stdout).toContain('--stage NAME');
 });

@@ -76,8 +76,8 @@ test.each([
   [readInvoke, ['s3://b/k', '--wat'], /--wat.*npm run invoke -- --help/],
   [
     readInvoke,
-    ['s3://b/k', '--local', '--stage', 'dev'],
-    /^--stage dev: expected no deployed stack with --local/,
+    ['s3://b/k', '--local', '--stage', 'a'],
+    /^--stage a: expected no deployed stack with --local/,
   ],
   [readInvoke, ['s3://b/k', '--data', 'd'], /^--data d: expected --local/],
   [readInvoke, ['s3://b/k', '--stack', 'a', '--stage', 'b'], /^--stack and --stage/],
@@ -91,17 +91,13 @@ test.each([
   [
     replay,
     ['--from', '1h', '--to', '2h'],
-    /^--from 2026-11-21T11:00:00\.000Z: expected a time before --to 2026-11-21T10/,
+    /^--from 2026-11-21T11.+: expected a time before --to 2026-11-21T10/,
   ],
   [replay, ['--from', '1h', '--to', '1h'], /expected a time before/],
   [replay, ['--from', '1h', '--name', 'a b'], /^--name a b: expected 1 to 64/],
   [replay, ['--from', '1h', 'all'], /^all: expected only options\./],
   [redrive, ['--since', '1w'], /^--since 1w: expected a time/],
-  [
-    readBackfill,
-    ['s3://films', '--per-minute', '0'],
-    /^--per-minute 0: expected an integer from 1 to 60000$/,
-  ],
+  [readBackfill, ['s3://b', '--per-minute', '0'], /^--per-minute 0: expected an integer from 1 to 60000$/],
   [readBackfill, ['films'], /^films: expected s3:\/\/bucket\/prefix$/],
 ])('%o rejects %j with one line that names the problem', (read, argv, message) => {
   expect(() => read(argv)).toThrow(

@@ -7,7 +7,6 @@ import { startQuotaTable } from '../../support/dynamo.ts';
 import { expectFailure } from '../../support/expect-failure.ts';
 import { useCredentials } from '../../support/fake-store.ts';
 import { type Answer, scripted } from '../../support/scripted-server.ts';
-import { failureOf } from '../../support/values.ts';
 
 useCredentials();
 
@@ -102,12 +101,10 @@ describe('a table that does not work', () => {
   ])('throws InvalidSetting after %s, without a retry', async (type, hint) => {
     const { counter, requests } = await createScriptedCounter(reject(400, type));
     for (const call of [() => counter.add(WINDOW, 1), () => counter.pause(WINDOW, 6)]) {
-      const failure = await failureOf(call());
-      expect(failure).toMatchObject({
-        name: 'InvalidSetting',
-        cause: { name: type, message: 'not now', $metadata: { httpStatusCode: 400, requestId: 'R1' } },
-      });
-      expect(failure.message).toMatch(/^quota table quota-dev: .* Check QUOTA_TABLE.* \(.*not now\)\.$/);
+      const message = /^quota table quota-dev: .* Check QUOTA_TABLE.* \(.*not now\)\.$/;
+      const failure = await expectFailure(call(), 'InvalidSetting', message);
+      const $metadata = { httpStatusCode: 400, requestId: 'R1' };
+      expect(failure.cause).toMatchObject({ name: type, message: 'not now', $metadata });
       expect(failure.message).toContain(hint);
     }
     expect(requests.length).toBe(2);

@@ -83,7 +83,7 @@ describe('a quota in a table', () => {
     ['missing', /^quota table missing: not found\. Check QUOTA_TABLE and the region \(Resource.+\)\.$/],
     [
       'other',
-      /^quota table other: wrong key schema, expected `key` \(S\)\. .* QUOTA_TABLE \(Validation.+\)\.$/,
+      /^quota table other: wrong key schema, expected `key` \(S\)\. .*QUOTA_TABLE \(Validation.+\)\.$/,
     ],
   ])('names the table and the setting in an error: %s', async (table, message) => {
     const { client, createProcess } = await startTable();

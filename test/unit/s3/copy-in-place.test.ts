@@ -26,6 +26,7 @@ const METHODS = [
 const group = (name: string) => `uri="http://acs.amazonaws.com/groups/global/${name}"`;
 const user = (letter: string) => `id="${letter.repeat(64)}"`;
 
+const KMS_KEY = 'arn:aws:kms:eu-central-1:1:key/2';
 const OBJECTS: [string, Partial<PutObjectCommandInput>][] = [
   ['a plain object', {}],
   ['an object with every header, tags, and a storage class', RICH],
@@ -42,17 +43,10 @@ const OBJECTS: [string, Partial<PutObjectCommandInput>][] = [
   // A group has no ID. An earlier version took it for the owner and lost its grant.
   ['an object under full control of a group', { GrantFullControl: group('AuthenticatedUsers') }],
   [
-    'an object under full control of a group and a user',
+    'an object that a group and a user control',
     { GrantFullControl: `${group('AuthenticatedUsers')}, id="abc"` },
   ],
-  [
-    'an object under KMS',
-    {
-      ServerSideEncryption: 'aws:kms',
-      SSEKMSKeyId: 'arn:aws:kms:eu-central-1:1:key/2',
-      BucketKeyEnabled: true,
-    },
-  ],
+  ['an object under KMS', { ServerSideEncryption: 'aws:kms', SSEKMSKeyId: KMS_KEY, BucketKeyEnabled: true }],
   ['an object under a legal hold', { ObjectLockLegalHoldStatus: 'ON' }],
   [
     'an object locked until a date',

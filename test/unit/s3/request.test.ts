@@ -16,7 +16,7 @@ import {
   startScriptedS3,
 } from '../../support/scripted-s3.ts';
 import type { Answer } from '../../support/scripted-server.ts';
-import { failureOf, never } from '../../support/values.ts';
+import { never } from '../../support/values.ts';
 
 const store = useStore();
 
@@ -46,11 +46,8 @@ describe('an error response', () => {
     const signature =
       '<StringToSign>AWS4-HMAC-SHA256 x</StringToSign><SignatureProvided>5ec2e7</SignatureProvided>';
     const { read, requests } = await startScriptedS3(respondWithError(status, code, signature));
-    const error = await failureOf(read());
-    expect(error).toMatchObject({
-      name,
-      message: expect.stringMatching(`^GET s3://b/clip.mp4 bytes=100-599: ${status} .*because.*${hint}`),
-    });
+    const message = new RegExp(`^GET s3://b/clip.mp4 bytes=100-599: ${status} .*because.*${hint}`);
+    const error = await expectFailure(read(), name, message);
     expect(error.message).not.toMatch(/AWS4-HMAC|5ec2e7|Signature=/);
     expect(error.message).not.toContain(CREDENTIALS.secretAccessKey);
     expect(requests).toHaveLength(1);
@@ -116,8 +113,8 @@ describe('credentials', () => {
   test('throws StorageRejected, without the key in the message, when the secret key is wrong', async () => {
     const s3 = newS3Client(store.endpoint());
     s3.config.credentials = async () => ({ accessKeyId: 'AKIDLOCAL', secretAccessKey: 'not-the-key' });
-    const { name, message } = await failureOf(readRange(s3, { ...PIN, bucket: BUCKET }, RANGE, never));
-    expect([name, message]).toEqual(['StorageRejected', expect.stringContaining('403')]);
+    const call = readRange(s3, { ...PIN, bucket: BUCKET }, RANGE, never);
+    const { message } = await expectFailure(call, 'StorageRejected', '403');
     expect(message).not.toContain('not-the-key');
   });
 });

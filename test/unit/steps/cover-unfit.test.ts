@@ -3,7 +3,6 @@ import { useCovers } from '../../support/covers.ts';
 import { expectFailure } from '../../support/expect-failure.ts';
 import { BUCKET } from '../../support/fake-store.ts';
 import { image, KINDS } from '../../support/images.ts';
-import { failureOf } from '../../support/values.ts';
 
 /** Images that VOD takes as a cover, and what is none. */
 
@@ -19,9 +18,8 @@ describe('an image that cannot be a cover', () => {
     const reason = expect.stringMatching(message);
     expect(await arrives(`${show()}.jpg`)).toMatchObject({ outcome: 'skipped', reason });
     const id = await film();
-    const unfit = { name: 'UnsupportedObject', message: reason };
-    expect(await failureOf(arrives(`${show()}.jpg`))).toMatchObject(unfit);
-    expect(await failureOf(finishes(`${show()}.mp4`, id))).toMatchObject(unfit);
+    await expectFailure(arrives(`${show()}.jpg`), 'UnsupportedObject', message);
+    await expectFailure(finishes(`${show()}.mp4`, id), 'UnsupportedObject', message);
     expect(coverOf(id)).toBeUndefined();
   });
 

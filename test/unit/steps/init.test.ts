@@ -42,7 +42,7 @@ describe('returns superseded', () => {
   test.each<[string, (pins: Record<'old' | 'now', ObjectVersion>) => InitInput]>([
     [
       'if the event named another ETag',
-      ({ old }) => jobFor('over.mp4', { bucket: VERSIONED, etag: old.etag }),
+      ({ old: { etag } }) => jobFor('over.mp4', { bucket: VERSIONED, etag }),
     ],
     [
       'if the event named another version with the same bytes',

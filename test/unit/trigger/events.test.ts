@@ -148,14 +148,8 @@ describe('rejects', () => {
     ['no records', { Records: [] }],
     ['records of two services', { Records: [record, ...inQueue('{}').Records] }],
     ['a record without an object', { Records: [{ ...record, s3: { bucket: { name: 'b' } } }] }],
-    [
-      'a negative size',
-      { Records: [{ ...record, s3: { bucket: { name: 'b' }, object: { key: 'k', size: -1 } } }] },
-    ],
-    [
-      'a key that is not form-encoded',
-      { Records: [{ ...record, s3: { bucket: { name: 'b' }, object: { key: '%' } } }] },
-    ],
+    ['a negative size', notification('2.1', { size: -1 })],
+    ['a key that is not form-encoded', notification('2.1', { key: '%' })],
     ['a bucket without a key', { bucket: 'films' }],
     ['an empty key', { bucket: 'films', key: '' }],
     ['a misspelt option', { bucket: 'films', key: 'a.mp4', options: { transcod: true } }],

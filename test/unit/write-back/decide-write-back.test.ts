@@ -7,6 +7,7 @@ import { fileId, headOf, pinOf, sha1, storedAs } from '../../support/values.ts';
 
 const FILE = storedAs('film');
 const PIN = pinOf(4);
+const TAGS_MODE = { ...DEFAULT_WRITE_BACK, mode: 'tags' } as const;
 const NOW = new Date('2030-01-02T03:04:05Z');
 const MARKER = {
   'vod-file-id': FILE.fileId,
@@ -16,16 +17,9 @@ const MARKER = {
   'vod-uploaded-at': NOW.toISOString(),
 };
 
-const createHead = (
-  more: Partial<ObjectHead> = {},
-  response: Partial<ObjectHead['response']> = {},
-): ObjectHead =>
-  headOf(PIN, {
-    metadata: { author: 'me' },
-    etagIsMd5: true,
-    response: { $metadata: {}, ...response },
-    ...more,
-  });
+const METADATA = { author: 'me' };
+const createHead = (more: Partial<ObjectHead> = {}, response: Partial<ObjectHead['response']> = {}) =>
+  headOf(PIN, { metadata: METADATA, etagIsMd5: true, response: { $metadata: {}, ...response }, ...more });
 
 const decide = (head: ObjectHead, settings = DEFAULT_WRITE_BACK, file: MarkedFile = FILE) =>
   decideWriteBack(head, PIN, file, settings, NOW);
@@ -64,10 +58,7 @@ describe('decideWriteBack', () => {
   test.each([
     ['another ETag', { pin: { ...PIN, etag: 'other' } }],
     ['another version of the same bytes', { pin: { ...PIN, versionId: 'v2' } }],
-    [
-      'the marker of another version',
-      { pin: { ...PIN, etag: 'other' }, metadata: { ...MARKER, 'vod-etag': 'x' } },
-    ],
+    ['the marker of other bytes', { pin: { ...PIN, etag: 'o' }, metadata: { ...MARKER, 'vod-etag': 'x' } }],
   ])('rejects an object with %s', (_, more) => {
     expect(decide(createHead(more))).toEqual({ action: 'reject-changed' });
   });
@@ -75,38 +66,23 @@ describe('decideWriteBack', () => {
   test('rejects an object whose SHA-1 in S3 differs, and removes its marker', () => {
     const other = sha1('other');
     expect(decide(createHead({ sha1: other }))).toEqual({ action: 'reject-mismatch', sha1: other });
-    expect(decide(createHead({ sha1: other, metadata: { author: 'me', ...MARKER } }))).toEqual({
-      action: 'reject-mismatch',
-      sha1: other,
-      metadata: { author: 'me' },
-    });
+    const metadata = { ...METADATA, ...MARKER };
+    const reset = { action: 'reject-mismatch', sha1: other, metadata: METADATA };
+    expect(decide(createHead({ sha1: other, metadata }))).toEqual(reset);
   });
 
   test('writes no metadata in mode tags, not even to remove a marker of other bytes', () => {
     const other = sha1('other');
-    expect(
-      decide(createHead({ sha1: other, metadata: MARKER }), { ...DEFAULT_WRITE_BACK, mode: 'tags' }),
-    ).toEqual({
-      action: 'reject-mismatch',
-      sha1: other,
-    });
+    const decision = decide(createHead({ sha1: other, metadata: MARKER }), TAGS_MODE);
+    expect(decision).toEqual({ action: 'reject-mismatch', sha1: other });
   });
 
+  const GLACIER = { StorageClass: 'GLACIER' } as const;
+  const RESTORED = 'ongoing-request="false", expiry-date="Fri, 21 Dec 2012 00:00:00 GMT"';
   test.each<[string, Partial<ObjectHead['response']>, RegExp | undefined]>([
-    ['GLACIER', { StorageClass: 'GLACIER' }, /archived \(GLACIER\)/],
-    [
-      'GLACIER that is being restored',
-      { StorageClass: 'GLACIER', Restore: 'ongoing-request="true"' },
-      /archived \(GLACIER\)/,
-    ],
-    [
-      'GLACIER that is restored',
-      {
-        StorageClass: 'GLACIER',
-        Restore: 'ongoing-request="false", expiry-date="Fri, 21 Dec 2012 00:00:00 GMT"',
-      },
-      undefined,
-    ],
+    ['GLACIER', GLACIER, /archived \(GLACIER\)/],
+    ['GLACIER in restore', { ...GLACIER, Restore: 'ongoing-request="true"' }, /archived \(GLACIER\)/],
+    ['restored GLACIER', { ...GLACIER, Restore: RESTORED }, undefined],
     [
       'the archive tier of Intelligent-Tiering',
       { StorageClass: 'INTELLIGENT_TIERING', ArchiveStatus: 'DEEP_ARCHIVE_ACCESS' },
@@ -122,9 +98,6 @@ describe('decideWriteBack', () => {
 
   test('chooses tags without a reason in the mode "tags"', () => {
     const { 'vod-uploaded-at': _, ...tags } = MARKER;
-    expect(decide(createHead(), { ...DEFAULT_WRITE_BACK, mode: 'tags' })).toEqual({
-      action: 'write-tags',
-      tags,
-    });
+    expect(decide(createHead(), TAGS_MODE)).toEqual({ action: 'write-tags', tags });
   });
 });

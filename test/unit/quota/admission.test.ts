@@ -52,10 +52,8 @@ describe('decideAdmission', () => {
   test('admits the next large object when the work before it lasts ten seconds', () => {
     expect(decide({ a: large(1), b: large(2) }, 'a')).toEqual({ admitted: true });
     expect(decide({ a: large(1), b: large(2) }, 'b')).toEqual({ admitted: false, waitMs: 600_000 });
-    expect(decide({ a: large(1, 11_000), b: large(2) }, 'b')).toEqual({
-      admitted: false,
-      waitMs: expect.closeTo(56_000, 3),
-    });
+    const later = { admitted: false, waitMs: expect.closeTo(56_000, 3) };
+    expect(decide({ a: large(1, 11_000), b: large(2) }, 'b')).toEqual(later);
     expect(decide({ a: large(1, 1_600), b: large(2) }, 'b')).toEqual({ admitted: true });
   });
 
@@ -64,10 +62,8 @@ describe('decideAdmission', () => {
       ['a', 'b', 'c', 'd'].map((name, n) => [name, entry({ since: n, parts: 200 })]),
     );
     expect(decide({ ...four, me: entry({}) }, 'me')).toEqual({ admitted: true });
-    expect(decide({ ...four, me: entry({}), big: large(NOW + 1) }, 'me')).toEqual({
-      admitted: false,
-      waitMs: 5_000,
-    });
+    const next = decide({ ...four, me: entry({}), big: large(NOW + 1) }, 'me');
+    expect(next).toEqual({ admitted: false, waitMs: 5_000 });
     expect(decide({ ...four, big: large(0) }, 'd')).toEqual({ admitted: true });
   });
 
@@ -136,6 +132,7 @@ describe.each<[string, () => Promise<AdmissionStore>]>([
   const create = (store: AdmissionStore): Admission =>
     createAdmission({ store, limits: LIMITS, clock, random: () => 0.999 });
   const bytes = 20_000 * MIB;
+  const send = { phase: 'send', bytes, since: NOW } as const;
 
   test('admits one large object, and the next one when the first reports its parts', async () => {
     const admission = create(await createStore());
@@ -147,22 +144,17 @@ describe.each<[string, () => Promise<AdmissionStore>]>([
     expect(await admission.count()).toBe(2);
     await Promise.all(Array.from({ length: 10 }, () => admission.report('a', 1_900 * MIB)));
     time.now += 60_000;
-    expect(await admission.enter('b', { phase: 'send', bytes, since: waiting.since })).toMatchObject({
-      admitted: true,
-    });
+    const next = await admission.enter('b', { phase: 'send', bytes, since: waiting.since });
+    expect(next.admitted).toBe(true);
   });
 
   test('admits the next one when an execution leaves, or when its lease is over', async () => {
     const admission = create(await createStore());
-    for (const name of ['a', 'b', 'c']) await admission.enter(name, { phase: 'send', bytes, since: NOW });
+    for (const name of ['a', 'b', 'c']) await admission.enter(name, send);
     await admission.leave('a');
-    expect(await admission.enter('b', { phase: 'send', bytes, since: NOW })).toMatchObject({
-      admitted: true,
-    });
+    expect(await admission.enter('b', send)).toMatchObject({ admitted: true });
     time.now += 33 * 60_000;
-    expect(await admission.enter('c', { phase: 'send', bytes, since: NOW })).toMatchObject({
-      admitted: true,
-    });
+    expect(await admission.enter('c', send)).toMatchObject({ admitted: true });
     time.now += 2 * 3_600_000;
     await admission.enter('d', { phase: 'send', bytes });
     expect(await admission.count()).toBe(1);
@@ -177,14 +169,11 @@ describe.each<[string, () => Promise<AdmissionStore>]>([
 
   test('moves an entry from the hash pass to the sending', async () => {
     const admission = create(await createStore());
-    for (const name of ['a', 'b', 'c', 'd'])
-      await admission.enter(name, { phase: 'hash', bytes, since: NOW });
-    const last = { phase: 'hash', bytes, since: NOW } as const;
-    expect(await admission.enter('e', last)).toMatchObject({ admitted: false });
-    expect(await admission.enter('a', { phase: 'send', bytes, since: NOW })).toMatchObject({
-      admitted: true,
-    });
-    expect(await admission.enter('e', last)).toMatchObject({ admitted: true });
+    const hash = { ...send, phase: 'hash' } as const;
+    for (const name of ['a', 'b', 'c', 'd']) await admission.enter(name, hash);
+    expect(await admission.enter('e', hash)).toMatchObject({ admitted: false });
+    expect(await admission.enter('a', send)).toMatchObject({ admitted: true });
+    expect(await admission.enter('e', hash)).toMatchObject({ admitted: true });
   });
 
   test('applies to objects of more than 50 MiB', async () => {

@@ -18,29 +18,21 @@ const { store } = ends;
 const sent = (parts: number, bytes: number): SentTotals => ({ parts, bytes });
 const versionOf = async (key: string, bucket = BUCKET): Promise<ObjectVersion> =>
   (await store.find(bucket, key)).pin;
-const jobFor = (
-  pin: ObjectVersion,
-  bytes: Uint8Array | string,
-  more: Partial<FinishJob> = {},
-): FinishJob => ({
-  request: { bucket: pin.bucket, key: pin.key },
-  execution: 'its name',
-  round: 0,
-  sent: sent(0, 0),
-  pin,
-  sha1: sha1(bytes),
-  ...more,
-});
+function jobFor(pin: ObjectVersion, bytes: Uint8Array | string, more: Partial<FinishJob> = {}): FinishJob {
+  const request = { bucket: pin.bucket, key: pin.key };
+  const start = { request, execution: 'its name', round: 0, sent: sent(0, 0) };
+  return { ...start, pin, sha1: sha1(bytes), ...more };
+}
 const finish = (job: FinishJob, vod: Partial<VodClient> = {}, redrives = 0): Promise<FinishOutput> =>
   runFinish({ job, redrives }, ends.services(vod), plenty());
 
 /** Creates an object and sends its parts to VOD, except for those in `missing`. */
-async function sendParts(key: string, missing: readonly number[] = [], bucket = BUCKET) {
+async function sendParts(key: string, missing: readonly number[] = []) {
   const film: Video = video(1_200_000);
-  await store.put(bucket, key, film.bytes);
+  await store.put(BUCKET, key, film.bytes);
   await ends.other.init(film);
   for (const part of film.parts.keys()) if (!missing.includes(part)) await ends.other.part(film, part);
-  return { film, pin: await versionOf(key, bucket) };
+  return { film, pin: await versionOf(key) };
 }
 
 test('completes the upload and writes the fileId to the object', async () => {

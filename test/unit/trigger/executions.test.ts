@@ -165,16 +165,13 @@ describe('startExecution', () => {
       expect(await start()).toEqual({ name, status: 'exists' });
     });
 
-    test('throws the error of DescribeExecution', async () => {
+    test('throws the errors of DescribeExecution and RedriveExecution', async () => {
       describeOf(name).rejects(new Error('not allowed'));
       await expect(start()).rejects.toThrow('not allowed');
       expect(sfn.commandCalls(RedriveExecutionCommand)).toHaveLength(0);
-    });
-
-    test('throws the error of RedriveExecution', async () => {
       describeOf(name).resolves({ status: 'FAILED' });
-      sfn.on(RedriveExecutionCommand).rejects(new Error('not allowed'));
-      await expect(start()).rejects.toThrow('not allowed');
+      sfn.on(RedriveExecutionCommand).rejects(new Error('no redrive'));
+      await expect(start()).rejects.toThrow('no redrive');
     });
   });
 

@@ -2,6 +2,7 @@
  * List prices in US dollars, us-east-1, without free tiers, as of November 2026. Sources:
  * https://aws.amazon.com/step-functions/pricing/  https://aws.amazon.com/lambda/pricing/  https://aws.amazon.com/s3/pricing/
  * https://aws.amazon.com/dynamodb/pricing/on-demand/  https://aws.amazon.com/sqs/pricing/  https://aws.amazon.com/eventbridge/pricing/
+ * https://aws.amazon.com/cloudwatch/pricing/
  */
 export const PRICES = {
   /** Standard workflow. A retry is a transition, too. */
@@ -18,4 +19,7 @@ export const PRICES = {
   queueRequest: 0.4 / 1e6,
   /** S3 notifications are opt-in events. */
   event: 1 / 1e6,
+  /** A custom metric, first tier, and a metric of an alarm. */
+  metricMonth: 0.3,
+  alarmMonth: 0.1,
 } as const;

@@ -7,93 +7,88 @@ import { type Progress, type Retries, watchProgress, watchRetries } from '../lib
 import { Outcome } from '../lib/schemas.ts';
 
 /**
- * Writes one line of CloudWatch metrics per invocation, in the embedded metric format, to standard output. The values come
- * from the reports of `lib/progress.ts`.
+ * Writes the CloudWatch metrics of an invocation in one line, in the embedded metric format, to standard output. The values
+ * come from its result and from the reports of `lib/progress.ts`. Without values there is no line.
  */
 
-/** Letters and digits only: other characters would need quotes in the searches of the dashboard. */
 export const NAMESPACE = 'S3Vod';
 
-const { Count, Bytes, Seconds } = MetricUnit;
+const { Count, Bytes } = MetricUnit;
 
-/** Each metric with its unit. */
+/** Each metric with its unit. AWS/Lambda and AWS/States count failures and measure durations. */
 export const METRICS = {
   Uploaded: Count,
-  Instant: Count,
   Unchanged: Count,
-  Waiting: Count,
-  Superseded: Count,
-  Deleted: Count,
-  Skipped: Count,
+  NotUploaded: Count,
   PartsSent: Count,
   BytesSent: Bytes,
-  BytesHashed: Bytes,
-  HashSeconds: Seconds,
-  StepSeconds: Seconds,
   StorageRetries: Count,
   VodRetries: Count,
-  Failures: Count,
   QuotaExceeded: Count,
   MessagesFailed: Count,
 } as const;
 type Metric = keyof typeof METRICS;
 
-/** An outcome counts under its capitalized name. */
-const outcomeMetric = (outcome: Outcome): Metric =>
-  outcome.replace(/^./, (initial) => initial.toUpperCase()) as Capitalize<Outcome>;
+const OUTCOME_METRICS: Readonly<Record<Outcome, Metric>> = {
+  uploaded: 'Uploaded',
+  instant: 'Uploaded',
+  unchanged: 'Unchanged',
+  waiting: 'NotUploaded',
+  superseded: 'NotUploaded',
+  deleted: 'NotUploaded',
+  skipped: 'NotUploaded',
+};
 
 /** `id`: the request ID of the invocation, which its log lines have too. */
 type Invocation = Readonly<{ step: string; id: string; env: Environment }>;
 
 /** Runs an invocation and, in Lambda, writes its metrics. Returns and throws what `run` returns and throws. */
-export async function withMetrics<T>({ step, id, env }: Invocation, run: () => Promise<T>): Promise<T> {
+export async function withMetrics<T>(invocation: Invocation, run: () => Promise<T>): Promise<T> {
   // Only Lambda sets this variable. Elsewhere, standard output has other uses.
-  if (!env.AWS_LAMBDA_FUNCTION_NAME) return run();
+  if (!invocation.env.AWS_LAMBDA_FUNCTION_NAME) return run();
   const values = new InvocationMetrics();
-  // One instance per invocation: a shared one would add up concurrent invocations.
-  const metrics = new Metrics({
-    namespace: NAMESPACE,
-    serviceName: 's3-vod',
-    defaultDimensions: { stage: stageOf(env), step },
-  });
-  metrics.addMetadata('function_request_id', id);
   try {
     const result = await current.run(values, run);
     values.onResult(result);
     return result;
   } catch (error) {
-    values.onError(error);
-    metrics.addMetadata('error', error instanceof Error ? error.name : 'unknown');
+    if (error instanceof QuotaExceeded) values.add('QuotaExceeded', 1);
     throw error;
   } finally {
-    values.add('StepSeconds', secondsSince(values.startedAt));
-    for (const [metric, value] of values.totals) metrics.addMetric(metric, METRICS[metric], value);
-    metrics.publishStoredMetrics();
+    if (values.totals.size > 0) publish(values, invocation);
   }
 }
 
+function publish({ totals }: InvocationMetrics, { step, id, env }: Invocation): void {
+  // One instance per invocation: a shared one would add up concurrent invocations.
+  const metrics = new Metrics({
+    namespace: NAMESPACE,
+    serviceName: 's3-vod',
+    // CloudWatch bills each metric for each combination of dimensions, so the step is only a field of the line.
+    defaultDimensions: { stage: stageOf(env) },
+  });
+  metrics.addMetadata('step', step).addMetadata('function_request_id', id);
+  for (const [metric, value] of totals) metrics.addMetric(metric, METRICS[metric], value);
+  metrics.publishStoredMetrics();
+}
+
 const FinalResult = v.object({ next: v.literal('done'), outcome: Outcome });
+/** The state machine waits for the quota, or for the turn of the object. */
+const WaitingResult = v.object({ waitSeconds: v.number() });
 const BatchResponse = v.object({ batchItemFailures: v.array(v.unknown()) });
 
 /** The values of one invocation. A metric without a value is not written. */
 class InvocationMetrics {
   readonly totals = new Map<Metric, number>();
-  readonly startedAt = performance.now();
-  #hashing: { from: number; startedAt: number } | undefined;
 
   add(metric: Metric, value: number): void {
     this.totals.set(metric, (this.totals.get(metric) ?? 0) + value);
   }
 
   onProgress(progress: Progress): void {
-    if (progress.stage === 'part') {
-      this.add('PartsSent', 1);
-      this.add('BytesSent', progress.bytes);
-    } else if (progress.stage === 'hash') {
-      this.#hashing ??= { from: progress.done, startedAt: performance.now() };
-      this.totals.set('BytesHashed', progress.done - this.#hashing.from);
-      this.totals.set('HashSeconds', secondsSince(this.#hashing.startedAt));
-    }
+    if (progress.stage !== 'part') return;
+    this.add('PartsSent', 1);
+    this.add('BytesSent', progress.bytes);
   }
 
   onRetries({ of, count }: Retries): void {
@@ -101,17 +96,11 @@ class InvocationMetrics {
   }
 
   onResult(result: unknown): void {
-    if (v.is(FinalResult, result)) this.add(outcomeMetric(result.outcome), 1);
+    if (v.is(FinalResult, result)) this.add(OUTCOME_METRICS[result.outcome], 1);
+    if (v.is(WaitingResult, result)) this.add('QuotaExceeded', 1);
     if (v.is(BatchResponse, result)) this.add('MessagesFailed', result.batchItemFailures.length);
   }
-
-  onError(error: unknown): void {
-    this.add('Failures', 1);
-    if (error instanceof QuotaExceeded) this.add('QuotaExceeded', 1);
-  }
 }
-
-const secondsSince = (startedAt: number): number => (performance.now() - startedAt) / 1000;
 
 /** The invocation of a report. Several run concurrently in one process of the local engine. */
 const current = new AsyncLocalStorage<InvocationMetrics>();

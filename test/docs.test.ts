@@ -3,6 +3,7 @@ import { dirname, join, resolve } from 'node:path';
 import * as v from 'valibot';
 import { describe, expect, test } from 'vitest';
 import { parse as parseYaml } from 'yaml';
+import { PRICES } from '../bench/prices.ts';
 import type { CommandDefinition } from '../cli/args.ts';
 import { usage } from '../cli/usage.ts';
 import { DEPLOY, PACKAGE, REMOVE } from '../deploy/args.ts';
@@ -149,9 +150,16 @@ describe('docs/reference/metrics.md', () => {
       unit,
     ]);
     expect(Object.fromEntries(documented)).toEqual(METRICS);
-    const shown = [...dashboard.matchAll(/SEARCH\('(\{[^}]+\}) [^']*MetricName=\\"(\w+)\\"/g)];
-    expect([...new Set(shown.map(([, , name]) => name))].sort()).toEqual(Object.keys(METRICS).sort());
-    for (const [, dimensions] of shown) expect(dimensions).toBe(`{${NAMESPACE},service,stage,step}`);
+    const shown = [...dashboard.matchAll(/\["(\w+)", "(\w+)", "service", "s3-vod", "stage", "\$\{Stage\}"/g)];
+    expect(shown.map(([, , name]) => name).sort()).toEqual(Object.keys(METRICS).sort());
+    for (const [, namespace] of shown) expect(namespace).toBe(NAMESPACE);
+  });
+
+  test('says what the alarms cost', () => {
+    const alarms = Object.entries(resources).filter(([name]) => name.endsWith('Alarm'));
+    const metrics = alarms.map(([, alarm]) => JSON.stringify(alarm).match(/"MetricStat"/g)?.length ?? 1);
+    const price = PRICES.alarmMonth * metrics.reduce((sum, count) => sum + count, 0);
+    expect(page).toContain(`| Alarms | $0.10 for each of their metrics | $${price.toFixed(2)} |`);
   });
 
   test('describes each alarm, and the dashboard shows each', () => {

@@ -1,8 +1,12 @@
+import { readFileSync } from 'node:fs';
+import * as v from 'valibot';
 import { expect, onTestFinished, test, vi } from 'vitest';
+import { PRICES } from '../../../bench/prices.ts';
 import { METRICS, NAMESPACE, withMetrics } from '../../../handlers/metrics.ts';
 import { InvalidInput, QuotaExceeded } from '../../../lib/errors.ts';
 import { reportProgress, reportRetries } from '../../../lib/progress.ts';
 import { headObject } from '../../../lib/s3/head-object.ts';
+import { Outcome } from '../../../lib/schemas.ts';
 import { accelerateTimers } from '../../support/accelerate-timers.ts';
 import { captureJsonLines } from '../../support/capture-json-lines.ts';
 import { newS3Client } from '../../support/s3-client.ts';
@@ -23,6 +27,17 @@ function inLambda() {
       .map(({ _aws, ...line }) => line);
 }
 
+const Line = v.looseObject({
+  _aws: v.object({
+    CloudWatchMetrics: v.array(
+      v.object({
+        Dimensions: v.array(v.array(v.string())),
+        Metrics: v.array(v.object({ Name: v.string() })),
+      }),
+    ),
+  }),
+});
+
 const invocation = (step = 'part', id = 'id') => ({ step, id, env: { ...process.env } });
 
 test('writes one line in the embedded metric format', async () => {
@@ -38,25 +53,24 @@ test('writes one line in the embedded metric format', async () => {
         CloudWatchMetrics: [
           {
             Namespace: NAMESPACE,
-            Dimensions: [['service', 'stage', 'step']],
-            Metrics: [
-              { Name: 'Uploaded', Unit: 'Count' },
-              { Name: 'StepSeconds', Unit: 'Seconds' },
-            ],
+            Dimensions: [['service', 'stage']],
+            Metrics: [{ Name: 'Uploaded', Unit: 'Count' }],
           },
         ],
       },
       ...{ service: 's3-vod', stage: 'dev', step: 'finish', function_request_id: 'the id' },
       Uploaded: 1,
-      StepSeconds: expect.any(Number),
     },
   ]);
 });
 
-test('writes nothing outside Lambda and returns the result of the invocation', async () => {
+test('writes nothing outside Lambda, or without anything to count, and returns the result of the invocation', async () => {
   const output = captureJsonLines();
   expect(await withMetrics(invocation(), async () => 7)).toBe(7);
   await expect(withMetrics(invocation(), () => Promise.reject(new InvalidInput('x')))).rejects.toThrow('x');
+  vi.stubEnv('AWS_LAMBDA_FUNCTION_NAME', 'any');
+  onTestFinished(() => void vi.unstubAllEnvs());
+  expect(await withMetrics(invocation(), async () => 7)).toBe(7);
   expect(output()).toEqual([]);
 });
 
@@ -80,32 +94,24 @@ test('counts the values of concurrent invocations separately', async () => {
       .filter((values) => values.some((value) => value !== undefined))
       .sort();
   expect(of('part', 'PartsSent', 'BytesSent')).toEqual(sizes.map((size) => [Math.ceil(size / MIB), size]));
-  expect(of('init', 'BytesHashed')).toEqual([...sizes, sizes[0]].sort().map((size) => [size]));
-  expect(of('init', 'HashSeconds')).toEqual([...sizes, 0].map(() => [expect.any(Number)]));
-  expect(of('finish', 'Uploaded')).toEqual(sizes.map(() => [1]));
-  expect(of('finish', 'Instant')).toEqual([[1]]);
-  expect(of('init', 'Skipped')).toEqual([[1]]);
+  expect(of('finish', 'Uploaded')).toEqual([...sizes, 0].map(() => [1])); // the copy is an instant upload
+  expect(of('init', 'NotUploaded')).toEqual([[1]]);
   expect(of('init', 'Unchanged')).toEqual([...sizes, 0].map(() => [1])); // the events of the write-backs
   for (const line of lines()) expect(line).toMatchObject({ service: 's3-vod', stage: 'test' });
-  expect(lines('trigger').length).toBeGreaterThan(0);
   const ids = new Set(lines().map(({ function_request_id: id }) => id));
   expect(ids.size).toBe(lines().length);
 });
 
-test('counts a failed invocation, names its error, and rethrows it', async () => {
+test('counts the invocations that end without quota or turn, and rethrows errors', async () => {
   const lines = inLambda();
-  const world = await newStack();
-  await world.put('empty.mp4', createBytes(0));
-  await world.idle();
-  expect(world.ended).toMatchObject([{ status: 'FAILED', error: 'UnsupportedObject' }]);
-  expect(lines('init')).toMatchObject([
-    { Failures: 1, error: 'UnsupportedObject', StepSeconds: expect.any(Number) },
-  ]);
-  expect(lines('init')[0]).not.toHaveProperty('QuotaExceeded');
-
+  await expect(withMetrics(invocation(), () => Promise.reject(new InvalidInput('x')))).rejects.toThrow('x');
   const full = new QuotaExceeded('later');
   await expect(withMetrics(invocation('finish'), () => Promise.reject(full))).rejects.toBe(full);
-  expect(lines('finish')).toMatchObject([{ Failures: 1, QuotaExceeded: 1, error: 'QuotaExceeded' }]);
+  await withMetrics(invocation('part'), async () => ({ batch: [0, 9], waitSeconds: 12 }));
+  expect(lines().map(({ step, QuotaExceeded: count }) => [step, count])).toEqual([
+    ['finish', 1],
+    ['part', 1],
+  ]);
 });
 
 test('counts the messages that the trigger rejects', async () => {
@@ -168,6 +174,36 @@ test('ignores reports outside an invocation and after its end', async () => {
   ended.resolve();
   await late;
   expect(lines()).toMatchObject([{ PartsSent: 1, BytesSent: 9, StorageRetries: 1 }]);
+});
+
+test('cost less than $3 a month, whatever the stack does', async () => {
+  vi.stubEnv('AWS_LAMBDA_FUNCTION_NAME', 'any');
+  onTestFinished(() => void vi.unstubAllEnvs());
+  const output = captureJsonLines();
+  const outcomes = Outcome.options.map((outcome) => ({ next: 'done', outcome }));
+  for (const step of ['trigger', 'init', 'part', 'finish', 'cover']) {
+    for (const result of [...outcomes, { batchItemFailures: [{}] }, { waitSeconds: 1 }]) {
+      await withMetrics(invocation(step), async () => {
+        reportProgress({ stage: 'part', pin: pinOf(9), bytes: 9 });
+        for (const of of ['S3', 'VOD'] as const) reportRetries({ of, count: 1 });
+        return result;
+      });
+    }
+  }
+  // CloudWatch bills each metric for each combination of the values of its dimensions.
+  const billed = v
+    .parse(v.array(Line), output())
+    .flatMap(({ _aws, ...values }) =>
+      _aws.CloudWatchMetrics.flatMap(({ Dimensions, Metrics }) =>
+        Dimensions.flatMap((names) =>
+          Metrics.map(({ Name }) => JSON.stringify([Name, names.map((name) => values[name])])),
+        ),
+      ),
+    );
+  expect(new Set(billed).size).toBe(Object.keys(METRICS).length);
+  const price = `nine: $${(new Set(billed).size * PRICES.metricMonth).toFixed(2)}`;
+  expect(price).toBe('nine: $2.70');
+  expect(readFileSync('docs/reference/metrics.md', 'utf8')).toContain(price);
 });
 
 test('each metric has the unit that its name implies', () => {

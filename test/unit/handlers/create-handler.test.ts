@@ -46,10 +46,8 @@ test('concurrent invocations log their own request ID and object; only the first
     if (key === 'bad') throw new Error('no');
     return { key };
   });
-  await Promise.allSettled([
-    handler({ key: 'good' }, invocation('1')),
-    handler({ key: 'bad' }, invocation('2')),
-  ]);
+  const good = handler({ key: 'good' }, invocation('1'));
+  await Promise.allSettled([good, handler({ key: 'bad' }, invocation('2'))]);
   await handler({ key: 'later' }, invocation('3'));
   const lines = output().map(({ message, function_request_id: id, cold_start: cold, key, step }) => [
     ...[id, key, message, cold, step],
@@ -75,16 +73,12 @@ const signatureError = () =>
   });
 
 test('logs an error and its causes without the request details of AWS', async () => {
-  const expired = new S3ServiceException({
-    name: 'ExpiredToken',
-    message: 'It has expired',
-    $fault,
-    $metadata,
-  });
-  Object.assign(expired, { 'Token-0': 'the-session-token', StringToSign: 'what-was-signed' });
+  const expired = { name: 'ExpiredToken', message: 'It has expired' };
+  const cause = new S3ServiceException({ ...expired, $fault, $metadata });
+  Object.assign(cause, { 'Token-0': 'the-session-token', StringToSign: 'what-was-signed' });
   const { handler, output } = await createDemo(async (_, { log }) => {
     log.error('one of several', { error: signatureError() });
-    throw new StorageRejected('GET s3://b/k: 400', { cause: expired });
+    throw new StorageRejected('GET s3://b/k: 400', { cause });
   });
   await expect(handler({}, invocation('1'))).rejects.toThrow('GET s3://b/k: 400');
   expect(output()).toMatchObject([
@@ -94,7 +88,7 @@ test('logs an error and its causes without the request details of AWS', async ()
         name: 'StorageRejected',
         message: 'GET s3://b/k: 400',
         stack: expect.stringContaining('create-handler.test.ts'),
-        cause: { name: 'ExpiredToken', message: 'It has expired', $metadata: { requestId: '4711' } },
+        cause: { ...expired, $metadata: { requestId: '4711' } },
       },
     },
   ]);

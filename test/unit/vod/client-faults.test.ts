@@ -118,9 +118,7 @@ describe('a temporary error', () => {
     );
     await uploadPart(vod);
     expect(asked).toHaveLength(2);
-    const { vod: stalled } = await startScriptedVod(
-      (response) => void response.writeHead(200).write('{"code":'),
-    );
+    const { vod: stalled } = await startScriptedVod((response) => void response.write('{"code":'));
     await expectFailure(uploadPart(stalled), 'VodUnavailable', 'the response stalled for 10000 ms');
   });
 

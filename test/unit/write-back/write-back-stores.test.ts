@@ -12,7 +12,6 @@ import {
 } from '@aws-sdk/client-s3';
 import { mockClient } from 'aws-sdk-client-mock';
 import { afterAll, beforeEach, describe, expect, test } from 'vitest';
-import { ContentMismatch } from '../../../lib/errors.ts';
 import { createS3Client } from '../../../lib/s3/client.ts';
 import { writeBack } from '../../../lib/write-back/write-back.ts';
 import { expectFailure } from '../../support/expect-failure.ts';
@@ -38,16 +37,17 @@ describe('writeBack with another kind of service', () => {
   const write = () => writeBack(client, pin, FILE, never);
   const copies = () => s3.commandCalls(CopyObjectCommand).map(({ args: [{ input }] }) => input);
 
+  const copyReturns = (bytes: string, ETag = '"copy"') => {
+    const checksum = { ChecksumSHA1: base64(bytes), ChecksumType: 'FULL_OBJECT' as const };
+    s3.on(CopyObjectCommand).resolves({ CopyObjectResult: { ETag, ...checksum } });
+  };
+
   beforeEach(() => {
     s3.reset();
     s3.on(HeadObjectCommand).resolves(head);
-    s3.on(GetObjectAclCommand).resolves({
-      Owner: OWNER,
-      Grants: [{ Grantee: OWNER, Permission: 'FULL_CONTROL' }],
-    });
-    s3.on(CopyObjectCommand).resolves({
-      CopyObjectResult: { ChecksumSHA1: base64(CLIP), ChecksumType: 'FULL_OBJECT' },
-    });
+    const Grants = [{ Grantee: OWNER, Permission: 'FULL_CONTROL' as const }];
+    s3.on(GetObjectAclCommand).resolves({ Owner: OWNER, Grants });
+    copyReturns(CLIP);
   });
 
   test('makes the copy conditional on the source and the destination', async () => {
@@ -58,25 +58,14 @@ describe('writeBack with another kind of service', () => {
   });
 
   test('throws ContentMismatch and restores the metadata when S3 has other bytes than VOD received', async () => {
-    s3.on(CopyObjectCommand).resolves({
-      CopyObjectResult: { ETag: '"e2"', ChecksumSHA1: base64('other'), ChecksumType: 'FULL_OBJECT' },
-    });
-    s3.on(HeadObjectCommand)
-      .resolvesOnce(head)
-      .resolves({
-        ...head,
-        ETag: '"e2"',
-        Metadata: { author: 'me', edited: '1', 'vod-file-id': FILE.fileId },
-      });
-    const failing = write();
-    await expect(failing).rejects.toThrow(ContentMismatch);
-    await expect(failing).rejects.toThrow(
-      `expected the SHA-1 ${FILE.sha1} that VOD received, S3 has ${sha1('other')}`,
-    );
-    expect(copies()).toMatchObject([
-      { Metadata: { 'vod-file-id': FILE.fileId } },
-      { CopySourceIfMatch: '"e2"' },
-    ]);
+    copyReturns('other', '"e2"');
+    const Metadata = { author: 'me', edited: '1', 'vod-file-id': FILE.fileId };
+    const copied = { ...head, ETag: '"e2"', Metadata };
+    s3.on(HeadObjectCommand).resolvesOnce(head).resolves(copied);
+    const message = `expected the SHA-1 ${FILE.sha1} that VOD received, S3 has ${sha1('other')}`;
+    await expectFailure(write(), 'ContentMismatch', message);
+    const [first, second] = [{ Metadata: { 'vod-file-id': FILE.fileId } }, { CopySourceIfMatch: '"e2"' }];
+    expect(copies()).toMatchObject([first, second]);
     expect(copies().at(-1)?.Metadata).toEqual({ author: 'me', edited: '1' }); // with the concurrent edit
   });
 

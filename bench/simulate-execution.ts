@@ -76,7 +76,13 @@ export async function simulateExecution(object: SimulatedObject): Promise<Simula
     if (!job.sha1 && hashed < object.size)
       return { ...job, next: 'hash', pin, hash: { offset: hashed, state: 'x'.repeat(128) } };
     const { hash: _, ...rest } = job;
-    return { ...rest, next: 'parts', pin, sha1: SHA1, upload: { ...bounds, ...planBatches([...missing]) } };
+    return {
+      ...rest,
+      next: 'parts',
+      pin,
+      sha1: SHA1,
+      upload: { ...bounds, functions: 4, ...planBatches([...missing], 4) },
+    };
   }
 
   function part({ batch, sent, ...rest }: PartInput): unknown {

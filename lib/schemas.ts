@@ -89,10 +89,14 @@ export type Batch = v.InferOutput<typeof Batch>;
 export const UploadBounds = v.object({ sha1: Sha1, size: PositiveInt, partSize: PositiveInt });
 export type UploadBounds = v.InferOutput<typeof UploadBounds>;
 
-/** `hasMore`: there are more missing parts than these batches can list. The next round plans them. */
+/**
+ * `functions`: those that send batches concurrently. `hasMore`: there are more missing parts than these batches can list. The next
+ * round plans them.
+ */
 export const Upload = v.object({
   ...UploadBounds.entries,
   batches: v.array(Batch),
+  functions: PositiveInt,
   hasMore: v.optional(v.literal(true)),
 });
 export type Upload = v.InferOutput<typeof Upload>;
@@ -154,10 +158,12 @@ export type Result = v.InferOutput<typeof Result>;
 
 const jobFields = {
   request: UploadRequest,
-  /** The name of the execution, for the log. */
+  /** The name of the execution, for the log and for admission. */
   execution: v.optional(v.string()),
   round: NonNegativeInt,
   sent: SentTotals,
+  /** When the execution first asked for admission, in milliseconds since 1970. */
+  since: v.optional(NonNegativeInt),
 };
 
 /** The input of Init: a new request, a hash pass to continue, or an upload whose parts VOD lacks. */
@@ -183,8 +189,8 @@ export const PartInput = v.pipe(
   ),
 );
 export type PartInput = v.InferOutput<typeof PartInput>;
-/** Without `batch`, no part is left to send. */
-export type PartOutput = Omit<PartInput, 'batch'> & { batch?: Batch };
+/** Without `batch`, no part is left to send. With `waitSeconds`, the rest is sent after this time. */
+export type PartOutput = Omit<PartInput, 'batch'> & { batch?: Batch; waitSeconds?: number };
 
 /** `parts`: the totals of each batch. `file`: set if VOD already has the file, so that no part was sent. */
 export const FinishJob = v.object({
@@ -220,6 +226,7 @@ export type CoverInput = v.InferOutput<typeof CoverInput>;
 /** The outputs of Init and Finish. `next` selects the next state. */
 export type InitOutput =
   | (InitInput & { next: 'hash'; pin: ObjectVersion })
+  | (InitInput & { next: 'wait'; pin: ObjectVersion; waitSeconds: number })
   | (FinishJob & { next: 'parts'; upload: Upload })
   | (FinishJob & { next: 'finish'; file: StoredFile })
   | (ImageJob & { next: 'cover' })

@@ -3,7 +3,7 @@ import { ObjectChanged, StorageUnavailable, UploadIncomplete, UploadNotFound } f
 import { headObject, isSameVersion } from '../s3/head-object.ts';
 import type { FinishInput, FinishJob, FinishOutput, Outcome, StoredFile } from '../schemas.ts';
 import { type WriteBackResult, writeBack } from '../write-back/write-back.ts';
-import { finalResult, resultFromError, sumSent } from './result.ts';
+import { finalResult, leaveAdmission, resultFromError, sumSent } from './result.ts';
 import type { Services } from './services.ts';
 
 /** The rounds of one execution, and of each of its redrives. */
@@ -29,6 +29,7 @@ export async function runFinish(
     const restartReason = parts.find((batch) => batch.restartReason !== undefined)?.restartReason;
     if (restartReason !== undefined) return nextRound(state, redrives, restartReason);
     if (upload?.hasMore) return { ...state, next: 'init' }; // the rest of the plan, not a failed round
+    await leaveAdmission(job, services);
     const file = stored ?? (await services.vod.finishUpload(job.sha1, deadline.signal));
     const { to, reason } = await writeBackWithRetry(state, file, services, deadline);
     return finalResult(state, outcomeOf(state, to), { ...file, ...(reason && { reason }) });

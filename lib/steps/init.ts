@@ -1,5 +1,11 @@
 import { type Deadline, DeadlineExceeded } from '../deadline.ts';
-import { InvalidInput, QuotaExceeded, UnsupportedObject, VodUnavailable } from '../errors.ts';
+import {
+  InvalidInput,
+  QuotaExceeded,
+  StorageUnavailable,
+  UnsupportedObject,
+  VodUnavailable,
+} from '../errors.ts';
 import { reportProgress } from '../progress.ts';
 import { headObject, isSameVersion, type ObjectHead } from '../s3/head-object.ts';
 import { readRange } from '../s3/read-range.ts';
@@ -11,7 +17,7 @@ import { missingParts, partRange, planBatches } from '../upload/plan.ts';
 import { hashObject, type RangeReader } from '../upload/sha1.ts';
 import { mergeOptions, optionsFromMetadata } from '../upload/upload-options.ts';
 import { isOwnCopyOf, verifiedFile } from '../write-back/marker.ts';
-import { finalResult, resultFromError, SUPERSEDED_REASON } from './result.ts';
+import { finalResult, leaveAdmission, randomSeconds, resultFromError, SUPERSEDED_REASON } from './result.ts';
 import type { Services } from './services.ts';
 
 /** The largest size that fits the plan, the state, and the history of an execution (`npm run bench -- history`). */
@@ -23,6 +29,15 @@ const MAX_OBJECT_BYTES = 5 * 1024 ** 4;
  * @throws {ObjectNotFound} {UnsupportedObject} {InvalidInput} and the errors of S3 and VOD
  */
 export async function runInit(job: InitInput, services: Services, deadline: Deadline): Promise<InitOutput> {
+  const output = await decide(job, services, deadline).catch(async (error: unknown) => {
+    if (isTransient(error)) await pauseStarts(services);
+    throw error;
+  });
+  if (output.next === 'done' && job.since !== undefined) await leaveAdmission(job, services);
+  return output;
+}
+
+async function decide(job: InitInput, services: Services, deadline: Deadline): Promise<InitOutput> {
   try {
     const found = await headObject(services.s3, job.request, deadline.signal);
     const { pin } = found;
@@ -58,9 +73,10 @@ async function startUpload(
   job: InitInput,
   found: ObjectHead,
   media: Extract<Media, { kind: 'video' }>,
-  { s3, vod, defaults }: Services,
+  services: Services,
   deadline: Deadline,
 ): Promise<InitOutput> {
+  const { s3, vod, defaults, admission } = services;
   const { pin } = found;
   const { request, hash, ...rest } = job;
   const options = mergeOptions(defaults, optionsFromMetadata(found.metadata, urlOf(pin)), request.options);
@@ -68,31 +84,60 @@ async function startUpload(
   const known = job.round === 0 && !request.force ? await verifiedFileOf(s3, found, deadline) : undefined;
   if (known) return finalResult({ ...job, pin }, 'unchanged', known);
 
+  const knownSha1 = job.sha1 ?? found.sha1;
+  if (!knownSha1) {
+    const turn = await askForAdmission({ ...job, pin }, 'hash', admission);
+    if (turn.next === 'wait') return turn;
+    job = turn;
+  }
   const read: RangeReader = (range, signal) =>
     readBuffer(range.size, signal, (into) => readRange(s3, pin, range, signal, into));
-  const knownSha1 = job.sha1 ?? found.sha1;
   const hashed = knownSha1 ? { sha1: knownSha1 } : await hashObject(pin, read, deadline, hash);
   if ('checkpoint' in hashed) return { ...job, next: 'hash', pin, hash: hashed.checkpoint };
 
   const { sha1 } = hashed;
   const { size } = pin;
-  const next = { ...rest, request, pin, sha1 };
+  const next = { ...rest, ...(job.since !== undefined && { since: job.since }), request, pin, sha1 };
   const fileName = options.fileName === undefined ? media.fileName : cleanFileName(options.fileName);
   const file = { sha1, size, fileName, fileType: media.fileType, options };
-  const upload = await vod.initUpload(file, deadline.signal).catch((error: unknown) => {
-    // Return a SHA-1 that this invocation computed, instead of failing and computing it again.
-    if (!knownSha1 && isTransient(error)) return undefined;
-    throw error;
-  });
-  if (!upload) return { ...next, next: 'hash' };
-  if (upload.state === 'stored') return { ...next, next: 'finish', file: upload.file };
+  try {
+    const turn = await askForAdmission(next, 'send', admission);
+    if (turn.next === 'wait') return turn;
+    const upload = await vod.initUpload(file, deadline.signal);
+    if (upload.state === 'stored') return { ...turn, next: 'finish', file: upload.file };
 
-  const bounds = { sha1, size, partSize: upload.partSize };
-  const parts = missingParts(upload.held, bounds);
-  const missing = parts.reduce((sum, part) => sum + partRange(part, bounds).size, 0);
-  reportProgress({ stage: 'parts', pin, missing });
-  return { ...next, next: 'parts', upload: { ...bounds, ...planBatches(parts) } };
+    const bounds = { sha1, size, partSize: upload.partSize };
+    const parts = missingParts(upload.held, bounds);
+    const missing = parts.reduce((sum, part) => sum + partRange(part, bounds).size, 0);
+    reportProgress({ stage: 'parts', pin, missing });
+    const { partFunctions: functions } = admission.limits;
+    return { ...turn, next: 'parts', upload: { ...bounds, functions, ...planBatches(parts, functions) } };
+  } catch (error) {
+    // Keep a SHA-1 that this invocation computed, instead of failing and computing it again.
+    if (!knownSha1 && error instanceof DeadlineExceeded) return { ...next, next: 'hash' };
+    if (knownSha1 || !isTransient(error)) throw error;
+    await pauseStarts(services);
+    return { ...next, next: 'wait', waitSeconds: randomSeconds(30, 60) };
+  }
 }
+
+/** Returns the job to continue, or a wait if other objects come first. */
+async function askForAdmission<J extends InitInput & { pin: ObjectVersion }>(
+  job: J,
+  phase: 'hash' | 'send',
+  admission: Services['admission'],
+): Promise<(J & { next?: never }) | (J & { next: 'wait'; waitSeconds: number })> {
+  const { execution, pin, since, hash } = job;
+  if (execution === undefined || !admission.appliesTo(pin.size)) return job;
+  const bytes = pin.size - (hash?.offset ?? 0);
+  const decision = await admission.enter(execution, { phase, bytes, since });
+  const entered = { ...job, since: decision.since };
+  if (decision.admitted) return entered;
+  return { ...entered, next: 'wait', waitSeconds: Math.ceil(decision.waitMs / 1000) };
+}
+
+/** VOD or S3 cannot take this upload now, so the trigger need not start others. */
+const pauseStarts = ({ quota }: Services): Promise<void> => quota.pause('StartExecution').catch(() => {});
 
 function assertSize(pin: ObjectVersion): void {
   if (pin.size === 0)
@@ -115,6 +160,6 @@ async function verifiedFileOf(
 }
 
 const isTransient = (error: unknown): boolean =>
-  error instanceof DeadlineExceeded || error instanceof VodUnavailable || error instanceof QuotaExceeded;
+  [VodUnavailable, StorageUnavailable, QuotaExceeded].some((type) => error instanceof type);
 
 const urlOf = ({ bucket, key }: ObjectVersion): string => `s3://${bucket}/${key}`;

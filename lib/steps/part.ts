@@ -1,12 +1,28 @@
 import pMap from 'p-map';
 import { type Deadline, DeadlineExceeded } from '../deadline.ts';
-import { NoProgress, ObjectChanged, ObjectDeleted, PartRejected, UploadNotFound } from '../errors.ts';
+import {
+  NoProgress,
+  ObjectChanged,
+  ObjectDeleted,
+  PartRejected,
+  QuotaExceeded,
+  UploadNotFound,
+} from '../errors.ts';
 import { reportProgress, reportRetries } from '../progress.ts';
 import { readRange } from '../s3/read-range.ts';
 import type { PartInput, PartOutput, UploadBounds } from '../schemas.ts';
+import { AdaptiveLimit } from '../upload/adaptive-limit.ts';
 import { READ_BYTES, readBuffer, releaseBuffer } from '../upload/buffer-pool.ts';
-import { type ByteRange, decodeBatch, encodeBatch, groupForReading, partRange } from '../upload/plan.ts';
+import {
+  type ByteRange,
+  decodeBatch,
+  encodeBatch,
+  groupForReading,
+  MIN_BATCH_PARTS,
+  partRange,
+} from '../upload/plan.ts';
 import { prefetch } from '../upload/prefetch.ts';
+import { randomSeconds } from './result.ts';
 import type { Services } from './services.ts';
 
 /** Ranged reads in flight, of several parts each, while earlier parts are sent. */
@@ -14,6 +30,9 @@ const READS_AHEAD = 2;
 
 /** If VOD takes 200 ms per part, one function still sends 160 MiB/s. */
 const PARTS_IN_FLIGHT = 32;
+
+/** Bytes between two reports to the admission: two to ten seconds. */
+const REPORT_BYTES = 256 * 1024 ** 2;
 
 /** How often a part is read and sent again if VOD did not receive the announced bytes. */
 const MAX_RESENDS = 2;
@@ -28,12 +47,18 @@ const MAX_RESENDS = 2;
  */
 export async function runPart(
   input: PartInput,
-  { s3, vod }: Services,
+  { s3, vod, admission }: Services,
   deadline: Deadline,
 ): Promise<PartOutput> {
-  const { pin, upload } = input;
+  const { pin, upload, execution } = input;
   const parts = decodeBatch(input.batch);
   const done = new Set<number>();
+  const inFlight = new AdaptiveLimit(PARTS_IN_FLIGHT);
+  const report = reporter(
+    execution !== undefined && admission.appliesTo(upload.size)
+      ? (bytes) => admission.report(execution, bytes)
+      : undefined,
+  );
   let slowestMs = 0;
   // After the first error, the parts in flight finish, and no other part starts.
   const stop = new AbortController();
@@ -57,7 +82,10 @@ export async function runPart(
     try {
       for (let resends = 0, body = bytes; ; resends++, body = await read(range, deadline.signal)) {
         try {
-          await vod.uploadPart(upload.sha1, range, body, deadline.signal);
+          await inFlight.run(async () => {
+            stop.signal.throwIfAborted();
+            await vod.uploadPart(upload.sha1, range, body, deadline.signal);
+          });
           break;
         } catch (error) {
           if (!(error instanceof PartRejected) || resends === MAX_RESENDS) throw error;
@@ -67,6 +95,7 @@ export async function runPart(
       done.add(part);
       slowestMs = Math.max(slowestMs, performance.now() - startedAt);
       reportProgress({ stage: 'part', pin, bytes: range.size });
+      report.add(range.size);
     } catch (error) {
       stop.abort(error);
     } finally {
@@ -75,6 +104,7 @@ export async function runPart(
   }
 
   await pMap(loadParts(), sendPart, { concurrency: PARTS_IN_FLIGHT });
+  await report.end();
   const missing = parts.filter((part) => !done.has(part));
   return outputOf(input, [...done], missing, stop.signal.reason, deadline.limit);
 }
@@ -95,12 +125,42 @@ function outputOf(
   if (missing.length === 0) return { ...state, sent: total };
   const restartReason = restartReasonOf(error);
   if (restartReason) return { ...state, sent: { ...total, restartReason } };
-  if (done.length > 0) return { ...state, sent: total, batch: encodeBatch(missing) };
+  if (done.length > 0)
+    return { ...state, sent: total, batch: encodeBatch(missing), ...waitAfter(error, done.length) };
   if (error !== undefined && !(error instanceof DeadlineExceeded)) throw error;
   throw new NoProgress(
     `UploadPart s3://${pin.bucket}/${pin.key}: expected at least one part of ${upload.partSize} bytes within ` +
       `${limitMs} ms, got none. Give the function more time, or redrive if S3 or VOD was slow.`,
   );
+}
+
+/** The invocation had time left, so the rest must not start at once. */
+function waitAfter(error: unknown, sentParts: number): Pick<PartOutput, 'waitSeconds'> {
+  if (error === undefined || error instanceof DeadlineExceeded) return {};
+  if (!(error instanceof QuotaExceeded)) return { waitSeconds: randomSeconds(5, 20) };
+  return { waitSeconds: sentParts < MIN_BATCH_PARTS ? randomSeconds(120, 300) : randomSeconds(30, 90) };
+}
+
+/** Reports the sent bytes in groups: each report is a write to the quota table. */
+function reporter(send: ((bytes: number) => Promise<void>) | undefined) {
+  let bytes = 0;
+  let last = Promise.resolve();
+  const flush = (): void => {
+    const reported = bytes;
+    bytes = 0;
+    // A lost report only makes the next object wait longer.
+    if (send) last = last.then(() => send(reported)).catch(() => {});
+  };
+  return {
+    add: (more: number): void => {
+      bytes += more;
+      if (bytes >= REPORT_BYTES) flush();
+    },
+    end: async (): Promise<void> => {
+      if (bytes > 0) flush();
+      await last;
+    },
+  };
 }
 
 /** Errors after which Init must look at the object and at VOD's part list again. */

@@ -1,6 +1,7 @@
 import { DeadlineExceeded } from '../deadline.ts';
 import { NoProgress, ObjectChanged, ObjectDeleted, ObjectNotFound } from '../errors.ts';
 import type { ObjectVersion, Outcome, Result, SentTotals, UploadRequest } from '../schemas.ts';
+import type { Services } from './services.ts';
 
 type JobState = Readonly<{ request: UploadRequest; pin?: ObjectVersion | undefined; sent: SentTotals }>;
 
@@ -46,3 +47,16 @@ export const sumSent = (totals: readonly SentTotals[]): SentTotals => ({
   parts: totals.reduce((sum, { parts }) => sum + parts, 0),
   bytes: totals.reduce((sum, { bytes }) => sum + bytes, 0),
 });
+
+/** Releases the place of an execution. If this fails, its lease ends later. */
+export const leaveAdmission = async (
+  { execution, pin }: Readonly<{ execution?: string | undefined; pin?: ObjectVersion | undefined }>,
+  { admission }: Pick<Services, 'admission'>,
+): Promise<void> => {
+  if (execution === undefined || !pin || !admission.appliesTo(pin.size)) return;
+  await admission.leave(execution).catch(() => {});
+};
+
+/** A wait outside the function. Executions that wait together come back one by one. */
+export const randomSeconds = (least: number, most: number): number =>
+  Math.round(least + Math.random() * (most - least));

@@ -20,6 +20,12 @@ export const MAX_BATCH_PARTS = 2 ** 20;
 /** The fewest parts that are worth an invocation. */
 export const MIN_BATCH_PARTS = 256;
 
+/** Batches for each concurrent function: some finish earlier than others, and take another batch. */
+const BATCHES_PER_FUNCTION = 4;
+
+/** Larger batches save transitions of the state machine, but smaller ones keep all functions busy until the end. */
+const IDEAL_BATCH_PARTS = 2_048;
+
 /** Enough for the largest object, 50 TB, in the smallest parts, 512 KiB. */
 const MAX_BITMAP_BYTES = 16 * 1024 * 1024;
 
@@ -53,9 +59,18 @@ export function missingParts(held: Iterable<HeldPart>, bounds: UploadBounds): nu
 /**
  * Divides the missing parts (ascending) into batches of about equal work. When they are too scattered for one state, the
  * batches hold only the first of them, and `hasMore` leaves the rest to the next round.
+ * @param functions those that send batches concurrently
  */
-export function planBatches(missing: readonly number[]): { batches: Batch[]; hasMore?: true } {
-  const batchSize = Math.max(MIN_BATCH_PARTS, Math.ceil(missing.length / MAX_BATCHES));
+export function planBatches(
+  missing: readonly number[],
+  functions: number,
+): { batches: Batch[]; hasMore?: true } {
+  const evenSize = Math.ceil(missing.length / (functions * BATCHES_PER_FUNCTION));
+  const batchSize = Math.max(
+    MIN_BATCH_PARTS,
+    Math.min(IDEAL_BATCH_PARTS, evenSize),
+    Math.ceil(missing.length / MAX_BATCHES),
+  );
   const batches: Batch[] = [];
   let bytes = 0;
   for (let at = 0; at < missing.length; at += batchSize) {

@@ -1,5 +1,6 @@
 import { channel } from 'node:diagnostics_channel';
 import { StateMachine } from 'aws-local-stepfunctions';
+import * as v from 'valibot';
 import { localStateMachineJson } from '../../deploy/state-machine.ts';
 import type { Handler, Lambda } from './lambda.ts';
 
@@ -20,22 +21,26 @@ export type StateMachineRunner = Readonly<{
   abort(): void;
 }>;
 
-/** Delays before a retry, in the order of the retriers in the file. The cloud waits for minutes; a local run must not. */
+/** Delays before a retry, in the order of the retriers in the file, and of waits. The cloud waits for minutes; a local run must not. */
 const QUOTA_RETRY_MS = 2_000;
 const RETRY_MS = 500;
+const WAIT_MS = 1_000;
 
 /** Publishes each entered state and each retry, which the cloud bills as state transitions. */
 const transitions = channel('s3-vod.transition');
 const BILLED_EVENTS = new Set(['StateEntered', 'StateRetried']);
 
+/** A person waits for the result: a run gives up after minutes, not after a day. */
+const MAX_QUOTA_RETRIES = 60;
+const MAX_RETRIES = 6;
+
 type Json = Parameters<StateMachine['run']>[0];
 
 /** Runs the state machine definition that is deployed. */
 export function createStateMachineRunner(lambda: Lambda, handlers: Handlers): StateMachineRunner {
-  // Lambda applies the time limit. The time that a task waits for a free invocation must not count.
-  const text = localStateMachineJson().replace(/"TimeoutSeconds": \d+/g, '"TimeoutSeconds": 86400');
   // `npm test` and `npm run package` validate the definition, which takes longer than the upload of a small object.
-  const machine = new StateMachine(JSON.parse(text), { validationOptions: { noValidate: true } });
+  const definition = JSON.parse(localStateMachineJson(), adaptToLocalRun);
+  const machine = new StateMachine(definition, { validationOptions: { noValidate: true } });
   const running = new Set<() => void>();
   const task = (name: keyof Handlers) => async (input: unknown) =>
     toJson(await lambda.invoke(name, handlers[name], input));
@@ -56,8 +61,9 @@ export function createStateMachineRunner(lambda: Lambda, handlers: Handlers): St
         overrides: {
           taskResourceLocalHandlers: tasks,
           retryIntervalOverrides: Object.fromEntries(
-            Object.keys(tasks).map((name) => [name, [QUOTA_RETRY_MS, RETRY_MS]]),
+            Object.keys(tasks).map((name) => [name, [QUOTA_RETRY_MS, RETRY_MS, RETRY_MS, RETRY_MS]]),
           ),
+          waitTimeOverrides: { WaitForTurn: WAIT_MS, WaitForQuota: WAIT_MS },
         },
         context: {
           State: state,
@@ -84,6 +90,21 @@ export function createStateMachineRunner(lambda: Lambda, handlers: Handlers): St
       for (const abort of running) abort();
     },
   };
+}
+
+const Retriers = v.array(v.looseObject({ ErrorEquals: v.array(v.string()), MaxAttempts: v.number() }));
+
+function adaptToLocalRun(key: string, value: unknown): unknown {
+  // Lambda applies the time limit. The time that a task waits for a free invocation must not count.
+  if (key === 'TimeoutSeconds') return 86_400;
+  if (key !== 'Retry') return value;
+  return v.parse(Retriers, value).map((retrier) => ({
+    ...retrier,
+    MaxAttempts: Math.min(
+      retrier.MaxAttempts,
+      retrier.ErrorEquals.includes('QuotaExceeded') ? MAX_QUOTA_RETRIES : MAX_RETRIES,
+    ),
+  }));
 }
 
 async function publishTransitions(events: AsyncIterable<{ type: string }>): Promise<void> {

@@ -179,7 +179,7 @@ test('decodes a batch to the parts that were encoded, or rejects it', async () =
   });
   await assertAlways(fc.uniqueArray(fc.nat(100_000), { minLength: 1, maxLength: 300 }), 200, (numbers) => {
     const missing = numbers.toSorted((a, b) => a - b);
-    expect(planBatches(missing).batches.flatMap(decodeBatch)).toEqual(missing);
+    expect(planBatches(missing, 4).batches.flatMap(decodeBatch)).toEqual(missing);
   });
 });
 

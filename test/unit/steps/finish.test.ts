@@ -87,7 +87,7 @@ describe('returns to Init', () => {
       round: 2,
       sent: sent(1, 10),
       parts: [sent(2, 20)],
-      upload: { sha1: sha1(film.bytes), size: pin.size, partSize: film.partSize, batches: [] },
+      upload: { sha1: sha1(film.bytes), size: pin.size, partSize: film.partSize, functions: 4, batches: [] },
     });
     expect(await finish(job)).toEqual({
       next: 'init',

@@ -9,6 +9,7 @@ import { READ_BYTES } from '../../../lib/upload/buffer-pool.ts';
 import { notAsked, useEnds } from '../../support/ends.ts';
 import { expectFailure } from '../../support/expect-failure.ts';
 import { BUCKET } from '../../support/fake-store.ts';
+import { createTestAdmission } from '../../support/quota.ts';
 import { recordS3Commands } from '../../support/s3-client.ts';
 import { scripted } from '../../support/scripted-server.ts';
 import { createBytes, plenty, saysYes, sha1 } from '../../support/values.ts';
@@ -48,6 +49,69 @@ test('hashes over several invocations without reading a byte twice', async () =>
   expect('hash' in third).toBe(false);
 });
 
+describe('an object that needs admission', () => {
+  const decisions = (...waits: (number | undefined)[]) => {
+    const asked: unknown[] = [];
+    const admission: Services['admission'] = {
+      ...createTestAdmission(),
+      appliesTo: () => true,
+      enter: async (name, work) => {
+        asked.push({ name, ...work });
+        const waitMs = waits.shift();
+        return waitMs === undefined ? { admitted: true, since: 5 } : { admitted: false, since: 5, waitMs };
+      },
+    };
+    return { asked, admission };
+  };
+
+  test('waits before the hash pass and before InitUpload, and keeps its place and its SHA-1', async () => {
+    await store.put(BUCKET, 'large.mp4', 'a large film');
+    const { pin } = await store.find(BUCKET, 'large.mp4');
+    const { asked, admission } = decisions(7_001, undefined, 9_000, undefined);
+    const { s3, commands } = recordS3Commands(store.endpoint());
+    const job = { ...jobFor('large.mp4'), execution: 'its name' };
+    const first = await init(job, { s3, admission });
+    expect(first).toEqual({ ...job, next: 'wait', waitSeconds: 8, since: 5, pin });
+    expect(commands).toEqual(['HeadObjectCommand']);
+    const second = await init(nextInput(first), { s3, admission });
+    expect(second).toMatchObject({ next: 'wait', waitSeconds: 9, since: 5, sha1: sha1('a large film') });
+    const third = await init(nextInput(second), { s3, admission });
+    expect(third).toMatchObject({ next: 'parts', since: 5, upload: { functions: 4 } });
+    const work = { name: 'its name', bytes: 12 };
+    expect(asked).toEqual([
+      { ...work, phase: 'hash', since: undefined },
+      { ...work, phase: 'hash', since: 5 },
+      { ...work, phase: 'send', since: 5 },
+      { ...work, phase: 'send', since: 5 },
+    ]);
+  });
+
+  test('gives its place back if it turns out to need no upload', async () => {
+    await store.put(BUCKET, 'waiting.mp4', 'film');
+    const left: string[] = [];
+    const { admission } = decisions(5_000);
+    const services = { admission: { ...admission, leave: async (name: string) => void left.push(name) } };
+    const waiting = await init({ ...jobFor('waiting.mp4'), execution: 'its name' }, services);
+    await store.put(BUCKET, 'waiting.mp4', 'a newer film');
+    expect(await init(nextInput(waiting), services)).toMatchObject({ outcome: 'superseded' });
+    expect(left).toEqual(['its name']);
+  });
+});
+
+test('pauses the start of other executions if VOD cannot open the upload', async () => {
+  await store.put(BUCKET, 'early.mp4', 'film');
+  const paused: string[] = [];
+  const quota = { take: async () => {}, pause: async (action: string) => void paused.push(action) };
+  const job = { ...jobFor('early.mp4'), sha1: sha1('film') };
+  for (const error of [
+    new VodUnavailable('not now'),
+    new QuotaExceeded('not so fast'),
+    new VodRejected('no'),
+  ])
+    await expect(init(job, { ...failWith(error), quota })).rejects.toBe(error);
+  expect(paused).toEqual(['StartExecution', 'StartExecution']);
+});
+
 test('ignores the checkpoint of an object that was overwritten', async () => {
   await store.put(BUCKET, 'changing.mp4', createBytes(READ_BYTES + 1));
   const first = await init(jobFor('changing.mp4'), {}, saysYes(0, { left: 0 }));
@@ -65,11 +129,17 @@ describe('after the hash pass, if InitUpload fails', () => {
     new QuotaExceeded('not so fast'),
     new DeadlineExceeded('the time was over'),
   ])('$name: returns the SHA-1, and the next invocation reads nothing', async (error) => {
+    const isLate = error instanceof DeadlineExceeded;
     const body = createBytes(1000);
     await store.put(BUCKET, 'hashed.mp4', body);
     const { pin } = await store.find(BUCKET, 'hashed.mp4');
     const output = await init(jobFor('hashed.mp4'), failWith(error));
-    expect(output).toEqual({ ...jobFor('hashed.mp4'), next: 'hash', pin, sha1: sha1(body) });
+    expect(output).toEqual({
+      ...jobFor('hashed.mp4'),
+      ...(isLate ? { next: 'hash' } : { next: 'wait', waitSeconds: expect.any(Number) }),
+      pin,
+      sha1: sha1(body),
+    });
 
     const { s3, commands } = recordS3Commands(store.endpoint());
     expect(await init(nextInput(output), { s3 })).toMatchObject({ next: 'parts', sha1: sha1(body) });

@@ -2,7 +2,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import fc from 'fast-check';
 import { beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest';
 import { DeadlineExceeded } from '../../../lib/deadline.ts';
-import { PartRejected, UploadNotFound, VodUnavailable } from '../../../lib/errors.ts';
+import { PartRejected, QuotaExceeded, UploadNotFound, VodUnavailable } from '../../../lib/errors.ts';
 import type { ObjectVersion, PartInput, PartOutput, UploadBounds } from '../../../lib/schemas.ts';
 import { runPart } from '../../../lib/steps/part.ts';
 import { partCount, planBatches } from '../../../lib/upload/plan.ts';
@@ -11,6 +11,7 @@ import { ALL, bytesIn, film, inputFor, remainingParts, useFakeVod } from '../../
 import { notAsked, useEnds } from '../../support/ends.ts';
 import { expectFailure } from '../../support/expect-failure.ts';
 import { BUCKET } from '../../support/fake-store.ts';
+import { createTestAdmission } from '../../support/quota.ts';
 import { newS3Client } from '../../support/s3-client.ts';
 import { type Answer, scripted } from '../../support/scripted-server.ts';
 import { MIB, pinOf, plenty, saysYes, sha1 } from '../../support/values.ts';
@@ -115,6 +116,53 @@ describe('runPart', () => {
     expect(accepted).toEqual(ALL);
     expect(inFlight).toEqual({ now: 0, most: 32 });
   });
+});
+
+describe('when the quota is short', () => {
+  const exceeded = () => new QuotaExceeded('UploadPart: the quota is used up');
+
+  test('sends all parts with fewer in flight', async () => {
+    let [allowed, most] = [10, 0];
+    const { vod, accepted, inFlight } = createVod(async () => {
+      if (inFlight.now > allowed) throw exceeded();
+      await nextTurn();
+      most = Math.max(most, inFlight.now);
+      allowed = 10;
+    });
+    const output = await send(inputFor(pin, ALL), vod);
+    expect(accepted.toSorted((a, b) => a - b)).toEqual(ALL);
+    expect(output).not.toHaveProperty('batch');
+    expect(most).toBeLessThanOrEqual(allowed);
+  });
+
+  test('returns the rest with a wait, and never starts it at once', async () => {
+    const { vod, accepted } = createVod(async () => {
+      if (accepted.length >= 7) throw exceeded();
+    });
+    const output = await send(inputFor(pin, ALL), vod);
+    expect([...accepted, ...remainingParts(output)].toSorted((a, b) => a - b)).toEqual(ALL);
+    expect(output.waitSeconds).toBeGreaterThanOrEqual(120);
+  });
+
+  test('throws QuotaExceeded if it sent no part', async () => {
+    const { vod } = createVod(() => Promise.reject(exceeded()));
+    await expectFailure(send(inputFor(pin, ALL), vod), 'QuotaExceeded', /used up/);
+  });
+});
+
+test('reports the sent bytes of an object that needs admission, and ignores a failed report', async () => {
+  const reports: [string, number][] = [];
+  const admission = {
+    ...createTestAdmission(),
+    appliesTo: () => true,
+    report: async (name: string, bytes: number) => {
+      reports.push([name, bytes]);
+      throw new QuotaExceeded('the table is gone');
+    },
+  };
+  const { vod } = createVod();
+  const { sent } = await runPart(inputFor(pin, ALL), { ...ends.services(vod), admission }, plenty());
+  expect([sent.parts, reports]).toEqual([60, [['its name', film.length]]]);
 });
 
 describe('returns restartReason and no batch', () => {
@@ -283,7 +331,7 @@ test.each([8, 1024])(
     const key = 'k'.repeat(keyBytes);
     const pin = pinOf(bounds.size, { key, versionId: 'v'.repeat(32), etag: 'e'.repeat(32) });
     const missing = Array.from({ length: Math.ceil(partCount(bounds) / 20) }, (_, n) => n * 20);
-    const { batches } = planBatches(missing);
+    const { batches } = planBatches(missing, 4);
 
     const execution = 'x'.repeat(80);
     const [batch = { first: 0, count: 1 }] = batches;
@@ -292,7 +340,7 @@ test.each([8, 1024])(
     expect(sent.restartReason).toBe('ObjectChanged');
     const request = { bucket: pin.bucket, key, etag: pin.etag, versionId: pin.versionId };
     const job = { request, pin, sha1: bounds.sha1, execution, round: 0 };
-    const state = { ...job, upload: { ...bounds, batches }, parts: batches.map(() => sent) };
+    const state = { ...job, upload: { ...bounds, functions: 4, batches }, parts: batches.map(() => sent) };
     expect(Buffer.byteLength(JSON.stringify(state))).toBeLessThan(MAX_STATE_BYTES);
   },
 );

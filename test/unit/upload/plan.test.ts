@@ -104,19 +104,27 @@ test('missingParts returns the parts that are not held, and ignores entries that
 describe('planBatches', () => {
   test('divides the missing parts into at most 400 batches of about equal work', () => {
     fc.assert(
-      fc.property(fc.oneof(anyParts(), anyParts(200_000), fc.constant([])), (missing) => {
-        const { batches, hasMore } = planBatches(missing);
-        const planned = batches.flatMap(decodeBatch);
-        expect(planned).toEqual(missing.slice(0, planned.length));
-        expect(planned.length < missing.length).toBe(hasMore === true);
-        expect(JSON.stringify(batches).length).toBeLessThanOrEqual(MAX_PLAN_BYTES + 2);
-        expect(batches.length).toBeLessThanOrEqual(MAX_BATCHES);
-        const work = batches.map((batch) => decodeBatch(batch).length);
-        expect(new Set(work.slice(0, -1)).size).toBeLessThanOrEqual(1);
-        expect(Math.max(0, ...work)).toBeLessThanOrEqual(
-          Math.max(MIN_BATCH_PARTS, Math.ceil(missing.length / MAX_BATCHES)),
-        );
-      }),
+      fc.property(
+        fc.oneof(anyParts(), anyParts(200_000), fc.constant([])),
+        fc.integer({ min: 1, max: 100 }),
+        (missing, functions) => {
+          const { batches, hasMore } = planBatches(missing, functions);
+          const planned = batches.flatMap(decodeBatch);
+          expect(planned).toEqual(missing.slice(0, planned.length));
+          expect(planned.length < missing.length).toBe(hasMore === true);
+          expect(JSON.stringify(batches).length).toBeLessThanOrEqual(MAX_PLAN_BYTES + 2);
+          expect(batches.length).toBeLessThanOrEqual(MAX_BATCHES);
+          const work = batches.map((batch) => decodeBatch(batch).length);
+          expect(new Set(work.slice(0, -1)).size).toBeLessThanOrEqual(1);
+          expect(Math.max(0, ...work)).toBeLessThanOrEqual(
+            Math.max(
+              MIN_BATCH_PARTS,
+              Math.ceil(missing.length / (4 * functions)),
+              Math.ceil(missing.length / MAX_BATCHES),
+            ),
+          );
+        },
+      ),
     );
   });
 
@@ -140,7 +148,7 @@ describe('planBatches', () => {
     const random = createRandom(20_261_121);
     const all = Array.from({ length: partCount(TERABYTE) }, (_, part) => part);
     const missing = all.filter(() => random() < share);
-    const { batches, hasMore } = planBatches(missing);
+    const { batches, hasMore } = planBatches(missing, 4);
     expect(hasMore).toBe(undefined);
     expect(JSON.stringify(batches).length).toBeLessThan(0.4 * 256 * 1024);
     expect(batches.length).toBeLessThanOrEqual(MAX_BATCHES);
@@ -155,7 +163,7 @@ test('planBatches leaves parts that do not fit one state to a bounded number of 
   let left = Array.from({ length: 5_000_000 }, (_, part) => part).filter(() => random() < 0.5);
   let rounds = 0;
   for (let hasMore: true | undefined = true; hasMore; rounds++) {
-    const plan = planBatches(left);
+    const plan = planBatches(left, 4);
     expect(JSON.stringify(plan.batches).length).toBeLessThanOrEqual(MAX_PLAN_BYTES + 2);
     left = left.slice(plan.batches.reduce((sum, batch) => sum + decodeBatch(batch).length, 0));
     hasMore = plan.hasMore;

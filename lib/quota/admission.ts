@@ -40,7 +40,7 @@ export type AdmissionLimits = Readonly<{
 }>;
 
 /** The rate of one function, with a margin: docs/explanation/performance.md. A faster one would only wait for the quota. */
-const FUNCTION_PARTS_PER_MINUTE = 45 * 60;
+const FUNCTION_PARTS_PER_MS = 0.045;
 
 /** The share of the concurrent functions for sending parts, and for hash passes. The rest serves small objects. */
 const FUNCTION_SHARE = 0.3;
@@ -57,14 +57,15 @@ export function admissionLimits({
   maxFunctions: number;
   minuteMs: number;
 }>): AdmissionLimits {
-  const needed = Math.ceil(partsPerMinute / FUNCTION_PARTS_PER_MINUTE);
+  const partsPerMs = partsPerMinute / minuteMs;
+  const needed = Math.ceil(partsPerMs / FUNCTION_PARTS_PER_MS);
   const functions = Math.max(1, Math.min(needed, Math.floor(maxFunctions * FUNCTION_SHARE)));
   return {
     smallParts: Math.floor(partsPerMinute / callsPerMinute / 2),
     mediumParts: partsPerMinute,
     partFunctions: functions,
     hashFunctions: functions,
-    partsPerMs: partsPerMinute / minuteMs,
+    partsPerMs,
   };
 }
 

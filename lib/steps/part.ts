@@ -134,7 +134,7 @@ function outputOf(
   );
 }
 
-/** The invocation had time left, so the rest must not start at once. */
+/** The invocation had time left, so the rest must not start immediately. */
 function waitAfter(error: unknown, sentParts: number): Pick<PartOutput, 'waitSeconds'> {
   if (error === undefined || error instanceof DeadlineExceeded) return {};
   if (!(error instanceof QuotaExceeded)) return { waitSeconds: randomSeconds(5, 20) };

@@ -135,7 +135,7 @@ describe('when the quota is short', () => {
     expect(most).toBeLessThanOrEqual(allowed);
   });
 
-  test('returns the rest with a wait, and never starts it at once', async () => {
+  test('returns the rest with a wait, and never starts it immediately', async () => {
     const { vod, accepted } = createVod(async () => {
       if (accepted.length >= 7) throw exceeded();
     });

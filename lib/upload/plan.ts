@@ -103,8 +103,8 @@ export function decodeBatch({ first, count, missing }: Batch): number[] {
   const parts: number[] = [];
   for (let bit = 0; bit < count; bit++) {
     if (bitmap && ((bitmap[bit >> 3] ?? 0) & (1 << (bit & 7))) === 0) continue;
-    // A wrong count must not fill the memory.
-    if (parts.length === MAX_BATCH_PARTS)
+    // A wrong count must neither fill the memory nor take time.
+    if (parts.length === MAX_BATCH_PARTS || (!bitmap && count > MAX_BATCH_PARTS))
       throw new InvalidInput(
         `batch from part ${first}: expected at most ${MAX_BATCH_PARTS} parts, got more.`,
       );

@@ -6,7 +6,7 @@ import {
   type PutObjectCommandInput,
   S3,
 } from '@aws-sdk/client-s3';
-import { afterAll, beforeAll } from 'vitest';
+import { afterAll, beforeAll, expect, vi } from 'vitest';
 import type { ListeningServer } from '../../local/http-server.ts';
 import { type S3Notification, type S3Options, startS3 } from '../../local/s3/server.ts';
 import { CREDENTIALS } from './credentials.ts';
@@ -82,6 +82,9 @@ export function useS3(options: Partial<S3Options> = {}) {
     },
     /** The number of files with bytes of objects, parts, and uploads in progress. */
     countBlobs: async (): Promise<number> => (await readdir(join(dataDir(), 'blobs'))).length,
+    /** Waits until the server has removed the bytes of a request whose connection broke. */
+    waitForBlobs: (count: number): Promise<void> =>
+      vi.waitFor(async () => expect(await s3.countBlobs()).toBe(count), { interval: 5, timeout: 30_000 }),
   };
   return s3;
 }

@@ -1,5 +1,5 @@
 import { createHmac } from 'node:crypto';
-import { describe, expect, test, vi } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { BUCKET, CREDENTIALS, failureOf, readText, useS3 } from '../../support/local-s3.ts';
 import { basic, type RawResponse, signingKey } from '../../support/raw-http.ts';
 
@@ -180,7 +180,7 @@ describe('PostObject', () => {
     await expect(
       post({ fields: { key: 'no' }, conditions: [anyKey], file: 'x'.repeat(100_000), cutOff: true }),
     ).rejects.toThrow();
-    await vi.waitFor(async () => expect(await s3.countBlobs()).toBe(before), { interval: 5 });
+    await s3.waitForBlobs(before);
     expect(await failureOf(s3.head('no'))).toBe('404 NotFound');
   });
 

@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream';
 import { ChecksumAlgorithm } from '@aws-sdk/client-s3';
-import { describe, expect, test, vi } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { BUCKET, failureOf, readText, useS3 } from '../../support/local-s3.ts';
 import { send, sendSigned, sha256, sign } from '../../support/raw-http.ts';
 import { hash } from '../../support/values.ts';
@@ -162,7 +162,7 @@ describe('request bodies', () => {
       body: Buffer.alloc(300_000),
     };
     await expect(send({ ...wanted, headers: sign(wanted), cutOff: true })).rejects.toThrow();
-    await vi.waitFor(async () => expect(await s3.countBlobs()).toBe(before), { interval: 5 });
+    await s3.waitForBlobs(before);
     expect(await head('cut-off')).toBe('404 NotFound');
   });
 

@@ -1,5 +1,5 @@
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { dirname, join, resolve } from 'node:path';
+import { existsSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
 import * as v from 'valibot';
 import { describe, expect, test } from 'vitest';
 import { parse as parseYaml } from 'yaml';
@@ -9,17 +9,14 @@ import { usage } from '../cli/usage.ts';
 import { DEPLOY, PACKAGE, REMOVE } from '../deploy/args.ts';
 import { stackParameters } from '../deploy/params.ts';
 import { METRICS, NAMESPACE } from '../handlers/metrics.ts';
-import * as errors from '../lib/errors.ts';
 import { Outcome } from '../lib/schemas.ts';
 import { IMAGE_EXTENSIONS, VIDEO_EXTENSIONS } from '../lib/upload/media-type.ts';
 import { START } from '../local/cli/args.ts';
 import { VOD } from '../local/vod/args.ts';
 import { BACKFILL, ENABLE_EVENTS, INVOKE, REDRIVE, REPLAY } from '../operate/args.ts';
+import { ERROR_NAMES, filesIn, read, root } from './support/sources.ts';
 
 /** The documentation agrees with the code. */
-
-const root = resolve(import.meta.dirname, '..');
-const read = (path: string): string => readFileSync(join(root, path), 'utf8');
 
 /** A page, or the section of it under a heading. */
 function section(path: string, heading?: string): string {
@@ -49,17 +46,14 @@ const codeIn = (text: string): string[] => [...text.matchAll(/`([^`]+)`/g)].map(
 /** The names in the first column of a page's tables. */
 const namesIn = (text: string): string[] => rowsOf(text).flatMap(([first = '']) => codeIn(first));
 
-function sourcesIn(folder: string): string[] {
-  return readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
-    .filter((name) => name.endsWith('.ts'))
-    .map((name) => join(folder, name));
-}
-
 describe('docs/reference/settings.md', () => {
   const SETTINGS = 'docs/reference/settings.md';
 
   test('lists the settings that lib/config.ts reads, and only settings that the code reads', () => {
-    const code = ['handlers', 'lib', 'local'].flatMap(sourcesIn).map(read).join('\n');
+    const code = ['handlers', 'lib', 'local']
+      .flatMap((folder) => filesIn(folder))
+      .map(read)
+      .join('\n');
     const documented = [
       ...namesIn(section(SETTINGS, 'Function settings')),
       ...namesIn(section(SETTINGS, 'Upload options')),
@@ -92,11 +86,7 @@ test('docs/reference/outcomes.md lists the outcomes and the accepted extensions'
 });
 
 test('docs/reference/errors.md has one row per error class', () => {
-  const names = Object.values(errors).flatMap((value) =>
-    typeof value === 'function' && value.prototype instanceof Error && value.name !== 'S3VodError'
-      ? [value.name]
-      : [],
-  );
+  const names = ERROR_NAMES.filter((name) => name !== 'S3VodError');
   expect(names.length).toBeGreaterThan(10);
   expect(namesIn(read('docs/reference/errors.md'))).toEqual(expect.arrayContaining(names));
 });
@@ -234,11 +224,7 @@ test('docs/explanation/threat-model.md names tests that exist', () => {
   for (const name of named) expect(existsSync(join(root, `test/${name}.test.ts`)), name).toBe(true);
 });
 
-const pages = ['README.md', 'CHANGELOG.md', 'CONTRIBUTING.md', 'SECURITY.md'].concat(
-  readdirSync(join(root, 'docs'), { recursive: true, encoding: 'utf8' })
-    .filter((name) => name.endsWith('.md'))
-    .map((name) => `docs/${name}`),
-);
+const pages = ['README.md', 'CHANGELOG.md', 'CONTRIBUTING.md', 'SECURITY.md'].concat(filesIn('docs', '.md'));
 
 /** The anchors that GitHub makes of a page's headings. */
 const anchorsOf = (page: string): string[] =>
@@ -260,8 +246,6 @@ test.each(pages)('%s links to pages and headings that exist', (page) => {
 });
 
 test('test/support/README.md lists each helper module', () => {
-  const modules = readdirSync(join(root, 'test/support')).flatMap(
-    (name) => /^(.+)\.ts$/.exec(name)?.[1] ?? [],
-  );
+  const modules = filesIn('test/support').map((path) => basename(path, '.ts'));
   expect(namesIn(read('test/support/README.md')).sort()).toEqual(modules.sort());
 });

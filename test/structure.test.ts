@@ -1,24 +1,16 @@
-import { readdirSync, readFileSync } from 'node:fs';
-import { basename, dirname, join, relative, resolve } from 'node:path';
+import { basename, dirname, relative, resolve } from 'node:path';
 import * as v from 'valibot';
 import { describe, expect, test } from 'vitest';
 import { stateMachineJson } from '../deploy/state-machine.ts';
 import * as errors from '../lib/errors.ts';
+import { ERROR_NAMES, filesIn, read, root } from './support/sources.ts';
 
 /** Biome's noImportCycles finds cycles. These tests hold the direction of imports, and the names that several files share. */
 
-const root = resolve(import.meta.dirname, '..');
-
-function sourcesIn(folder: string): string[] {
-  return readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
-    .filter((name) => name.endsWith('.ts'))
-    .map((name) => join(folder, name));
-}
-
 /** The modules that a source file imports: paths from the project's root, or package names. */
 const importsOf = (path: string): string[] =>
-  [...readFileSync(join(root, path), 'utf8').matchAll(/(?:from|import)\s*\(?\s*'([^']+)'/g)].map(
-    ([, name = '']) => (name.startsWith('.') ? relative(root, resolve(root, dirname(path), name)) : name),
+  [...read(path).matchAll(/(?:from|import)\s*\(?\s*'([^']+)'/g)].map(([, name = '']) =>
+    name.startsWith('.') ? relative(root, resolve(root, dirname(path), name)) : name,
   );
 
 /** The imports of `paths` that `isAllowed` rejects, as `importer -> imported`. */
@@ -49,11 +41,11 @@ describe('imports', () => {
     LAYERS.findIndex((names) => names.includes(path.split('/')[1]?.replace(/\.ts$/, '') ?? ''));
 
   test('in lib never point upwards', () => {
-    const unknown = sourcesIn('lib').filter((path) => layerOf(path) < 0);
+    const unknown = filesIn('lib').filter((path) => layerOf(path) < 0);
     expect(unknown).toEqual([]);
     expect(
       violations(
-        sourcesIn('lib'),
+        filesIn('lib'),
         (imported, importer) =>
           imported.startsWith('lib/') &&
           (dirname(imported) === dirname(importer) && dirname(imported) !== 'lib'
@@ -71,10 +63,10 @@ describe('imports', () => {
     ['deploy', /^(deploy|cli)\/|^lib\/(config|errors)\.ts/],
     ['tools', /^tools\//],
   ])('of %s stay within %s', (folder, allowed) => {
-    expect(violations(sourcesIn(folder), (imported) => allowed.test(imported))).toEqual([]);
+    expect(violations(filesIn(folder), (imported) => allowed.test(imported))).toEqual([]);
   });
 
-  const deployed = [...sourcesIn('lib'), ...sourcesIn('handlers')];
+  const deployed = [...filesIn('lib'), ...filesIn('handlers')];
   test.each([
     ['@aws-sdk/client-s3', /^lib\/(s3|covers|write-back)\/|^lib\/steps\/services\.ts/],
     ['@aws-sdk/client-sfn', /^lib\/trigger\/executions\.ts/],
@@ -107,13 +99,10 @@ describe('the state machine', () => {
   const tasks = allStates(JSON.parse(stateMachineJson()).States).filter(([, { Type }]) => Type === 'Task');
   /** The handler that a state is named after: the last word of `VideoCover`. */
   const handlerOf = (state: string): string => /[A-Z][a-z]+$/.exec(state)?.[0] ?? '';
-  const errorNames = Object.values(errors).flatMap((value) =>
-    typeof value === 'function' && value.prototype instanceof Error ? [value.name] : [],
-  );
 
   test('runs in each task state the handler that the state is named after', () => {
     for (const [name, { Resource }] of tasks) expect(Resource).toBe(`\${${handlerOf(name)}FunctionArn}`);
-    const handlers = sourcesIn('handlers').map((path) => basename(path, '.ts'));
+    const handlers = filesIn('handlers').map((path) => basename(path, '.ts'));
     const steps = new Set(tasks.map(([name]) => handlerOf(name).toLowerCase()));
     expect(handlers.sort()).toEqual([...steps, 'create-handler', 'create-step', 'metrics', 'trigger'].sort());
   });
@@ -126,7 +115,7 @@ describe('the state machine', () => {
       .flatMap(({ ErrorEquals }) => ErrorEquals)
       .filter((name) => !/^(Lambda|States|Sandbox)\./.test(name));
     expect(own.length).toBeGreaterThan(4);
-    expect(errorNames).toEqual(expect.arrayContaining(own));
+    expect(ERROR_NAMES).toEqual(expect.arrayContaining(own));
   });
 
   test('fails in a task, so that a redrive enters that task again; only a video’s cover is caught', () => {
@@ -143,5 +132,5 @@ describe('the state machine', () => {
 });
 
 test('the lock file carries no download addresses', () => {
-  expect(readFileSync(join(root, 'package-lock.json'), 'utf8')).not.toContain('"resolved"');
+  expect(read('package-lock.json')).not.toContain('"resolved"');
 });

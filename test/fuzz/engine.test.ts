@@ -7,7 +7,7 @@ import { ExecutionStore } from '../../local/aws/execution-store.ts';
 import type { ListeningServer } from '../../local/http-server.ts';
 import { startStepFunctions } from '../support/step-functions.ts';
 import { assertAlways } from './invariants.ts';
-import { corrupt, hostileText, jsonText, mutate } from './values.ts';
+import { corrupt, hostileText, jsonText, mutate, words } from './values.ts';
 import {
   corruptBytes,
   cuts,
@@ -80,17 +80,11 @@ const requests = fc
     body,
   }));
 
-const ERRORS = [
-  'UnknownOperationException',
-  'StateMachineDoesNotExist',
-  'InvalidName',
-  'ExecutionAlreadyExists',
-  'ExecutionNotRedrivable',
-  'ExecutionDoesNotExist',
-  'ValidationException',
-  'InvalidExecutionInput',
-  'SerializationException',
-];
+const ERRORS = words(`
+  UnknownOperationException StateMachineDoesNotExist InvalidName ExecutionAlreadyExists
+  ExecutionNotRedrivable ExecutionDoesNotExist ValidationException InvalidExecutionInput
+  SerializationException
+`);
 const ErrorBody = v.strictObject({ __type: v.picklist(ERRORS), message: v.string() });
 const Result = v.looseObject({});
 

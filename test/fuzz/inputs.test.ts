@@ -26,7 +26,7 @@ import {
 } from '../../lib/upload/upload-options.ts';
 import { readArguments } from '../../local/cli/args.ts';
 import { assertAlways, attempt, SECRET } from './invariants.ts';
-import { corrupt, hostileText, jsonValue, mutate } from './values.ts';
+import { corrupt, hostileText, jsonValue, mutate, words } from './values.ts';
 
 const isInvalidInput = (error: Error): boolean => error instanceof InvalidInput;
 
@@ -65,14 +65,9 @@ test('parses a manual request or rejects it', async () => {
   });
 });
 
-const ENTRIES = [
-  'vod-class-id',
-  'vod-tags',
-  'vod-transcode',
-  'vod-screenshot',
-  'vod-watermark',
-  'vod-file-name',
-];
+const ENTRIES = words(`
+  vod-class-id vod-tags vod-transcode vod-screenshot vod-watermark vod-file-name
+`);
 const VALID_TEXTS = [
   '1',
   '0',
@@ -236,32 +231,10 @@ test('parses settings or rejects them without revealing a secret', async () => {
   });
 });
 
-const WORDS = [
-  '--bucket',
-  '--data',
-  '--json',
-  '--verbose',
-  '--s3-port',
-  '--vod-port',
-  '--time-limit',
-  '--help',
-  '--',
-  '-',
-  '-h',
-  '--json=1',
-  '--bucket=',
-  '--data=',
-  '--__proto__',
-  '--constructor=1',
-  '--no-json',
-  's3://',
-  's3://b/k',
-  's3://b/',
-  'film.mp4',
-  '0',
-  '65536',
-  '9e2',
-];
+const WORDS = words(`
+  --bucket --data --json --verbose --s3-port --vod-port --time-limit --help -- - -h --json=1 --bucket=
+  --data= --__proto__ --constructor=1 --no-json s3:// s3://b/k s3://b/ film.mp4 0 65536 9e2
+`);
 
 test('parses a command line or rejects it in one line', async () => {
   await assertAlways(

@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import * as errors from '../../lib/errors.ts';
+import { ERROR_NAMES } from '../support/sources.ts';
 
 /**
  * The invariants of every boundary: it maps bad input to the right result or a typed error. It never hangs, crashes, changes a
@@ -39,12 +39,7 @@ const describePrototypes = (): string =>
     .map(({ prototype }) => Reflect.ownKeys(prototype).map(String).join())
     .join(';');
 
-const errorNames = new Set(
-  Object.values(errors).flatMap((value) =>
-    'prototype' in value && value.prototype instanceof Error ? [value.name] : [],
-  ),
-);
-export const isProjectError = (error: Error): boolean => errorNames.has(error.name);
+export const isProjectError = (error: Error): boolean => ERROR_NAMES.includes(error.name);
 
 /**
  * Returns the value of a call or its typed error.

@@ -8,7 +8,7 @@ import { encode } from '../../local/s3/wire/target.ts';
 import { CREDENTIALS } from '../support/credentials.ts';
 import { sign } from '../support/raw-http.ts';
 import { assertAlways, SECRET } from './invariants.ts';
-import { corrupt, hostileText } from './values.ts';
+import { corrupt, hostileText, words } from './values.ts';
 import {
   corruptBytes,
   cuts,
@@ -85,33 +85,11 @@ const keys = fc.oneof(
   paths.map((path) => `/bucket${path}`),
 );
 
-const NAMES = [
-  'acl',
-  'tagging',
-  'uploads',
-  'uploadId',
-  'partNumber',
-  'delete',
-  'versioning',
-  'versions',
-  'location',
-  'list-type',
-  'prefix',
-  'delimiter',
-  'marker',
-  'max-keys',
-  'continuation-token',
-  'start-after',
-  'key-marker',
-  'version-id-marker',
-  'versionId',
-  'encoding-type',
-  'response-content-type',
-  'response-expires',
-  'fetch-owner',
-  'max-parts',
-  'part-number-marker',
-];
+const NAMES = words(`
+  acl tagging uploads uploadId partNumber delete versioning versions location list-type prefix
+  delimiter marker max-keys continuation-token start-after key-marker version-id-marker versionId
+  encoding-type response-content-type response-expires fetch-owner max-parts part-number-marker
+`);
 const VALID_VALUES = ['', '2', '1', '1000', '-1', 'null', 'url', '/', 'k', '0x1', '99999999999999999999'];
 const queries = fc
   .array(

@@ -1,15 +1,11 @@
 import fc from 'fast-check';
 
-const NAMES = [
-  '__proto__',
-  'constructor',
-  'prototype',
-  'toString',
-  'hasOwnProperty',
-  'valueOf',
-  'then',
-  'length',
-];
+/** The words of a text. A list of many short strings reads better as one. */
+export const words = (text: string): string[] => text.trim().split(/\s+/);
+
+const NAMES = words(`
+  __proto__ constructor prototype toString hasOwnProperty valueOf then length
+`);
 
 /** Text that code at a boundary may mishandle. */
 export const hostileText: fc.Arbitrary<string> = fc.oneof(

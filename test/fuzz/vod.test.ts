@@ -8,7 +8,7 @@ import { startVod, type Vod } from '../../local/vod/server.ts';
 import { VOD_ERRORS } from '../../local/vod/vod-error.ts';
 import { hash } from '../support/values.ts';
 import { assertAlways, SECRET } from './invariants.ts';
-import { hostileText } from './values.ts';
+import { hostileText, words } from './values.ts';
 import {
   corruptBytes,
   cuts,
@@ -74,31 +74,11 @@ const CALLS: readonly Readonly<{ method: string; params: Readonly<Record<string,
     },
   ];
 
-const PARAMS = [
-  'Action',
-  'Region',
-  'SecretId',
-  'Timestamp',
-  'Nonce',
-  'SignatureMethod',
-  'Token',
-  'fileName',
-  'fileSha',
-  'fileSize',
-  'fileType',
-  'dataSize',
-  'dataMd5',
-  'offset',
-  'classId',
-  'tags.1',
-  'tags.2',
-  'tag.1',
-  'tags',
-  'isTranscode',
-  'extra.usage',
-  'extra.fileId',
-  '__proto__',
-];
+const PARAMS = words(`
+  Action Region SecretId Timestamp Nonce SignatureMethod Token fileName fileSha fileSize fileType
+  dataSize dataMd5 offset classId tags.1 tags.2 tag.1 tags isTranscode extra.usage extra.fileId
+  __proto__
+`);
 const VALUES = [
   '0',
   '1',

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { beforeAll, expect } from 'vitest';
 import { useFolder } from '../support/temp-folder.ts';
-import { hostileText } from './values.ts';
+import { hostileText, words } from './values.ts';
 
 /** Requests as bytes on a socket, and a data folder whose surroundings are watched. */
 
@@ -71,24 +71,11 @@ function decodeChunks(text: string): string {
 
 const segments = fc.oneof(
   fc.constantFrom(
-    '..',
-    '.',
     '',
-    '%2e%2e',
-    '%2E%2e',
-    '..%2f',
-    '%252e%252e',
-    '..;',
-    '%00',
-    '%',
-    '%ff',
-    'index.json',
-    'canary.txt',
-    'data',
-    'etc',
-    'passwd',
-    '__proto__',
-    'constructor',
+    ...words(`
+    .. . %2e%2e %2E%2e ..%2f %252e%252e ..; %00 % %ff index.json canary.txt data etc passwd __proto__
+    constructor
+  `),
   ),
   hostileText.map(encodeSafely),
 );

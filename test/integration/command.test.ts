@@ -7,12 +7,12 @@ import { PutObjectCommand, S3Client } from '@aws-sdk/client-s3';
 import { expect, onTestFinished, test } from 'vitest';
 import { lock } from '../../cli/data-lock.ts';
 import { listen } from '../../local/http-server.ts';
-import { startVod } from '../../local/vod/server.ts';
 import { startCommand } from '../support/command.ts';
 import { image } from '../support/images.ts';
 import { collectResult } from '../support/node-process.ts';
 import { newFolder } from '../support/temp-folder.ts';
 import { createBytes, sha1 } from '../support/values.ts';
+import { settingsOf, startService } from '../support/vod-service.ts';
 
 /** `npm start` as a process. */
 
@@ -179,17 +179,11 @@ test('rejects a file as data folder', async () => {
 });
 
 test('uploads to another VOD service at another path', async () => {
-  const vod = await startVod({
-    dir: await newFolder(),
-    port: 0,
-    secrets: { secretId: 'id', secretKey: 'key' },
-    signedHost: 'vod.example.com',
-  });
+  const { vod } = await startService({ signedHost: 'vod.example.com' });
   const path = await files({ 'film.mp4': createBytes(2_000_000) });
   const VOD_ENDPOINT = `${vod.endpoint}/v3/index.php`;
-  const env = { VOD_ENDPOINT, VOD_HOST: 'vod.example.com', VOD_SECRET_ID: 'id', VOD_SECRET_KEY: 'key' };
+  const env = { ...settingsOf(vod), VOD_ENDPOINT, VOD_HOST: 'vod.example.com' };
   const { code, out } = await run(['--json', '--data', await newFolder(), path('film.mp4')], env);
   expect({ code, out }).toMatchObject({ code: 0, out: [{ outcome: 'uploaded' }] });
   expect(vod.files().map(({ fileId }) => fileId)).toEqual([out[0].fileId]);
-  await vod.close();
 });

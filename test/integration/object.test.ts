@@ -1,9 +1,7 @@
-import { CreateBucketCommand, PutBucketVersioningCommand } from '@aws-sdk/client-s3';
+import { CreateBucketCommand } from '@aws-sdk/client-s3';
 import { expect, onTestFinished, test } from 'vitest';
 import { watchProgress } from '../../lib/progress.ts';
-import { startS3 } from '../../local/s3/server.ts';
-import { BUCKET, newStack } from '../support/stack.ts';
-import { newFolder } from '../support/temp-folder.ts';
+import { BUCKET, newStack, startOtherS3 } from '../support/stack.ts';
 import { createBytes, sha1 } from '../support/values.ts';
 
 test.each([1, 524_287, 524_288, 1_048_576, 1_048_577, 6_000_000, 20_000_003])(
@@ -87,10 +85,7 @@ test('takes upload options from the settings and, first of all, from the metadat
 
 test('prefers the options of a manual request to those of the metadata', async () => {
   // This store emits no events, so the manual request starts the first execution.
-  const credentials = { accessKeyId: 'key', secretAccessKey: 'secret' };
-  const s3 = await startS3({ dir: await newFolder(), port: 0, credentials });
-  const env = { S3_ENDPOINT: s3.endpoint, AWS_ACCESS_KEY_ID: 'key', AWS_SECRET_ACCESS_KEY: 'secret' };
-  const stack = await newStack({ env });
+  const stack = await newStack({ env: await startOtherS3() });
   await stack.s3.send(new CreateBucketCommand({ Bucket: BUCKET }));
   await stack.put('video.mp4', createBytes(10), { Metadata: { 'vod-class-id': '1', 'vod-tags': 'x' } });
   await stack.invokeTrigger({ bucket: BUCKET, key: 'video.mp4', options: { classId: 5, screenshot: true } });
@@ -98,8 +93,6 @@ test('prefers the options of a manual request to those of the metadata', async (
   expect(await stack.readVodIndex()).toMatchObject([
     { classId: 5, tags: ['x'], isScreenshot: 1, isTranscode: 0 },
   ]);
-  await stack.close();
-  await s3.close();
 });
 
 test('derives the file type from the content type if the extension is unknown', async () => {
@@ -161,10 +154,7 @@ test('uploads the last version of an object that is overwritten early', async ()
 
 test('writes back to the current version in a versioned bucket', async () => {
   const stack = await newStack();
-  const versioning = { Status: 'Enabled' } as const;
-  await stack.s3.send(
-    new PutBucketVersioningCommand({ Bucket: BUCKET, VersioningConfiguration: versioning }),
-  );
+  await stack.enableVersioning();
   const body = createBytes(1000);
   await stack.put('video.mp4', body);
   const [first, echo, ...more] = await stack.results();

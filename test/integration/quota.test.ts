@@ -1,29 +1,17 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { startVod } from '../../local/vod/server.ts';
 import { newStack } from '../support/stack.ts';
-import { newFolder } from '../support/temp-folder.ts';
 import { createBytes } from '../support/values.ts';
+import { settingsOf, startService } from '../support/vod-service.ts';
 
 test('400 repeated and shuffled events of 120 objects upload each object once, within the quota of VOD', async () => {
   const minuteMs = 3_000;
   const codes = new Map<number, number>();
-  const vod = await startVod({
-    dir: await newFolder(),
-    port: 0,
-    secrets: { secretId: 'id', secretKey: 'key' },
-    signedHost: 'vod2.qcloud.com',
+  const { vod } = await startService({
     quota: { minuteMs },
     onResponse: (code) => codes.set(code, (codes.get(code) ?? 0) + 1),
   });
-  const world = await newStack({
-    env: {
-      VOD_ENDPOINT: vod.endpoint,
-      VOD_SECRET_ID: 'id',
-      VOD_SECRET_KEY: 'key',
-      QUOTA_MINUTE_MS: String(minuteMs),
-    },
-  });
+  const world = await newStack({ env: { ...settingsOf(vod), QUOTA_MINUTE_MS: String(minuteMs) } });
   const events: unknown[] = [];
   const send = world.queue.send.bind(world.queue);
   world.queue.send = (event) => void events.push(event);
@@ -38,5 +26,4 @@ test('400 repeated and shuffled events of 120 objects upload each object once, w
   expect(vod.files()).toHaveLength(120);
   // One InitUpload, UploadPart, and FinishUpload for each object, and no code 4400.
   expect([...codes]).toEqual([[0, 360]]);
-  await vod.close();
 });

@@ -1,12 +1,7 @@
-import {
-  GetObjectTaggingCommand,
-  ListMultipartUploadsCommand,
-  ListObjectVersionsCommand,
-  PutBucketVersioningCommand,
-} from '@aws-sdk/client-s3';
+import { ListMultipartUploadsCommand, ListObjectVersionsCommand } from '@aws-sdk/client-s3';
 import { expect, onTestFinished, test } from 'vitest';
 import { watchProgress } from '../../lib/progress.ts';
-import { BUCKET, newStack, type TestStack } from '../support/stack.ts';
+import { BUCKET, newStack } from '../support/stack.ts';
 import { createBytes, MIB, sha1 } from '../support/values.ts';
 
 /** The write-back to objects over the copy limit, and to those that are not rewritten. */
@@ -20,11 +15,6 @@ const PROPERTIES = {
   StorageClass: 'STANDARD_IA',
   ServerSideEncryption: 'AES256',
 } as const;
-
-const tagsOf = async (world: TestStack, key: string): Promise<Record<string, string>> => {
-  const { TagSet = [] } = await world.s3.send(new GetObjectTaggingCommand({ Bucket: BUCKET, Key: key }));
-  return Object.fromEntries(TagSet.map(({ Key = '', Value = '' }) => [Key, Value]));
-};
 
 /** Records the ETags of the objects that are hashed from now on. */
 const recordHashedETags = (): Set<string> => {
@@ -55,7 +45,7 @@ test('a copy in parts changes only the metadata, and its own event needs no read
     ETag: expect.stringMatching(/-3"$/),
   });
   expect(head.Metadata).toMatchObject({ mine: 'same', 'vod-file-id': first?.fileId });
-  expect(await tagsOf(world, 'film.mp4')).toEqual({ a: '1', b: 'x y' });
+  expect(await world.tagsOf('film.mp4')).toEqual({ a: '1', b: 'x y' });
   expect([...etags]).toEqual([head.Metadata?.['vod-etag']]);
   const { Uploads = [] } = await world.s3.send(new ListMultipartUploadsCommand({ Bucket: BUCKET }));
   expect(Uploads).toEqual([]);
@@ -71,10 +61,7 @@ test('the event of the copy hashes the object once more when S3 has no checksum 
 
 test('WRITE_BACK=tags writes no new version, and a second execution finds the object unchanged', async () => {
   const world = await newStack({ env: { WRITE_BACK: 'tags' } });
-  const versioning = { Status: 'Enabled' } as const;
-  await world.s3.send(
-    new PutBucketVersioningCommand({ Bucket: BUCKET, VersioningConfiguration: versioning }),
-  );
+  await world.enableVersioning();
   const body = createBytes(1000);
   await world.put('film.mp4', body, { Tagging: 'mine=same' });
   await world.idle();
@@ -83,7 +70,7 @@ test('WRITE_BACK=tags writes no new version, and a second execution finds the ob
   expect(first).toMatchObject({ outcome: 'uploaded' });
   expect(again).toMatchObject({ outcome: 'unchanged', fileId: first?.fileId });
   expect(more).toEqual([]);
-  expect(await tagsOf(world, 'film.mp4')).toMatchObject({
+  expect(await world.tagsOf('film.mp4')).toMatchObject({
     mine: 'same',
     'vod-file-id': first?.fileId,
     'vod-sha1': sha1(body),
@@ -103,7 +90,7 @@ test('an archived object gets tags, and the result has the reason', async () => 
   await world.put('archived.mp4', body, { StorageClass: 'GLACIER', ChecksumAlgorithm: 'SHA1' });
   const result = (await world.results()).find(({ key }) => key === 'archived.mp4');
   expect(result).toMatchObject({ outcome: 'instant', reason: expect.stringContaining('archived (GLACIER)') });
-  expect(await tagsOf(world, 'archived.mp4')).toMatchObject({ 'vod-file-id': result?.fileId });
+  expect(await world.tagsOf('archived.mp4')).toMatchObject({ 'vod-file-id': result?.fileId });
 });
 
 test('fails with the number of tags and writes none when they would exceed the limit', async () => {
@@ -118,5 +105,5 @@ test('fails with the number of tags and writes none when they would exceed the l
       cause: expect.stringContaining('expected at most 10, got 12'),
     },
   ]);
-  expect(await tagsOf(world, 'film.mp4')).toEqual(tags);
+  expect(await world.tagsOf('film.mp4')).toEqual(tags);
 });

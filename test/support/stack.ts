@@ -2,8 +2,10 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
   CreateBucketCommand,
+  GetObjectTaggingCommand,
   HeadObjectCommand,
   type HeadObjectCommandOutput,
+  PutBucketVersioningCommand,
   PutObjectCommand,
   type PutObjectCommandInput,
 } from '@aws-sdk/client-s3';
@@ -11,7 +13,9 @@ import * as v from 'valibot';
 import { onTestFinished } from 'vitest';
 import { Result } from '../../lib/schemas.ts';
 import type { Execution } from '../../local/aws/execution-store.ts';
+import { startS3 } from '../../local/s3/server.ts';
 import { type Stack, type StackOptions, startStack } from '../../local/stack.ts';
+import { CREDENTIALS } from './credentials.ts';
 import { newFolder } from './temp-folder.ts';
 
 export const BUCKET = 'videos';
@@ -22,11 +26,25 @@ export type TestStack = Stack & {
   ended: Execution[];
   put(key: string, body: Uint8Array, more?: Partial<PutObjectCommandInput>): Promise<void>;
   head(key: string): Promise<HeadObjectCommandOutput>;
+  tagsOf(key: string): Promise<Record<string, string>>;
+  enableVersioning(): Promise<void>;
   /** Waits until all executions have ended. Returns their results, in order. */
   results(): Promise<Result[]>;
   readStoredFile(fileId: string | undefined, type?: string): Promise<Buffer>;
   readVodIndex(): Promise<Record<string, unknown>[]>;
 };
+
+/** Starts an S3 that emits no events. Returns the settings of a stack that uses it. */
+export async function startOtherS3() {
+  const s3 = await startS3({ dir: await newFolder(), port: 0, credentials: CREDENTIALS });
+  onTestFinished(() => s3.close());
+  return {
+    S3_ENDPOINT: s3.endpoint,
+    AWS_REGION: 'us-east-1',
+    AWS_ACCESS_KEY_ID: CREDENTIALS.accessKeyId,
+    AWS_SECRET_ACCESS_KEY: CREDENTIALS.secretAccessKey,
+  };
+}
 
 /**
  * Starts the whole pipeline for one test: real handlers, the real state machine, S3 and VOD over HTTP. The end of the test
@@ -52,6 +70,14 @@ export async function newStack({
     },
     head: (key) =>
       stack.s3.send(new HeadObjectCommand({ Bucket: BUCKET, Key: key, ChecksumMode: 'ENABLED' })),
+    async tagsOf(Key) {
+      const { TagSet = [] } = await stack.s3.send(new GetObjectTaggingCommand({ Bucket: BUCKET, Key }));
+      return Object.fromEntries(TagSet.map(({ Key = '', Value = '' }) => [Key, Value]));
+    },
+    async enableVersioning() {
+      const VersioningConfiguration = { Status: 'Enabled' } as const;
+      await stack.s3.send(new PutBucketVersioningCommand({ Bucket: BUCKET, VersioningConfiguration }));
+    },
     async results() {
       await stack.idle();
       return ended.map(({ output }) => v.parse(Result, output));

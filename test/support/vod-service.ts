@@ -17,6 +17,13 @@ export async function startService(options: Partial<VodOptions> = {}) {
   return { vod, dir, client: createClient(vod.endpoint, options.now) };
 }
 
+/** The settings of a stack that uses this service. */
+export const settingsOf = ({ endpoint }: { endpoint: string }) => ({
+  VOD_ENDPOINT: endpoint,
+  VOD_SECRET_ID: SECRETS.secretId,
+  VOD_SECRET_KEY: SECRETS.secretKey,
+});
+
 /** Matches an error response. */
 export const rejectedWith = (code: number, message: RegExp, canRetry = 0) => ({
   status: 200,

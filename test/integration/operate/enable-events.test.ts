@@ -9,11 +9,10 @@ import {
 import { mockClient } from 'aws-sdk-client-mock';
 import fc from 'fast-check';
 import { beforeEach, describe, expect, test } from 'vitest';
-import { startS3 } from '../../../local/s3/server.ts';
 import { addEventBridge } from '../../../operate/enable-events.ts';
 import { collectResult } from '../../support/node-process.ts';
 import { spawnCommand } from '../../support/operate.ts';
-import { newFolder } from '../../support/temp-folder.ts';
+import { startOtherS3 } from '../../support/stack.ts';
 
 /** The local S3 has no notification configuration. This mock replaces the whole configuration, as S3 does. */
 describe('addEventBridge', () => {
@@ -97,19 +96,10 @@ describe('npm run enable-events', () => {
   });
 
   test('names the bucket in an error of the store', async () => {
-    const credentials = { accessKeyId: 'local', secretAccessKey: 'local-secret' };
-    const store = await startS3({ dir: await newFolder(), port: 0, credentials });
-    const env = {
-      S3_ENDPOINT: store.endpoint,
-      AWS_REGION: 'us-east-1',
-      AWS_ACCESS_KEY_ID: credentials.accessKeyId,
-      AWS_SECRET_ACCESS_KEY: credentials.secretAccessKey,
-    };
-    const { code, err } = await run(['videos'], env);
+    const { code, err } = await run(['videos'], await startOtherS3());
     expect(code).toBe(1);
     expect(err).toMatch(/^✘ s3:\/\/videos: /);
     oneLine(err);
-    await store.close();
   });
 
   test('prints its options with --help', async () => {

@@ -197,8 +197,9 @@ export const SCENARIOS: readonly Scenario[] = [
   {
     name: 'import',
     description: "loading the slowest function's bundle in a new process",
-    reference: '-',
-    target: { atMost: 70 },
+    reference: 'a process that loads nothing, from start to exit',
+    // 70 ms was twice the reference on the machine that set the target. Machines differ by a factor of three, the ratio does not.
+    target: { atMost: 1.6 },
     async run(workspace) {
       const { bundles, bareMs } = await measureImports(workspace.log);
       const times = bundles.map(
@@ -207,10 +208,8 @@ export const SCENARIOS: readonly Scenario[] = [
       return {
         value: Math.max(...bundles.map(({ ms }) => ms)),
         unit: 'ms',
-        notes: [
-          `medians of ${IMPORTS} processes: ${times.join(', ')}`,
-          `a process that loads nothing, from start to exit: ${bareMs.toFixed(1)} ms`,
-        ],
+        reference: bareMs,
+        notes: [`medians of ${IMPORTS} processes: ${times.join(', ')}`],
       };
     },
   },

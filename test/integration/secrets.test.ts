@@ -7,7 +7,7 @@ import { startS3 } from '../../local/s3/server.ts';
 import { startVod } from '../../local/vod/server.ts';
 import { startCommand } from '../support/command.ts';
 import { collectResult } from '../support/node-process.ts';
-import { type Answer, scripted } from '../support/scripted-server.ts';
+import { type Responder, startScriptedServer } from '../support/scripted-server.ts';
 import { newFolder } from '../support/temp-folder.ts';
 import { createBytes } from '../support/values.ts';
 
@@ -90,13 +90,13 @@ async function findFiles(dir: string, words: string[]): Promise<string[]> {
 }
 
 /** A VOD that rejects each call and repeats its parameters. */
-const echoParameters: Answer = (response, { query }) => {
+const echoParameters: Responder = (response, { query }) => {
   const message = [query.get('Signature'), query.get('Token'), `${query}`].join(' ');
   response.end(JSON.stringify({ code: -10001, message, codeDesc: '', canRetry: 0 }));
 };
 
 /** An S3 that rejects reads because the session token expired, and repeats the token. */
-const rejectToken: Answer = (response, { method, headers }) => {
+const rejectToken: Responder = (response, { method, headers }) => {
   if (method === 'HEAD') response.writeHead(200, { 'content-length': '10', etag: '"e"' }).end();
   else {
     const asked = `<Token-0>${headers['x-amz-security-token']}</Token-0><StringToSign>${headers.authorization}</StringToSign>`;
@@ -116,13 +116,13 @@ test.each<[string, number, RegExp, (env: Record<string, string>) => Promise<Reco
     'a call that VOD rejects',
     1,
     /VodRejected/,
-    async () => ({ VOD_ENDPOINT: (await scripted(echoParameters)).endpoint }),
+    async () => ({ VOD_ENDPOINT: (await startScriptedServer(echoParameters)).endpoint }),
   ],
   [
     'an expired S3 token',
     1,
     /StorageRejected.*ExpiredToken/,
-    async () => ({ S3_ENDPOINT: (await scripted(rejectToken)).endpoint }),
+    async () => ({ S3_ENDPOINT: (await startScriptedServer(rejectToken)).endpoint }),
   ],
   ['an unreachable S3', 1, /S3_ENDPOINT/, async () => ({ S3_ENDPOINT: 'http://127.0.0.1:1' })],
 ])('reveals no secret in output and files: %s', async (_, expected, message, change) => {

@@ -3,16 +3,16 @@ import type { ObjectVersion, Result, UploadRequest, VideoCover } from '../../lib
 import { attachCoverToVideo, attachImage } from '../../lib/steps/cover.ts';
 import type { Services } from '../../lib/steps/services.ts';
 import type { VodClient } from '../../lib/vod/client.ts';
-import { useEnds } from './ends.ts';
+import { useServices } from './ends.ts';
 import { BUCKET } from './fake-store.ts';
-import { fileId, hash, plenty } from './values.ts';
+import { ampleDeadline, fileId, hash } from './values.ts';
 import { video } from './vod-client.ts';
 
 /** Images and the videos whose covers they are, over real S3 and VOD. */
 export function useCovers() {
   /** S3's clock, which keeps whole seconds, stands still some minutes ago: it is a test that makes a second pass. */
   let now = Date.now() - 600_000;
-  const ends = useEnds({ now: () => new Date(now) });
+  const ends = useServices({ now: () => new Date(now) });
   const { store } = ends;
   const services = (vod: Partial<VodClient> = {}): Services => ends.services(vod);
 
@@ -50,12 +50,12 @@ export function useCovers() {
     /** As the execution of an image's event does it. */
     arrives: async (key: string, more: Partial<UploadRequest> = {}, with_ = services()): Promise<Result> => {
       const { pin } = await store.find(BUCKET, key);
-      return attachImage(jobOf(pin, more), with_, plenty());
+      return attachImage(jobOf(pin, more), with_, ampleDeadline());
     },
 
     /** As the execution of a video that VOD has does it. */
     finishes: (key: string, id: string, with_ = services(), bucket = BUCKET): Promise<VideoCover> =>
-      attachCoverToVideo({ bucket, key, fileId: fileId(id) }, with_, plenty()),
+      attachCoverToVideo({ bucket, key, fileId: fileId(id) }, with_, ampleDeadline()),
 
     /** The SHA-1 of the image that VOD shows for a file. */
     coverOf: (id: string): string | undefined => {

@@ -9,7 +9,7 @@ import { useFolder } from './temp-folder.ts';
 import { Client, HOST, SECRETS } from './vod-client.ts';
 
 /** S3 and VOD over HTTP for the tests of a file, called with the pipeline's clients. */
-export function useEnds(s3: Parameters<typeof useStore>[0] = {}) {
+export function useServices(s3: Parameters<typeof useStore>[0] = {}) {
   const store = useStore(s3);
   const folder = useFolder();
   let running: { service: Service; vod: VodClient; other: Client } | undefined;
@@ -54,7 +54,7 @@ export function useEnds(s3: Parameters<typeof useStore>[0] = {}) {
   };
 }
 
-/** For calls that a test says are not made. */
-export const notAsked = (): never => {
-  throw new Error('VOD was asked though there was no need to');
+/** A call that the test expects not to be made. */
+export const failIfCalled = (): never => {
+  throw new Error('expected no call to VOD, got one');
 };

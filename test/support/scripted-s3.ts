@@ -1,7 +1,7 @@
 import type { ServerResponse } from 'node:http';
 import { readRange } from '../../lib/s3/read-range.ts';
 import { newS3Client } from './s3-client.ts';
-import { type Answer, scripted } from './scripted-server.ts';
+import { type Responder, startScriptedServer } from './scripted-server.ts';
 import { never, pinOf } from './values.ts';
 
 /** The object of a scripted S3 service, and the range that `read` reads from it. */
@@ -10,15 +10,15 @@ export const PIN = pinOf(CONTENT.length);
 export const RANGE = { offset: 100, size: 500 };
 
 /** Starts an S3 service that returns these responses, and a client for it. */
-export async function startScriptedS3(...responses: [Answer, ...Answer[]]) {
-  const { endpoint, asked: requests, arrived } = await scripted(...responses);
+export async function startScriptedS3(...responses: [Responder, ...Responder[]]) {
+  const { endpoint, requests, arrived } = await startScriptedServer(...responses);
   const s3 = newS3Client(endpoint);
   const read = (signal = never, pin = PIN) => readRange(s3, pin, RANGE, signal);
   return { s3, requests, arrived, endpoint, read };
 }
 
 export const respondWithError =
-  (status: number, code: string, fields = ''): Answer =>
+  (status: number, code: string, fields = ''): Responder =>
   (response: ServerResponse) =>
     response
       .writeHead(status, { 'content-type': 'application/xml' })

@@ -4,18 +4,18 @@ import { listen } from '../../local/http-server.ts';
 
 /** A server with scripted responses, only for behaviour that a real service never shows. */
 
-export type Asked = Readonly<{
+export type ReceivedRequest = Readonly<{
   method: string;
   path: string;
   query: URLSearchParams;
   headers: IncomingHttpHeaders;
   body: Buffer;
 }>;
-export type Answer = (response: ServerResponse, asked: Asked) => void;
+export type Responder = (response: ServerResponse, request: ReceivedRequest) => void;
 
-/** Handles request n with function n, and to all later requests with the last one. Collects the requests in `asked`. */
-export async function scripted(...answers: [Answer, ...Answer[]]) {
-  const asked: Asked[] = [];
+/** Handles request n with function n, and to all later requests with the last one. Collects the requests in `requests`. */
+export async function startScriptedServer(...responders: [Responder, ...Responder[]]) {
+  const requests: ReceivedRequest[] = [];
   const arrived = Promise.withResolvers<void>();
   const serve = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     const url = new URL(request.url ?? '', 'http://any');
@@ -29,9 +29,9 @@ export async function scripted(...answers: [Answer, ...Answer[]]) {
       headers,
       body: Buffer.concat(chunks),
     };
-    asked.push(received);
+    requests.push(received);
     arrived.resolve();
-    (answers[asked.length - 1] ?? answers.at(-1))?.(response, received);
+    (responders[requests.length - 1] ?? responders.at(-1))?.(response, received);
   };
   // A test may let the client disconnect during its request.
   const listening = await listen(
@@ -39,5 +39,5 @@ export async function scripted(...answers: [Answer, ...Answer[]]) {
     0,
   );
   onTestFinished(() => listening.close());
-  return { endpoint: listening.endpoint, asked, arrived: arrived.promise };
+  return { endpoint: listening.endpoint, requests, arrived: arrived.promise };
 }

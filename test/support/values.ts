@@ -74,26 +74,26 @@ export const storedAs = (bytes: Uint8Array | string, id = '52858909004613270240'
   sha1: sha1(bytes),
 });
 
-type Fake = { left?: number; signal?: AbortSignal };
+type FakeDeadline = { left?: number; signal?: AbortSignal };
 
-/** A deadline that says yes `times` times and then no, whatever the clock says. `left`: what it says is left. */
-export function saysYes(
-  times: number,
-  { left = 60_000, signal = new AbortController().signal }: Fake = {},
+/** A deadline that has time for `checks` checks, whatever the clock says. `left`: the time that it reports. */
+export function deadlineWithChecks(
+  checks: number,
+  { left = 60_000, signal = new AbortController().signal }: FakeDeadline = {},
 ): Deadline {
-  let asked = 0;
+  let checked = 0;
   return {
     remaining: () => left,
-    hasTimeFor: () => ++asked <= times,
+    hasTimeFor: () => ++checked <= checks,
     limit: 60_000,
     signal,
     release: () => {},
   };
 }
 
-/** Time enough for everything. */
-export const plenty = (signal?: AbortSignal): Deadline =>
-  saysYes(Number.POSITIVE_INFINITY, signal ? { signal } : {});
+/** A deadline with time for everything. */
+export const ampleDeadline = (signal?: AbortSignal): Deadline =>
+  deadlineWithChecks(Number.POSITIVE_INFINITY, signal ? { signal } : {});
 
 /** The class name and message of what a call fails with, or `no error`. */
 export async function failureOf(call: Promise<unknown>): Promise<{ name: string; message: string }> {

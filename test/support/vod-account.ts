@@ -3,7 +3,7 @@ import { onTestFinished } from 'vitest';
 import type { VodSettings } from '../../lib/config.ts';
 import { createVodClient, type NewFile, type VodClient } from '../../lib/vod/client.ts';
 import { createAmpleQuota } from './quota.ts';
-import { type Answer, scripted } from './scripted-server.ts';
+import { type Responder, startScriptedServer } from './scripted-server.ts';
 import { sha1 } from './values.ts';
 
 export const KEY = 'the-very-secret-key-4711';
@@ -18,25 +18,25 @@ export const FILE: NewFile = {
 
 const DEFAULTS = { message: '', codeDesc: '', canRetry: 0 };
 export const respond =
-  (fields: object): Answer =>
+  (fields: object): Responder =>
   (response) =>
     response
       .writeHead(200, { 'content-type': 'application/json' })
       .end(JSON.stringify({ ...DEFAULTS, ...fields }));
 export const respondHttp =
-  (status: number, text: string, headers: Record<string, string> = {}): Answer =>
+  (status: number, text: string, headers: Record<string, string> = {}): Responder =>
   (response) =>
     response.writeHead(status, headers).end(text);
-export const resetConnection: Answer = (response) => response.destroy();
+export const resetConnection: Responder = (response) => response.destroy();
 /** Sends fewer bytes than announced. */
-export const truncateBody: Answer = (response: ServerResponse) => {
+export const truncateBody: Responder = (response: ServerResponse) => {
   response.writeHead(200, { 'content-length': '100' }).write('{"code":0,', () => response.destroy());
 };
 
 /** Starts a VOD service that returns these responses, and a client for it. */
-export async function startScriptedVod(...answers: [Answer, ...Answer[]]) {
-  const { endpoint, asked, arrived } = await scripted(...answers);
-  return { vod: connectTo(`${endpoint}/v2/index.php`), asked, arrived, endpoint };
+export async function startScriptedVod(...responders: [Responder, ...Responder[]]) {
+  const { endpoint, requests, arrived } = await startScriptedServer(...responders);
+  return { vod: connectTo(`${endpoint}/v2/index.php`), requests, arrived, endpoint };
 }
 
 export function connectTo(endpoint: string, more: Partial<VodSettings> = {}): VodClient {

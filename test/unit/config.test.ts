@@ -6,7 +6,7 @@ import { InvalidSetting } from '../../lib/errors.ts';
 import { accelerateTimers } from '../support/accelerate-timers.ts';
 import { expectFailure } from '../support/expect-failure.ts';
 import { type ParameterStore, startParameterStore } from '../support/parameter-store.ts';
-import { type Answer, scripted } from '../support/scripted-server.ts';
+import { type Responder, startScriptedServer } from '../support/scripted-server.ts';
 
 describe('uploadSettings', () => {
   /** The settings, with the endpoint of VOD as text. */
@@ -227,14 +227,14 @@ describe('vodSecrets', () => {
     await expectFailure(readKey('/proxy'), 'SettingUnavailable', 'HTTP 502');
   });
 
-  test.each<[string, Answer]>([
+  test.each<[string, Responder]>([
     ['begin', () => {}],
     ['end', (response) => void response.writeHead(200).write('{"Parameters":')],
   ])('stops waiting for a response that does not %s', async (which, silent) => {
     accelerateTimers();
     const { timeout } = AbortSignal;
     vi.spyOn(AbortSignal, 'timeout').mockImplementation((ms) => timeout.call(AbortSignal, ms / 25));
-    const { endpoint } = await scripted(silent);
+    const { endpoint } = await startScriptedServer(silent);
     const message = /the read failed: .*time/i;
     await expectFailure(readKey(`/silent/${which}`, endpoint), 'SettingUnavailable', message);
   });

@@ -10,7 +10,7 @@ import { Outcome } from '../../../lib/schemas.ts';
 import { accelerateTimers } from '../../support/accelerate-timers.ts';
 import { captureJsonLines } from '../../support/capture-json-lines.ts';
 import { newS3Client } from '../../support/s3-client.ts';
-import { scripted } from '../../support/scripted-server.ts';
+import { startScriptedServer } from '../../support/scripted-server.ts';
 import { BUCKET, newStack } from '../../support/stack.ts';
 import { createBytes, never, pinOf } from '../../support/values.ts';
 import { FILE, respond, respondHttp, startScriptedVod } from '../../support/vod-account.ts';
@@ -141,7 +141,7 @@ test('counts the retries of requests to VOD and S3', async () => {
     respond({ code: 0 }),
   );
   await withMetrics(invocation('init', 'a'), () => vod.initUpload(FILE, never));
-  const { endpoint } = await scripted(
+  const { endpoint } = await startScriptedServer(
     (response) => response.writeHead(503).end(),
     (response) => response.writeHead(200, { etag: '"e"', 'content-length': '7' }).end(),
     (response) => response.writeHead(503).end(),

@@ -6,7 +6,7 @@ import { accelerateTimers } from '../../support/accelerate-timers.ts';
 import { startQuotaTable } from '../../support/dynamo.ts';
 import { expectFailure } from '../../support/expect-failure.ts';
 import { useCredentials } from '../../support/fake-store.ts';
-import { type Answer, scripted } from '../../support/scripted-server.ts';
+import { type Responder, startScriptedServer } from '../../support/scripted-server.ts';
 
 useCredentials();
 
@@ -57,19 +57,19 @@ describe('a table that does not work', () => {
   const COUNTED = { Attributes: { key: { S: 'a' }, calls: { N: '1' }, expire: { N: '2' } } };
 
   const respond =
-    (status: number, body: unknown): Answer =>
+    (status: number, body: unknown): Responder =>
     (response: ServerResponse) =>
       void response
         .writeHead(status, { 'content-type': 'application/x-amz-json-1.0', 'x-amzn-requestid': 'R1' })
         .end(typeof body === 'string' ? body : JSON.stringify(body));
-  const reject = (status: number, type: string): Answer =>
+  const reject = (status: number, type: string): Responder =>
     respond(status, { __type: `com.amazonaws.dynamodb.v20120810#${type}`, message: 'not now' });
 
-  async function createScriptedCounter(...answers: [Answer, ...Answer[]]) {
-    const { endpoint, asked } = await scripted(...answers);
+  async function createScriptedCounter(...answers: [Responder, ...Responder[]]) {
+    const { endpoint, requests } = await startScriptedServer(...answers);
     const table = connectTable('quota-dev', { region: 'eu-central-1', endpoint });
     onTestFinished(table.close);
-    return { counter: createTableCounter(table), requests: asked };
+    return { counter: createTableCounter(table), requests };
   }
 
   test.each([

@@ -11,7 +11,7 @@ import {
   respondWithError,
   startScriptedS3,
 } from '../../support/scripted-s3.ts';
-import type { Answer, Asked } from '../../support/scripted-server.ts';
+import type { ReceivedRequest, Responder } from '../../support/scripted-server.ts';
 import { createBytes, failureOf, never } from '../../support/values.ts';
 
 const store = useStore();
@@ -77,7 +77,7 @@ describe('a read from the local S3', () => {
 });
 
 /** The first and the last byte of a request, counted from 0, and the headers of a correct response. */
-function parseRange({ headers }: Asked) {
+function parseRange({ headers }: ReceivedRequest) {
   const [, first, last] = /^bytes=(\d+)-(\d+)$/.exec(headers.range ?? '')?.map(Number) ?? [];
   if (first === undefined || last === undefined) throw new Error(`unexpected range: ${headers.range}`);
   return {
@@ -92,7 +92,7 @@ function parseRange({ headers }: Asked) {
 }
 /** Sends other headers than the correct ones, or another number of bytes. */
 const respond =
-  (headers: Record<string, string> = {}, extraBytes = 0): Answer =>
+  (headers: Record<string, string> = {}, extraBytes = 0): Responder =>
   (response, request) => {
     const { first, last, correct } = parseRange(request);
     const sent = CONTENT.subarray(first, last + 1 + extraBytes);
@@ -101,14 +101,14 @@ const respond =
 const respondCorrectly = respond();
 /** Sends the correct headers and only the first `count` bytes, then calls `then`. */
 const truncateAfter =
-  (count: number, then: 'destroy' | 'stall' = 'destroy'): Answer =>
+  (count: number, then: 'destroy' | 'stall' = 'destroy'): Responder =>
   (response, request) => {
     const { first, correct } = parseRange(request);
     const sent = CONTENT.subarray(first, first + count);
     response.writeHead(206, correct).write(sent, () => then === 'destroy' && response.destroy());
   };
 
-async function startRead(...responses: [Answer, ...Answer[]]) {
+async function startRead(...responses: [Responder, ...Responder[]]) {
   accelerateTimers();
   const started = await startScriptedS3(...responses);
   return { ...started, ranges: () => started.requests.map(({ headers }) => headers.range) };
@@ -127,7 +127,7 @@ test('sends the ETag and the version with every read', async () => {
 });
 
 describe('an incomplete response', () => {
-  test.each<[string, [Answer, ...Answer[]], number[]]>([
+  test.each<[string, [Responder, ...Responder[]], number[]]>([
     ['the connection closes', [truncateAfter(180), truncateAfter(20), respondCorrectly], [100, 280, 300]],
     ['the body is shorter than the range', [respond({}, -320), respondCorrectly], [100, 280]],
     ['the body stalls', [truncateAfter(200, 'stall'), respondCorrectly], [100, 300]],
@@ -174,7 +174,7 @@ describe('a wrong response', () => {
 describe('an aborted read', () => {
   const reason = new Error('aborted by the test');
 
-  test.each<[string, Answer]>([
+  test.each<[string, Responder]>([
     ['before the response', () => {}],
     ['in the middle of the body', truncateAfter(100, 'stall')],
   ])('closes the connection %s and throws the reason', async (_, respond) => {

@@ -15,12 +15,12 @@ import {
   respondWithError,
   startScriptedS3,
 } from '../../support/scripted-s3.ts';
-import type { Answer } from '../../support/scripted-server.ts';
+import type { Responder } from '../../support/scripted-server.ts';
 import { never } from '../../support/values.ts';
 
 const store = useStore();
 
-const sendRange: Answer = (response) =>
+const sendRange: Responder = (response) =>
   response
     .writeHead(206, { etag: '"e"', 'content-range': 'bytes 100-599/1000', 'content-length': '500' })
     .end(CONTENT.subarray(100, 600));
@@ -121,7 +121,7 @@ describe('credentials', () => {
 
 describe('a request with a small response', () => {
   // Without its own limit, the client waits for 5 minutes, which a large copy may need.
-  test.each<[string, Answer, typeof headObject | typeof readTags, string]>([
+  test.each<[string, Responder, typeof headObject | typeof readTags, string]>([
     ['does not arrive', () => {}, headObject, 'HEAD s3://b/clip.mp4'],
     [
       'stops in the middle',
@@ -146,7 +146,7 @@ describe('a request with a small response', () => {
 
   // The client learns the time from the response and signs the next request with it.
   test('is sent a second time after a 403 without a body', async () => {
-    const reject: Answer = (response) => response.writeHead(403).end();
+    const reject: Responder = (response) => response.writeHead(403).end();
     const { s3, requests } = await startScriptedS3(reject, (response) =>
       response.writeHead(200, { etag: '"e"', 'content-length': '7' }).end(),
     );

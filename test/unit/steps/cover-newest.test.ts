@@ -5,7 +5,7 @@ import { attachCoverToVideo, attachImage } from '../../../lib/steps/cover.ts';
 import { jobOf, useCovers } from '../../support/covers.ts';
 import { BUCKET } from '../../support/fake-store.ts';
 import { image } from '../../support/images.ts';
-import { failureOf, fileId, plenty, sha1 } from '../../support/values.ts';
+import { ampleDeadline, failureOf, fileId, sha1 } from '../../support/values.ts';
 
 /** The newest of several images is the cover, also where a function is killed in between. */
 
@@ -130,10 +130,10 @@ describe('a repeat, after a step was killed between an upload that a newer image
     const { pin } = await store.find(BUCKET, `${show()}.jpg`);
     const job = jobOf(pin);
     const newer = image(suffix);
-    const killed = attachImage(job, overtaken(`${show()}.${suffix}`, newer), plenty());
+    const killed = attachImage(job, overtaken(`${show()}.${suffix}`, newer), ampleDeadline());
     expect(await failureOf(killed)).toMatchObject({ message: 'killed' });
     expect(coverOf(id)).not.toBe(sha1(newer));
-    expect(await attachImage(job, services(), plenty(), true)).toMatchObject({ outcome });
+    expect(await attachImage(job, services(), ampleDeadline(), true)).toMatchObject({ outcome });
     expect(coverOf(id)).toBe(sha1(newer));
   });
 
@@ -142,10 +142,10 @@ describe('a repeat, after a step was killed between an upload that a newer image
     await store.put(BUCKET, `${show()}.jpg`, image());
     const newer = image();
     const video = { bucket: BUCKET, key: `${show()}.mp4`, fileId: fileId(id) };
-    const killed = attachCoverToVideo(video, overtaken(`${show()}.jpg`, newer), plenty());
+    const killed = attachCoverToVideo(video, overtaken(`${show()}.jpg`, newer), ampleDeadline());
     expect(await failureOf(killed)).toMatchObject({ message: 'killed' });
     expect(coverOf(id)).not.toBe(sha1(newer));
-    const repeated = await attachCoverToVideo(video, services(), plenty(), true);
+    const repeated = await attachCoverToVideo(video, services(), ampleDeadline(), true);
     expect(repeated).toMatchObject({ outcome: 'uploaded' });
     expect(coverOf(id)).toBe(sha1(newer));
   });
@@ -157,7 +157,7 @@ describe('a repeat, after a step was killed between an upload that a newer image
     const job = jobOf(pin);
     const { sent, services } = counting();
     const uploaded = { outcome: 'uploaded', coverOf: [id], sent: { parts: 1 } };
-    expect(await attachImage(job, services, plenty(), true)).toMatchObject(uploaded);
+    expect(await attachImage(job, services, ampleDeadline(), true)).toMatchObject(uploaded);
     expect(sent).toEqual([id]);
   });
 
@@ -165,6 +165,6 @@ describe('a repeat, after a step was killed between an upload that a newer image
     await store.put(BUCKET, `${show()}.jpg`, image());
     const { pin } = await store.find(BUCKET, `${show()}.jpg`);
     const job = jobOf(pin);
-    expect(await attachImage(job, services(), plenty(), true)).toMatchObject({ outcome: 'waiting' });
+    expect(await attachImage(job, services(), ampleDeadline(), true)).toMatchObject({ outcome: 'waiting' });
   });
 });

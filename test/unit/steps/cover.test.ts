@@ -9,7 +9,7 @@ import { jobOf, useCovers } from '../../support/covers.ts';
 import { expectFailure } from '../../support/expect-failure.ts';
 import { BUCKET, VERSIONED } from '../../support/fake-store.ts';
 import { image } from '../../support/images.ts';
-import { failureOf, fileId, plenty, sha1 } from '../../support/values.ts';
+import { ampleDeadline, failureOf, fileId, sha1 } from '../../support/values.ts';
 
 /** An image that arrives, and a video that VOD has, become one: over real S3 and VOD. */
 
@@ -143,7 +143,7 @@ describe('an image that arrives', () => {
     const { pin } = await store.find(VERSIONED, `${show()}.jpg`);
     await finishes(`${show()}.mp4`, id, services(), VERSIONED);
     const unchanged = { outcome: 'unchanged', coverOf: [id] };
-    expect(await attachImage(jobOf(pin), services(), plenty())).toMatchObject(unchanged);
+    expect(await attachImage(jobOf(pin), services(), ampleDeadline())).toMatchObject(unchanged);
   });
 
   test('is superseded or deleted if it was overwritten or deleted before the step started', async () => {
@@ -153,9 +153,9 @@ describe('an image that arrives', () => {
     const job = jobOf(pin);
     await store.put(BUCKET, `${show()}.jpg`, image());
     const { sent, services } = counting();
-    expect(await attachImage(job, services, plenty())).toMatchObject({ outcome: 'superseded' });
+    expect(await attachImage(job, services, ampleDeadline())).toMatchObject({ outcome: 'superseded' });
     await store.remove(BUCKET, `${show()}.jpg`);
-    expect(await attachImage(job, services, plenty())).toMatchObject({ outcome: 'deleted' });
+    expect(await attachImage(job, services, ampleDeadline())).toMatchObject({ outcome: 'deleted' });
     expect(sent).toEqual([]);
   });
 
@@ -205,7 +205,7 @@ describe('an uploaded video', () => {
   test('has a separate error for its cover if the time ran out', async () => {
     const id = await film();
     await store.put(BUCKET, `${show()}.jpg`, image());
-    const over = plenty(AbortSignal.abort(new DeadlineExceeded('the time limit of 1 ms was over')));
+    const over = ampleDeadline(AbortSignal.abort(new DeadlineExceeded('the time limit of 1 ms was over')));
     const where = { bucket: BUCKET, key: `${show()}.mp4`, fileId: fileId(id) };
     await expectFailure(attachCoverToVideo(where, services(), over), 'NoProgress');
   });

@@ -5,14 +5,14 @@ import { UnsupportedObject, UploadNotFound, VodRejected, VodUnavailable } from '
 import type { FinishJob, FinishOutput, ObjectVersion, SentTotals, StoredFile } from '../../../lib/schemas.ts';
 import { runFinish } from '../../../lib/steps/finish.ts';
 import type { VodClient } from '../../../lib/vod/client.ts';
-import { notAsked, useEnds } from '../../support/ends.ts';
+import { failIfCalled, useServices } from '../../support/ends.ts';
 import { expectFailure } from '../../support/expect-failure.ts';
 import { BUCKET, VERSIONED } from '../../support/fake-store.ts';
 import { newS3Client } from '../../support/s3-client.ts';
-import { plenty, sha1, storedAs } from '../../support/values.ts';
+import { ampleDeadline, sha1, storedAs } from '../../support/values.ts';
 import { type Video, video } from '../../support/vod-client.ts';
 
-const ends = useEnds();
+const ends = useServices();
 const { store } = ends;
 
 const sent = (parts: number, bytes: number): SentTotals => ({ parts, bytes });
@@ -24,7 +24,7 @@ function jobFor(pin: ObjectVersion, bytes: Uint8Array | string, more: Partial<Fi
   return { ...start, pin, sha1: sha1(bytes), ...more };
 }
 const finish = (job: FinishJob, vod: Partial<VodClient> = {}, redrives = 0): Promise<FinishOutput> =>
-  runFinish({ job, redrives }, ends.services(vod), plenty());
+  runFinish({ job, redrives }, ends.services(vod), ampleDeadline());
 
 /** Creates an object and sends its parts to VOD, except for those in `missing`. */
 async function sendParts(key: string, missing: readonly number[] = []) {
@@ -71,7 +71,7 @@ describe('the outcome', () => {
   ])('is %s for %j and the metadata %j', async (outcome, more, Metadata) => {
     await store.put(BUCKET, 'outcome.mp4', 'film', { Metadata });
     const before = store.events.length;
-    const finishUpload = more.file ? notAsked : async (): Promise<StoredFile> => FILE;
+    const finishUpload = more.file ? failIfCalled : async (): Promise<StoredFile> => FILE;
     const result = await finish(jobFor(await versionOf('outcome.mp4'), 'film', more), { finishUpload });
     expect(result).toMatchObject({ next: 'done', outcome, ...FILE });
     expect((await store.find(BUCKET, 'outcome.mp4')).metadata).toMatchObject(marker);
@@ -108,7 +108,7 @@ describe('returns to Init', () => {
     await store.put(BUCKET, 'given-up.mp4', 'film');
     const parts = [sent(1, 4), { ...sent(2, 8), restartReason: 'UploadNotFound' }];
     const output = await finish(jobFor(await versionOf('given-up.mp4'), 'film', { parts }), {
-      finishUpload: notAsked,
+      finishUpload: failIfCalled,
     });
     expect(output).toMatchObject({ next: 'init', round: 1 });
     expect(output.sent).toEqual(sent(3, 12));
@@ -176,7 +176,7 @@ describe('an object that changes during the upload', () => {
       throw new S3ServiceException({ name, message: name, $fault: 'client', $metadata });
     });
     const job = jobFor(await versionOf('flickers.mp4'), 'film', { file: FILE });
-    const result = await runFinish({ job, redrives: 0 }, { ...ends.services(), s3 }, plenty());
+    const result = await runFinish({ job, redrives: 0 }, { ...ends.services(), s3 }, ampleDeadline());
     return { result, copies };
   }
 
@@ -227,7 +227,7 @@ describe('throws', () => {
   test('NoProgress with the object if the time is over', async () => {
     await store.put(BUCKET, 'late.mp4', 'film');
     const job = jobFor(await versionOf('late.mp4'), 'film', { file: storedAs('film') });
-    const over = plenty(AbortSignal.abort(new DeadlineExceeded('the time limit of 1 ms was over')));
+    const over = ampleDeadline(AbortSignal.abort(new DeadlineExceeded('the time limit of 1 ms was over')));
     const message = `s3://${BUCKET}/late.mp4: the time limit of 1 ms was over`;
     await expectFailure(runFinish({ job, redrives: 0 }, ends.services(), over), 'NoProgress', message);
   });

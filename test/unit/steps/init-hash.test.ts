@@ -6,24 +6,27 @@ import { InitInput, type InitOutput } from '../../../lib/schemas.ts';
 import { runInit } from '../../../lib/steps/init.ts';
 import type { Services } from '../../../lib/steps/services.ts';
 import { READ_BYTES } from '../../../lib/upload/buffer-pool.ts';
-import { notAsked, useEnds } from '../../support/ends.ts';
+import { failIfCalled, useServices } from '../../support/ends.ts';
 import { expectFailure } from '../../support/expect-failure.ts';
 import { BUCKET } from '../../support/fake-store.ts';
 import { createTestAdmission } from '../../support/quota.ts';
 import { recordS3Commands } from '../../support/s3-client.ts';
-import { scripted } from '../../support/scripted-server.ts';
-import { createBytes, plenty, saysYes, sha1 } from '../../support/values.ts';
+import { startScriptedServer } from '../../support/scripted-server.ts';
+import { ampleDeadline, createBytes, deadlineWithChecks, sha1 } from '../../support/values.ts';
 import { connectTo } from '../../support/vod-account.ts';
 
-const ends = useEnds();
+const ends = useServices();
 const { store } = ends;
 const jobFor = (key: string): InitInput => ({
   request: { bucket: BUCKET, key },
   round: 0,
   sent: { parts: 0, bytes: 0 },
 });
-const init = (job: InitInput, services: Partial<Services> = {}, deadline = plenty()): Promise<InitOutput> =>
-  runInit(job, { ...ends.services(), ...services }, deadline);
+const init = (
+  job: InitInput,
+  services: Partial<Services> = {},
+  deadline = ampleDeadline(),
+): Promise<InitOutput> => runInit(job, { ...ends.services(), ...services }, deadline);
 /** A VOD whose `InitUpload` fails. */
 const failWith = (error: Error): Partial<Services> =>
   ends.services({ initUpload: () => Promise.reject(error) });
@@ -35,7 +38,7 @@ test('hashes over several invocations without reading a byte twice', async () =>
   await store.put(BUCKET, 'long.mp4', body);
   const { pin } = await store.find(BUCKET, 'long.mp4');
   const { s3, commands } = recordS3Commands(store.endpoint());
-  const timeForOneRead = (): Deadline => saysYes(0, { left: 0 });
+  const timeForOneRead = (): Deadline => deadlineWithChecks(0, { left: 0 });
 
   const first = await init({ ...jobFor('long.mp4'), execution: 'its name' }, { s3 }, timeForOneRead());
   expect(first).toMatchObject({ next: 'hash', pin, execution: 'its name', hash: { offset: READ_BYTES } });
@@ -114,11 +117,11 @@ test('pauses the start of other executions if VOD cannot open the upload', async
 
 test('ignores the checkpoint of an object that was overwritten', async () => {
   await store.put(BUCKET, 'changing.mp4', createBytes(READ_BYTES + 1));
-  const first = await init(jobFor('changing.mp4'), {}, saysYes(0, { left: 0 }));
+  const first = await init(jobFor('changing.mp4'), {}, deadlineWithChecks(0, { left: 0 }));
   expect(first.next).toBe('hash');
   await store.put(BUCKET, 'changing.mp4', 'another');
   const { s3, commands } = recordS3Commands(store.endpoint());
-  const services = { ...ends.services({ initUpload: notAsked }), s3 };
+  const services = { ...ends.services({ initUpload: failIfCalled }), s3 };
   expect(await init(nextInput(first), services)).toMatchObject({ outcome: 'superseded' });
   expect(commands).toEqual(['HeadObjectCommand']);
 });
@@ -162,17 +165,17 @@ describe('after the hash pass, if InitUpload fails', () => {
   test('returns the SHA-1 if the service responds 503 until the time is over', async () => {
     await store.put(BUCKET, 'down.mp4', 'film');
     const controller = new AbortController();
-    const { endpoint } = await scripted((response) => {
+    const { endpoint } = await startScriptedServer((response) => {
       response.writeHead(503).end('busy', () => controller.abort(new DeadlineExceeded('the time was over')));
     });
     const vod = connectTo(endpoint);
-    const output = await init(jobFor('down.mp4'), { vod }, plenty(controller.signal));
+    const output = await init(jobFor('down.mp4'), { vod }, ampleDeadline(controller.signal));
     expect(output).toMatchObject({ next: 'hash', sha1: sha1('film') });
   });
 });
 
 test('throws NoProgress with the object if the time ends before S3 responds', async () => {
-  const over = plenty(AbortSignal.abort(new DeadlineExceeded('the time limit of 1 ms was over')));
+  const over = ampleDeadline(AbortSignal.abort(new DeadlineExceeded('the time limit of 1 ms was over')));
   const message = `s3://${BUCKET}/any.mp4: the time limit of 1 ms was over`;
   await expectFailure(init(jobFor('any.mp4'), {}, over), 'NoProgress', message);
 });

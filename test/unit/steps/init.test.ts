@@ -5,15 +5,15 @@ import type { InitInput, InitOutput, ObjectVersion, UploadRequest } from '../../
 import { runInit } from '../../../lib/steps/init.ts';
 import { decodeBatch, partCount } from '../../../lib/upload/plan.ts';
 import type { NewFile, VodClient } from '../../../lib/vod/client.ts';
-import { notAsked, useEnds } from '../../support/ends.ts';
+import { failIfCalled, useServices } from '../../support/ends.ts';
 import { expectFailure } from '../../support/expect-failure.ts';
 import { BUCKET, VERSIONED } from '../../support/fake-store.ts';
 import { newS3Client, recordS3Commands } from '../../support/s3-client.ts';
-import { scripted } from '../../support/scripted-server.ts';
-import { createBytes, HALF_MIB, hash, plenty, sha1, storedAs } from '../../support/values.ts';
+import { startScriptedServer } from '../../support/scripted-server.ts';
+import { ampleDeadline, createBytes, HALF_MIB, hash, sha1, storedAs } from '../../support/values.ts';
 import { video } from '../../support/vod-client.ts';
 
-const ends = useEnds();
+const ends = useServices();
 const { store } = ends;
 const FILE = storedAs('film');
 const marker = { 'vod-file-id': FILE.fileId, 'vod-url': FILE.url, 'vod-sha1': FILE.sha1 };
@@ -29,7 +29,7 @@ const init = (
   job: InitInput,
   vod: Partial<VodClient> = {},
   services = ends.services(vod),
-): Promise<InitOutput> => runInit(job, services, plenty());
+): Promise<InitOutput> => runInit(job, services, ampleDeadline());
 const versionOf = async (key: string, bucket = BUCKET) => (await store.find(bucket, key)).pin;
 
 /** Services that record the S3 commands they send. */
@@ -57,7 +57,7 @@ describe('returns superseded', () => {
     const old = await versionOf('over.mp4', VERSIONED);
     await store.put(VERSIONED, 'over.mp4', 'now');
     const now = await versionOf('over.mp4', VERSIONED);
-    expect(await init(job({ old, now }), { initUpload: notAsked })).toMatchObject({
+    expect(await init(job({ old, now }), { initUpload: failIfCalled })).toMatchObject({
       next: 'done',
       outcome: 'superseded',
       reason: expect.stringContaining('overwritten'),
@@ -78,7 +78,7 @@ describe('returns superseded', () => {
 
   test('if the object is overwritten during the hash pass', async () => {
     await store.put(BUCKET, 'racing.mp4', 'film');
-    const { services } = recordCommands({ initUpload: notAsked });
+    const { services } = recordCommands({ initUpload: failIfCalled });
     services.s3.middlewareStack.add((next, { commandName }) => async (args) => {
       if (commandName === 'GetObjectCommand') await store.put(BUCKET, 'racing.mp4', 'another');
       return next(args);
@@ -93,7 +93,10 @@ describe('a missing object', () => {
     const pin = await versionOf('was.mp4');
     await store.remove(BUCKET, 'was.mp4');
     for (const job of [jobFor('was.mp4', { etag: pin.etag }), jobFor('was.mp4', {}, { pin })]) {
-      expect(await init(job, { initUpload: notAsked })).toMatchObject({ next: 'done', outcome: 'deleted' });
+      expect(await init(job, { initUpload: failIfCalled })).toMatchObject({
+        next: 'done',
+        outcome: 'deleted',
+      });
     }
   });
 
@@ -110,7 +113,7 @@ test.each([
   ['folder/', 'a folder marker'],
 ])('skips %s without a read and returns the reason', async (key, reason) => {
   await store.put(BUCKET, key, 'x');
-  const { commands, services } = recordCommands({ initUpload: notAsked });
+  const { commands, services } = recordCommands({ initUpload: failIfCalled });
   const result = await init(jobFor(key), {}, services);
   expect(result).toMatchObject({ next: 'done', outcome: 'skipped', reason: expect.stringContaining(reason) });
   expect(commands).toEqual(['HeadObjectCommand']);
@@ -118,7 +121,7 @@ test.each([
 
 test('sends an image to Cover with its request and without a read', async () => {
   await store.put(BUCKET, 'cover.jpg', '');
-  const { commands, services } = recordCommands({ initUpload: notAsked });
+  const { commands, services } = recordCommands({ initUpload: failIfCalled });
   const job = jobFor('cover.jpg', { fileId: FILE.fileId });
   const pin = await versionOf('cover.jpg');
   expect(await init(job, {}, services)).toEqual({ ...job, next: 'cover', pin });
@@ -127,14 +130,14 @@ test('sends an image to Cover with its request and without a read', async () => 
 
 test.each(['film.mp4', 'notes.txt'])('rejects a fileId in the request for %s', async (key) => {
   await store.put(BUCKET, key, 'x');
-  const call = init(jobFor(key, { fileId: FILE.fileId }), { initUpload: notAsked });
+  const call = init(jobFor(key, { fileId: FILE.fileId }), { initUpload: failIfCalled });
   await expectFailure(call, 'InvalidInput', key);
 });
 
 test('rejects an empty object', async () => {
   await store.put(BUCKET, 'empty.mp4', '');
   const message = new RegExp(`^s3://${BUCKET}/empty.mp4: .*empty`);
-  await expectFailure(init(jobFor('empty.mp4'), { initUpload: notAsked }), 'UnsupportedObject', message);
+  await expectFailure(init(jobFor('empty.mp4'), { initUpload: failIfCalled }), 'UnsupportedObject', message);
 });
 
 describe('returns unchanged without a read', () => {
@@ -143,7 +146,7 @@ describe('returns unchanged without a read', () => {
     ['the ETag', { Metadata: { ...marker, 'vod-etag': hash('md5', 'film') } }],
   ])('if %s from S3 verifies the marker', async (_name, more) => {
     await store.put(BUCKET, 'known.mp4', 'film', more);
-    const { commands, services } = recordCommands({ initUpload: notAsked });
+    const { commands, services } = recordCommands({ initUpload: failIfCalled });
     const object = { bucket: BUCKET, key: 'known.mp4', size: 4 };
     const unchanged = { next: 'done', outcome: 'unchanged', ...object, ...FILE, sent: NOTHING };
     expect(await init(jobFor('known.mp4'), {}, services)).toEqual(unchanged);
@@ -239,10 +242,10 @@ describe('the plan', () => {
 
 test('rejects an object over 5 TiB without a read', async () => {
   const headers = { 'content-length': 6 * 1024 ** 4, etag: '"huge"', 'content-type': 'video/mp4' };
-  const huge = await scripted((response) => response.writeHead(200, headers).end());
+  const huge = await startScriptedServer((response) => response.writeHead(200, headers).end());
   const s3 = newS3Client(huge.endpoint);
   const call = init(jobFor('huge.mp4'), {}, { ...ends.services({}), s3 });
   const message = /huge\.mp4.*5497558138880 bytes.*6597069766656 bytes/;
   await expectFailure(call, 'UnsupportedObject', message);
-  expect(huge.asked.map(({ method }) => method)).toEqual(['HEAD']);
+  expect(huge.requests.map(({ method }) => method)).toEqual(['HEAD']);
 });

@@ -8,16 +8,16 @@ import { runPart } from '../../../lib/steps/part.ts';
 import { partCount, planBatches } from '../../../lib/upload/plan.ts';
 import type { VodClient } from '../../../lib/vod/client.ts';
 import { ALL, bytesIn, film, inputFor, remainingParts, useFakeVod } from '../../support/batch.ts';
-import { notAsked, useEnds } from '../../support/ends.ts';
+import { failIfCalled, useServices } from '../../support/ends.ts';
 import { expectFailure } from '../../support/expect-failure.ts';
 import { BUCKET } from '../../support/fake-store.ts';
 import { createTestAdmission } from '../../support/quota.ts';
 import { newS3Client } from '../../support/s3-client.ts';
-import { type Answer, scripted } from '../../support/scripted-server.ts';
-import { MIB, pinOf, plenty, saysYes, sha1 } from '../../support/values.ts';
+import { type Responder, startScriptedServer } from '../../support/scripted-server.ts';
+import { ampleDeadline, deadlineWithChecks, MIB, pinOf, sha1 } from '../../support/values.ts';
 import { video } from '../../support/vod-client.ts';
 
-const ends = useEnds();
+const ends = useServices();
 const { store } = ends;
 const createVod = useFakeVod();
 
@@ -27,7 +27,7 @@ beforeAll(async () => {
   ({ pin } = await store.find(BUCKET, 'film.mp4'));
 });
 
-const send = (input: PartInput, vod: Partial<VodClient>, deadline = plenty()): Promise<PartOutput> =>
+const send = (input: PartInput, vod: Partial<VodClient>, deadline = ampleDeadline()): Promise<PartOutput> =>
   runPart(input, ends.services(vod), deadline);
 
 test('sends the missing parts to VOD', async () => {
@@ -75,7 +75,7 @@ test('sends every part exactly once over several invocations with errors and tim
       let input = inputFor(pin, parts);
       for (;;) {
         const limit = limits.pop();
-        const deadline = limit === undefined ? plenty() : saysYes(limit);
+        const deadline = limit === undefined ? ampleDeadline() : deadlineWithChecks(limit);
         const output: PartOutput = await send(input, vod, deadline).catch(() => input); // then retried
         const { batch, ...rest } = output;
         if (!batch) {
@@ -161,7 +161,7 @@ test('reports the sent bytes of an object that needs admission, and ignores a fa
     },
   };
   const { vod } = createVod();
-  const { sent } = await runPart(inputFor(pin, ALL), { ...ends.services(vod), admission }, plenty());
+  const { sent } = await runPart(inputFor(pin, ALL), { ...ends.services(vod), admission }, ampleDeadline());
   expect([sent.parts, reports]).toEqual([60, [['its name', film.length]]]);
 });
 
@@ -181,10 +181,10 @@ describe('returns restartReason and no batch', () => {
     await store.put(BUCKET, 'short-lived.mp4', film);
     const input = inputFor((await store.find(BUCKET, 'short-lived.mp4')).pin, ALL);
     await store.put(BUCKET, 'short-lived.mp4', 'other bytes');
-    const overwritten = await send(input, { uploadPart: notAsked });
+    const overwritten = await send(input, { uploadPart: failIfCalled });
     expect(overwritten.sent).toEqual({ parts: 0, bytes: 0, restartReason: 'ObjectChanged' });
     await store.remove(BUCKET, 'short-lived.mp4');
-    const deleted = await send(input, { uploadPart: notAsked });
+    const deleted = await send(input, { uploadPart: failIfCalled });
     expect(deleted.sent).toEqual({ parts: 0, bytes: 0, restartReason: 'ObjectDeleted' });
     expect([remainingParts(overwritten), remainingParts(deleted)]).toEqual([[], []]);
   });
@@ -192,19 +192,19 @@ describe('returns restartReason and no batch', () => {
 
 /** Creates an S3 whose ranges pass through `change`. Without a result of `change`, it does not respond. */
 async function createChangedS3(change: (response: { first: number; bytes: Buffer }) => Buffer | undefined) {
-  const answer: Answer = (response, { headers }) => {
+  const answer: Responder = (response, { headers }) => {
     const [, first = 0, last = 0] = /^bytes=(\d+)-(\d+)$/.exec(headers.range ?? '')?.map(Number) ?? [];
     const bytes = change({ first, bytes: film.subarray(first, last + 1) });
     if (!bytes) return;
     const head = { etag: '"e"', 'content-range': `bytes ${first}-${last}/${film.length}` };
     response.writeHead(206, { ...head, 'content-length': bytes.length }).end(bytes);
   };
-  const { endpoint, asked } = await scripted(answer);
+  const { endpoint, requests } = await startScriptedServer(answer);
   const s3 = newS3Client(endpoint);
   return {
-    ranges: () => asked.map(({ headers }) => headers.range),
+    ranges: () => requests.map(({ headers }) => headers.range),
     send: (parts: readonly number[], vod: Partial<VodClient>) =>
-      runPart(inputFor(pinOf(film.length), parts), { ...ends.services(vod), s3 }, plenty()),
+      runPart(inputFor(pinOf(film.length), parts), { ...ends.services(vod), s3 }, ampleDeadline()),
   };
 }
 
@@ -212,23 +212,23 @@ describe('the time limit', () => {
   const reason = new DeadlineExceeded('the time limit of 60000 ms was over');
 
   test.each([
-    ['part', saysYes(0)],
-    ['read', plenty(AbortSignal.abort(reason))],
+    ['part', deadlineWithChecks(0)],
+    ['read', ampleDeadline(AbortSignal.abort(reason))],
   ])('throws NoProgress with the object and the limit before the first %s', async (_, deadline) => {
-    const call = send(inputFor(pin, ALL), { uploadPart: notAsked }, deadline);
+    const call = send(inputFor(pin, ALL), { uploadPart: failIfCalled }, deadline);
     await expectFailure(call, 'NoProgress', new RegExp(`s3://${BUCKET}/film.mp4.*60000 ms`));
   });
 
   test('is checked before each part', async () => {
     const { vod, accepted } = createVod();
-    const output = await send(inputFor(pin, ALL), vod, saysYes(7));
+    const output = await send(inputFor(pin, ALL), vod, deadlineWithChecks(7));
     expect(accepted).toEqual(ALL.slice(0, 7));
     expect(remainingParts(output)).toEqual(ALL.slice(7));
   });
 
   test('must leave as much time as the slowest part took', async () => {
     const checked: number[] = [];
-    const deadline = { ...plenty(), hasTimeFor: (ms: number) => checked.push(ms) > 0 };
+    const deadline = { ...ampleDeadline(), hasTimeFor: (ms: number) => checked.push(ms) > 0 };
     let clock = 1_000;
     const now = vi.spyOn(performance, 'now').mockImplementation(() => clock);
     onTestFinished(() => now.mockRestore());
@@ -250,7 +250,7 @@ describe('the time limit', () => {
       if (part === 15) setImmediate(() => controller.abort(reason));
       await ended.promise;
     });
-    const output = await send(inputFor(pin, ALL), vod, plenty(controller.signal));
+    const output = await send(inputFor(pin, ALL), vod, ampleDeadline(controller.signal));
     expect(accepted).toEqual([0, 1, 2, 3, 4]);
     expect(remainingParts(output)).toEqual(ALL.slice(5));
     expect(inFlight.now).toBe(0);
@@ -262,7 +262,7 @@ describe('the time limit', () => {
       controller.abort(reason);
       throw reason;
     });
-    await expectFailure(send(inputFor(pin, ALL), vod, plenty(controller.signal)), 'NoProgress');
+    await expectFailure(send(inputFor(pin, ALL), vod, ampleDeadline(controller.signal)), 'NoProgress');
   });
 });
 
@@ -325,7 +325,7 @@ const MAX_STATE_BYTES = 256 * 1024;
 test.each([8, 1024])(
   'the state of 1 TB fits, also with a restartReason: key of %i bytes',
   async (keyBytes) => {
-    const { endpoint } = await scripted((response) => response.writeHead(412).end());
+    const { endpoint } = await startScriptedServer((response) => response.writeHead(412).end());
     const s3 = newS3Client(endpoint);
     const bounds: UploadBounds = { sha1: sha1(''), size: 2 ** 40, partSize: MIB };
     const key = 'k'.repeat(keyBytes);
@@ -336,7 +336,7 @@ test.each([8, 1024])(
     const execution = 'x'.repeat(80);
     const [batch = { first: 0, count: 1 }] = batches;
     const input = { execution, pin, upload: bounds, batch, sent: { parts: 0, bytes: 0 } };
-    const { sent } = await runPart(input, { ...ends.services(), s3 }, plenty());
+    const { sent } = await runPart(input, { ...ends.services(), s3 }, ampleDeadline());
     expect(sent.restartReason).toBe('ObjectChanged');
     const request = { bucket: pin.bucket, key, etag: pin.etag, versionId: pin.versionId };
     const job = { request, pin, sha1: bounds.sha1, execution, round: 0 };

@@ -5,7 +5,7 @@ import { ObjectChanged, StorageUnavailable } from '../../../lib/errors.ts';
 import { type Progress, watchProgress } from '../../../lib/progress.ts';
 import type { HashCheckpoint } from '../../../lib/schemas.ts';
 import { type HashResult, hashObject, type RangeReader } from '../../../lib/upload/sha1.ts';
-import { pinOf, plenty, saysYes, sha1 } from '../../support/values.ts';
+import { ampleDeadline, deadlineWithChecks, pinOf, sha1 } from '../../support/values.ts';
 
 const READING = { bytes: 100, concurrency: 3 };
 const bytes = Buffer.from(Array.from({ length: 1050 }, (_, n) => (n * 31) % 251));
@@ -17,12 +17,12 @@ const readerOf =
     content.subarray(offset, offset + size);
 
 /** Hashes `bytes` in one invocation. */
-const hashBytes = (deadline = plenty(), from?: HashCheckpoint, read = readerOf(bytes)) =>
+const hashBytes = (deadline = ampleDeadline(), from?: HashCheckpoint, read = readerOf(bytes)) =>
   hashObject(pin, read, deadline, from, READING);
 const COMPLETE = { sha1: sha1(bytes) };
 
 /** A deadline that ends after `count` ranges. Without time left, hashObject uses hash-wasm. */
-const stoppingAfter = (count: number, left = 0): Deadline => saysYes(count - 1, { left });
+const stoppingAfter = (count: number, left = 0): Deadline => deadlineWithChecks(count - 1, { left });
 
 /** Runs invocations until the hash is complete. Each one continues from the checkpoint of the previous one. */
 async function hashInTurns(
@@ -32,7 +32,7 @@ async function hashInTurns(
 ): Promise<{ sha1: string; checkpoints: HashCheckpoint[] }> {
   const checkpoints: HashCheckpoint[] = [];
   for (let turn = 0; ; turn++) {
-    const deadline = deadlines[turn] ?? plenty();
+    const deadline = deadlines[turn] ?? ampleDeadline();
     // The state machine stores the checkpoint as JSON.
     const from = JSON.parse(JSON.stringify(checkpoints.at(-1) ?? null)) ?? undefined;
     const pass = await hashObject(pinOf(content.length), readerOf(content), deadline, from, reading);
@@ -57,7 +57,7 @@ test('returns the same hash after any number of checkpoints', async () => {
 });
 
 test('hashes an empty object', async () => {
-  expect(await hashObject(pinOf(0), readerOf(Buffer.alloc(0)), plenty())).toEqual({ sha1: sha1('') });
+  expect(await hashObject(pinOf(0), readerOf(Buffer.alloc(0)), ampleDeadline())).toEqual({ sha1: sha1('') });
 });
 
 describe('a checkpoint', () => {
@@ -78,7 +78,7 @@ describe('a checkpoint', () => {
       offsets.push(range.offset);
       return readerOf(bytes)(range, signal);
     };
-    expect(await hashBytes(plenty(), checkpointOf(pass), read)).toEqual(COMPLETE);
+    expect(await hashBytes(ampleDeadline(), checkpointOf(pass), read)).toEqual(COMPLETE);
     expect(offsets).toEqual([400, 500, 600, 700, 800, 900, 1000]);
   });
 
@@ -87,7 +87,7 @@ describe('a checkpoint', () => {
     expect(pass).toEqual({ checkpoint: { offset: 0, state: '' } });
     const next = await hashBytes(stoppingAfter(4, 60_000), checkpointOf(pass));
     expect(checkpointOf(next)).toMatchObject({ offset: 400, state: expect.stringMatching(/^.{128}$/) });
-    expect(await hashBytes(plenty(), checkpointOf(next))).toEqual(COMPLETE);
+    expect(await hashBytes(ampleDeadline(), checkpointOf(next))).toEqual(COMPLETE);
   });
 
   test.each([
@@ -95,7 +95,7 @@ describe('a checkpoint', () => {
     ['that is truncated', Buffer.alloc(20).toString('base64')],
     ['that is not base64', 'ß'],
   ])('with a state %s starts over', async (_, state) => {
-    expect(await hashBytes(plenty(), { offset: 500, state })).toEqual(COMPLETE);
+    expect(await hashBytes(ampleDeadline(), { offset: 500, state })).toEqual(COMPLETE);
   });
 });
 
@@ -110,7 +110,7 @@ describe('the end of the time', () => {
       }
       return content.subarray(offset, offset + size);
     };
-    return { read, deadline: (left = 0) => ({ ...plenty(controller.signal), remaining: () => left }) };
+    return { read, deadline: (left = 0) => ({ ...ampleDeadline(controller.signal), remaining: () => left }) };
   }
 
   test('during a read returns a checkpoint of the bytes before', async () => {
@@ -118,7 +118,7 @@ describe('the end of the time', () => {
     const pass = await hashObject(pin, read, deadline(), undefined, { ...READING, concurrency: 1 });
     const { offset } = checkpointOf(pass);
     expect([300, 400, 500]).toContain(offset);
-    expect(await hashBytes(plenty(), checkpointOf(pass))).toEqual(COMPLETE);
+    expect(await hashBytes(ampleDeadline(), checkpointOf(pass))).toEqual(COMPLETE);
   });
 
   test.each([0, 60_000])('before any read throws DeadlineExceeded (with %i ms left)', async (left) => {
@@ -141,12 +141,12 @@ describe('a read that fails', () => {
       return readerOf(bytes)(range, signal);
     };
   const noS3 = new StorageUnavailable('no response');
-  const left = saysYes(Number.POSITIVE_INFINITY, { left: 0 });
+  const left = deadlineWithChecks(Number.POSITIVE_INFINITY, { left: 0 });
 
   test('with a temporary error returns a checkpoint of the bytes before', async () => {
     const pass = await hashBytes(left, undefined, failingAt(500, noS3));
     expect(checkpointOf(pass).offset).toBe(500);
-    expect(await hashBytes(plenty(), checkpointOf(pass))).toEqual(COMPLETE);
+    expect(await hashBytes(ampleDeadline(), checkpointOf(pass))).toEqual(COMPLETE);
   });
 
   test.each([
@@ -162,7 +162,7 @@ test('reports progress after each range, from the start of this invocation', asy
   onTestFinished(watchProgress((step) => seen.push(step)));
   const from = checkpointOf(await hashBytes(stoppingAfter(9)));
   seen.length = 0;
-  await hashBytes(plenty(), from);
+  await hashBytes(ampleDeadline(), from);
   expect(seen).toEqual([900, 1000, 1050].map((done) => ({ stage: 'hash', pin, from: 900, done })));
 });
 

@@ -1,5 +1,6 @@
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import fc from 'fast-check';
-import { expect, test } from 'vitest';
+import { expect, onTestFinished, test } from 'vitest';
 import { newStack } from '../support/stack.ts';
 import { createBytes } from '../support/values.ts';
 import { settingsOf, startService } from '../support/vod-service.ts';
@@ -26,4 +27,25 @@ test('400 repeated and shuffled events of 120 objects upload each object once, w
   expect(vod.files()).toHaveLength(120);
   // One InitUpload, UploadPart, and FinishUpload for each object, and no code 4400.
   expect([...codes]).toEqual([[0, 360]]);
+});
+
+test('objects that find no place wait for their turn in the state machine, and all arrive', async () => {
+  const waiting = Promise.withResolvers<void>();
+  const onTransition = (event: unknown): void => {
+    if (JSON.stringify(event).includes('WaitForTurn')) waiting.resolve();
+  };
+  subscribe('s3-vod.transition', onTransition);
+  onTestFinished(() => void unsubscribe('s3-vod.transition', onTransition));
+  const stack = await newStack({
+    // Each object needs admission. Three of them work at the same time, each with one function.
+    env: { QUOTA_CALLS_PER_MINUTE: '1000000', MAX_FUNCTIONS: '1' },
+    quota: false,
+    faults: async ({ call }) => {
+      if (call === 'UploadPart') await waiting.promise;
+      return undefined;
+    },
+  });
+  await Promise.all(Array.from({ length: 8 }, (_, n) => stack.put(`film ${n}.mp4`, createBytes(1_000 + n))));
+  const results = await stack.results();
+  expect(results.filter(({ outcome }) => outcome === 'uploaded')).toHaveLength(8);
 });

@@ -4,6 +4,7 @@ import { serverlessYml } from './params.ts';
 const Parameters = v.object({
   memory: v.number(),
   timeout: v.number(),
+  visibilityTimeout: v.number(),
   maxReceives: v.number(),
   nodeOptions: v.string(),
 });
@@ -23,6 +24,8 @@ export const DEPLOYMENT_DEFAULTS = {
   memoryMib: parameters.memory,
   /** Time limit of one invocation, except the trigger's. */
   timeoutMs: 1000 * parameters.timeout,
+  /** How long a message that the trigger received stays hidden from other receivers. */
+  visibilityTimeoutMs: 1000 * parameters.visibilityTimeout,
   /** Deliveries of one queue message before it becomes a dead letter. */
   maxReceives: parameters.maxReceives,
   /** Messages in one event of the trigger. */

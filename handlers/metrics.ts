@@ -75,7 +75,6 @@ function publish({ totals }: InvocationMetrics, { step, id, env }: Invocation): 
 const FinalResult = v.object({ next: v.literal('done'), outcome: Outcome });
 /** The state machine waits for the quota, or for the turn of the object. */
 const WaitingResult = v.object({ waitSeconds: v.number() });
-const BatchResponse = v.object({ batchItemFailures: v.array(v.unknown()) });
 
 /** The values of one invocation. A metric without a value is not written. */
 class InvocationMetrics {
@@ -98,9 +97,11 @@ class InvocationMetrics {
   onResult(result: unknown): void {
     if (v.is(FinalResult, result)) this.add(OUTCOME_METRICS[result.outcome], 1);
     if (v.is(WaitingResult, result)) this.add('QuotaExceeded', 1);
-    if (v.is(BatchResponse, result)) this.add('MessagesFailed', result.batchItemFailures.length);
   }
 }
+
+/** Adds to a metric of the current invocation. Does nothing outside Lambda. */
+export const addMetric = (metric: Metric, value: number): void => current.getStore()?.add(metric, value);
 
 /** The invocation of a report. Several run concurrently in one process of the local engine. */
 const current = new AsyncLocalStorage<InvocationMetrics>();

@@ -1,14 +1,11 @@
 import type { SQSBatchResponse } from 'aws-lambda';
 import * as v from 'valibot';
-import { triggerSettings } from '../lib/config.ts';
+import { dispatch } from '../lib/trigger/dispatch.ts';
 import { messagesOf } from '../lib/trigger/events.ts';
-import {
-  executionName,
-  type Started,
-  startExecution,
-  stepFunctionsClient,
-} from '../lib/trigger/executions.ts';
+import type { Started } from '../lib/trigger/executions.ts';
+import { triggerServicesFor } from '../lib/trigger/services.ts';
 import { createHandler } from './create-handler.ts';
+import { addMetric } from './metrics.ts';
 
 /**
  * Starts one execution per object that an event names. Messages of a queue fail independently. Any other event fails as a
@@ -19,27 +16,30 @@ export const handler = createHandler(
   v.unknown(),
   () => ({}),
   async (event, { awsRequestId, deadline, log }): Promise<SQSBatchResponse | { executions: Started[] }> => {
-    const { stateMachineArn } = triggerSettings(process.env);
-    const sfn = stepFunctionsClient(process.env);
+    const services = triggerServicesFor(process.env);
     const executions: Started[] = [];
     const batchItemFailures: SQSBatchResponse['batchItemFailures'] = [];
     const messages = messagesOf(event);
-    for (const { messageId, parseObjects } of messages) {
-      try {
-        for (const { request, dedupeKey } of parseObjects()) {
-          // Each manual request starts an execution, even for a known version.
-          const salt = dedupeKey === 'manual' ? (messageId ?? awsRequestId) : dedupeKey;
-          const name = executionName(request, salt);
-          const execution = await startExecution(sfn, stateMachineArn, name, request, deadline.signal);
-          log.info('execution', { ...execution, bucket: request.bucket, key: request.key });
-          executions.push(execution);
-        }
-      } catch (error) {
-        if (messageId === undefined) throw error;
-        log.error('message failed', { messageId, error: error instanceof Error ? error : String(error) });
-        batchItemFailures.push({ itemIdentifier: messageId });
+    for await (const { messageId = '', objects, ...result } of dispatch(
+      messages,
+      services,
+      deadline,
+      awsRequestId,
+    )) {
+      for (const { request, ...execution } of objects) {
+        const { bucket, key } = request;
+        log.info('execution', { ...execution, bucket, key });
+        if (execution.status === 'unchanged') addMetric('Unchanged', 1);
+        else executions.push(execution);
       }
+      if (result.outcome === 'done') continue;
+      const { error } = result;
+      const details = { messageId, ...result, error: error instanceof Error ? error : String(error) };
+      if (result.outcome === 'waiting') log.info('message waiting', details);
+      else log.error(`message ${result.outcome}`, details);
+      if (result.outcome === 'failed') addMetric('MessagesFailed', 1);
+      if (result.outcome !== 'rejected') batchItemFailures.push({ itemIdentifier: messageId });
     }
-    return messages[0]?.messageId === undefined ? { executions } : { batchItemFailures };
+    return messages[0]?.received ? { batchItemFailures } : { executions };
   },
 );

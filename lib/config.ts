@@ -62,15 +62,9 @@ const AllowHttp = v.optional(v.picklist(['true', 'false']), 'false');
 const integerBetween = (least: number, most: number) =>
   v.pipe(v.string(), v.digits(), v.transform(Number), v.minValue(least), v.maxValue(most));
 
-const UploadEnvironment = v.object({
-  S3_ENDPOINT: v.optional(HttpUrl),
-  S3_ALLOW_HTTP: AllowHttp,
-  VOD_ENDPOINT: v.optional(HttpUrl, 'https://vod2.qcloud.com/v2/index.php'),
-  VOD_ALLOW_HTTP: AllowHttp,
-  VOD_HOST: v.optional(v.pipe(v.string(), v.regex(/^[a-z0-9.-]+$/i)), 'vod2.qcloud.com'),
-  VOD_REGION: v.optional(v.pipe(v.string(), v.regex(/^[a-z0-9-]+$/i)), 'gz'),
-  WRITE_BACK: v.optional(v.picklist(['metadata', 'tags']), DEFAULT_WRITE_BACK.mode),
-  COPY_LIMIT_BYTES: v.optional(integerBetween(MIN_COPY_PART_BYTES, MAX_COPY_BYTES), String(MAX_COPY_BYTES)),
+const StorageEnvironment = v.object({ S3_ENDPOINT: v.optional(HttpUrl), S3_ALLOW_HTTP: AllowHttp });
+
+const QuotaEnvironment = v.object({
   QUOTA_TABLE: v.optional(v.pipe(v.string(), v.regex(/^[A-Za-z0-9_.-]{3,255}$/))),
   AWS_REGION: v.optional(v.string()),
   AWS_ENDPOINT_URL_DYNAMODB: v.optional(HttpUrl),
@@ -80,29 +74,46 @@ const UploadEnvironment = v.object({
   MAX_FUNCTIONS: v.optional(integerBetween(1, 100_000), '1000'),
 });
 
+const UploadEnvironment = v.object({
+  ...StorageEnvironment.entries,
+  ...QuotaEnvironment.entries,
+  VOD_ENDPOINT: v.optional(HttpUrl, 'https://vod2.qcloud.com/v2/index.php'),
+  VOD_ALLOW_HTTP: AllowHttp,
+  VOD_HOST: v.optional(v.pipe(v.string(), v.regex(/^[a-z0-9.-]+$/i)), 'vod2.qcloud.com'),
+  VOD_REGION: v.optional(v.pipe(v.string(), v.regex(/^[a-z0-9-]+$/i)), 'gz'),
+  WRITE_BACK: v.optional(v.picklist(['metadata', 'tags']), DEFAULT_WRITE_BACK.mode),
+  COPY_LIMIT_BYTES: v.optional(integerBetween(MIN_COPY_PART_BYTES, MAX_COPY_BYTES), String(MAX_COPY_BYTES)),
+});
+
 /** @throws {InvalidSetting} with the name of the variable */
 export function uploadSettings(env: Environment) {
   const set = parseEnv(UploadEnvironment, env);
   const endpoint = new URL(set.VOD_ENDPOINT);
   requireHttps('VOD', endpoint, set.VOD_ALLOW_HTTP === 'true');
-  if (set.S3_ENDPOINT) requireHttps('S3', new URL(set.S3_ENDPOINT), set.S3_ALLOW_HTTP === 'true');
   if (endpoint.pathname === '/') endpoint.pathname = '/v2/index.php';
   return {
-    s3Endpoint: set.S3_ENDPOINT,
+    s3Endpoint: storageEndpoint(set),
     vod: { endpoint, host: set.VOD_HOST, region: set.VOD_REGION },
     defaults: optionsFromEnvironment(env),
     writeBack: { mode: set.WRITE_BACK, maxCopyBytes: set.COPY_LIMIT_BYTES },
-    quota: {
-      table: set.QUOTA_TABLE,
-      region: set.AWS_REGION,
-      endpoint: set.AWS_ENDPOINT_URL_DYNAMODB,
-      callsPerMinute: set.QUOTA_CALLS_PER_MINUTE,
-      partsPerMinute: set.QUOTA_PARTS_PER_MINUTE,
-      minuteMs: set.QUOTA_MINUTE_MS,
-      maxFunctions: set.MAX_FUNCTIONS,
-    },
+    quota: quotaSettings(set),
   };
 }
+
+function storageEndpoint(set: v.InferOutput<typeof StorageEnvironment>): string | undefined {
+  if (set.S3_ENDPOINT) requireHttps('S3', new URL(set.S3_ENDPOINT), set.S3_ALLOW_HTTP === 'true');
+  return set.S3_ENDPOINT;
+}
+
+const quotaSettings = (set: v.InferOutput<typeof QuotaEnvironment>): QuotaSettings => ({
+  table: set.QUOTA_TABLE,
+  region: set.AWS_REGION,
+  endpoint: set.AWS_ENDPOINT_URL_DYNAMODB,
+  callsPerMinute: set.QUOTA_CALLS_PER_MINUTE,
+  partsPerMinute: set.QUOTA_PARTS_PER_MINUTE,
+  minuteMs: set.QUOTA_MINUTE_MS,
+  maxFunctions: set.MAX_FUNCTIONS,
+});
 
 /** `localhost` is the only name: DNS can resolve any other one elsewhere. A parsed URL has one spelling per address. */
 const LOOPBACK = /^(localhost|127(\.\d+){3}|\[::1\])$/;
@@ -194,12 +205,25 @@ const missingSecret = (name: string): InvalidSetting =>
 /** The stage of the deployment: a dimension of every metric. */
 export const stageOf = (env: Environment): string => env.STAGE || 'dev';
 
-const TriggerEnvironment = v.object({ STATE_MACHINE_ARN: v.pipe(v.string(), v.startsWith('arn:')) });
+const TriggerEnvironment = v.object({
+  ...StorageEnvironment.entries,
+  ...v.omit(QuotaEnvironment, ['AWS_REGION']).entries,
+  STATE_MACHINE_ARN: v.pipe(v.string(), v.startsWith('arn:')),
+  QUEUE_URL: HttpUrl,
+  DEAD_LETTER_QUEUE_URL: HttpUrl,
+  AWS_REGION: v.string(),
+});
 
 /** @throws {InvalidSetting} with the name of the variable */
-export const triggerSettings = (env: Environment): { stateMachineArn: string } => ({
-  stateMachineArn: parseEnv(TriggerEnvironment, env).STATE_MACHINE_ARN,
-});
+export function triggerSettings(env: Environment) {
+  const set = parseEnv(TriggerEnvironment, env);
+  return {
+    s3Endpoint: storageEndpoint(set),
+    stateMachineArn: set.STATE_MACHINE_ARN,
+    queue: { url: set.QUEUE_URL, deadLetterUrl: set.DEAD_LETTER_QUEUE_URL, region: set.AWS_REGION },
+    quota: quotaSettings(set),
+  };
+}
 
 /** An empty variable counts as not set. */
 function parseEnv<const S extends v.GenericSchema>(schema: S, env: Environment): v.InferOutput<S> {

@@ -7,7 +7,7 @@ import { DEPLOYMENT_DEFAULTS } from '../deploy/defaults.ts';
 import type { Environment } from '../lib/config.ts';
 import { createS3Client } from '../lib/s3/client.ts';
 import { releaseServices } from '../lib/steps/services.ts';
-import { releaseStepFunctionsClient } from '../lib/trigger/executions.ts';
+import { releaseTriggerServices } from '../lib/trigger/services.ts';
 import { ApiError } from './aws/api-error.ts';
 import { EventArchive } from './aws/event-archive.ts';
 import { ARCHIVE_ARN, EVENT_BUS_ARN, eventBridgeOperations, RULE_ARN } from './aws/eventbridge.ts';
@@ -97,11 +97,18 @@ export async function startStack(options: StackOptions): Promise<Stack> {
   });
   startup.defer(aws.close);
   const { stateMachineArn: STATE_MACHINE_ARN } = ExecutionStore;
-  startup.defer(setEnvironment({ AWS_ENDPOINT_URL_SFN: aws.endpoint, STATE_MACHINE_ARN }));
+  startup.defer(
+    setEnvironment({
+      AWS_ENDPOINT_URL_SFN: aws.endpoint,
+      STATE_MACHINE_ARN,
+      QUEUE_URL: queueUrl(aws.endpoint, QUEUE_ARN),
+      DEAD_LETTER_QUEUE_URL: queueUrl(aws.endpoint, DEAD_LETTER_QUEUE_ARN),
+    }),
+  );
   const s3 = bypassFaults(createS3Client({ endpoint: env.S3_ENDPOINT }));
   startup.defer(() => s3.destroy());
   startup.defer(releaseServices);
-  startup.defer(releaseStepFunctionsClient);
+  startup.defer(releaseTriggerServices);
   startup.defer(async () => {
     await Promise.all([queue.close(), executions.close(), lambda.close()]);
   });

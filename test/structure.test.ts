@@ -72,7 +72,7 @@ describe('imports', () => {
     ['@aws-sdk/client-sfn', /^lib\/trigger\/executions\.ts/],
     ['@smithy/node-http-handler', /^lib\/(aws\/json-client|s3\/client|vod\/transport)\.ts/],
     ['@aws-lambda-powertools/metrics', /^handlers\/metrics\.ts/],
-    ['lib/aws/json-client.ts', /^lib\/(config|aws\/parameter-store|quota\/[\w-]+)\.ts/],
+    ['lib/aws/json-client.ts', /^lib\/(config|aws\/parameter-store|quota\/[\w-]+|trigger\/queue)\.ts/],
   ])('of %s come only from its adapter', (module, adapters) => {
     const importers = deployed.filter((path) => importsOf(path).includes(module));
     expect(importers.length).toBeGreaterThan(0);

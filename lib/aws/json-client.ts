@@ -130,7 +130,7 @@ function parseResponse<const S extends v.GenericSchema>(
   { body, $metadata }: JsonResponse,
 ): v.InferOutput<S> {
   const status = $metadata.httpStatusCode;
-  const success = v.safeParse(v.pipe(v.string(), v.parseJson(), schema), body);
+  const success = v.safeParse(v.pipe(v.string(), v.parseJson(), schema), body || '{}'); // SQS may send no body
   if (status === 200 && success.success) return success.output;
   const failure = v.safeParse(ErrorBody, body);
   // For example a page from a proxy. No excerpt of the body: it may hold a secret.

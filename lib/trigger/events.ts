@@ -14,13 +14,21 @@ import {
 
 /**
  * `dedupeKey` is empty for an event, because S3 can deliver it twice. It names the replay of a replayed event and is
- * `manual` for a request from a console.
+ * `manual` for a request from a console. `isCopy`: S3 made the object by a copy or from parts, as a write-back does.
  */
-export type ObjectCreated = Readonly<{ request: UploadRequest; dedupeKey: string }>;
+export type ObjectCreated = Readonly<{ request: UploadRequest; dedupeKey: string; isCopy: boolean }>;
+
+/** A message as the queue delivers it. `receives`: how often it was received, this time included. */
+export type ReceivedMessage = Readonly<{
+  messageId: string;
+  receiptHandle: string;
+  body: string;
+  receives: number;
+}>;
 
 /** A message of a queue, or any other event as a whole. */
 export type Message = Readonly<{
-  messageId: string | undefined;
+  received: ReceivedMessage | undefined;
   /** @throws {InvalidInput} if the shape is unknown */
   parseObjects: () => readonly ObjectCreated[];
 }>;
@@ -28,8 +36,15 @@ export type Message = Readonly<{
 const recordsOf = <const T extends v.GenericSchema>(record: T) =>
   v.object({ Records: v.pipe(v.array(record), v.nonEmpty()) });
 
+/** https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html */
 const Sqs = recordsOf(
-  v.object({ eventSource: v.literal('aws:sqs'), messageId: v.string(), body: v.string() }),
+  v.object({
+    eventSource: v.literal('aws:sqs'),
+    messageId: v.string(),
+    receiptHandle: v.string(),
+    body: v.string(),
+    attributes: v.object({ ApproximateReceiveCount: v.pipe(v.string(), v.digits(), v.transform(Number)) }),
+  }),
 );
 
 const Sns = recordsOf(
@@ -65,15 +80,16 @@ const ObjectEvent = v.object({
     version: v.optional(v.literal('0', 'Expected event version 0')),
     bucket: v.object({ name: BucketName }),
     object: v.object({ ...ObjectFields.entries, etag: OptionalText, 'version-id': OptionalText }),
+    reason: OptionalText,
   }),
 });
 
 /** Splits an event into messages that succeed or fail independently. */
 export function messagesOf(event: unknown): readonly Message[] {
-  if (!v.is(Sqs, event))
-    return [{ messageId: undefined, parseObjects: () => parseEvents(event, 'the event') }];
-  return event.Records.map(({ messageId, body }) => ({
-    messageId,
+  const batch = v.safeParse(Sqs, event);
+  if (!batch.success) return [{ received: undefined, parseObjects: () => parseEvents(event, 'the event') }];
+  return batch.output.Records.map(({ messageId, receiptHandle, body, attributes }) => ({
+    received: { messageId, receiptHandle, body, receives: attributes.ApproximateReceiveCount },
     parseObjects: () => parseEvents(parseJson(body, `message ${messageId}`), `message ${messageId}`),
   }));
 }
@@ -91,7 +107,7 @@ function parseEvents(event: unknown, source: string): readonly ObjectCreated[] {
       );
     if ('detail-type' in event) return fromEventBridge(parse(ObjectEvent, event, `${source} (EventBridge)`));
     if ('bucket' in event || 'key' in event)
-      return [{ request: parse(ManualRequest, event, source), dedupeKey: 'manual' }];
+      return [{ request: parse(ManualRequest, event, source), dedupeKey: 'manual', isCopy: false }];
   }
   throw new InvalidInput(
     `${source}: expected an S3 notification, an EventBridge event "Object Created", one of them in SQS or SNS, or ` +
@@ -99,22 +115,26 @@ function parseEvents(event: unknown, source: string): readonly ObjectCreated[] {
   );
 }
 
+/** How a write-back makes an object: by a copy, or, if the object is large, from copied parts. In S3's and in EventBridge's words. */
+const COPIES = new Set(['Copy', 'CopyObject', 'CompleteMultipartUpload']);
+
 function fromS3Notification(
   { eventName, s3: { bucket, object } }: v.InferOutput<typeof NotificationRecord>,
   source: string,
 ): ObjectCreated[] {
-  if (!eventName.replace(/^s3:/, '').startsWith('ObjectCreated:')) return [];
+  const [, method] = /^(?:s3:)?ObjectCreated:(.+)$/.exec(eventName) ?? [];
+  if (method === undefined) return [];
   const key = decodeFormKey(object.key, source);
   const request = uploadRequest(bucket.name, { ...object, key }, object.eTag, object.versionId);
-  return [{ request, dedupeKey: '' }];
+  return [{ request, dedupeKey: '', isCopy: COPIES.has(method) }];
 }
 
 function fromEventBridge(event: v.InferOutput<typeof ObjectEvent>): ObjectCreated[] {
   if (event['detail-type'] !== 'Object Created') return [];
-  const { bucket, object } = event.detail;
+  const { bucket, object, reason } = event.detail;
   const replay = event['replay-name'];
   const request = uploadRequest(bucket.name, object, object.etag, object['version-id']);
-  return [{ request, dedupeKey: replay ? `replay ${replay}` : '' }];
+  return [{ request, dedupeKey: replay ? `replay ${replay}` : '', isCopy: COPIES.has(reason ?? '') }];
 }
 
 /** The version ID is `null` if versioning is off or suspended. It then identifies no version. */

@@ -8,8 +8,6 @@ import {
   StartExecutionCommand,
 } from '@aws-sdk/client-sfn';
 import * as v from 'valibot';
-import { cacheByKey } from '../aws/cached-resource.ts';
-import type { Environment } from '../config.ts';
 import { InvalidInput } from '../errors.ts';
 import { truncate, UploadRequest } from '../schemas.ts';
 
@@ -23,14 +21,7 @@ const TIMEOUTS = {
   throwOnRequestTimeout: true,
 };
 
-const cachedClient = cacheByKey<SFNClient>((client) => client.destroy());
-
-/** One client serves all invocations of a function. */
-export const stepFunctionsClient = (env: Environment): SFNClient =>
-  cachedClient.get(env.AWS_ENDPOINT_URL_SFN ?? '', () => new SFNClient({ requestHandler: TIMEOUTS }));
-
-/** Closes idle connections. */
-export const releaseStepFunctionsClient = (): void => cachedClient.release();
+export const createStepFunctionsClient = (): SFNClient => new SFNClient({ requestHandler: TIMEOUTS });
 
 /**
  * An execution name has at most 80 characters. Only names of letters, digits, hyphens, and underscores are logged for certain:

@@ -1,8 +1,7 @@
 import { join } from 'node:path';
 import * as v from 'valibot';
 import { JsonStore } from '../../cli/json-store.ts';
-import type { UploadRequest } from '../../lib/schemas.ts';
-import { messagesOf } from '../../lib/trigger/events.ts';
+import { messagesOf, type ObjectCreated } from '../../lib/trigger/events.ts';
 import { ApiError, type Operations, parseBody } from './api-error.ts';
 import type { EventArchive } from './event-archive.ts';
 import type { Queue } from './queue.ts';
@@ -73,7 +72,7 @@ export function eventBridgeOperations(dir: string, archive: EventArchive, queue:
         .filter(({ time }) => time >= EventStartTime * 1000 && time < EventEndTime * 1000);
       for (const { time, event } of events) {
         const objects = messagesOf(event).flatMap(({ parseObjects }) => parseObjects());
-        for (const { request } of objects) queue.send(toReplayedEvent(request, time, name));
+        for (const object of objects) queue.send(toReplayedEvent(object, time, name));
       }
       const last = events.at(-1)?.time;
       replays.put(name, {
@@ -95,7 +94,7 @@ export function eventBridgeOperations(dir: string, archive: EventArchive, queue:
 
 /** The local S3 sends S3 notifications. An archive contains, and replays, EventBridge events. */
 const toReplayedEvent = (
-  { bucket, key, versionId, etag, size, sequencer }: UploadRequest,
+  { request: { bucket, key, versionId, etag, size, sequencer }, isCopy }: ObjectCreated,
   time: number,
   replayName: string,
 ) => ({
@@ -108,5 +107,6 @@ const toReplayedEvent = (
     version: '0',
     bucket: { name: bucket },
     object: { key, etag, size, sequencer, ...(versionId && { 'version-id': versionId }) },
+    reason: isCopy ? 'CopyObject' : 'PutObject',
   },
 });

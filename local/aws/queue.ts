@@ -1,122 +1,111 @@
-import { randomUUID } from 'node:crypto';
 import { EventEmitter } from 'node:events';
 import { join } from 'node:path';
-import * as v from 'valibot';
-import { JsonStore } from '../../cli/json-store.ts';
 import { DEPLOYMENT_DEFAULTS } from '../../deploy/defaults.ts';
+import { type Message, MessageQueue, type Received } from './message-queue.ts';
 
-const Message = v.object({ messageId: v.string(), body: v.string(), receives: v.number() });
-export type Message = v.InferOutput<typeof Message>;
-
-/** The event that the trigger receives from SQS. */
-export type SqsEvent = Readonly<{
-  Records: readonly Readonly<{ eventSource: 'aws:sqs'; messageId: string; body: string }>[];
+/** The event that the trigger receives from SQS. https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html */
+export type SqsEvent = Readonly<{ Records: readonly SqsRecord[] }>;
+type SqsRecord = Readonly<{
+  eventSource: 'aws:sqs';
+  messageId: string;
+  receiptHandle: string;
+  body: string;
+  attributes: Readonly<{ ApproximateReceiveCount: string }>;
 }>;
 
 /** Invokes the trigger. Returns the IDs of the messages that failed. */
 export type Deliver = (event: SqsEvent) => Promise<readonly string[]>;
 
+const { batchSize, maxReceives, visibilityTimeoutMs } = DEPLOYMENT_DEFAULTS;
+
+/** A postponed message waits a sixtieth of the time that it waits in the cloud: a local run must not wait for minutes. */
+export const localPostponementMs = (seconds: number): number => (seconds * 1000) / 60;
+
 /**
- * The queue in front of the trigger. Messages are stored on disk until the trigger accepts them, or until they have failed
- * as often as the deployed redrive policy permits. Then they become dead letters.
+ * The queue in front of the trigger, its dead letters, and the event source mapping that delivers the messages, one batch
+ * after the other. A message stays on disk until the trigger accepts it.
  */
 export class Queue extends EventEmitter<{ deadLetter: [Message] }> {
-  readonly #messages: JsonStore<typeof Message>;
-  readonly #deadLetters: JsonStore<typeof Message>;
+  readonly messages: MessageQueue;
+  readonly deadLetters: MessageQueue;
   readonly #deliver: Deliver;
-  readonly #waiting: Message[];
-  #delivering: Promise<void> | undefined;
+  #polling: Promise<void> | undefined;
+  #wake = (): void => {};
   #isStopped = false;
-  #sent = 0;
 
   constructor(dir: string, deliver: Deliver) {
     super();
-    this.#messages = new JsonStore(join(dir, 'queue'), Message);
-    this.#deadLetters = new JsonStore(join(dir, 'dead-letters'), Message);
+    this.deadLetters = new MessageQueue(join(dir, 'dead-letters'));
+    this.messages = new MessageQueue(join(dir, 'queue'), { maxReceives, deadLetters: this.deadLetters });
+    this.deadLetters.onArrival = (message) => this.emit('deadLetter', message);
+    this.messages.onArrival = () => this.start();
     this.#deliver = deliver;
-    this.#waiting = this.#messages.all();
   }
 
   /** The message is on disk when this returns. It is delivered soon after. */
   send(body: unknown): void {
-    this.#put(JSON.stringify(body));
-  }
-
-  /** Messages that wait for the trigger. */
-  get waiting(): number {
-    return this.#waiting.length;
-  }
-
-  deadLetters(): Message[] {
-    return this.#deadLetters.all();
+    this.messages.send(JSON.stringify(body));
   }
 
   /** Sends the dead letters again, as new messages. Returns their number. */
   redrive(): number {
-    const letters = this.#deadLetters.all();
-    for (const { messageId, body } of letters) {
-      this.#put(body); // before the deletion: a message that arrives twice is harmless, a lost one is not
-      this.#deadLetters.delete(messageId);
-    }
-    return letters.length;
+    return this.deadLetters.moveTo(this.messages);
   }
 
-  #put(body: string): void {
-    // The IDs sort by the time of sending, also after a restart.
-    const order = `${String(Date.now()).padStart(15, '0')}-${String(this.#sent++).padStart(9, '0')}`;
-    const message = { messageId: `${order}-${randomUUID()}`, body, receives: 0 };
-    this.#messages.put(message.messageId, message);
-    this.#waiting.push(message);
-    this.start();
-  }
-
-  /** Delivers the waiting messages. */
+  /** Delivers the messages. */
   start(): void {
-    if (this.#isStopped || this.#waiting.length === 0) return;
-    this.#delivering ??= this.#run().finally(() => {
-      this.#delivering = undefined;
+    this.#wake();
+    if (this.#isStopped || this.messages.size === 0) return;
+    this.#polling ??= this.#poll().finally(() => {
+      this.#polling = undefined;
       this.start();
     });
   }
 
   get isBusy(): boolean {
-    return this.#delivering !== undefined;
+    return this.#polling !== undefined;
   }
 
-  /** Resolves when no message is waiting. */
+  /** Resolves when no message is left. */
   async idle(): Promise<void> {
-    while (this.#delivering) await this.#delivering;
+    while (this.#polling) await this.#polling;
   }
 
   async close(): Promise<void> {
     this.#isStopped = true;
-    await this.#delivering;
+    this.#wake();
+    await this.#polling;
   }
 
-  async #run(): Promise<void> {
-    while (!this.#isStopped && this.#waiting.length > 0) {
-      const batch = this.#waiting
-        .splice(0, DEPLOYMENT_DEFAULTS.batchSize)
-        .map((message) => ({ ...message, receives: message.receives + 1 }));
-      const Records = batch.map(({ messageId, body }) => ({
-        eventSource: 'aws:sqs' as const,
-        messageId,
-        body,
-      }));
-      const failed = await this.#deliver({ Records }).catch(() => batch.map(({ messageId }) => messageId));
-      if (this.#isStopped) return; // the result is unknown: the next start delivers the batch again
-      for (const message of batch) this.#settle(message, failed.includes(message.messageId));
+  async #poll(): Promise<void> {
+    while (!this.#isStopped && this.messages.size > 0) {
+      const batch = this.messages.receive(batchSize, visibilityTimeoutMs);
+      if (batch.length > 0) await this.#process(batch);
+      else if (this.messages.size > 0) await this.#sleep(this.messages.nextVisibleAt - Date.now());
     }
   }
 
-  #settle(message: Message, isFailed: boolean): void {
-    if (isFailed && message.receives < DEPLOYMENT_DEFAULTS.maxReceives) {
-      this.#messages.put(message.messageId, message);
-      this.#waiting.push(message);
-      return;
+  async #process(batch: readonly Received[]): Promise<void> {
+    const Records = batch.map(({ messageId, receiptHandle, body, receives }) => ({
+      eventSource: 'aws:sqs' as const,
+      ...{ messageId, receiptHandle, body },
+      attributes: { ApproximateReceiveCount: String(receives) },
+    }));
+    const failed = await this.#deliver({ Records }).catch(() => undefined);
+    if (this.#isStopped) return; // the result is unknown: the next start delivers the batch again
+    for (const { messageId, receiptHandle } of batch) {
+      if (failed === undefined)
+        this.messages.changeVisibility(receiptHandle, localPostponementMs(visibilityTimeoutMs / 1000));
+      else if (!failed.includes(messageId)) this.messages.delete(receiptHandle);
     }
-    if (isFailed) this.#deadLetters.put(message.messageId, message);
-    this.#messages.delete(message.messageId);
-    if (isFailed) this.emit('deadLetter', message);
+  }
+
+  /** Ends early when a message arrives. */
+  async #sleep(ms: number): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#wake = resolve;
+    const timer = setTimeout(resolve, Math.max(0, ms));
+    await promise;
+    clearTimeout(timer);
   }
 }

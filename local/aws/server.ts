@@ -40,7 +40,7 @@ async function handle(request: IncomingMessage, services: AwsServices): Promise<
     if (target === undefined)
       return describeStacks(services, new URLSearchParams(body), `http://${request.headers.host}`);
     const result = await callOperation(services, String(target), body);
-    return { status: 200, type: 'application/x-amz-json-1.0', body: JSON.stringify(result) };
+    return { status: 200, type: 'application/x-amz-json-1.0', body: JSON.stringify(result) ?? '' };
   } catch (error) {
     const { type, message } =
       error instanceof ApiError ? error : { type: 'InternalError', message: String(error) };

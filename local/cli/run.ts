@@ -31,8 +31,9 @@ export class Run {
     this.#terminal = terminal;
     this.#display = new ProgressDisplay(terminal);
     stack.executions.on('started', ({ name }) => this.#startedAt.set(name, performance.now()));
-    stack.queue.on('deadLetter', ({ messageId }) => {
-      const message = `message ${messageId}: the trigger rejected it. See ${args.data}/dead-letters.`;
+    stack.queue.on('deadLetter', ({ messageId, attributes }) => {
+      const reason = attributes.reason?.StringValue ?? 'the trigger failed too often';
+      const message = `dead letter ${messageId}: ${reason}. See ${args.data}/dead-letters.`;
       this.#reportFailure({ bucket: '', key: messageId }, new Error(message), 0);
     });
     stack.executions.on('ended', (execution) => this.#onEnded(execution));

@@ -10,7 +10,7 @@ test.each([1, 524_287, 524_288, 1_048_576, 1_048_577, 6_000_000, 20_000_003])(
     const stack = await newStack();
     const body = createBytes(size);
     await stack.put('video.mp4', body);
-    const [first, echo, ...more] = await stack.results();
+    const [first, ...more] = await stack.results();
 
     const parts = Math.ceil(size / 1_048_576);
     expect(first).toMatchObject({
@@ -27,9 +27,7 @@ test.each([1, 524_287, 524_288, 1_048_576, 1_048_577, 6_000_000, 20_000_003])(
       'vod-url': first?.url,
       'vod-sha1': sha1(body),
     });
-    // The event of the write-back itself finds the fileId and changes nothing.
-    expect(echo).toMatchObject({ outcome: 'unchanged', fileId: first?.fileId });
-    expect(more).toEqual([]);
+    expect(more).toEqual([]); // the event of the write-back starts no execution
   },
 );
 
@@ -157,9 +155,8 @@ test('writes back to the current version in a versioned bucket', async () => {
   await stack.enableVersioning();
   const body = createBytes(1000);
   await stack.put('video.mp4', body);
-  const [first, echo, ...more] = await stack.results();
+  const [first, ...more] = await stack.results();
   expect(first).toMatchObject({ outcome: 'uploaded' });
-  expect(echo).toMatchObject({ outcome: 'unchanged' });
   expect(more).toEqual([]);
   expect((await stack.head('video.mp4')).Metadata?.['vod-file-id']).toBe(first?.fileId);
 });

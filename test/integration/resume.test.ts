@@ -41,9 +41,8 @@ test('continues after the stack stops during an upload', async () => {
   expect(first.ended).toEqual([]);
 
   const second = await newStack({ data });
-  const [result, echo, ...more] = await second.results();
+  const [result, ...more] = await second.results();
   expect(result).toMatchObject({ outcome: 'uploaded', sha1: sha1(body) });
-  expect(echo).toMatchObject({ outcome: 'unchanged' });
   expect(more).toEqual([]);
 });
 
@@ -63,8 +62,7 @@ test('uploads an object with several invocations, each of which sends parts unti
   });
   const body = createBytes(8 * MIB);
   await stack.put('video.mp4', body);
-  // The execution of the write-back's own event ends as `unchanged`.
-  const uploads = (await stack.results()).filter(({ outcome }) => outcome === 'uploaded');
+  const uploads = await stack.results();
   expect(uploads).toMatchObject([{ sha1: sha1(body), sent: { bytes: body.length } }]);
   expect(requests).toBeGreaterThan(8);
   expect(sha1(await stack.readStoredFile(uploads[0]?.fileId))).toBe(sha1(body));

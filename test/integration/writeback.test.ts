@@ -23,7 +23,7 @@ const recordHashedETags = (): Set<string> => {
   return etags;
 };
 
-test('a copy in parts changes only the metadata, and its own event needs no read', async () => {
+test('a copy in parts changes only the metadata, and its own event starts no execution', async () => {
   const world = await newStack(IN_PARTS);
   const etags = recordHashedETags();
   const body = createBytes(12 * MIB + 5);
@@ -34,9 +34,8 @@ test('a copy in parts changes only the metadata, and its own event needs no read
     ACL: 'public-read',
     ChecksumAlgorithm: 'CRC64NVME',
   });
-  const [first, repeated, ...more] = await world.results();
+  const [first, ...more] = await world.results();
   expect(first).toMatchObject({ outcome: 'uploaded', sha1: sha1(body) });
-  expect(repeated).toMatchObject({ outcome: 'unchanged', fileId: first?.fileId });
   expect(more).toEqual([]);
   const head = await world.head('film.mp4');
   expect(head).toMatchObject({

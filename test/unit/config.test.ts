@@ -110,14 +110,38 @@ describe.each(['S3', 'VOD'])('the endpoint of %s', (service) => {
 });
 
 describe('triggerSettings', () => {
-  test('returns the state machine', () => {
-    const arn = 'arn:aws:states:eu-central-1:123456789012:stateMachine:upload';
-    expect(triggerSettings({ STATE_MACHINE_ARN: arn })).toEqual({ stateMachineArn: arn });
+  const ENV = {
+    STATE_MACHINE_ARN: 'arn:aws:states:eu-central-1:123456789012:stateMachine:upload',
+    QUEUE_URL: 'https://sqs.eu-central-1.amazonaws.com/123456789012/events',
+    DEAD_LETTER_QUEUE_URL: 'https://sqs.eu-central-1.amazonaws.com/123456789012/dead-letters',
+    AWS_REGION: 'eu-central-1',
+  };
+
+  test('returns the state machine, the queues, and the quota', () => {
+    expect(triggerSettings(ENV)).toMatchObject({
+      stateMachineArn: ENV.STATE_MACHINE_ARN,
+      queue: { url: ENV.QUEUE_URL, deadLetterUrl: ENV.DEAD_LETTER_QUEUE_URL, region: 'eu-central-1' },
+      quota: { table: undefined, callsPerMinute: 100, partsPerMinute: 10_000 },
+    });
   });
 
-  test.each([{}, { STATE_MACHINE_ARN: '' }, { STATE_MACHINE_ARN: 'upload' }])('rejects %j', (env) => {
+  test.each([
+    ['STATE_MACHINE_ARN', ''],
+    ['STATE_MACHINE_ARN', 'upload'],
+    ['QUEUE_URL', 'events'],
+    ['DEAD_LETTER_QUEUE_URL', ''],
+    ['AWS_REGION', ''],
+    ['QUOTA_CALLS_PER_MINUTE', '0'],
+  ])('rejects %s=%s', (name, value) => {
+    const env = { ...ENV, [name]: value };
     expect(() => triggerSettings(env)).toThrow(InvalidSetting);
-    expect(() => triggerSettings(env)).toThrow('setting STATE_MACHINE_ARN: ');
+    expect(() => triggerSettings(env)).toThrow(`setting ${name}: `);
+  });
+
+  test('rejects an S3 address that others can read', () => {
+    expect(() => triggerSettings({ ...ENV, S3_ENDPOINT: 'http://s3.example.com' })).toThrow(
+      'setting S3_ENDPOINT',
+    );
   });
 });
 

@@ -56,7 +56,7 @@ test('moves dead letters to the queue, redrives failed executions, and restarts 
     `would be restarted  old  s3://${BUCKET}/old.mp4  ${reason}`,
     expect.stringMatching(/: 2; would be redriven 1, restarted 1; already continued 0, skipped 0$/),
   ]);
-  expect([world.executions.count, world.queue.deadLetters().length]).toEqual([before, 2]);
+  expect([world.executions.count, world.queue.deadLetters.size]).toEqual([before, 2]);
 
   const real = await runCommand(...args);
   expect(real).toMatchObject({ code: 0, err: [] });
@@ -68,7 +68,7 @@ test('moves dead letters to the queue, redrives failed executions, and restarts 
     expect.stringMatching(/: 2; redriven 1, restarted 1; already continued 0, skipped 0$/),
   ]);
   await world.idle();
-  expect(world.queue.deadLetters().map(({ body }) => body)).toEqual(['{"unknown":"event"}']);
+  expect(world.queue.deadLetters.all().map(({ body }) => body)).toEqual(['{"unknown":"event"}']);
   expect(world.executions.count).toBe(before + 3); // the dead letter's, and the two continued ones
   expect(world.executions.get('recent')).toMatchObject({ status: 'SUCCEEDED', redriveCount: 1 });
   const again = restartName(request('old.mp4'), 'old', new Date(old));

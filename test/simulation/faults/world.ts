@@ -179,7 +179,7 @@ async function runPlan(
     const requested = new Set(candidates.filter((key) => writers.expected.get(key))); // not deleted since
     const reported = new Set([...failed.map(keyOf), ...requested]);
     // The events of a trigger that was killed too often: the user finds them there and sends them again.
-    const deadLetters = queue.deadLetters().flatMap(({ body }) => (body.includes(bucket) ? [body] : []));
+    const deadLetters = queue.deadLetters.all().flatMap(({ body }) => (body.includes(bucket) ? [body] : []));
     await check(
       'and nothing failed',
       (key) => reported.has(key) || deadLetters.some((body) => body.includes(key)),

@@ -5,6 +5,7 @@ import { describe, expect, test } from 'vitest';
 import { InvalidInput } from '../../../lib/errors.ts';
 import { UploadRequest } from '../../../lib/schemas.ts';
 import { messagesOf, type ObjectCreated } from '../../../lib/trigger/events.ts';
+import { sqsRecord } from '../../support/sqs.ts';
 
 const EVENTS = new URL('../../support/events/', import.meta.url);
 const event = (name: string): unknown => JSON.parse(readFileSync(new URL(`${name}.json`, EVENTS), 'utf8'));
@@ -21,15 +22,16 @@ const byS3 = { ...CLIP, sequencer: '0055AED6DCD90281E5' };
 const byEventBridge = { ...CLIP, sequencer: '00617F08299329D189' };
 const multipart = { etag: '9b2cf535f27731c974343645a3985328-6' };
 const OPTIONS = { classId: 7, tags: ['x'], transcode: true, fileName: 'A' };
-const once = (request: object, dedupeKey = ''): object[] => [{ request, dedupeKey }];
+const once = (request: object, dedupeKey = '', isCopy = false): object[] => [{ request, dedupeKey, isCopy }];
+const copied = (request: object): object[] => once(request, '', true);
 
 /** The requests of each file in `test/support/events`. */
 const EXPECTED: Readonly<Record<string, object[]>> = {
   's3-put': once(byS3),
   's3-2.0': once(byS3),
   's3-post': once(byS3),
-  's3-copy': once(byS3),
-  's3-put-2.3': once({ ...byS3, ...multipart }),
+  's3-copy': copied(byS3),
+  's3-put-2.3': copied({ ...byS3, ...multipart }),
   's3-2.9': once(byS3),
   's3-versioned': once({ ...byS3, versionId: '096fKKXTRTtl3on89fVO.nfljtsv6qko' }),
   's3-removed': [],
@@ -37,8 +39,8 @@ const EXPECTED: Readonly<Record<string, object[]>> = {
   's3-test-event': [],
   'eventbridge-put': once(byEventBridge),
   'eventbridge-post': once(byEventBridge),
-  'eventbridge-copy': once(byEventBridge),
-  'eventbridge-multipart': once({ ...byEventBridge, ...multipart }),
+  'eventbridge-copy': copied(byEventBridge),
+  'eventbridge-multipart': copied({ ...byEventBridge, ...multipart }),
   'eventbridge-versioned': once({ ...byEventBridge, versionId: 'IYV3p45BT0ac8hjHg1houSdS1a.Mro8e' }),
   'eventbridge-deleted': [],
   'eventbridge-replayed': once(byEventBridge, 'replay after-the-outage'),
@@ -119,7 +121,7 @@ test('ignores a version ID that is null', () => {
 test('messages of a queue succeed and fail independently', () => {
   const messages = messagesOf(event('sqs-one-bad'));
   const id = '059f36b4-87a3-44ab-83d2-66197571000';
-  expect(messages.map(({ messageId }) => messageId)).toEqual([1, 2, 3, 4].map((n) => `${id}${n}`));
+  expect(messages.map(({ received }) => received?.messageId)).toEqual([1, 2, 3, 4].map((n) => `${id}${n}`));
   const [first, second, third, fourth] = messages;
   expect(first?.parseObjects()).toEqual(once(byS3));
   expect(() => second?.parseObjects()).toThrow(`message ${id}2: expected JSON, got "not JSON"`);
@@ -128,10 +130,20 @@ test('messages of a queue succeed and fail independently', () => {
 });
 
 test('an event outside a queue is one message without an ID', () => {
-  expect(messagesOf(event('s3-several')).map(({ messageId }) => messageId)).toEqual([undefined]);
+  expect(messagesOf(event('s3-several')).map(({ received }) => received)).toEqual([undefined]);
 });
 
-const inQueue = (body: string) => ({ Records: [{ eventSource: 'aws:sqs', messageId: 'm-17', body }] });
+test('a message has the count of its receives', () => {
+  const [message] = messagesOf({ Records: [sqsRecord('m', '{}', 7)] });
+  expect(message?.received).toEqual({
+    messageId: 'm',
+    receiptHandle: 'handle of m',
+    body: '{}',
+    receives: 7,
+  });
+});
+
+const inQueue = (body: string) => ({ Records: [sqsRecord('m-17', body)] });
 function expectRejectedInQueue(body: string): void {
   expect(() => parseAll(inQueue(body))).toThrow(InvalidInput);
   expect(() => parseAll(inQueue(body))).toThrow(/message m-17/);

@@ -64,7 +64,7 @@ describe('docs/reference/settings.md', () => {
       expect(code.includes(base) || code.includes(`'${option}'`), name).toBe(true);
     }
     const settings = read('lib/config.ts').matchAll(
-      /\b((?:VOD|S3|COPY|WRITE|QUOTA|AWS)_[A-Z0-9_]+|STATE_MACHINE_ARN)\b(?=[:'?])/g,
+      /\b((?:VOD|S3|COPY|WRITE|QUOTA|AWS)_[A-Z0-9_]+|STATE_MACHINE_ARN|(?:DEAD_LETTER_)?QUEUE_URL)\b(?=[:'?])/g,
     );
     expect(documented).toEqual(expect.arrayContaining([...settings].map(([name]) => name)));
   });

@@ -18,8 +18,8 @@ export type Deliver = (event: SqsEvent) => Promise<readonly string[]>;
 
 const { batchSize, maxReceives, visibilityTimeoutMs } = DEPLOYMENT_DEFAULTS;
 
-/** A postponed message waits a sixtieth of the time that it waits in the cloud: a local run must not wait for minutes. */
-export const localPostponementMs = (seconds: number): number => (seconds * 1000) / 60;
+/** A postponed message waits a sixtieth of its time in the cloud, at most 2 s: a local run must not wait for minutes. */
+export const localPostponementMs = (seconds: number): number => Math.min(2000, (seconds * 1000) / 60);
 
 /**
  * The queue in front of the trigger, its dead letters, and the event source mapping that delivers the messages, one batch

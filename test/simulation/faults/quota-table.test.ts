@@ -48,10 +48,10 @@ test('waits while the quota table is throttled, and makes no call without a leas
       return undefined;
     },
   });
-  table.throttled = 40;
+  table.throttled = 15;
   await stack.put('video.mp4', createBytes(2_000_000));
   await stack.idle();
   expect(table.throttled).toBeLessThan(0);
-  expect(stack.ended.map(({ status }) => status)).toEqual(['SUCCEEDED', 'SUCCEEDED']);
+  expect(stack.ended.map(({ status }) => status)).toEqual(['SUCCEEDED']);
   expect(calls).toEqual(['InitUpload', 'UploadPart', 'UploadPart', 'FinishUpload']);
 });

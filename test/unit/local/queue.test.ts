@@ -101,8 +101,8 @@ test('keeps a batch when the trigger crashes', async () => {
   expect(queue.messages.all()).toMatchObject([{ body: '"m"', receives: 1 }]);
 });
 
-test('makes local postponements sixty times as short', () => {
-  expect([30, 60, 900].map(localPostponementMs)).toEqual([500, 1000, 15_000]);
+test('makes local postponements sixty times as short, and no longer than 2 s', () => {
+  expect([0, 30, 60, 900].map(localPostponementMs)).toEqual([0, 500, 1000, 2000]);
 });
 
 test('hides a received message until its visibility changes, and rejects a handle that is not its newest', async () => {

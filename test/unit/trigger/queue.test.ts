@@ -1,12 +1,12 @@
 import { expect, onTestFinished, test, vi } from 'vitest';
 import { createQueueClient } from '../../../lib/trigger/queue.ts';
-import { scripted } from '../../support/scripted-server.ts';
+import { startScriptedServer } from '../../support/scripted-server.ts';
 
-/** Starts a server with these answers, and a client whose queues it serves. */
-async function start(...answers: Parameters<typeof scripted>) {
+/** Starts a scripted server, and a client whose queues it serves. */
+async function start(...answers: Parameters<typeof startScriptedServer>) {
   vi.stubEnv('AWS_ACCESS_KEY_ID', 'key');
   vi.stubEnv('AWS_SECRET_ACCESS_KEY', 'secret');
-  const server = await scripted(...answers);
+  const server = await startScriptedServer(...answers);
   const urlOf = (name: string): string => `${server.endpoint}/123456789012/${name}`;
   const client = createQueueClient({
     url: urlOf('events'),

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import * as v from 'valibot';
 import { expect, onTestFinished, test, vi } from 'vitest';
 import { PRICES } from '../../../bench/prices.ts';
-import { METRICS, NAMESPACE, withMetrics } from '../../../handlers/metrics.ts';
+import { addMetric, METRICS, NAMESPACE, withMetrics } from '../../../handlers/metrics.ts';
 import { InvalidInput, QuotaExceeded } from '../../../lib/errors.ts';
 import { reportProgress, reportRetries } from '../../../lib/progress.ts';
 import { headObject } from '../../../lib/s3/head-object.ts';
@@ -128,9 +128,7 @@ test('counts the messages that the trigger postpones after an error, and no othe
   await world.idle();
   vi.stubEnv('STATE_MACHINE_ARN', 'arn:aws:states:us-east-1:000000000000:stateMachine:other');
   await world.invokeTrigger({ Records: [good, invalid] });
-  const [first, second] = lines('trigger').slice(before);
-  expect(first).not.toHaveProperty('MessagesFailed');
-  expect(second).toMatchObject({ MessagesFailed: 1 });
+  expect(lines('trigger').slice(before)).toMatchObject([{ MessagesFailed: 1 }]);
 });
 
 test('counts the retries of requests to VOD and S3', async () => {
@@ -186,10 +184,11 @@ test('cost less than $3 a month, whatever the stack does', async () => {
   const output = captureJsonLines();
   const outcomes = Outcome.options.map((outcome) => ({ next: 'done', outcome }));
   for (const step of ['trigger', 'init', 'part', 'finish', 'cover']) {
-    for (const result of [...outcomes, { batchItemFailures: [{}] }, { waitSeconds: 1 }]) {
+    for (const result of [...outcomes, { waitSeconds: 1 }]) {
       await withMetrics(invocation(step), async () => {
         reportProgress({ stage: 'part', pin: pinOf(9), bytes: 9 });
         for (const of of ['S3', 'VOD'] as const) reportRetries({ of, count: 1 });
+        addMetric('MessagesFailed', 1);
         return result;
       });
     }

@@ -18,16 +18,16 @@ async function start(...answers: Parameters<typeof startScriptedServer>) {
     vi.unstubAllEnvs();
   });
   const requests = () =>
-    server.asked.map(({ headers, body }) => ({
+    server.requests.map(({ headers, body }) => ({
       target: headers['x-amz-target'],
       type: headers['content-type'],
       ...JSON.parse(body.toString()),
     }));
-  return { client, requests, urlOf, asked: server.asked };
+  return { client, requests, urlOf, received: server.requests };
 }
 
 test('postpones a message, and accepts a response without a body', async () => {
-  const { client, requests, urlOf, asked } = await start((response) => response.writeHead(200).end());
+  const { client, requests, urlOf, received } = await start((response) => response.writeHead(200).end());
   await client.postpone('handle', 45);
   expect(requests()).toEqual([
     {
@@ -36,7 +36,7 @@ test('postpones a message, and accepts a response without a body', async () => {
       ...{ QueueUrl: urlOf('events'), ReceiptHandle: 'handle', VisibilityTimeout: 45 },
     },
   ]);
-  expect(asked[0]?.headers.authorization).toMatch(/\/eu-central-1\/sqs\/aws4_request/);
+  expect(received[0]?.headers.authorization).toMatch(/\/eu-central-1\/sqs\/aws4_request/);
 });
 
 test('rejects a message with a reason that SQS accepts', async () => {

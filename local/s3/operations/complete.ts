@@ -14,6 +14,7 @@ import {
   multipartETag,
 } from '../wire/digest.ts';
 import { S3Error } from '../wire/errors.ts';
+import type { RequestHeaders } from '../wire/headers.ts';
 import { readXml } from '../wire/xml.ts';
 import { describeChecksum } from './copy.ts';
 import { findUpload, MAX_PARTS } from './multipart.ts';
@@ -48,7 +49,8 @@ type Completion = v.InferOutput<typeof completionSchema>;
 export async function completeUpload(request: S3Request): Promise<S3Response> {
   const { store, target, headers } = request;
   const bucket = store.getBucket(target.bucket);
-  const completion = readXml(await receiveText(request), 'CompleteMultipartUpload', completionSchema);
+  const body = await receiveText({ ...request, headers: withoutChecksum(headers) });
+  const completion = readXml(body, 'CompleteMultipartUpload', completionSchema);
   const uploadId = requireQuery(request, 'uploadId');
   // A client that lost the response sends the request again, and the listener may have missed the event. Both get it again.
   const completed = store.findCompleted(target.bucket, target.key, uploadId);
@@ -82,6 +84,10 @@ export async function completeUpload(request: S3Request): Promise<S3Response> {
   store.uploads.remove(uploadId);
   return reportCompleted(request, bucket, object);
 }
+
+/** In this request, they are the checksums of the object, not of the body. */
+const withoutChecksum = (headers: RequestHeaders): RequestHeaders =>
+  Object.fromEntries(Object.entries(headers).filter(([name]) => !name.startsWith('x-amz-checksum-')));
 
 async function reportCompleted(
   request: S3Request,

@@ -205,6 +205,15 @@ describe('multipart uploads', () => {
     expect(await failureOf(odd)).toBe('400 InvalidRequest');
   });
 
+  test('complete only with the expected checksum of the full object', async () => {
+    const upload = await begin('expected', { ChecksumAlgorithm: 'CRC64NVME' });
+    const part = await upload.send(1, '123456789', { ChecksumAlgorithm: 'CRC64NVME' });
+    const complete = (ChecksumCRC64NVME: string) =>
+      upload.complete([part], { ChecksumCRC64NVME, ChecksumType: 'FULL_OBJECT' });
+    expect(await failureOf(complete('AAAAAAAAAAA='))).toBe('400 BadDigest');
+    expect(await complete('rosUhgp5mIg=')).toMatchObject({ ChecksumCRC64NVME: 'rosUhgp5mIg=' });
+  });
+
   test('work with the uploader of the SDK', async () => {
     const Body = Buffer.alloc(12 * MIB, 'streamed');
     await new Upload({

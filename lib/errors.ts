@@ -46,7 +46,7 @@ export class NoProgress extends errorNamed('NoProgress') {}
 /** VOD still lacks parts after every round. Redrive: Init asks VOD again which parts it has. */
 export class UploadIncomplete extends errorNamed('UploadIncomplete') {}
 
-/** S3's own SHA-1 of the object differs from the SHA-1 that VOD received. Investigate; no data is lost. */
+/** S3's own checksum of the object differs from that of the bytes that VOD received. Investigate; no data is lost. */
 export class ContentMismatch extends errorNamed('ContentMismatch') {}
 
 /** The object is no longer the version of the upload. The outcome is `superseded`. */

@@ -73,8 +73,18 @@ export const ObjectVersion = v.object({
 });
 export type ObjectVersion = v.InferOutput<typeof ObjectVersion>;
 
-/** `state` (base64, about 100 bytes) is the saved hasher after `offset` bytes. An empty state starts a new hash pass. */
-export const HashCheckpoint = v.object({ offset: NonNegativeInt, state: v.string() });
+/** The CRC64NVME of a whole object, in base64 as in S3. */
+export const Crc64 = v.pipe(v.string(), v.regex(/^[A-Za-z0-9+/]{11}=$/, 'Expected 8 bytes in base64'));
+
+/**
+ * `state` (base64, about 100 bytes) is the saved SHA-1 hasher after `offset` bytes, and `crc64` the saved CRC64NVME if it is
+ * computed as well. An empty state starts a new hash pass.
+ */
+export const HashCheckpoint = v.object({
+  offset: NonNegativeInt,
+  state: v.string(),
+  crc64: v.optional(v.string()),
+});
 export type HashCheckpoint = v.InferOutput<typeof HashCheckpoint>;
 
 /** `count` parts from part number `first`, which starts at 0. `missing` encodes which of them to send; without it, all. */
@@ -172,6 +182,7 @@ export const InitInput = v.object({
   pin: v.optional(ObjectVersion),
   hash: v.optional(HashCheckpoint),
   sha1: v.optional(Sha1),
+  crc64: v.optional(Crc64),
 });
 export type InitInput = v.InferOutput<typeof InitInput>;
 
@@ -192,11 +203,15 @@ export type PartInput = v.InferOutput<typeof PartInput>;
 /** Without `batch`, no part is left to send. With `waitSeconds`, the rest is sent after this time. */
 export type PartOutput = Omit<PartInput, 'batch'> & { batch?: Batch; waitSeconds?: number };
 
-/** `parts`: the totals of each batch. `file`: set if VOD already has the file, so that no part was sent. */
+/**
+ * `crc64`: of an object whose copy S3 verifies by it. `parts`: the totals of each batch. `file`: set if VOD already has the
+ * file, so that no part was sent.
+ */
 export const FinishJob = v.object({
   ...jobFields,
   pin: ObjectVersion,
   sha1: Sha1,
+  crc64: v.optional(Crc64),
   upload: v.optional(Upload),
   parts: v.optional(v.array(SentTotals)),
   file: v.optional(StoredFile),

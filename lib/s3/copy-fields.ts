@@ -61,15 +61,16 @@ export const copySource = ({ bucket, key }: ObjectVersion): string =>
 export const quoteETag = ({ etag }: ObjectVersion): string => `"${etag}"`;
 
 /** Sends with `conditions`, or with `fallback` to a service that does not implement them. */
-export async function withFallback<C extends object, T>(
+export async function withFallback<C, T>(
   conditions: C,
   fallback: C,
   send: (conditions: C) => Promise<T>,
+  isUnsupported: (error: unknown) => boolean = isNotImplemented,
 ): Promise<T> {
   try {
     return await send(conditions);
   } catch (error) {
-    if (isNotImplemented(error)) return send(fallback);
+    if (isUnsupported(error)) return send(fallback);
     throw error;
   }
 }

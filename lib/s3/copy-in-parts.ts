@@ -7,7 +7,7 @@ import {
   UploadPartCopyCommand,
 } from '@aws-sdk/client-s3';
 import pMap from 'p-map';
-import { ObjectChanged } from '../errors.ts';
+import { ContentMismatch, ObjectChanged, StorageRejected } from '../errors.ts';
 import type { ObjectVersion } from '../schemas.ts';
 import { type ByteRange, ranges } from '../upload/plan.ts';
 import {
@@ -18,7 +18,14 @@ import {
   quoteETag,
   withFallback,
 } from './copy-fields.ts';
-import { headObject, isSameVersion, type ObjectHead, unquoteETag, versionOf } from './head-object.ts';
+import {
+  type FullObjectChecksum,
+  headObject,
+  isSameVersion,
+  type ObjectHead,
+  unquoteETag,
+  versionOf,
+} from './head-object.ts';
 import { sendS3, sendS3WithTimeout } from './request.ts';
 import { readTags, type Tags } from './tags.ts';
 
@@ -32,25 +39,34 @@ const ABORT_TIMEOUT_MS = 5_000;
 
 type MultipartUpload = Readonly<{ Bucket: string; Key: string; UploadId: string | undefined }>;
 
-/** Copies an object onto itself by a multipart upload, which is aborted if the copy fails. */
+/**
+ * Copies an object onto itself by a multipart upload, which is aborted if the copy fails.
+ * @param checksum the expected one. S3 computes it over the whole copy and completes the upload only if it is equal
+ * @throws {ContentMismatch} {ObjectChanged} {ObjectDeleted} {StorageRejected} {StorageUnavailable}
+ */
 export async function copyInParts(
   s3: S3Client,
   head: ObjectHead,
   fields: CopyFields,
+  checksum: FullObjectChecksum | undefined,
   signal: AbortSignal,
   maxPartBytes: number,
 ): Promise<CopyResult> {
-  const { pin, checksum } = head;
+  const { pin } = head;
   const { bucket: Bucket, key: Key } = pin;
   const operation = `COPY s3://${Bucket}/${Key} onto itself in parts`;
   const Tagging = toTaggingHeader(await readTags(s3, pin, signal));
-  const create = new CreateMultipartUploadCommand({
-    ...fields,
-    Tagging, // unlike CopyObject, a multipart upload copies no tags
-    ...(checksum && { ChecksumAlgorithm: checksum.algorithm, ChecksumType: 'FULL_OBJECT' }),
-  });
-  preserveExpires(create.middlewareStack, head);
-  const { UploadId } = await sendS3WithTimeout(s3, operation, create, signal);
+  const createUpload = async (expected: FullObjectChecksum | undefined) => {
+    const create = new CreateMultipartUploadCommand({
+      ...fields,
+      Tagging, // unlike CopyObject, a multipart upload copies no tags
+      ...(expected && { ChecksumAlgorithm: expected.algorithm, ChecksumType: 'FULL_OBJECT' }),
+    });
+    preserveExpires(create.middlewareStack, head);
+    const { UploadId } = await sendS3WithTimeout(s3, operation, create, signal);
+    return { UploadId, expected };
+  };
+  const { UploadId, expected } = await withFallback(checksum, undefined, createUpload, isUnknownChecksum);
   const upload = { Bucket, Key, UploadId };
   try {
     const partBytes = Math.min(COPY_PART_BYTES, maxPartBytes);
@@ -63,7 +79,7 @@ export async function copyInParts(
         ...upload,
         ...conditions,
         MultipartUpload: { Parts },
-        ...(checksum && { ChecksumType: 'FULL_OBJECT' }),
+        ...(expected && { [`Checksum${expected.algorithm}`]: expected.value, ChecksumType: 'FULL_OBJECT' }),
       });
       return sendS3(operation, signal, () => s3.send(complete, { abortSignal: signal }));
     });
@@ -73,9 +89,22 @@ export async function copyInParts(
     // Parts of an unfinished copy cost money. If the abort fails as well, the bucket's lifecycle rule removes them.
     const abort = new AbortMultipartUploadCommand(upload);
     await s3.send(abort, { abortSignal: AbortSignal.timeout(ABORT_TIMEOUT_MS) }).catch(() => {});
+    if (checksum && hasCode(error, 'BadDigest')) {
+      throw new ContentMismatch(
+        `${operation}: expected the ${checksum.algorithm} ${checksum.value} of the bytes that VOD received, S3 has another`,
+        { cause: error },
+      );
+    }
     throw error;
   }
 }
+
+const hasCode = (error: unknown, ...codes: string[]): boolean =>
+  error instanceof StorageRejected && error.cause instanceof Error && codes.includes(error.cause.name);
+
+/** Another kind of service may not know the algorithm. */
+const isUnknownChecksum = (error: unknown): boolean =>
+  hasCode(error, 'NotImplemented', 'InvalidArgument', 'InvalidRequest');
 
 /** Copying the parts takes minutes, and the condition on the completion detects only other bytes. */
 async function assertUnmodified(

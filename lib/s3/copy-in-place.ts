@@ -10,14 +10,22 @@ import {
 } from './copy-fields.ts';
 import { copyInParts } from './copy-in-parts.ts';
 import { readGrants } from './grants.ts';
-import { fullObjectSha1, type Metadata, type ObjectHead, unquoteETag, versionOf } from './head-object.ts';
+import {
+  type FullObjectChecksum,
+  fullObjectSha1,
+  type Metadata,
+  type ObjectHead,
+  unquoteETag,
+  versionOf,
+} from './head-object.ts';
 import { sendS3 } from './request.ts';
 
 /**
  * Copies an object onto itself with other user metadata and keeps everything else. The copy is conditional: it never
  * overwrites a newer object. See docs/decisions/0010.
  * @param maxCopyBytes the copy of a larger object is made in parts
- * @throws {ObjectChanged} {ObjectDeleted} {StorageRejected} {StorageUnavailable}
+ * @param checksum the expected one of a copy in parts. The copy keeps it
+ * @throws {ContentMismatch} {ObjectChanged} {ObjectDeleted} {StorageRejected} {StorageUnavailable}
  */
 export async function copyInPlace(
   s3: S3Client,
@@ -25,11 +33,12 @@ export async function copyInPlace(
   metadata: Metadata,
   signal: AbortSignal,
   maxCopyBytes: number,
+  checksum?: FullObjectChecksum,
 ): Promise<CopyResult> {
   const fields = preservedFields(head, metadata, await readGrants(s3, head.pin, signal));
   return head.pin.size <= maxCopyBytes
     ? copyWhole(s3, head, fields, signal)
-    : copyInParts(s3, head, fields, signal, maxCopyBytes);
+    : copyInParts(s3, head, fields, checksum, signal, maxCopyBytes);
 }
 
 type CopyConditions = Pick<

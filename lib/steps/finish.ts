@@ -1,7 +1,8 @@
 import type { Deadline } from '../deadline.ts';
 import { ObjectChanged, StorageUnavailable, UploadIncomplete, UploadNotFound } from '../errors.ts';
 import { headObject, isSameVersion } from '../s3/head-object.ts';
-import type { FinishInput, FinishJob, FinishOutput, Outcome, StoredFile } from '../schemas.ts';
+import type { FinishInput, FinishJob, FinishOutput, Outcome } from '../schemas.ts';
+import type { MarkedFile } from '../write-back/marker.ts';
 import { type WriteBackResult, writeBack } from '../write-back/write-back.ts';
 import { finalResult, leaveAdmission, resultFromError, sumSent } from './result.ts';
 import type { Services } from './services.ts';
@@ -31,7 +32,7 @@ export async function runFinish(
     if (upload?.hasMore) return { ...state, next: 'init' }; // the rest of the plan, not a failed round
     await leaveAdmission(job, services);
     const file = stored ?? (await services.vod.finishUpload(job.sha1, deadline.signal));
-    const { to, reason } = await writeBackWithRetry(state, file, services, deadline);
+    const { to, reason } = await writeBackWithRetry(state, { ...file, crc64: job.crc64 }, services, deadline);
     return finalResult(state, outcomeOf(state, to), { ...file, ...(reason && { reason }) });
   } catch (error) {
     if (error instanceof UploadNotFound) return nextRound(state, redrives, error.message);
@@ -57,7 +58,7 @@ function nextRound(job: JobState, redrives: number, reason: string): FinishOutpu
 
 async function writeBackWithRetry(
   { pin }: JobState,
-  file: StoredFile,
+  file: MarkedFile,
   { s3, writeBack: settings }: Services,
   { signal }: Deadline,
 ): Promise<WriteBackResult> {

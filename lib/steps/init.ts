@@ -16,7 +16,7 @@ import { cleanFileName, type Media, mediaTypeOf } from '../upload/media-type.ts'
 import { missingParts, partRange, planBatches } from '../upload/plan.ts';
 import { hashObject, type RangeReader } from '../upload/sha1.ts';
 import { mergeOptions, optionsFromMetadata } from '../upload/upload-options.ts';
-import { isOwnCopyOf, verifiedFile } from '../write-back/marker.ts';
+import { isOwnCopyOf, needsCrc64, verifiedFile } from '../write-back/marker.ts';
 import { finalResult, leaveAdmission, randomSeconds, resultFromError, SUPERSEDED_REASON } from './result.ts';
 import type { Services } from './services.ts';
 
@@ -92,12 +92,22 @@ async function startUpload(
   }
   const read: RangeReader = (range, signal) =>
     readBuffer(range.size, signal, (into) => readRange(s3, pin, range, signal, into));
-  const hashed = knownSha1 ? { sha1: knownSha1 } : await hashObject(pin, read, deadline, hash);
+  const hashed = knownSha1
+    ? { sha1: knownSha1, crc64: job.crc64 }
+    : await hashObject(pin, read, deadline, {
+        from: hash,
+        needsCrc64: needsCrc64(found, services.writeBack),
+      });
   if ('checkpoint' in hashed) return { ...job, next: 'hash', pin, hash: hashed.checkpoint };
 
-  const { sha1 } = hashed;
+  const { sha1, crc64 } = hashed;
   const { size } = pin;
-  const next = { ...rest, ...(job.since !== undefined && { since: job.since }), request, pin, sha1 };
+  const next = {
+    ...rest,
+    ...(job.since !== undefined && { since: job.since }),
+    ...(crc64 !== undefined && { crc64 }),
+    ...{ request, pin, sha1 },
+  };
   const fileName = options.fileName === undefined ? media.fileName : cleanFileName(options.fileName);
   const file = { sha1, size, fileName, fileType: media.fileType, options };
   try {

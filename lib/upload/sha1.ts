@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto';
-import { createSHA1 } from 'hash-wasm';
+import { createCRC64, createSHA1, type IHasher } from 'hash-wasm';
 import * as v from 'valibot';
 import { type Deadline, DeadlineExceeded } from '../deadline.ts';
 import { StorageUnavailable } from '../errors.ts';
 import { reportProgress } from '../progress.ts';
-import { type HashCheckpoint, type ObjectVersion, Sha1 } from '../schemas.ts';
+import { Crc64, type HashCheckpoint, type ObjectVersion, Sha1 } from '../schemas.ts';
 import { READ_BYTES, releaseBuffer } from './buffer-pool.ts';
 import { type ByteRange, ranges } from './plan.ts';
 import { prefetch } from './prefetch.ts';
@@ -20,7 +20,18 @@ const MIN_THROUGHPUT = 40_000;
 
 export type RangeReader = (range: ByteRange, signal: AbortSignal) => Promise<Uint8Array>;
 
-export type HashResult = { sha1: Sha1 } | { checkpoint: HashCheckpoint };
+/** The polynomial of CRC64NVME, reflected. */
+const CRC64_NVME = '9a6c9329ac4bc9b5';
+
+/** `needsCrc64`: compute the CRC64NVME as well, from the same reads. */
+type HashOptions = Readonly<{
+  from?: HashCheckpoint | undefined;
+  needsCrc64?: boolean;
+  reading?: typeof READING;
+}>;
+
+/** `crc64` is missing if the checkpoint that the pass continued from has none. */
+export type HashResult = { sha1: Sha1; crc64?: string } | { checkpoint: HashCheckpoint };
 
 /**
  * Hashes an object in order, with prefetched ranged reads. When the time runs low, it returns a checkpoint of about 100
@@ -34,12 +45,12 @@ export async function hashObject(
   pin: ObjectVersion,
   read: RangeReader,
   deadline: Deadline,
-  from?: HashCheckpoint,
-  reading = READING,
+  { from, needsCrc64 = false, reading = READING }: HashOptions = {},
 ): Promise<HashResult> {
   const fits = pin.size / MIN_THROUGHPUT < deadline.remaining();
-  const { hash, start, createCheckpoint } =
-    !from && fits ? createCryptoHasher() : await createWasmHasher(from);
+  const crc64 = needsCrc64 ? (await createCRC64(CRC64_NVME)).init() : undefined;
+  const hasher = !from && fits ? createCryptoHasher(crc64) : await createWasmHasher(crc64, from);
+  const { start } = hasher;
   let offset = start;
   let error: unknown;
   reportProgress({ stage: 'hash', pin, from: start, done: start });
@@ -47,7 +58,7 @@ export async function hashObject(
     const parts = ranges(offset, pin.size, reading.bytes);
     const reads = prefetch(parts, reading.concurrency, read, deadline.signal, releaseBuffer);
     for await (const { result } of reads) {
-      hash.update(result);
+      hasher.update(result);
       releaseBuffer(result);
       offset += result.byteLength;
       reportProgress({ stage: 'hash', pin, from: start, done: offset });
@@ -56,38 +67,65 @@ export async function hashObject(
   } catch (caught) {
     error = caught;
   }
-  if (offset === pin.size) return { sha1: v.parse(Sha1, hash.digest('hex')) };
+  if (offset === pin.size) return hasher.digest();
   const isTemporary =
     error === undefined || error instanceof DeadlineExceeded || error instanceof StorageUnavailable;
-  if (isTemporary && offset > start) return { checkpoint: createCheckpoint(offset) };
+  if (isTemporary && offset > start) return { checkpoint: hasher.createCheckpoint(offset) };
   throw error ?? new DeadlineExceeded(`the time limit of ${deadline.limit} ms was over`);
 }
 
 type Hasher = Readonly<{
-  hash: { update(bytes: Uint8Array): unknown; digest(encoding: 'hex'): string };
   /** The offset of the first byte to hash. */
   start: number;
+  update(bytes: Uint8Array): void;
+  digest(): { sha1: Sha1; crc64?: string };
   createCheckpoint(offset: number): HashCheckpoint;
 }>;
 
-const createCryptoHasher = (): Hasher => ({
-  hash: createHash('sha1'),
-  start: 0,
-  createCheckpoint: () => ({ offset: 0, state: '' }),
-});
+function createCryptoHasher(crc64: IHasher | undefined): Hasher {
+  const sha1 = createHash('sha1');
+  return {
+    start: 0,
+    update(bytes) {
+      sha1.update(bytes);
+      crc64?.update(bytes);
+    },
+    digest: () => digestsOf(sha1, crc64),
+    createCheckpoint: () => ({ offset: 0, state: '' }),
+  };
+}
 
 /** Continues from the checkpoint. Starts at 0 without one, or when another build of hash-wasm made it. */
-async function createWasmHasher(from?: HashCheckpoint): Promise<Hasher> {
-  const hash = (await createSHA1()).init();
+async function createWasmHasher(newCrc64: IHasher | undefined, from?: HashCheckpoint): Promise<Hasher> {
+  const sha1 = (await createSHA1()).init();
+  let crc64 = newCrc64;
   let start = 0;
   if (from?.state) {
     try {
-      hash.load(Buffer.from(from.state, 'base64'));
+      load(sha1, from.state);
+      if (from.crc64 === undefined) crc64 = undefined;
+      else if (crc64) load(crc64, from.crc64);
       start = from.offset;
     } catch {
-      hash.init();
+      sha1.init();
+      crc64 = newCrc64?.init();
     }
   }
-  const save = (): string => Buffer.from(hash.save()).toString('base64');
-  return { hash, start, createCheckpoint: (offset) => ({ offset, state: save() }) };
+  return {
+    start,
+    update(bytes) {
+      sha1.update(bytes);
+      crc64?.update(bytes);
+    },
+    digest: () => digestsOf(sha1, crc64),
+    createCheckpoint: (offset) => ({ offset, state: save(sha1), ...(crc64 && { crc64: save(crc64) }) }),
+  };
 }
+
+const digestsOf = (sha1: { digest(encoding: 'hex'): string }, crc64: IHasher | undefined) => ({
+  sha1: v.parse(Sha1, sha1.digest('hex')),
+  ...(crc64 && { crc64: v.parse(Crc64, Buffer.from(crc64.digest('binary')).toString('base64')) }),
+});
+
+const save = (hasher: IHasher): string => Buffer.from(hasher.save()).toString('base64');
+const load = (hasher: IHasher, state: string): IHasher => hasher.load(Buffer.from(state, 'base64'));

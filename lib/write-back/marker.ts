@@ -1,11 +1,15 @@
 import * as v from 'valibot';
-import type { Metadata, ObjectHead } from '../s3/head-object.ts';
+import type { WriteBackSettings } from '../config.ts';
+import type { FullObjectChecksum, Metadata, ObjectHead } from '../s3/head-object.ts';
 import type { Tags } from '../s3/tags.ts';
 import { FileId, type ObjectVersion, StoredFile } from '../schemas.ts';
 import { formatFileIds, userCoverOf } from './cover-marker.ts';
 
-/** The content of a marker. `coverOf`: of an image, the files that have it as their cover. */
-export type MarkedFile = StoredFile & Readonly<{ coverOf?: readonly FileId[] }>;
+/**
+ * The content of a marker. `coverOf`: of an image, the files that have it as their cover. `crc64`: the CRC64NVME of the bytes
+ * that VOD received, if `needsCrc64`.
+ */
+export type MarkedFile = StoredFile & Readonly<{ coverOf?: readonly FileId[]; crc64?: string | undefined }>;
 
 const MARKER_KEYS = new Set([
   ...['vod-file-id', 'vod-url', 'vod-sha1', 'vod-etag', 'vod-checksum', 'vod-uploaded-at'],
@@ -31,7 +35,7 @@ export function verifiedFile(
     sha1 !== undefined
       ? sha1 === parsed.output.sha1
       : (etagIsMd5 && pin.etag === marker['vod-etag']) ||
-        (checksum !== undefined && marker['vod-checksum'] === `${checksum.algorithm}:${checksum.value}`);
+        (checksum !== undefined && marker['vod-checksum'] === formatChecksum(checksum));
   return isVerified ? parsed.output : undefined;
 }
 
@@ -43,6 +47,8 @@ export function trustedFileId(head: ObjectHead, tags: Tags): FileId | undefined 
   const fileId = v.safeParse(FileId, marker['vod-file-id']);
   return fileId.success && marker['vod-etag'] === head.pin.etag ? fileId.output : undefined;
 }
+
+const formatChecksum = ({ algorithm, value }: FullObjectChecksum): string => `${algorithm}:${value}`;
 
 const markerOf = (metadata: Metadata, tags: Tags): Metadata => (metadata['vod-file-id'] ? metadata : tags);
 
@@ -78,11 +84,26 @@ export const hasMarker = ({ metadata }: ObjectHead, { fileId, sha1, coverOf }: M
 export const isOwnCopyOf = ({ metadata }: ObjectHead, { etag }: { etag?: string | undefined }): boolean =>
   etag !== undefined && metadata['vod-etag'] === etag;
 
-/** @param isCopiedInParts S3 then computes no SHA-1 of the copy; the object's CRC verifies it */
+/** S3 computes no SHA-1 of an object that was copied in parts. */
+export const isCopiedInParts = ({ pin }: ObjectHead, { maxCopyBytes }: WriteBackSettings): boolean =>
+  pin.size > maxCopyBytes;
+
+/**
+ * Whether the hash pass computes the CRC64NVME, because S3 has no CRC of the whole object to verify the copy by. See
+ * docs/decisions/0014.
+ */
+export const needsCrc64 = (head: ObjectHead, settings: WriteBackSettings): boolean =>
+  settings.mode === 'metadata' && isCopiedInParts(head, settings) && head.checksum === undefined;
+
+/** The CRC of the whole object that verifies its copy in parts. */
+export const copyChecksum = (head: ObjectHead, { crc64 }: MarkedFile): FullObjectChecksum | undefined =>
+  head.checksum ?? (crc64 === undefined ? undefined : { algorithm: 'CRC64NVME', value: crc64 });
+
+/** @param checksum of an object that is copied in parts */
 export const markerMetadata = (
   head: ObjectHead,
   { fileId, url, sha1, coverOf }: MarkedFile,
-  isCopiedInParts: boolean,
+  checksum: FullObjectChecksum | undefined,
   now: Date,
 ): Metadata => ({
   ...(coverOf && {
@@ -94,8 +115,7 @@ export const markerMetadata = (
   ...(url !== '' && { 'vod-url': url }),
   'vod-sha1': sha1,
   'vod-etag': head.pin.etag,
-  ...(isCopiedInParts &&
-    head.checksum && { 'vod-checksum': `${head.checksum.algorithm}:${head.checksum.value}` }),
+  ...(checksum && { 'vod-checksum': formatChecksum(checksum) }),
   'vod-uploaded-at': now.toISOString(),
 });
 

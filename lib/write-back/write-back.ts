@@ -2,11 +2,20 @@ import type { S3Client } from '@aws-sdk/client-s3';
 import { DEFAULT_WRITE_BACK, type WriteBackSettings } from '../config.ts';
 import { ContentMismatch, ObjectChanged, UnsupportedObject } from '../errors.ts';
 import { copyInPlace } from '../s3/copy-in-place.ts';
-import { archiveTier, headObject, isSameVersion, type Metadata, type ObjectHead } from '../s3/head-object.ts';
+import {
+  archiveTier,
+  type FullObjectChecksum,
+  headObject,
+  isSameVersion,
+  type Metadata,
+  type ObjectHead,
+} from '../s3/head-object.ts';
 import type { Tags } from '../s3/tags.ts';
 import type { ObjectVersion, Sha1 } from '../schemas.ts';
 import {
+  copyChecksum,
   hasMarker,
+  isCopiedInParts,
   isOwnCopyOf,
   type MarkedFile,
   markerMetadata,
@@ -27,7 +36,8 @@ export type WriteBackDecision =
   | Readonly<{ action: 'reject-mismatch'; sha1: Sha1; metadata?: Metadata }>
   | Readonly<{ action: 'keep' }>
   | Readonly<{ action: 'write-tags'; tags: Tags; reason?: string }>
-  | Readonly<{ action: 'write-metadata'; metadata: Metadata }>;
+  /** `checksum`: the completion of a copy in parts depends on it. */
+  | Readonly<{ action: 'write-metadata'; metadata: Metadata; checksum?: FullObjectChecksum }>;
 
 /**
  * Decides how to write the marker of `file` onto an object.
@@ -38,9 +48,10 @@ export function decideWriteBack(
   head: ObjectHead,
   pin: ObjectVersion,
   file: MarkedFile,
-  { mode, maxCopyBytes }: WriteBackSettings,
+  settings: WriteBackSettings,
   now: Date,
 ): WriteBackDecision {
+  const { mode } = settings;
   const isMarked = hasMarker(head, file);
   // An earlier attempt may have written the marker without receiving the response.
   if (!isSameVersion(head.pin, pin) && !(isMarked && isOwnCopyOf(head, pin)))
@@ -61,8 +72,9 @@ export function decideWriteBack(
       ...(reason && { reason: `the fileId is in the object's tags: ${reason}` }),
     };
   }
-  const marker = markerMetadata(head, file, pin.size > maxCopyBytes, now);
-  return { action: 'write-metadata', metadata: { ...unmarked, ...marker } };
+  const checksum = isCopiedInParts(head, settings) ? copyChecksum(head, file) : undefined;
+  const metadata = { ...unmarked, ...markerMetadata(head, file, checksum, now) };
+  return { action: 'write-metadata', metadata, ...(checksum && { checksum }) };
 }
 
 /** A copy needs readable bytes, and loses metadata that the response does not contain. */
@@ -76,7 +88,7 @@ function whyNotCopyable(head: ObjectHead): string | undefined {
 /**
  * Writes the marker of `file` onto the object: into its metadata by a conditional copy in place, or into its tags.
  * @throws {ObjectChanged} {ObjectDeleted} when the object is no longer the version `pin`
- * @throws {UnsupportedObject} when the marker does not fit {ContentMismatch} when S3's own SHA-1 of the object differs
+ * @throws {UnsupportedObject} when the marker does not fit {ContentMismatch} when S3's own checksum of the object differs
  */
 export async function writeBack(
   s3: S3Client,
@@ -87,8 +99,8 @@ export async function writeBack(
 ): Promise<WriteBackResult> {
   const head = await headObject(s3, pin, signal);
   const target = `write-back to s3://${pin.bucket}/${pin.key}`;
-  const copy = (from: ObjectHead, metadata: Metadata) =>
-    copyInPlace(s3, from, metadata, signal, settings.maxCopyBytes);
+  const copy = (from: ObjectHead, metadata: Metadata, checksum?: FullObjectChecksum) =>
+    copyInPlace(s3, from, metadata, signal, settings.maxCopyBytes, checksum);
   const mismatch = (sha1: Sha1) =>
     new ContentMismatch(`${target}: expected the SHA-1 ${file.sha1} that VOD received, S3 has ${sha1}`);
   const decision = decideWriteBack(head, pin, file, settings, new Date());
@@ -109,7 +121,7 @@ export async function writeBack(
     }
     case 'write-metadata': {
       assertMetadataFits(target, decision.metadata);
-      const written = await copy(head, decision.metadata);
+      const written = await copy(head, decision.metadata, decision.checksum);
       // A service that computes no checksum neither proves nor disproves anything.
       if (written.sha1 === undefined || written.sha1 === file.sha1) return { to: 'metadata' };
       // The object must not carry the fileId of other bytes. A newer object of another writer stays as it is.

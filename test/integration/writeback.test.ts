@@ -1,7 +1,13 @@
-import { ListMultipartUploadsCommand, ListObjectVersionsCommand } from '@aws-sdk/client-s3';
+import {
+  CompleteMultipartUploadCommand,
+  CreateMultipartUploadCommand,
+  ListMultipartUploadsCommand,
+  ListObjectVersionsCommand,
+  UploadPartCommand,
+} from '@aws-sdk/client-s3';
 import { expect, onTestFinished, test } from 'vitest';
 import { watchProgress } from '../../lib/progress.ts';
-import { BUCKET, newStack } from '../support/stack.ts';
+import { BUCKET, newStack, type TestStack } from '../support/stack.ts';
 import { createBytes, MIB, sha1 } from '../support/values.ts';
 
 /** The write-back to objects over the copy limit, and to those that are not rewritten. */
@@ -50,12 +56,48 @@ test('a copy in parts changes only the metadata, and its own event starts no exe
   expect(Uploads).toEqual([]);
 });
 
-test('the event of the copy hashes the object once more when S3 has no checksum of the whole', async () => {
+/** Puts an object as boto3 does: S3 then keeps only a checksum of the checksums of the parts. */
+async function putWithCompositeChecksum({ s3 }: TestStack, key: string, body: Buffer): Promise<void> {
+  const object = { Bucket: BUCKET, Key: key, ChecksumAlgorithm: 'CRC32' } as const;
+  const { UploadId } = await s3.send(new CreateMultipartUploadCommand(object));
+  const upload = { ...object, UploadId };
+  const [Body, rest] = [body.subarray(0, 5 * MIB), body.subarray(5 * MIB)];
+  const first = await s3.send(new UploadPartCommand({ ...upload, PartNumber: 1, Body }));
+  const second = await s3.send(new UploadPartCommand({ ...upload, PartNumber: 2, Body: rest }));
+  const Parts = [first, second].map(({ $metadata: _, ...part }, n) => ({ ...part, PartNumber: n + 1 }));
+  await s3.send(new CompleteMultipartUploadCommand({ ...upload, MultipartUpload: { Parts } }));
+}
+
+test.each([
+  ['a composite checksum', putWithCompositeChecksum],
+  ['no checksum', (world: TestStack, key: string, body: Buffer) => world.put(key, body)],
+])('a copy in parts of an object with %s gets a CRC64NVME, so its event needs no read', async (_, put) => {
   const world = await newStack(IN_PARTS);
-  await world.put('film.mp4', createBytes(11 * MIB));
+  const etags = recordHashedETags();
+  const body = createBytes(11 * MIB);
+  await put(world, 'film.mp4', body);
   const results = await world.results();
   expect(results.map(({ outcome }) => outcome)).toEqual(['uploaded', 'unchanged']);
-  expect(new Set(results.map(({ fileId }) => fileId)).size).toBe(1);
+  const head = await world.head('film.mp4');
+  expect(head).toMatchObject({
+    ChecksumType: 'FULL_OBJECT',
+    Metadata: { 'vod-sha1': sha1(body), 'vod-checksum': `CRC64NVME:${head.ChecksumCRC64NVME}` },
+  });
+  expect([...etags]).toEqual([head.Metadata?.['vod-etag']]);
+});
+
+test('other bytes with the metadata of a copy in parts are uploaded', async () => {
+  const world = await newStack(IN_PARTS);
+  await world.put('film.mp4', createBytes(6 * MIB));
+  const [first] = await world.results();
+  const { Metadata } = await world.head('film.mp4');
+  const body = createBytes(6 * MIB);
+  await world.put('film.mp4', body, { Metadata, ChecksumAlgorithm: 'CRC64NVME' });
+  const [, , second, repeated, ...more] = await world.results();
+  expect(second).toMatchObject({ outcome: 'uploaded', sha1: sha1(body) });
+  expect(repeated).toMatchObject({ outcome: 'unchanged', fileId: second?.fileId });
+  expect(second?.fileId).not.toBe(first?.fileId);
+  expect(more).toEqual([]);
 });
 
 test('WRITE_BACK=tags writes no new version, and a second execution finds the object unchanged', async () => {

@@ -52,6 +52,21 @@ test('hashes over several invocations without reading a byte twice', async () =>
   expect('hash' in third).toBe(false);
 });
 
+test('computes the CRC64NVME of an object that is copied in parts, if S3 has no CRC of it', async () => {
+  const writeBack = { mode: 'metadata', maxCopyBytes: 8 } as const;
+  await store.putInParts(BUCKET, 'digits.mp4', '123456789');
+  const job = jobFor('digits.mp4');
+  const found = await init(job, { writeBack });
+  expect(found).toMatchObject({ next: 'parts', sha1: sha1('123456789'), crc64: 'rosUhgp5mIg=' });
+  const again = { ...nextInput(found), round: 1 };
+  expect(await init(again, { writeBack })).toMatchObject({ next: 'parts', crc64: 'rosUhgp5mIg=' });
+
+  expect('crc64' in (await init(job, { writeBack: { ...writeBack, maxCopyBytes: 9 } }))).toBe(false);
+  expect('crc64' in (await init(job, { writeBack: { ...writeBack, mode: 'tags' } }))).toBe(false);
+  await store.put(BUCKET, 'digits.mp4', '123456789', { ChecksumAlgorithm: 'CRC32' });
+  expect('crc64' in (await init(job, { writeBack }))).toBe(false);
+});
+
 describe('an object that needs admission', () => {
   const decisions = (...waits: (number | undefined)[]) => {
     const asked: unknown[] = [];

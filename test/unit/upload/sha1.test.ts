@@ -1,9 +1,10 @@
 import fc from 'fast-check';
+import * as v from 'valibot';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { type Deadline, DeadlineExceeded } from '../../../lib/deadline.ts';
 import { ObjectChanged, StorageUnavailable } from '../../../lib/errors.ts';
 import { type Progress, watchProgress } from '../../../lib/progress.ts';
-import type { HashCheckpoint } from '../../../lib/schemas.ts';
+import { HashCheckpoint } from '../../../lib/schemas.ts';
 import { type HashResult, hashObject, type RangeReader } from '../../../lib/upload/sha1.ts';
 import { ampleDeadline, deadlineWithChecks, pinOf, sha1 } from '../../support/values.ts';
 
@@ -18,7 +19,7 @@ const readerOf =
 
 /** Hashes `bytes` in one invocation. */
 const hashBytes = (deadline = ampleDeadline(), from?: HashCheckpoint, read = readerOf(bytes)) =>
-  hashObject(pin, read, deadline, from, READING);
+  hashObject(pin, read, deadline, { from, reading: READING });
 const COMPLETE = { sha1: sha1(bytes) };
 
 /** A deadline that ends after `count` ranges. Without time left, hashObject uses hash-wasm. */
@@ -29,14 +30,17 @@ async function hashInTurns(
   content: Uint8Array,
   deadlines: readonly Deadline[],
   reading: typeof READING,
-): Promise<{ sha1: string; checkpoints: HashCheckpoint[] }> {
+  needsCrc64 = false,
+): Promise<{ sha1: string; crc64?: string; checkpoints: HashCheckpoint[] }> {
   const checkpoints: HashCheckpoint[] = [];
   for (let turn = 0; ; turn++) {
     const deadline = deadlines[turn] ?? ampleDeadline();
     // The state machine stores the checkpoint as JSON.
     const from = JSON.parse(JSON.stringify(checkpoints.at(-1) ?? null)) ?? undefined;
-    const pass = await hashObject(pinOf(content.length), readerOf(content), deadline, from, reading);
-    if ('sha1' in pass) return { sha1: pass.sha1, checkpoints };
+    const pass = await hashObject(pinOf(content.length), readerOf(content), deadline, {
+      ...{ from, reading, needsCrc64 },
+    });
+    if ('sha1' in pass) return { ...pass, checkpoints };
     checkpoints.push(pass.checkpoint);
   }
 }
@@ -54,6 +58,37 @@ test('returns the same hash after any number of checkpoints', async () => {
     ),
     { numRuns: 300 },
   );
+});
+
+describe('the CRC64NVME', () => {
+  // https://reveng.sourceforge.io/crc-catalogue/17plus.htm#crc.cat.crc-64-nvme
+  const digits = Buffer.from('123456789');
+  const crc64 = Buffer.from('ae8b14860a799888', 'hex').toString('base64');
+  const byBytes = { bytes: 2, concurrency: 2 };
+
+  test.each([
+    ['in one pass', []],
+    ['over several checkpoints', [stoppingAfter(1), stoppingAfter(2)]],
+    ['after node:crypto, when the time was too short after all', [stoppingAfter(1, 60_000)]],
+  ])('is computed with the SHA-1, if needed, %s', async (_, deadlines) => {
+    const { checkpoints, ...result } = await hashInTurns(digits, deadlines, byBytes, true);
+    expect(result).toEqual({ sha1: sha1(digits), crc64 });
+    expect(checkpoints).toHaveLength(deadlines.length);
+  });
+
+  test('is left out when the checkpoint has none', async () => {
+    const options = { from: { offset: 0, state: '' }, reading: byBytes };
+    const { checkpoint: from } = v.parse(
+      v.object({ checkpoint: HashCheckpoint }),
+      await hashObject(pinOf(9), readerOf(digits), stoppingAfter(1), options),
+    );
+    const rest = hashObject(pinOf(9), readerOf(digits), ampleDeadline(), {
+      from,
+      reading: byBytes,
+      needsCrc64: true,
+    });
+    expect(await rest).toEqual({ sha1: sha1(digits) });
+  });
 });
 
 test('hashes an empty object', async () => {
@@ -115,7 +150,7 @@ describe('the end of the time', () => {
 
   test('during a read returns a checkpoint of the bytes before', async () => {
     const { read, deadline } = endingAt(5, bytes);
-    const pass = await hashObject(pin, read, deadline(), undefined, { ...READING, concurrency: 1 });
+    const pass = await hashObject(pin, read, deadline(), { reading: { ...READING, concurrency: 1 } });
     const { offset } = checkpointOf(pass);
     expect([300, 400, 500]).toContain(offset);
     expect(await hashBytes(ampleDeadline(), checkpointOf(pass))).toEqual(COMPLETE);

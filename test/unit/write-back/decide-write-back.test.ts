@@ -39,6 +39,10 @@ describe('decideWriteBack', () => {
       metadata: { 'vod-checksum': 'CRC32:AAAA' },
     });
     expect(decide(head)).not.toMatchObject({ metadata: { 'vod-checksum': expect.anything() } });
+    const file = { ...FILE, crc64: 'rosUhgp5mIg=' };
+    expect(decide(createHead(), { ...DEFAULT_WRITE_BACK, maxCopyBytes: 3 }, file)).toMatchObject({
+      metadata: { 'vod-checksum': 'CRC64NVME:rosUhgp5mIg=' },
+    });
   });
 
   test("keeps a user's vod-cover-of on an image", () => {

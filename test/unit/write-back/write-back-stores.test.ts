@@ -140,6 +140,18 @@ describe('writeBack with another kind of service', () => {
       expect(copies()).toEqual([]);
     });
 
+    test('copies without a checksum if the service does not know the algorithm', async () => {
+      s3.on(CreateMultipartUploadCommand)
+        .rejectsOnce(createError('InvalidArgument', 400))
+        .resolves({ UploadId: 'u' });
+      const file = { ...FILE, crc64: 'rosUhgp5mIg=' };
+      expect(await writeBack(client, { ...pin, size }, file, never)).toEqual({ to: 'metadata' });
+      const creates = s3.commandCalls(CreateMultipartUploadCommand).map(({ args: [{ input }] }) => input);
+      expect(creates.map(({ ChecksumAlgorithm }) => ChecksumAlgorithm)).toEqual(['CRC64NVME', undefined]);
+      const [complete] = s3.commandCalls(CompleteMultipartUploadCommand);
+      expect(complete?.args[0].input.ChecksumCRC64NVME).toBe(undefined);
+    });
+
     test('aborts the multipart upload when a part fails', async () => {
       s3.on(UploadPartCopyCommand, { PartNumber: 3 }).rejects(createError('PreconditionFailed', 412));
       await expectFailure(writeLarge(), 'ObjectChanged');

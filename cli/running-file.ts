@@ -8,6 +8,9 @@ export const LOCAL_STACK = 's3-vod-local';
 /** The credentials of the local S3. */
 export const LOCAL_S3_CREDENTIALS = { accessKeyId: 'local', secretAccessKey: 'local-secret' } as const;
 
+/** The default keys of the local VOD. */
+export const LOCAL_VOD_SECRETS = { VOD_SECRET_ID: 'local-id', VOD_SECRET_KEY: 'local-key' } as const;
+
 /** The endpoints of a running local stack. The operators' commands find them in its data folder. */
 const Running = v.object({
   /** The endpoint of the local AWS services; `local/aws/server.ts`. */

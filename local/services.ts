@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { LOCAL_S3_CREDENTIALS } from '../cli/running-file.ts';
+import { LOCAL_S3_CREDENTIALS, LOCAL_VOD_SECRETS } from '../cli/running-file.ts';
 import { type Environment, uploadSettings, vodSecrets } from '../lib/config.ts';
 import type { FaultSelector } from './fault-injection.ts';
 import { startS3 } from './s3/server.ts';
@@ -24,8 +24,6 @@ export type ServicesOptions = Readonly<{
 /** The settings of all functions, with the endpoints of both services. */
 export type ServiceEnvironment = Environment &
   Readonly<{ AWS_REGION: string; S3_ENDPOINT: string; VOD_ENDPOINT: string }>;
-
-const LOCAL_VOD_SECRETS = { VOD_SECRET_ID: 'local-id', VOD_SECRET_KEY: 'local-key' } as const;
 
 /**
  * Starts the local S3 and the local VOD, except where the environment names an endpoint. `resources` closes them.

@@ -13,6 +13,7 @@ import { EventArchive } from './aws/event-archive.ts';
 import { ARCHIVE_ARN, EVENT_BUS_ARN, eventBridgeOperations, RULE_ARN } from './aws/eventbridge.ts';
 import { ExecutionStore } from './aws/execution-store.ts';
 import { createLambda, type Lambda } from './aws/lambda.ts';
+import { lambdaResources } from './aws/lambda-api.ts';
 import { Queue } from './aws/queue.ts';
 import { startAwsServer } from './aws/server.ts';
 import { DEAD_LETTER_QUEUE_ARN, QUEUE_ARN, queueUrl, sqsOperations } from './aws/sqs.ts';
@@ -75,8 +76,10 @@ export async function startStack(options: StackOptions): Promise<Stack> {
       AmazonSQS: sqsOperations(queue),
       AWSEvents: eventBridgeOperations(data, archive, queue),
     },
+    lambda: lambdaResources(env),
     invoke: async (name, event) => {
       if (name === 'trigger') return invokeTrigger(event);
+      if (name === 'init') return lambda.invoke(name, steps.init, event);
       throw new ApiError('ResourceNotFoundException', `Function not found: ${name}`);
     },
     stack: {
@@ -84,6 +87,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
       outputs: (endpoint) => ({
         BucketName: bucket,
         TriggerFunctionName: 'trigger',
+        InitFunctionName: 'init',
         StateMachineArn: ExecutionStore.stateMachineArn,
         QueueUrl: queueUrl(endpoint, QUEUE_ARN),
         QueueArn: QUEUE_ARN,

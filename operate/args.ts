@@ -138,6 +138,19 @@ export const readBackfill = (argv: readonly string[]) =>
     return { target: parseTarget(values), bucket, prefix, perMinute, restart, dryRun };
   });
 
+export const DOCTOR = {
+  name: 'npm run doctor',
+  summary:
+    'Checks an account and a stack: keys, events, limits, and what a write-back costs the bucket. Changes nothing. ' +
+    'Exits with 1 if a check fails.',
+  arguments: [],
+  options: { json: flag('Print one JSON line per check'), ...STACK_OPTIONS },
+} as const satisfies CommandDefinition;
+
+/** @throws {UsageError} */
+export const readDoctor = (argv: readonly string[]) =>
+  parseCommand(DOCTOR, argv, ({ values }) => ({ target: parseTarget(values), json: values.json }));
+
 export const ENABLE_EVENTS = {
   name: 'npm run enable-events',
   summary:
@@ -166,6 +179,7 @@ export type Invoke = ArgumentsOf<typeof readInvoke>;
 export type Replay = ArgumentsOf<typeof readReplay>;
 export type Redrive = ArgumentsOf<typeof readRedrive>;
 export type Backfill = ArgumentsOf<typeof readBackfill>;
+export type Doctor = ArgumentsOf<typeof readDoctor>;
 export type EnableEvents = ArgumentsOf<typeof readEnableEvents>;
 
 export const formatTime = (time: number): string => new Date(time).toISOString();

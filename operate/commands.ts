@@ -30,6 +30,7 @@ const COMMANDS = {
     args.readBackfill,
     async () => (await import('./backfill.ts')).backfill,
   ),
+  doctor: createCommand(args.DOCTOR, args.readDoctor, async () => (await import('./doctor.ts')).doctor),
   'enable-events': createCommand(
     args.ENABLE_EVENTS,
     args.readEnableEvents,

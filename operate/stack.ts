@@ -9,6 +9,7 @@ const SERVICES = ['CLOUDFORMATION', 'EVENTBRIDGE', 'LAMBDA', 'SFN', 'SQS'] as co
 export type Output =
   | 'BucketName'
   | 'TriggerFunctionName'
+  | 'InitFunctionName'
   | 'StateMachineArn'
   | 'QueueUrl'
   | 'QueueArn'

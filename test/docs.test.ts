@@ -13,7 +13,7 @@ import { Outcome } from '../lib/schemas.ts';
 import { IMAGE_EXTENSIONS, VIDEO_EXTENSIONS } from '../lib/upload/media-type.ts';
 import { START } from '../local/cli/args.ts';
 import { VOD } from '../local/vod/args.ts';
-import { BACKFILL, ENABLE_EVENTS, INVOKE, REDRIVE, REPLAY } from '../operate/args.ts';
+import { BACKFILL, DOCTOR, ENABLE_EVENTS, INVOKE, REDRIVE, REPLAY } from '../operate/args.ts';
 import { ERROR_NAMES, filesIn, read, root } from './support/sources.ts';
 
 /** The documentation agrees with the code. */
@@ -98,6 +98,7 @@ test.each<CommandDefinition>([
   REPLAY,
   REDRIVE,
   BACKFILL,
+  DOCTOR,
   ENABLE_EVENTS,
   PACKAGE,
   DEPLOY,

@@ -113,7 +113,7 @@ describe('the state machine', () => {
     for (const retry of others) expect(retry).toEqual(first);
     const own = (first ?? [])
       .flatMap(({ ErrorEquals }) => ErrorEquals)
-      .filter((name) => !/^(Lambda|States|Sandbox)\./.test(name));
+      .filter((name) => !/^(Lambda|Runtime|States|Sandbox)\./.test(name));
     expect(own.length).toBeGreaterThan(4);
     expect(ERROR_NAMES).toEqual(expect.arrayContaining(own));
   });

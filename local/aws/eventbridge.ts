@@ -9,10 +9,12 @@ import type { Queue } from './queue.ts';
 const EVENTS_ARN = 'arn:aws:events:us-east-1:000000000000';
 export const ARCHIVE_ARN = `${EVENTS_ARN}:archive/s3-vod-local`;
 export const EVENT_BUS_ARN = `${EVENTS_ARN}:event-bus/default`;
-export const RULE_ARN = `${EVENTS_ARN}:rule/object-created`;
+const RULE_NAME = 'object-created';
+export const RULE_ARN = `${EVENTS_ARN}:rule/${RULE_NAME}`;
 
 const ReplayName = v.pipe(v.string(), v.regex(/^[.\-_A-Za-z0-9]{1,64}$/));
 
+const DescribeRuleInput = v.object({ Name: v.string() });
 const DescribeArchiveInput = v.object({ ArchiveName: v.string() });
 const DescribeReplayInput = v.object({ ReplayName: v.string() });
 const StartReplayInput = v.object({
@@ -37,7 +39,7 @@ const Replay = v.object({
 });
 
 /**
- * The EventBridge actions of the operators' commands: describing the archive and replaying it.
+ * The EventBridge actions of the operators' commands: describing the rule and the archive, and replaying the archive.
  * https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_StartReplay.html
  * @param dir the data folder, which stores the replays
  */
@@ -57,6 +59,12 @@ export function eventBridgeOperations(dir: string, archive: EventArchive, queue:
         EventCount: archive.all().length,
         CreationTime: archive.startTime / 1000,
       };
+    },
+
+    DescribeRule(body) {
+      const { Name } = parseBody(DescribeRuleInput, body);
+      if (Name !== RULE_NAME) throw new ApiError('ResourceNotFoundException', `Rule ${Name} does not exist.`);
+      return { Name, Arn: RULE_ARN, State: 'ENABLED' };
     },
 
     StartReplay(body) {

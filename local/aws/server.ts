@@ -6,6 +6,8 @@ import { ApiError, type Operations } from './api-error.ts';
 export type AwsServices = Readonly<{
   /** The actions of each AWS JSON service, by its name in `x-amz-target`. */
   targets: Readonly<Record<string, Operations>>;
+  /** The responses of the Lambda API to GET requests, by path. */
+  lambda: Readonly<Record<string, object>>;
   /** Invokes a function by name. @throws what the function throws */
   invoke: (name: string, event: unknown) => Promise<unknown>;
   /** The stack that CloudFormation describes. */
@@ -30,6 +32,9 @@ export function startAwsServer(services: AwsServices): Promise<ListeningServer> 
 /** https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html */
 const INVOKE_PATH = /^\/2015-03-31\/functions\/([^/]+)\/invocations/;
 
+/** The path of a request, without its last slash. */
+const pathOf = ({ url = '' }: IncomingMessage): string => url.replace(/\?.*/s, '').replace(/\/$/, '');
+
 async function handle(request: IncomingMessage, services: AwsServices): Promise<HttpResponse> {
   const target = request.headers['x-amz-target'];
   const [, functionName] = INVOKE_PATH.exec(request.url ?? '') ?? [];
@@ -37,6 +42,8 @@ async function handle(request: IncomingMessage, services: AwsServices): Promise<
     const body = await readBody(request);
     if (functionName !== undefined)
       return await invokeFunction(services, decodeURIComponent(functionName), body);
+    const resource = request.method === 'GET' ? ownProperty(services.lambda, pathOf(request)) : undefined;
+    if (resource) return { status: 200, body: JSON.stringify(resource) };
     if (target === undefined)
       return describeStacks(services, new URLSearchParams(body), `http://${request.headers.host}`);
     const result = await callOperation(services, String(target), body);

@@ -4,7 +4,10 @@ import { getAcl, putAcl } from './operations/acl.ts';
 import {
   createBucket,
   deleteBucket,
+  getEncryption,
   getLocation,
+  getMissingConfiguration,
+  getNotification,
   getVersioning,
   headBucket,
   listBuckets,
@@ -41,6 +44,20 @@ const BUCKET: Routes = {
   'GET location': ['GetBucketLocation', getLocation],
   'GET versioning': ['GetBucketVersioning', getVersioning],
   'PUT versioning': ['PutBucketVersioning', putVersioning],
+  'GET notification': ['GetBucketNotificationConfiguration', getNotification],
+  'GET encryption': ['GetBucketEncryption', getEncryption],
+  'GET lifecycle': [
+    'GetBucketLifecycleConfiguration',
+    getMissingConfiguration('NoSuchLifecycleConfiguration'),
+  ],
+  'GET object-lock': [
+    'GetObjectLockConfiguration',
+    getMissingConfiguration('ObjectLockConfigurationNotFoundError'),
+  ],
+  'GET replication': [
+    'GetBucketReplication',
+    getMissingConfiguration('ReplicationConfigurationNotFoundError'),
+  ],
   'POST delete': ['DeleteObjects', deleteObjects],
 };
 

@@ -7,6 +7,7 @@ import type { ListeningServer } from '../../local/http-server.ts';
 export const startStepFunctions = (executions: ExecutionStore): Promise<ListeningServer> =>
   startAwsServer({
     targets: { AWSStepFunctions: stepFunctionsOperations(executions) },
+    lambda: {},
     invoke: async () => undefined,
     stack: { name: 'none', outputs: () => ({}) },
   });

@@ -1,7 +1,7 @@
 import * as v from 'valibot';
 import { receiveText, type S3Request, type S3Response, xmlResponse } from '../operation.ts';
 import { VERSIONING } from '../store/record.ts';
-import { S3Error } from '../wire/errors.ts';
+import { S3Error, type S3ErrorCode } from '../wire/errors.ts';
 import { OWNER_XML } from '../wire/grants.ts';
 import { readXml } from '../wire/xml.ts';
 
@@ -69,3 +69,24 @@ export async function putVersioning(request: S3Request): Promise<S3Response> {
   bucket.update({ ...bucket.record, versioning: Status });
   return { status: 200 };
 }
+
+/** This server sends an event for every created object, like a bucket that sends its events to EventBridge. */
+export function getNotification({ store, target }: S3Request): S3Response {
+  store.getBucket(target.bucket);
+  return xmlResponse('NotificationConfiguration', { EventBridgeConfiguration: '' });
+}
+
+/** S3 encrypts every object, by default with its own keys. */
+export function getEncryption({ store, target }: S3Request): S3Response {
+  store.getBucket(target.bucket);
+  const Rule = { ApplyServerSideEncryptionByDefault: { SSEAlgorithm: 'AES256' } };
+  return xmlResponse('ServerSideEncryptionConfiguration', { Rule });
+}
+
+/** Returns the operation that reads a configuration which no bucket here has. */
+export const getMissingConfiguration =
+  (code: S3ErrorCode) =>
+  ({ store, target }: S3Request): never => {
+    store.getBucket(target.bucket);
+    throw new S3Error(code);
+  };

@@ -40,11 +40,14 @@ const ERRORS = {
   MissingContentLength: '411 You must provide the Content-Length HTTP header.',
   NoSuchBucket: '404 The specified bucket does not exist',
   NoSuchKey: '404 The specified key does not exist.',
+  NoSuchLifecycleConfiguration: '404 The lifecycle configuration does not exist',
   NoSuchUpload:
     '404 The specified multipart upload does not exist. The upload ID might be invalid, or the multipart upload might have been aborted or completed.',
   NoSuchVersion: '404 The specified version does not exist.',
   NotImplemented: '501 A header or query that you provided implies functionality that is not implemented.',
+  ObjectLockConfigurationNotFoundError: '404 Object Lock configuration does not exist for this bucket',
   PreconditionFailed: '412 At least one of the preconditions that you specified did not hold.',
+  ReplicationConfigurationNotFoundError: '404 The replication configuration was not found',
   RequestTimeTooSkewed: "403 The difference between the request time and the server's time is too large.",
   SignatureDoesNotMatch:
     '403 The request signature we calculated does not match the signature you provided. Check your key and signing method.',

@@ -111,7 +111,7 @@ test('prints help on standard output, and an unknown command on standard error w
   expect(none).toEqual({
     code: 1,
     out: '',
-    err: '✘ command backfil: expected one of invoke, replay, redrive, backfill, enable-events\n',
+    err: '✘ command backfil: expected one of invoke, replay, redrive, backfill, doctor, enable-events\n',
   });
 });
 

@@ -4,11 +4,29 @@ import { CloudFormationClient, DescribeStacksCommand } from '@aws-sdk/client-clo
 import {
   DescribeArchiveCommand,
   DescribeReplayCommand,
+  DescribeRuleCommand,
   EventBridgeClient,
   StartReplayCommand,
 } from '@aws-sdk/client-eventbridge';
-import { InvokeCommand, LambdaClient } from '@aws-sdk/client-lambda';
-import { HeadObjectCommand, ListObjectsV2Command, S3Client, S3ServiceException } from '@aws-sdk/client-s3';
+import {
+  GetAccountSettingsCommand,
+  GetFunctionConfigurationCommand,
+  InvokeCommand,
+  LambdaClient,
+  ListEventSourceMappingsCommand,
+} from '@aws-sdk/client-lambda';
+import {
+  GetBucketEncryptionCommand,
+  GetBucketLifecycleConfigurationCommand,
+  GetBucketNotificationConfigurationCommand,
+  GetBucketReplicationCommand,
+  GetBucketVersioningCommand,
+  GetObjectLockConfigurationCommand,
+  HeadObjectCommand,
+  ListObjectsV2Command,
+  S3Client,
+  S3ServiceException,
+} from '@aws-sdk/client-s3';
 import { ListExecutionsCommand, SFNClient, StartExecutionCommand } from '@aws-sdk/client-sfn';
 import {
   GetQueueAttributesCommand,
@@ -18,10 +36,13 @@ import {
 } from '@aws-sdk/client-sqs';
 import { Uint8ArrayBlobAdapter } from '@smithy/core/serde';
 import { mockClient } from 'aws-sdk-client-mock';
-import { beforeEach, describe, expect, test } from 'vitest';
+import { beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest';
 import { findStack } from '../../../operate/stack.ts';
 import { runCommand, runUntil } from '../../support/operate.ts';
+import { startParameterStore } from '../../support/parameter-store.ts';
 import { newFolder } from '../../support/temp-folder.ts';
+import { SECRETS } from '../../support/vod-client.ts';
+import { startService } from '../../support/vod-service.ts';
 
 /** Cases that only AWS produces and the local stack cannot: a half-deployed stack, long tasks, rejected calls. */
 
@@ -36,6 +57,7 @@ const EVENTS = 'arn:aws:events:eu-central-1:123456789012';
 const OUTPUTS = {
   BucketName: 'films',
   TriggerFunctionName: 's3-vod-dev-trigger',
+  InitFunctionName: 's3-vod-dev-init',
   StateMachineArn: 'arn:aws:states:eu-central-1:123456789012:stateMachine:upload',
   QueueUrl: 'https://sqs.eu-central-1.amazonaws.com/123456789012/queue',
   QueueArn: 'arn:aws:sqs:eu-central-1:123456789012:queue',
@@ -74,6 +96,7 @@ describe('the stack', () => {
     [['replay', '--from', '1h'], 'ArchiveArn'],
     [['redrive'], 'StateMachineArn'],
     [['backfill', 's3://films'], 'StateMachineArn'],
+    [['doctor'], 'InitFunctionName'],
   ])('%j rejects a half-deployed stack before any other call', async (args, output) => {
     deploy({ BucketName: 'films' }, 'ROLLBACK_COMPLETE');
     const message = `stack s3-vod-dev (ROLLBACK_COMPLETE): expected output ${output}, got none. Deploy the stack again.`;
@@ -288,5 +311,127 @@ describe('backfill', () => {
     expect(names).toHaveLength(13);
     expect(names[2]).toBe(names[1]);
     expect(new Set(names).size).toBe(12);
+  });
+});
+
+describe('doctor', () => {
+  const args = ['doctor', '--region', 'eu-central-1'];
+  const checkOf = (line: string): string => /^[✔✘] ([a-z ]+?) {2}/.exec(line)?.[1] ?? line;
+
+  test('names the missing permission of each check that it may not make', async () => {
+    const denied = awsError('AccessDenied', 'no');
+    events.onAnyCommand().rejects(denied);
+    lambda.onAnyCommand().rejects(denied);
+    s3.onAnyCommand().rejects(denied);
+    const { code, out, err } = await runCommand(...args);
+    expect({ code, err }).toEqual({ code: 1, err: [] });
+    const permissions = out.map((line) => [
+      checkOf(line),
+      /✘ .*expected the permission (.+), got/.exec(line)?.[1],
+    ]);
+    expect(Object.fromEntries(permissions)).toEqual({
+      settings: 'lambda:GetFunctionConfiguration',
+      keys: 'lambda:GetFunctionConfiguration',
+      functions: 'lambda:InvokeFunction',
+      kms: 's3:GetEncryptionConfiguration',
+      events: 's3:GetBucketNotification',
+      rule: 'events:DescribeRule',
+      trigger: 'lambda:ListEventSourceMappings',
+      concurrency: 'lambda:GetAccountSettings',
+      clock: undefined,
+      distance: 'lambda:GetFunctionConfiguration',
+      versioning: 's3:GetBucketVersioning, s3:GetLifecycleConfiguration',
+      'object lock': 's3:GetBucketObjectLockConfiguration',
+      replication: 's3:GetReplicationConfiguration',
+      notifications: 's3:GetBucketNotification',
+      'storage classes': 's3:ListBucket',
+    });
+  });
+
+  test('reads the bucket, the functions, and the keys of the stack', async () => {
+    vi.stubEnv('AWS_ACCESS_KEY_ID', 'operator');
+    vi.stubEnv('AWS_SECRET_ACCESS_KEY', 'secret');
+    onTestFinished(() => void vi.unstubAllEnvs());
+    const parameters = await startParameterStore();
+    onTestFinished(parameters.close);
+    parameters.set('/dev/id', SECRETS.secretId);
+    parameters.set('/dev/key', SECRETS.secretKey);
+    const { vod } = await startService();
+    const Variables = {
+      VOD_ENDPOINT: vod.endpoint,
+      VOD_SECRET_ID_PARAMETER: '/dev/id',
+      VOD_SECRET_KEY_PARAMETER: '/dev/key',
+      AWS_ENDPOINT_URL_SSM: parameters.endpoint,
+    };
+    const failure = JSON.stringify({ errorType: 'StorageRejected', errorMessage: 'HEAD: 403.' });
+    lambda
+      .on(GetFunctionConfigurationCommand, { FunctionName: OUTPUTS.InitFunctionName })
+      .resolves({ Environment: { Variables } })
+      .on(InvokeCommand)
+      .resolves({ FunctionError: 'Unhandled', Payload: Uint8ArrayBlobAdapter.fromString(failure) })
+      .on(ListEventSourceMappingsCommand)
+      .resolves({ EventSourceMappings: [{ UUID: 'u', State: 'Disabled' }] })
+      .on(GetAccountSettingsCommand)
+      .resolves({ AccountLimit: { ConcurrentExecutions: 20, UnreservedConcurrentExecutions: 10 } });
+    events.on(DescribeRuleCommand, { Name: 'films' }).resolves({ State: 'DISABLED' });
+    const queue = { QueueArn: 'q', Events: ['s3:ObjectCreated:Copy' as const] };
+    const topic = { TopicArn: 't', Events: ['s3:ObjectRemoved:*' as const] };
+    s3.on(ListObjectsV2Command, { Bucket: 'films' })
+      .resolves({
+        Contents: [
+          { Key: 'old', StorageClass: 'GLACIER' },
+          { Key: 'a.mp4', StorageClass: 'STANDARD_IA' },
+        ],
+      })
+      .on(GetBucketEncryptionCommand)
+      .resolves({
+        ServerSideEncryptionConfiguration: {
+          Rules: [
+            { ApplyServerSideEncryptionByDefault: { SSEAlgorithm: 'aws:kms', KMSMasterKeyID: 'arn:k' } },
+          ],
+        },
+      })
+      .on(GetBucketNotificationConfigurationCommand)
+      .resolves({ QueueConfigurations: [queue], TopicConfigurations: [topic] })
+      .on(GetBucketVersioningCommand)
+      .resolves({ Status: 'Enabled' })
+      .on(GetBucketLifecycleConfigurationCommand)
+      .resolves({
+        Rules: [{ Status: 'Enabled', NoncurrentVersionExpiration: { NoncurrentDays: 7 }, Filter: {} }],
+      })
+      .on(GetObjectLockConfigurationCommand)
+      .resolves({ ObjectLockConfiguration: { Rule: { DefaultRetention: { Mode: 'GOVERNANCE', Days: 30 } } } })
+      .on(GetBucketReplicationCommand)
+      .rejects(
+        new S3ServiceException({
+          name: 'ReplicationConfigurationNotFoundError',
+          $fault: 'client',
+          $metadata: { httpStatusCode: 404 },
+        }),
+      );
+
+    const { code, out } = await runCommand(...args);
+    expect(code).toBe(1);
+    expect(out.filter((line) => line.startsWith('✔')).map(checkOf)).toEqual([
+      ...['settings', 'keys', 'distance', 'versioning', 'replication'],
+    ]);
+    for (const text of [
+      'Init fails: StorageRejected: HEAD: 403.',
+      'encrypted with arn:k',
+      'npm run enable-events',
+      'aws events enable-rule --name films',
+      '--uuid u --enabled',
+      'maxFunctions=10',
+      'locked (GOVERNANCE 30 days)',
+      '1 other destinations',
+      'of 2 objects: 1 GLACIER, 1 STANDARD_IA',
+    ]) {
+      expect(out.join('\n')).toContain(text);
+    }
+    const [invoke] = lambda.commandCalls(InvokeCommand);
+    expect(JSON.parse(String(invoke?.args[0].input.Payload))).toMatchObject({
+      request: { bucket: 'films', key: 'a.mp4', etag: 's3-vod-doctor' },
+    });
+    expect(parameters.requests()).toEqual([['/dev/id', '/dev/key']]);
   });
 });

@@ -10,6 +10,7 @@ import { JsonStore } from '../../../cli/json-store.ts';
 import { findRunning } from '../../../cli/running-file.ts';
 import { executionArn } from '../../../lib/trigger/executions.ts';
 import { ExecutionStore } from '../../../local/aws/execution-store.ts';
+import { lambdaResources } from '../../../local/aws/lambda-api.ts';
 import { expectFailure } from '../../support/expect-failure.ts';
 import { newStack } from '../../support/stack.ts';
 import { newFolder } from '../../support/temp-folder.ts';
@@ -78,8 +79,9 @@ test('resources that do not exist are rejected with the error of the service', a
     for (const client of [events, sqs, lambda, stacks]) client.destroy();
   });
   await expectFailure(events.describeArchive({ ArchiveName: 'a' }), 'ResourceNotFoundException');
+  await expectFailure(events.describeRule({ Name: 'r' }), 'ResourceNotFoundException');
   await expectFailure(sqs.listMessageMoveTasks({ SourceArn: 'a' }), 'ResourceNotFoundException');
-  await expectFailure(lambda.invoke({ FunctionName: 'init' }), 'ResourceNotFoundException');
+  await expectFailure(lambda.invoke({ FunctionName: 'part' }), 'ResourceNotFoundException');
   await expectFailure(sqs.getQueueAttributes({ QueueUrl: `${config.endpoint}/1/q` }), 'QueueDoesNotExist');
   const noStack = stacks.describeStacks({ StackName: 's' });
   await expectFailure(noStack, 'ValidationError', /^Stack with id s does not exist$/);
@@ -101,4 +103,21 @@ test.each([
   const response = await fetch(endpoint, { method: 'POST', headers: { 'x-amz-target': target }, body });
   expect(response.status).toBe(400);
   expect(await response.text()).toMatch(message);
+});
+
+test('the configuration of a local function contains its settings and no secret', () => {
+  const secrets = {
+    ...{ VOD_SECRET_ID: 'id-4711', VOD_SECRET_KEY: 'key-4711', VOD_TOKEN: 'token-4711' },
+    ...{ AWS_SECRET_ACCESS_KEY: 'aws-4711', AWS_SESSION_TOKEN: 'session-4711', OTHER: 'other-4711' },
+  };
+  const settings = {
+    VOD_ENDPOINT: 'http://127.0.0.1:1',
+    VOD_SECRET_KEY_PARAMETER: '/key',
+    WRITE_BACK: 'tags',
+  };
+  const resources = lambdaResources({ ...secrets, ...settings });
+  expect(resources['/2015-03-31/functions/init/configuration']).toMatchObject({
+    Environment: { Variables: settings },
+  });
+  expect(JSON.stringify(resources)).not.toContain('4711');
 });

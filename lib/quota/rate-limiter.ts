@@ -159,7 +159,8 @@ export class WindowedRateLimiter {
     const rate = this.#rateIn(window);
     const elapsed = now - window * ms;
     const expected = ((rate.callsBefore + rate.calls) / (ms + elapsed)) * (ms - elapsed);
-    return Math.min(MAX_LEASE, calls, Math.max(this.#waiting.size, Math.ceil(expected) + 1));
+    const ahead = Math.min(Math.ceil(expected) + 1, Math.floor(calls / 4));
+    return Math.min(MAX_LEASE, calls, Math.max(this.#waiting.size, ahead));
   }
 
   #useLease(now: number): boolean {

@@ -1,20 +1,12 @@
 import type { NetworkLimits } from '../local/network-simulator.ts';
-import { computeCost, sum } from './cost.ts';
-import { countHistoryEvents, MAX_EVENTS, MAX_STATE_BYTES } from './history.ts';
+import { computeCost, measuredUsage, sum } from './cost.ts';
+import { MAX_EVENTS, MAX_STATE_BYTES } from './history.ts';
 import { IMPORTS, measureImports } from './imports.ts';
 import type { Amount, Measurement, ServiceOptions } from './messages.ts';
-import type { Finding, Target } from './report.ts';
+import type { Finding } from './report.ts';
+import type { Scenario } from './scenario.ts';
 import { type SimulatedObject, type SimulatedRun, simulateExecution } from './simulate-execution.ts';
 import type { Workspace } from './workspace.ts';
-
-/** `reference` describes what the value is compared with. */
-export type Scenario = Readonly<{
-  name: string;
-  description: string;
-  reference: string;
-  target: Target;
-  run(workspace: Workspace): Promise<Finding>;
-}>;
 
 const MiB = 1024 ** 2;
 const GiB = 1024 ** 3;
@@ -171,9 +163,9 @@ export const SCENARIOS: readonly Scenario[] = [
       const notes = [describeRun(run)];
       for (const [name, object] of Object.entries(variants)) {
         const variant = await simulateExecution(object);
-        notes.push(`${name}: ${countHistoryEvents(variant.entered)} events; ${describeRun(variant)}`);
+        notes.push(`${name}: ${variant.events} events; ${describeRun(variant)}`);
       }
-      return { value: countHistoryEvents(run.entered), unit: 'events', reference: MAX_EVENTS, notes };
+      return { value: run.events, unit: 'events', reference: MAX_EVENTS, notes };
     },
   },
   {
@@ -183,7 +175,7 @@ export const SCENARIOS: readonly Scenario[] = [
     target: { atMost: 0.002 },
     async run(workspace) {
       const measurement = await measureUpload(workspace, GiB, { s3: S3_NETWORK, network: VOD_NETWORK });
-      const cost = computeCost(measurement);
+      const cost = computeCost(measuredUsage(measurement));
       const items = Object.entries(cost).map(([item, dollars]) => `${item} $${dollars.toFixed(6)}`);
       return {
         value: sum(Object.values(cost)),
@@ -232,5 +224,5 @@ function selectOneInTwenty(): (part: number) => boolean {
   };
 }
 
-const describeRun = ({ invocations, sentParts, maxStateBytes, entered }: SimulatedRun): string =>
-  `${entered.items} batches, ${invocations} invocations, ${sentParts} parts, largest state ${maxStateBytes} bytes`;
+const describeRun = ({ invocations, sentParts, maxStateBytes, batches }: SimulatedRun): string =>
+  `${batches} batches, ${invocations} invocations, ${sentParts} parts, largest state ${maxStateBytes} bytes`;

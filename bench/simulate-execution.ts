@@ -1,11 +1,11 @@
-import { StateMachine } from 'aws-local-stepfunctions';
 import * as v from 'valibot';
 import { DEPLOYMENT_DEFAULTS } from '../deploy/defaults.ts';
 import { localStateMachineJson } from '../deploy/state-machine.ts';
 import { shutdownReserveMs } from '../lib/deadline.ts';
 import { FinishJob, InitInput, PartInput, parse, UploadBounds } from '../lib/schemas.ts';
 import { decodeBatch, encodeBatch, missingParts, planBatches } from '../lib/upload/plan.ts';
-import { type EnteredStates, isStateType } from './history.ts';
+import { createVirtualClock } from './fleet/clock.ts';
+import { createMachine, type ExecutionResult } from './fleet/machine.ts';
 
 export type SimulatedObject = Readonly<{
   size: number;
@@ -17,14 +17,14 @@ export type SimulatedObject = Readonly<{
 }>;
 
 export type SimulatedRun = Readonly<{
-  entered: EnteredStates;
+  /** Events of the history. */
+  events: number;
+  batches: number;
   /** Size of the largest input or output of a function, in bytes. */
   maxStateBytes: number;
   invocations: number;
   sentParts: number;
 }>;
-
-type Json = Parameters<StateMachine['run']>[0];
 
 const { timeoutMs } = DEPLOYMENT_DEFAULTS;
 const WORKING_SECONDS = (timeoutMs - shutdownReserveMs(timeoutMs)) / 1000;
@@ -34,41 +34,19 @@ const FinishInput = v.object({ job: FinishJob });
 
 /** Runs the deployed state machine for an object that is too large to measure. The functions only return their results. */
 export async function simulateExecution(object: SimulatedObject): Promise<SimulatedRun> {
-  const machine = new StateMachine(JSON.parse(localStateMachineJson()));
-  const entered = { Task: 0, Map: 0, Choice: 0, Pass: 0, Succeed: 0, items: 0 };
   let [maxStateBytes, invocations, sentParts] = [0, 0, 0];
   const recordSize = (state: unknown): void => {
     maxStateBytes = Math.max(maxStateBytes, Buffer.byteLength(JSON.stringify(state)));
   };
-  const invoke =
-    (handler: (input: unknown) => unknown) =>
-    (input: unknown): Json => {
-      invocations++;
-      recordSize(input);
-      const output = handler(input);
-      recordSize(output);
-      return JSON.parse(JSON.stringify(output));
-    };
 
   const bounds = v.parse(UploadBounds, { sha1: SHA1, size: object.size, partSize: PART_BYTES });
   const missing = new Set(missingParts([], bounds).filter(object.isMissing));
 
-  const { result, eventLogs } = machine.run(
-    {
-      bucket: 'a-bucket-with-a-name-of-the-usual-length',
-      key: `${'folder/'.repeat(16)}a long name of a video.mp4`,
-    },
-    {
-      overrides: {
-        taskResourceLocalHandlers: {
-          Init: invoke((input) => init(parse(InitInput, input, 'init'))),
-          Part: invoke((input) => part(parse(PartInput, input, 'part'))),
-          Finish: invoke((input) => finish(parse(FinishInput, input, 'finish').job)),
-        },
-      },
-      context: { Execution: { Name: 'x'.repeat(80), RedriveCount: 0 }, State: { RetryCount: 0 } },
-    },
-  );
+  const handlers: Readonly<Record<string, (input: unknown) => unknown>> = {
+    Init: (input) => init(parse(InitInput, input, 'init')),
+    Part: (input) => part(parse(PartInput, input, 'part')),
+    Finish: (input) => finish(parse(FinishInput, input, 'finish').job),
+  };
 
   function init(job: InitInput): unknown {
     const pin = { ...job.request, etag: '0'.repeat(32), size: object.size };
@@ -101,10 +79,36 @@ export async function simulateExecution(object: SimulatedObject): Promise<Simula
     return { next: 'done', bucket, key, outcome: 'uploaded', sent: rest.sent };
   }
 
-  for await (const event of eventLogs) {
-    if (event.type === 'MapIterationStarted') entered.items++;
-    if (event.type === 'StateEntered' && isStateType(event.state.type)) entered[event.state.type]++;
-  }
-  recordSize(await result);
-  return { entered, maxStateBytes, invocations, sentParts };
+  const clock = createVirtualClock();
+  let ended: ExecutionResult | undefined;
+  const host = {
+    ...clock,
+    random: () => 0.5,
+    async invoke(resource: string, input: unknown): Promise<unknown> {
+      invocations++;
+      recordSize(input);
+      const output = handlers[resource.split(':').at(-1) ?? '']?.(input);
+      recordSize(output);
+      return JSON.parse(JSON.stringify(output));
+    },
+  };
+  const request = {
+    bucket: 'a-bucket-with-a-name-of-the-usual-length',
+    key: `${'folder/'.repeat(16)}a long name of a video.mp4`,
+  };
+  void createMachine(localStateMachineJson())
+    .run('x'.repeat(80), request, host)
+    .then((result) => {
+      ended = result;
+    });
+  await clock.run(() => ended !== undefined);
+  if (ended?.status !== 'SUCCEEDED') throw new Error(`expected a successful execution, got ${ended?.error}.`);
+  recordSize(ended.output);
+  return {
+    events: ended.events,
+    batches: ended.entered.ReturnTotals ?? 0,
+    maxStateBytes,
+    invocations,
+    sentParts,
+  };
 }

@@ -6,9 +6,18 @@ import { createStopSignal, STOPPED } from '../cli/signals.ts';
 import { printUsage } from '../cli/usage.ts';
 import { BENCH } from './args.ts';
 import { PROFILE_VARIABLE } from './flags.ts';
+import { FLEET_SCENARIOS } from './fleet/scenarios.ts';
 import { evaluate, formatResult } from './report.ts';
+import type { Scenario } from './scenario.ts';
 import { SCENARIOS } from './scenarios.ts';
 import { createWorkspace } from './workspace.ts';
+
+const ALL_SCENARIOS = [...SCENARIOS, ...FLEET_SCENARIOS];
+const SEEDS = [1, 2, 3];
+
+/** `fleet` stands for all scenarios of the fleet. */
+const isNamed = ({ name }: Scenario, argument: string): boolean =>
+  name === argument || (argument === 'fleet' && name.startsWith('fleet-'));
 
 async function main(argv: readonly string[]): Promise<number> {
   const args = parseCommand(BENCH, argv, (parsed) => parsed);
@@ -16,16 +25,23 @@ async function main(argv: readonly string[]): Promise<number> {
   const { values, positionals } = args;
   const print = (text: string): void => void process.stdout.write(`${text}\n`);
   if (values.list) {
-    for (const { name, description, reference } of SCENARIOS)
-      print(`${name.padEnd(14)} ${description}; against ${reference}`);
+    for (const { name, description, reference } of ALL_SCENARIOS)
+      print(`${name.padEnd(18)} ${description}; against ${reference}`);
     return 0;
   }
-  const unknown = positionals.filter((name) => SCENARIOS.every((scenario) => scenario.name !== name));
+  const unknown = positionals.filter(
+    (argument) => !ALL_SCENARIOS.some((scenario) => isNamed(scenario, argument)),
+  );
   if (unknown.length > 0) {
-    throw new UsageError(`scenario ${unknown}: expected ${SCENARIOS.map(({ name }) => name).join(', ')}`);
+    throw new UsageError(
+      `scenario ${unknown}: expected fleet, ${ALL_SCENARIOS.map(({ name }) => name).join(', ')}`,
+    );
   }
   if (values.profile) process.env[PROFILE_VARIABLE] = values.profile;
-  const selected = SCENARIOS.filter(({ name }) => positionals.length === 0 || positionals.includes(name));
+  const selected = ALL_SCENARIOS.filter(
+    (scenario) => positionals.length === 0 || positionals.some((argument) => isNamed(scenario, argument)),
+  );
+  const seeds = values.seed === undefined ? SEEDS : [values.seed];
   if (!values.json) print(`Node ${process.version}, ${cpus().length} x ${cpus()[0]?.model}`);
   const workspace = await createWorkspace((text) => void process.stderr.write(`  … ${text}\n`));
   const stop = (): void => void workspace.close().finally(() => process.exit(STOPPED));
@@ -33,7 +49,7 @@ async function main(argv: readonly string[]): Promise<number> {
   let missed = 0;
   try {
     for (const { name, reference, target, run } of selected) {
-      const finding = await run(workspace);
+      const finding = await run(workspace, { seeds });
       const result = evaluate(name, target, finding);
       if (!result.ok) missed++;
       if (values.json) print(JSON.stringify(result));

@@ -16,6 +16,8 @@ export const PRICES = {
   s3Write: 0.005 / 1_000,
   /** On demand, at most 1 KB. */
   tableWrite: 0.625 / 1e6,
+  /** On demand, at most 4 KB, eventually consistent. */
+  tableRead: 0.0625 / 1e6,
   queueRequest: 0.4 / 1e6,
   /** S3 notifications are opt-in events. */
   event: 1 / 1e6,

@@ -4,7 +4,7 @@ import type { Measurement } from './messages.ts';
 export type ScenarioResult = Readonly<{
   scenario: string;
   value: number;
-  unit: 'B/s' | 'bytes' | 'events' | '$' | 'ms';
+  unit: 'B/s' | 'bytes' | 'events' | '$' | 'ms' | 'min' | 'parts' | 'parts/min';
   reference: number | null;
   ratio: number | null;
   reach: number;
@@ -71,7 +71,11 @@ export function formatAmount(value: number, unit: ScenarioResult['unit']): strin
     case 'bytes':
       return value < MiB ? `${(value / 1024).toFixed(1)} KiB` : `${(value / MiB).toFixed(1)} MiB`;
     case 'events':
-      return `${value} events`;
+    case 'parts':
+    case 'parts/min':
+      return `${value} ${unit}`;
+    case 'min':
+      return `${value.toFixed(1)} min`;
     case 'ms':
       return `${value.toFixed(1)} ms`;
     case '$':

@@ -132,7 +132,7 @@ async function startUpload(
 }
 
 /** Returns the job to continue, or a wait if other objects come first. */
-async function askForAdmission<J extends InitInput & { pin: ObjectVersion }>(
+export async function askForAdmission<J extends InitInput & { pin: ObjectVersion }>(
   job: J,
   phase: 'hash' | 'send',
   admission: Services['admission'],
@@ -169,7 +169,7 @@ async function verifiedFileOf(
   return verifiedFile(found, tags);
 }
 
-const isTransient = (error: unknown): boolean =>
+export const isTransient = (error: unknown): boolean =>
   [VodUnavailable, StorageUnavailable, QuotaExceeded].some((type) => error instanceof type);
 
 const urlOf = ({ bucket, key }: ObjectVersion): string => `s3://${bucket}/${key}`;

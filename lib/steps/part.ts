@@ -29,7 +29,7 @@ import type { Services } from './services.ts';
 const READS_AHEAD = 2;
 
 /** If VOD takes 200 ms per part, one function still sends 160 MiB/s. */
-const PARTS_IN_FLIGHT = 32;
+export const PARTS_IN_FLIGHT = 32;
 
 /** Bytes between two reports to the admission: two to ten seconds. */
 const REPORT_BYTES = 256 * 1024 ** 2;
@@ -110,7 +110,7 @@ export async function runPart(
 }
 
 /** Decides how the execution continues after these parts were sent. `error`: the first one, if any. */
-function outputOf(
+export function outputOf(
   { batch: _, sent, ...state }: PartInput,
   done: readonly number[],
   missing: readonly number[],
@@ -142,7 +142,7 @@ function waitAfter(error: unknown, sentParts: number): Pick<PartOutput, 'waitSec
 }
 
 /** Reports the sent bytes in groups: each report is a write to the quota table. */
-function reporter(send: ((bytes: number) => Promise<void>) | undefined) {
+export function reporter(send: ((bytes: number) => Promise<void>) | undefined) {
   let bytes = 0;
   let last = Promise.resolve();
   const flush = (): void => {

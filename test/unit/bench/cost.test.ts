@@ -1,15 +1,17 @@
 import { expect, test } from 'vitest';
-import { computeCost, sum } from '../../../bench/cost.ts';
+import { computeCost, measuredUsage, sum } from '../../../bench/cost.ts';
 import { PRICES } from '../../../bench/prices.ts';
 
 test('computeCost multiplies each count by its own price', () => {
   const tally = { quotaErrors: 0, cpuMs: 0 };
-  const cost = computeCost({
-    s3: { ...tally, requests: { GET: 900, HEAD: 100, PUT: 2, POST: 1 } },
-    vod: { ...tally, requests: { InitUpload: 1, UploadPart: 1_000 } },
-    invocations: { trigger: { count: 2, ms: 500 }, part: { count: 8, ms: 9_500 } },
-    transitions: 40,
-  });
+  const cost = computeCost(
+    measuredUsage({
+      s3: { ...tally, requests: { GET: 900, HEAD: 100, PUT: 2, POST: 1 } },
+      vod: { ...tally, requests: { InitUpload: 1, UploadPart: 1_000 } },
+      invocations: { trigger: { count: 2, ms: 500 }, part: { count: 8, ms: 9_500 } },
+      transitions: 40,
+    }),
+  );
   expect(cost).toEqual({
     transitions: 0.001,
     'function seconds': 10 * PRICES.gbSecond,
@@ -22,5 +24,5 @@ test('computeCost multiplies each count by its own price', () => {
 });
 
 test('computeCost returns 0 for every item of a run that did nothing', () => {
-  expect(sum(Object.values(computeCost({ invocations: {}, transitions: 0 })))).toBe(0);
+  expect(sum(Object.values(computeCost(measuredUsage({ invocations: {}, transitions: 0 }))))).toBe(0);
 });

@@ -71,7 +71,7 @@ export function createActions(files: FileStore, uploads: Uploads, now: () => num
         const { count, total, first } = session.countMissing();
         if (count > 0) {
           const message = `${count} of ${total} parts are missing, the first at offset ${first}`;
-          throw new VodError('finishFailed', message);
+          throw new VodError('read', message);
         }
         return session.runSealed(async () => createResponse(0, await storeFile(session)));
       });
@@ -112,7 +112,7 @@ export function createActions(files: FileStore, uploads: Uploads, now: () => num
     if (actual !== sha1) {
       await uploads.remove(session);
       const message = `the whole file: expected SHA-1 ${sha1}, got ${actual}; its parts are dropped, begin again with InitUpload`;
-      throw new VodError('finishFailed', message);
+      throw new VodError('read', message);
     }
     const file = { fileId: files.createFileId(), fileType: about.fileType };
     await session.moveTo(file.fileId, files.path(file));

@@ -25,7 +25,8 @@ const integerBetween = (min: number, max: number) => {
 };
 
 const MAX_INTEGER = Number.MAX_SAFE_INTEGER;
-const sha1 = matching(/^[0-9a-f]{40}$/, '40 lower-case hex digits');
+/** In lower case. The vendor's C# SDK sends upper case. */
+const sha1 = v.pipe(matching(/^[0-9a-f]{40}$/i, '40 hex digits'), v.toLowerCase());
 const toBit = (text: string): 0 | 1 => (text === '1' ? 1 : 0);
 const flag = v.optional(v.pipe(matching(/^[01]$/, '0 or 1'), v.transform(toBit)), '0');
 

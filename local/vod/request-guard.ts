@@ -4,7 +4,7 @@ import { CLOCK_TOLERANCE_MS, Nonces } from './nonces.ts';
 import { readQuery } from './query.ts';
 import { Quota, type QuotaOptions } from './quota.ts';
 import { checkSignature } from './signature.ts';
-import { VodError } from './vod-error.ts';
+import { VodError, type VodErrorKind } from './vod-error.ts';
 
 const API_PATHS = ['/v2/index.php', '/v3/index.php'];
 
@@ -45,10 +45,11 @@ export function createRequestGuard({ secrets, signedHost, quota, now }: GuardOpt
     const time = now();
     const behindMs = time - Number(Timestamp) * 1000;
     checkSignature(key.secretKey, { method, host: signedHost, path, params }, hostHeader, behindMs);
-    checkClock(behindMs);
+    const replayed = action === 'UploadPart' ? 'replayedPart' : 'replayed';
+    checkClock(behindMs, replayed);
     // After the signature check, because an unsigned request must not use up nonces or quota.
     if (!nonces.use(SecretId, Nonce, time)) {
-      throw new VodError('replayed', `Nonce: ${Nonce} was used before; each request needs a new one`);
+      throw new VodError(replayed, `Nonce: ${Nonce} was used before; each request needs a new one`);
     }
     const waitMs = limits?.take(action, time) ?? 0;
     if (waitMs > 0) {
@@ -65,12 +66,9 @@ export function checkMethod(method: string, allowed: readonly string[], target: 
   throw new VodError('noSuchCall', `${target}: expected ${allow}, got ${method}`, { allow });
 }
 
-function checkClock(behindMs: number): void {
+function checkClock(behindMs: number, replayed: VodErrorKind): void {
   if (Math.abs(behindMs) <= CLOCK_TOLERANCE_MS) return;
   const offset = `${Math.round(Math.abs(behindMs) / 1000)} s ${behindMs > 0 ? 'behind' : 'ahead of'}`;
   const limit = CLOCK_TOLERANCE_MS / 1000;
-  throw new VodError(
-    'replayed',
-    `Timestamp: ${offset} this service's clock, at most ${limit} s are accepted`,
-  );
+  throw new VodError(replayed, `Timestamp: ${offset} this service's clock, at most ${limit} s are accepted`);
 }

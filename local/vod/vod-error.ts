@@ -10,17 +10,21 @@ export const VOD_ERRORS = {
   /** A parameter of the call is missing or invalid, or the part does not match its offset. */
   parameters: { code: -10003, canRetry: 0 },
   write: { code: -10004, canRetry: 1 },
-  /** No upload is open for this fileSha. 1: it is being finished, or the disk rejected a read. */
+  /**
+   * No upload is open for this fileSha, or FinishUpload found missing or other bytes. 1: it is being finished, or the disk
+   * rejected a read. Not 5100: the vendor's PHP SDK takes a positive code of FinishUpload for success.
+   */
   read: { code: -10005, canRetry: 0 },
-  /** The length, MD5, or SHA-1 differs from the parameters. 0: no Content-Length, or no body is allowed. */
+  /** The length, MD5, or SHA-1 differs from the parameters. 0: no body is allowed. */
   body: { code: -10006, canRetry: 1 },
   noSuchCall: { code: 4000, canRetry: 0 },
   unknownSecretId: { code: 4100, canRetry: 0 },
   quota: { code: 4400, canRetry: 1 },
   /** The Nonce was used before, or the Timestamp is off by more than two hours. */
   replayed: { code: 4500, canRetry: 0 },
+  /** The same for UploadPart, which documents only codes below 0. Its old clients count a part with another code as sent. */
+  replayedPart: { code: -10001, canRetry: 0 },
   noSuchVideo: { code: 5000, canRetry: 0 },
-  finishFailed: { code: 5100, canRetry: 0 },
   internal: { code: 6000, canRetry: 1 },
 } as const;
 

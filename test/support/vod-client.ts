@@ -80,7 +80,9 @@ export class Client {
   ): Promise<HttpResponse> {
     return new Promise((resolve, reject) => {
       const { port } = new URL(this.endpoint);
-      const headers = { 'Content-Length': String(options.body?.length ?? 0), ...options.headers };
+      const length = { 'Content-Length': String(options.body?.length ?? 0) };
+      const isChunked = options.headers?.['Transfer-Encoding'] !== undefined;
+      const headers = { ...(!isChunked && length), ...options.headers };
       request(
         { host: '127.0.0.1', port, method, path: target, headers, agent: this.#agent },
         async (response) => {

@@ -95,6 +95,18 @@ describe('clock', () => {
   });
 });
 
+// Old clients count a part with a positive code as sent. The vendor documents only codes below 0 for this call.
+test('a part request with an old Timestamp or a used Nonce is rejected by a code below 0', async () => {
+  const { now } = clock();
+  const { client } = await startService({ now });
+  await client.init(file);
+  const stale = await client.part(file, 0, { Timestamp: (now() - 3 * HOUR) / 1000 });
+  expect(stale).toMatchObject({ code: -10001, canRetry: 0, message: expect.stringMatching(/^Timestamp/) });
+  await client.part(file, 0, { Nonce: 42 });
+  const repeated = await client.part(file, 0, { Nonce: 42 });
+  expect(repeated).toMatchObject({ code: -10001, canRetry: 0, message: expect.stringMatching(/^Nonce: 42/) });
+});
+
 describe('nonce', () => {
   test('is rejected when it is used twice', async () => {
     const { client } = await startService();

@@ -10,6 +10,9 @@ import { rejectedWith, startService } from '../../support/vod-service.ts';
 const file = video(3 * HALF_MIB + 1000);
 const anySha1 = fc.stringMatching(/^[0-9a-f]{40}$/);
 
+/** The vendor's Node SDK sends its parts this way. */
+const CHUNKED = { headers: { 'Transfer-Encoding': 'chunked' } };
+
 async function openUpload() {
   const started = await startService();
   await started.client.init(file);
@@ -19,7 +22,6 @@ async function openUpload() {
 describe('UploadPart rejects', () => {
   test.each<[Changes, RegExp]>([
     [{ fileSha: undefined }, /^fileSha: missing$/],
-    [{ fileSha: file.sha1.toUpperCase() }, /^fileSha/],
     [{ fileSha: file.sha1.slice(1) }, /^fileSha/],
     [{ offset: undefined }, /^offset: missing$/],
     [{ offset: -1 }, /^offset/],
@@ -60,16 +62,10 @@ describe('UploadPart rejects', () => {
     expect(await client.init(file)).toMatchObject({ code: 0 });
   });
 
-  test('a body without Content-Length', async () => {
-    const { vod, client } = await openUpload();
-    const changes = { fileSha: file.sha1, offset: 0, dataSize: HALF_MIB, dataMd5: hash('md5', file.bytes) };
-    const target = client.target({ Action: 'UploadPart', ...changes }, { method: 'POST' });
-    const response = await fetch(`${vod.endpoint}${target}`, {
-      method: 'POST',
-      body: new Blob([new Uint8Array(HALF_MIB)]).stream(),
-      duplex: 'half',
-    });
-    expect(await response.json()).toMatchObject({ code: -10006, canRetry: 0 });
+  test.each([0, HALF_MIB - 1, HALF_MIB + 1])('a chunked body of %i bytes', async (length) => {
+    const { client } = await openUpload();
+    const response = await client.part(file, 0, {}, { ...CHUNKED, body: Buffer.alloc(length) });
+    expect(response).toMatchObject({ code: -10006, canRetry: 1 });
   });
 
   test('a part of an upload that is not open', async () => {
@@ -85,6 +81,12 @@ describe('UploadPart', () => {
     const { client } = await openUpload();
     expect(await client.part(file, 3)).toMatchObject({ code: 0, message: '' });
     expect(await client.init(file)).toMatchObject({ listParts: describeParts(file, [3]) });
+  });
+
+  test('accepts a chunked body', async () => {
+    const { client } = await openUpload();
+    expect(await client.part(file, 0, {}, CHUNKED)).toMatchObject({ code: 0 });
+    expect(await client.init(file)).toMatchObject({ listParts: describeParts(file, [0]) });
   });
 
   test('accepts a file that is one short part', async () => {
@@ -123,7 +125,7 @@ describe('UploadPart', () => {
     expect((await Promise.all(copies)).map(({ code }) => code)).toEqual(Array(8).fill(0));
     const [held] = (await client.init(half)).listParts ?? [];
     const { code } = await client.finish(half);
-    expect(code).toBe(held?.dataMd5 === hash('md5', half.bytes) ? 0 : 5100);
+    expect(code).toBe(held?.dataMd5 === hash('md5', half.bytes) ? 0 : -10005);
   });
 
   test('changes nothing when the connection breaks during the body', async () => {

@@ -19,6 +19,9 @@ const STACK_OPTIONS = {
   data: text('DIR', 'Data folder of the local stack', { defaultText: '.local' }),
 } as const;
 
+/** The default leaves quota for new objects: VOD grants an account 100 uploads per minute. */
+const PER_MINUTE = { min: 1, max: 60_000, default: 60 } as const;
+
 /** A deployed stack, or the data folder of a stack that runs on this machine. */
 export type StackTarget = Readonly<{ local: string } | { stack: string; region: string | undefined }>;
 
@@ -98,11 +101,12 @@ export const readReplay = (argv: readonly string[], now = Date.now()) =>
 export const REDRIVE = {
   name: 'npm run redrive',
   summary:
-    'Moves dead letters back to the queue, and redrives failed executions from the state that failed. Executions ' +
+    'Moves dead letters back to the queue, after it prints their reasons, and redrives failed executions from the state that failed. Executions ' +
     'that failed more than 14 days ago are restarted instead. Parts that VOD has are not sent again.',
   arguments: [],
   options: {
     since: text('T', 'Failed since: ISO 8601, or a time ago; 90d at most', { default: '14d' }),
+    'per-minute': integer('N', 'Executions to redrive per minute', PER_MINUTE),
     'dry-run': flag('Print what would be done, and change nothing'),
     ...STACK_OPTIONS,
   },
@@ -113,6 +117,7 @@ export const readRedrive = (argv: readonly string[], now = Date.now()) =>
   parseCommand(REDRIVE, argv, ({ values }) => ({
     target: parseTarget(values),
     since: parseTime('--since', values.since, now),
+    perMinute: values['per-minute'],
     dryRun: values['dry-run'],
   }));
 
@@ -123,7 +128,7 @@ export const BACKFILL = {
     'continues at its checkpoint. VOD grants an account 100 uploads per minute.',
   arguments: [{ name: 's3://bucket/prefix', description: 'The bucket of the stack, and a prefix or none' }],
   options: {
-    'per-minute': integer('N', 'Executions to start per minute', { min: 1, max: 60_000, default: 60 }),
+    'per-minute': integer('N', 'Executions to start per minute', PER_MINUTE),
     restart: flag('Ignore the checkpoint of an earlier run'),
     'dry-run': flag('Print what would be started, and start nothing'),
     ...STACK_OPTIONS,

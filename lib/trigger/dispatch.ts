@@ -1,4 +1,4 @@
-import type { Deadline } from '../deadline.ts';
+import type { Clock, Deadline } from '../deadline.ts';
 import { InvalidInput, QuotaExceeded } from '../errors.ts';
 import type { Admission } from '../quota/admission.ts';
 import type { Quota } from '../quota/quota.ts';
@@ -19,6 +19,7 @@ export type DispatchServices = Readonly<{
   quota: Pick<Quota, 'take'>;
   admission: Pick<Admission, 'appliesTo' | 'count'>;
   queue: Pick<QueueClient, 'postpone' | 'reject'>;
+  clock: Pick<Clock, 'now'>;
   /** At least 0 and less than 1. */
   random(): number;
 }>;
@@ -37,6 +38,9 @@ export type MessageResult = Readonly<{ messageId: string | undefined; objects: r
 
 /** With more objects than this, further large objects wait in the queue and not in executions. */
 const MAX_ADMISSION_ENTRIES = 100;
+
+/** An older message starts its execution, which can wait for a year. The queue deletes a message after 14 days. */
+const MAX_POSTPONED_MS = 10 * 86_400_000;
 
 /**
  * Handles messages one after the other, and yields the result of each.
@@ -61,7 +65,7 @@ async function dispatchMessage(
   const messageId = received?.messageId;
   try {
     for (const object of parseObjects())
-      objects.push(await dispatchObject(object, services, signal, messageId ?? invocationId));
+      objects.push(await dispatchObject(object, received, services, signal, invocationId));
     return { messageId, objects, outcome: 'done' };
   } catch (error) {
     if (received === undefined) throw error;
@@ -71,19 +75,22 @@ async function dispatchMessage(
 
 async function dispatchObject(
   { request, dedupeKey, isCopy }: ObjectCreated,
-  { startExecution, isWrittenBack, quota, admission }: DispatchServices,
+  received: ReceivedMessage | undefined,
+  { startExecution, isWrittenBack, quota, admission, clock }: DispatchServices,
   signal: AbortSignal,
-  id: string,
+  invocationId: string,
 ): Promise<ObjectResult> {
   signal.throwIfAborted();
   if (isCopy && (await isWrittenBack(request, signal))) return { request, status: 'unchanged' };
-  if (request.size !== undefined && admission.appliesTo(request.size)) {
+  const canWait = received && clock.now() < received.sentAt + MAX_POSTPONED_MS;
+  if (canWait && request.size !== undefined && admission.appliesTo(request.size)) {
     const entries = await admission.count();
     if (entries > MAX_ADMISSION_ENTRIES) throw new TooManyLargeObjects(entries);
   }
   await quota.take('StartExecution', signal);
   // Each manual request starts an execution, even for a known version.
-  const name = executionName(request, dedupeKey === 'manual' ? id : dedupeKey);
+  const salt = dedupeKey === 'manual' ? (received?.messageId ?? invocationId) : dedupeKey;
+  const name = executionName(request, salt);
   return { request, ...(await startExecution(name, request, signal)) };
 }
 

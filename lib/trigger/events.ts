@@ -18,12 +18,16 @@ import {
  */
 export type ObjectCreated = Readonly<{ request: UploadRequest; dedupeKey: string; isCopy: boolean }>;
 
-/** A message as the queue delivers it. `receives`: how often it was received, this time included. */
+/**
+ * A message as the queue delivers it. `receives`: how often it was received, this time included. `sentAt`: when it entered
+ * the queue, in milliseconds since 1970.
+ */
 export type ReceivedMessage = Readonly<{
   messageId: string;
   receiptHandle: string;
   body: string;
   receives: number;
+  sentAt: number;
 }>;
 
 /** A message of a queue, or any other event as a whole. */
@@ -36,6 +40,8 @@ export type Message = Readonly<{
 const recordsOf = <const T extends v.GenericSchema>(record: T) =>
   v.object({ Records: v.pipe(v.array(record), v.nonEmpty()) });
 
+const Digits = v.pipe(v.string(), v.digits(), v.transform(Number));
+
 /** https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html */
 const Sqs = recordsOf(
   v.object({
@@ -43,7 +49,7 @@ const Sqs = recordsOf(
     messageId: v.string(),
     receiptHandle: v.string(),
     body: v.string(),
-    attributes: v.object({ ApproximateReceiveCount: v.pipe(v.string(), v.digits(), v.transform(Number)) }),
+    attributes: v.object({ ApproximateReceiveCount: Digits, SentTimestamp: Digits }),
   }),
 );
 
@@ -89,7 +95,11 @@ export function messagesOf(event: unknown): readonly Message[] {
   const batch = v.safeParse(Sqs, event);
   if (!batch.success) return [{ received: undefined, parseObjects: () => parseEvents(event, 'the event') }];
   return batch.output.Records.map(({ messageId, receiptHandle, body, attributes }) => ({
-    received: { messageId, receiptHandle, body, receives: attributes.ApproximateReceiveCount },
+    received: {
+      ...{ messageId, receiptHandle, body },
+      receives: attributes.ApproximateReceiveCount,
+      sentAt: attributes.SentTimestamp,
+    },
     parseObjects: () => parseEvents(parseJson(body, `message ${messageId}`), `message ${messageId}`),
   }));
 }

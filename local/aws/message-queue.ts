@@ -14,6 +14,9 @@ const Message = v.object({
 });
 export type Message = v.InferOutput<typeof Message>;
 
+/** When a message was sent, in milliseconds since 1970. Its ID begins with the time. */
+export const sentAtOf = (messageId: string): number => Number.parseInt(messageId, 10);
+
 export type Received = Message & Readonly<{ receiptHandle: string }>;
 
 type Entry = { message: Message; visibleAt: number; receiptHandle?: string };

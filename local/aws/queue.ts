@@ -1,7 +1,7 @@
 import { EventEmitter } from 'node:events';
 import { join } from 'node:path';
 import { DEPLOYMENT_DEFAULTS } from '../../deploy/defaults.ts';
-import { type Message, MessageQueue, type Received } from './message-queue.ts';
+import { type Message, MessageQueue, type Received, sentAtOf } from './message-queue.ts';
 
 /** The event that the trigger receives from SQS. https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html */
 export type SqsEvent = Readonly<{ Records: readonly SqsRecord[] }>;
@@ -10,7 +10,7 @@ type SqsRecord = Readonly<{
   messageId: string;
   receiptHandle: string;
   body: string;
-  attributes: Readonly<{ ApproximateReceiveCount: string }>;
+  attributes: Readonly<{ ApproximateReceiveCount: string; SentTimestamp: string }>;
 }>;
 
 /** Invokes the trigger. Returns the IDs of the messages that failed. */
@@ -89,7 +89,7 @@ export class Queue extends EventEmitter<{ deadLetter: [Message] }> {
     const Records = batch.map(({ messageId, receiptHandle, body, receives }) => ({
       eventSource: 'aws:sqs' as const,
       ...{ messageId, receiptHandle, body },
-      attributes: { ApproximateReceiveCount: String(receives) },
+      attributes: { ApproximateReceiveCount: String(receives), SentTimestamp: String(sentAtOf(messageId)) },
     }));
     const failed = await this.#deliver({ Records }).catch(() => undefined);
     if (this.#isStopped) return; // the result is unknown: the next start delivers the batch again

@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto';
 import * as v from 'valibot';
 import { ApiError, type Operations, parseBody } from './api-error.ts';
 import { type Message, MessageAttributes, type MessageQueue } from './message-queue.ts';
@@ -48,6 +49,8 @@ const ReceiveMessageInput = v.strictObject({
   QueueUrl,
   MaxNumberOfMessages: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(10)), 1),
   VisibilityTimeout,
+  /** Not needed: all messages are in one place. */
+  WaitTimeSeconds: v.optional(v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(20))),
   MessageAttributeNames: v.optional(v.array(v.string()), []),
 });
 const StartMoveInput = v.strictObject({
@@ -86,7 +89,8 @@ export function sqsOperations({ messages, deadLetters }: Queue): Operations {
 
     SendMessage(body) {
       const input = parseBody(SendMessageInput, body);
-      return { MessageId: queueAt(input.QueueUrl).send(input.MessageBody, input.MessageAttributes) };
+      const MessageId = queueAt(input.QueueUrl).send(input.MessageBody, input.MessageAttributes);
+      return { MessageId, MD5OfMessageBody: md5(input.MessageBody) };
     },
 
     ReceiveMessage(body) {
@@ -101,6 +105,7 @@ export function sqsOperations({ messages, deadLetters }: Queue): Operations {
           MessageId: message.messageId,
           ReceiptHandle: message.receiptHandle,
           Body: message.body,
+          MD5OfBody: md5(message.body),
           ...selectAttributes(message, input.MessageAttributeNames),
         })),
       };
@@ -126,6 +131,9 @@ export function sqsOperations({ messages, deadLetters }: Queue): Operations {
     },
   };
 }
+
+/** The SDK compares it with the body. */
+const md5 = (body: string): string => hash('md5', body);
 
 /** SQS leaves the field out when no attribute was asked for or none is there. */
 function selectAttributes({ attributes }: Message, names: readonly string[]) {

@@ -1,8 +1,8 @@
 /** A record of an event that Lambda makes of a message in SQS. */
-export const sqsRecord = (messageId: string, body: string, receives = 1) => ({
+export const sqsRecord = (messageId: string, body: string, receives = 1, sentAt = Date.now()) => ({
   eventSource: 'aws:sqs',
   messageId,
   receiptHandle: `handle of ${messageId}`,
   body,
-  attributes: { ApproximateReceiveCount: String(receives) },
+  attributes: { ApproximateReceiveCount: String(receives), SentTimestamp: String(sentAt) },
 });

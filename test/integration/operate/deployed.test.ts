@@ -29,8 +29,10 @@ import {
 } from '@aws-sdk/client-s3';
 import { ListExecutionsCommand, SFNClient, StartExecutionCommand } from '@aws-sdk/client-sfn';
 import {
+  ChangeMessageVisibilityCommand,
   GetQueueAttributesCommand,
   ListMessageMoveTasksCommand,
+  ReceiveMessageCommand,
   SQSClient,
   StartMessageMoveTaskCommand,
 } from '@aws-sdk/client-sqs';
@@ -205,6 +207,8 @@ describe('redrive of dead letters', () => {
   beforeEach(() => {
     sqs.on(GetQueueAttributesCommand).resolves({ Attributes: { ApproximateNumberOfMessages: '7' } });
     sqs.on(StartMessageMoveTaskCommand).resolves({ TaskHandle: 'h' });
+    sqs.on(ReceiveMessageCommand).resolves({});
+    sqs.on(ChangeMessageVisibilityCommand).resolves({});
     sfn.on(ListExecutionsCommand).resolves({ executions: [] });
   });
 
@@ -216,11 +220,49 @@ describe('redrive of dead letters', () => {
       .resolves({ Results: [{ Status: 'COMPLETED', ApproximateNumberOfMessagesMoved: 7 }] });
     const { code, out, progress } = await runCommand('redrive');
     expect({ code, progress }).toEqual({ code: 0, progress: ['  3 of 7 dead letters moved'] });
-    expect(out[1]).toMatch(/^dead letters: 7 moved/);
+    expect(out.at(-2)).toMatch(/^dead letters: 7 moved/);
     expect(sqs.commandCalls(StartMessageMoveTaskCommand)[0]?.args[0].input).toEqual({
       SourceArn: OUTPUTS.DeadLetterQueueArn,
       DestinationArn: OUTPUTS.QueueArn,
     });
+  });
+
+  test('prints the reasons of the trigger and of EventBridge, and makes the letters visible again', async () => {
+    const text = (StringValue: string) => ({ DataType: 'String', StringValue });
+    const letter = (n: number, MessageAttributes: Record<string, ReturnType<typeof text>> = {}) => ({
+      ...{ MessageId: `m${n}`, ReceiptHandle: `h${n}`, Body: '{}', MessageAttributes },
+    });
+    const undelivered = { ERROR_CODE: text('NO_PERMISSIONS'), ERROR_MESSAGE: text('denied\n') };
+    sqs
+      .on(ReceiveMessageCommand)
+      .resolvesOnce({ Messages: [letter(1, { reason: text('no key') }), letter(2, undelivered)] })
+      .resolvesOnce({ Messages: [letter(3)] })
+      .resolves({});
+    const { code, out } = await runCommand('redrive', '--dry-run');
+    expect(code).toBe(0);
+    expect(out.slice(0, -1)).toEqual([
+      'dead letters: 7, would move to the queue',
+      'dead letter  m1  no key',
+      expect.stringMatching(/^dead letter {2}m2 {2}NO_PERMISSIONS denied.$/),
+      expect.stringMatching(/^dead letter {2}m3 {2}the trigger ended without a response/),
+      'and 4 more dead letters',
+    ]);
+    const released = sqs.commandCalls(ChangeMessageVisibilityCommand).map(({ args }) => args[0].input);
+    expect(released).toEqual(
+      ['h1', 'h2', 'h3'].map((ReceiptHandle) => ({
+        ...{ QueueUrl: OUTPUTS.DeadLetterQueueUrl, ReceiptHandle, VisibilityTimeout: 0 },
+      })),
+    );
+    expect(sqs.commandCalls(StartMessageMoveTaskCommand)).toEqual([]);
+  });
+
+  test('prints at most a hundred reasons', async () => {
+    sqs.on(GetQueueAttributesCommand).resolves({ Attributes: { ApproximateNumberOfMessages: '250' } });
+    const Messages = Array.from({ length: 10 }, (_, n) => ({ MessageId: `m${n}`, ReceiptHandle: `h${n}` }));
+    sqs.on(ReceiveMessageCommand).resolves({ Messages });
+    const { out } = await runCommand('redrive', '--dry-run');
+    expect(out.filter((line) => line.startsWith('dead letter '))).toHaveLength(100);
+    expect(out).toContain('and 150 more dead letters');
   });
 
   test('returns 1 when the move fails, and redrives the executions all the same', async () => {

@@ -4,7 +4,7 @@ import { expect, test } from 'vitest';
 import { JsonStore } from '../../../cli/json-store.ts';
 import { executionArn, restartName } from '../../../lib/trigger/executions.ts';
 import { ExecutionStore } from '../../../local/aws/execution-store.ts';
-import { runCommand } from '../../support/operate.ts';
+import { runCommand, runUntil } from '../../support/operate.ts';
 import { BUCKET, newStack } from '../../support/stack.ts';
 import { newFolder } from '../../support/temp-folder.ts';
 import { createBytes } from '../../support/values.ts';
@@ -52,6 +52,7 @@ test('moves dead letters to the queue, redrives failed executions, and restarts 
   const reason = 'VodRejected: the account is in arrears';
   expect(dry.out).toEqual([
     'dead letters: 2, would move to the queue',
+    ...Array(2).fill(expect.stringMatching(/^dead letter {2}\S+-letter {2}the trigger ended without/)),
     `would be redriven  recent  s3://${BUCKET}/recent.mp4  ${reason}`,
     `would be restarted  old  s3://${BUCKET}/old.mp4  ${reason}`,
     expect.stringMatching(/: 2; would be redriven 1, restarted 1; already continued 0, skipped 0$/),
@@ -62,6 +63,7 @@ test('moves dead letters to the queue, redrives failed executions, and restarts 
   expect(real).toMatchObject({ code: 0, err: [] });
   expect(real.out).toEqual([
     'dead letters: 2, moving to the queue',
+    ...Array(2).fill(expect.stringMatching(/^dead letter {2}/)),
     expect.stringMatching(/^dead letters: 2 moved/),
     `redriven  recent  s3://${BUCKET}/recent.mp4  ${reason}`,
     `restarted  old  s3://${BUCKET}/old.mp4  ${reason}`,
@@ -92,4 +94,35 @@ test('skips an execution whose input is not an upload request, and returns 1', a
     expect.stringMatching(/^skipped {2}other: expected an upload request as input, got \{"Comment"/),
   ]);
   expect(world.executions.count).toBe(0);
+});
+
+test('prints why the trigger rejected a message, also after the message was moved and rejected again', async () => {
+  const world = await newStack();
+  world.queue.send({ unknown: 'event' });
+  await world.idle();
+  const reason = /^dead letter {2}\S+ {2}message \S+: expected an S3 notification, .*\["unknown"\]$/;
+  const { code, out, err } = await runCommand('redrive', '--local', '--data', world.data);
+  expect({ code, err }).toEqual({ code: 0, err: [] });
+  expect(out.slice(0, 3)).toEqual([
+    'dead letters: 1, moving to the queue',
+    expect.stringMatching(reason),
+    expect.stringMatching(/^dead letters: 1 moved/),
+  ]);
+  await world.idle();
+  const again = await runCommand('redrive', '--dry-run', '--local', '--data', world.data);
+  expect(again.out[1]).toMatch(reason);
+  expect(world.queue.deadLetters.visible).toBe(1);
+});
+
+test('redrives no more executions per minute than --per-minute allows', async () => {
+  const failed = ['a', 'b', 'c'].map((name) => [name, [request(`${name}.mp4`), daysAgo(1)]] as const);
+  const data = await folderWith(
+    [],
+    Object.fromEntries(failed.map(([name, [input, stopDate]]) => [name, [input, stopDate]])),
+  );
+  const world = await newStack({ data });
+  const stop = new AbortController();
+  world.executions.on('ended', () => stop.abort()); // the second one has to wait for a minute
+  const { code } = await runUntil(stop.signal, 'redrive', '--per-minute', '1', '--local', '--data', data);
+  expect([code, world.executions.count]).toEqual([130, 1]);
 });

@@ -53,8 +53,18 @@ test.each([
 });
 
 test('redrive and backfill read their options and defaults', () => {
-  expect(redrive([])).toEqual({ target: DEV, since: NOW - 14 * 24 * HOUR, dryRun: false });
-  expect(redrive(['--since', '1h', '--dry-run'])).toEqual({ target: DEV, since: NOW - HOUR, dryRun: true });
+  expect(redrive([])).toEqual({
+    target: DEV,
+    since: NOW - 14 * 24 * HOUR,
+    perMinute: 60,
+    dryRun: false,
+  });
+  expect(redrive(['--since', '1h', '--per-minute', '5', '--dry-run'])).toEqual({
+    target: DEV,
+    since: NOW - HOUR,
+    perMinute: 5,
+    dryRun: true,
+  });
   const defaults = { target: DEV, perMinute: 60, restart: false, dryRun: false };
   expect(readBackfill(['s3://films'])).toEqual({ ...defaults, bucket: 'films', prefix: '' });
   expect(readBackfill(['s3://films/2026/', '--per-minute', '7', '--restart', '--dry-run'])).toEqual({

@@ -30,6 +30,7 @@ function fakeServices(replaced: Partial<DispatchServices> = {}) {
       postpone: async (handle, seconds) => void calls.push(`postpone ${handle} ${seconds}`),
       reject: async (body, reason) => void calls.push(`reject ${body} ${reason}`),
     },
+    clock: { now: Date.now },
     random: () => 0.5,
     ...replaced,
   };
@@ -183,6 +184,15 @@ test('postpones large objects for up to an hour when a hundred others are ahead,
   );
   expect(results).toMatchObject([{ outcome: 'waiting', seconds: 2250 }, { outcome: 'done' }]);
   expect(calls).toEqual(['postpone handle of m0 2250', 'take StartExecution', 'start b.mp4']);
+});
+
+test('starts a large object whose message is ten days old, before the queue deletes it', async () => {
+  const { services, calls } = fakeServices({
+    admission: { count: async () => 101, appliesTo: () => true },
+  });
+  const record = sqsRecord('m', eventBridge('a.mp4'), 400, Date.now() - 10 * 86_400_000);
+  await run({ Records: [record] }, services);
+  expect(calls).toEqual(['take StartExecution', 'start a.mp4']);
 });
 
 describe('an event outside a queue', () => {

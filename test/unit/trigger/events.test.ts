@@ -133,13 +133,14 @@ test('an event outside a queue is one message without an ID', () => {
   expect(messagesOf(event('s3-several')).map(({ received }) => received)).toEqual([undefined]);
 });
 
-test('a message has the count of its receives', () => {
-  const [message] = messagesOf({ Records: [sqsRecord('m', '{}', 7)] });
+test('a message has the count of its receives, and the time of its sending', () => {
+  const [message] = messagesOf({ Records: [sqsRecord('m', '{}', 7, 1_700_000_000_000)] });
   expect(message?.received).toEqual({
     messageId: 'm',
     receiptHandle: 'handle of m',
     body: '{}',
     receives: 7,
+    sentAt: 1_700_000_000_000,
   });
 });
 

@@ -197,6 +197,7 @@ export async function runFleet({
       postpone: (receiptHandle, seconds) => queue.changeVisibility(receiptHandle, 1000 * seconds),
       reject: async (body) => void queue.deadLetters.push(body),
     },
+    clock,
     random,
   });
 

@@ -50,10 +50,13 @@ export function startTrigger<Clients>(
 }
 
 /** https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html */
-const toRecord = ({ messageId, body, receiveCount }: QueueMessage) => ({
+const toRecord = ({ messageId, body, receiveCount, sentAt }: QueueMessage) => ({
   eventSource: 'aws:sqs',
   messageId,
   receiptHandle: messageId,
   body,
-  attributes: { ApproximateReceiveCount: String(receiveCount) },
+  attributes: {
+    ApproximateReceiveCount: String(receiveCount),
+    SentTimestamp: String(Math.floor(sentAt)),
+  },
 });

@@ -173,7 +173,9 @@ const outage: Trial = async (seed) => {
 
 const neighbour: Trial = async (seed) => {
   const neighbourShare = 0.5;
-  const population = [...arrivals(5, 50 * GiB), ...arrivals(200, CLIP_BYTES, { withinMs: 10 * MINUTE })];
+  // The clips arrive when the large objects are hashed, so that from the first part on there is work for the whole quota.
+  const clips = arrivals(200, CLIP_BYTES, { atMs: 15 * MINUTE, withinMs: 10 * MINUTE });
+  const population = [...arrivals(5, 50 * GiB), ...clips];
   const { measures, note } = await observe({ seed, arrivals: population, neighbourShare });
   return {
     value: measures.partsPerMinute,

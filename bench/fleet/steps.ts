@@ -70,8 +70,8 @@ export type Steps = Readonly<{
 /** The hash pass checks its deadline after this many MiB. */
 const HASH_STEP_MIB = 256;
 
-/** As the VOD client retries: `RETRY` in lib/vod/client.ts. */
-const VOD_RETRY = { retries: 4, minMs: 200, factor: 3, maxMs: 5_000 } as const;
+/** As the VOD client retries: `RETRY` and `MAX_REJECTIONS` in lib/vod/client.ts. */
+const VOD_RETRY = { retries: 4, minMs: 200, factor: 3, maxMs: 5_000, rejections: 5 } as const;
 
 /** A larger object is copied in parts of this size, up to 64 of them concurrently: lib/s3/copy-in-parts.ts. */
 const COPY_PART_BYTES = GiB;
@@ -100,15 +100,20 @@ export function createSteps(services: StepServices): Steps {
     signal: AbortSignal,
     call: () => Promise<T>,
   ): Promise<T> {
-    for (let attempt = 0; ; attempt++) {
+    for (let attempt = 0, rejections = 1; ; ) {
       await quota.take(action, signal);
       try {
         return await call();
       } catch (error) {
-        if (error instanceof VodQuotaExceeded) await quota.pause(action);
-        if (error instanceof UploadNotFound || attempt === VOD_RETRY.retries) throw error;
+        if (error instanceof UploadNotFound) throw error;
+        if (error instanceof VodQuotaExceeded) {
+          await quota.pause(action);
+          if (rejections++ === VOD_RETRY.rejections) throw error;
+          continue;
+        }
+        if (attempt++ === VOD_RETRY.retries) throw error;
       }
-      const delay = Math.min(VOD_RETRY.maxMs, VOD_RETRY.minMs * VOD_RETRY.factor ** attempt);
+      const delay = Math.min(VOD_RETRY.maxMs, VOD_RETRY.minMs * VOD_RETRY.factor ** (attempt - 1));
       await clock.sleep(delay * (1 + random()), signal);
     }
   }

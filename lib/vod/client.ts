@@ -57,6 +57,9 @@ export type VodClient = Readonly<{
 /** Retries inside an invocation, with exponential backoff and jitter. The state machine does the later ones. */
 const RETRY = { retries: 4, minTimeout: 200, factor: 3, maxTimeout: 5_000, randomize: true } as const;
 
+/** How often VOD may reject a request because of the quota. Each time, all processes pause. */
+const MAX_REJECTIONS = 5;
+
 /** @param quota each request takes a call from it */
 export function createVodClient(settings: VodSettings, quota: Quota): VodClient {
   const transport = createTransport(settings);
@@ -69,13 +72,16 @@ export function createVodClient(settings: VodSettings, quota: Quota): VodClient 
     let lastError: Error | undefined;
     const attempt = async (attempts: number) => {
       if (attempts > 1) reportRetries({ of: 'VOD', count: 1 });
-      await quota.take(call.action, signal);
-      const { response, parts } = await transport.send(call, signal);
-      const parsed = v.safeParse(schema, response);
-      if (parsed.success) return { response: parsed.output, parts };
-      const error = toVodError(call, response, formatIssues(parsed.issues));
-      if (error instanceof VodQuotaExceeded) await quota.pause(call.action);
-      throw error;
+      for (let rejections = 1; ; rejections++) {
+        await quota.take(call.action, signal);
+        const { response, parts } = await transport.send(call, signal);
+        const parsed = v.safeParse(schema, response);
+        if (parsed.success) return { response: parsed.output, parts };
+        const error = toVodError(call, response, formatIssues(parsed.issues));
+        if (!(error instanceof VodQuotaExceeded)) throw error;
+        await quota.pause(call.action); // the next `take` waits for its end
+        if (rejections === MAX_REJECTIONS) throw error;
+      }
     };
     try {
       return await pRetry(attempt, {
@@ -83,7 +89,7 @@ export function createVodClient(settings: VodSettings, quota: Quota): VodClient 
         signal,
         shouldRetry: ({ error }) => {
           lastError = error;
-          return error instanceof VodUnavailable || error instanceof VodQuotaExceeded;
+          return error instanceof VodUnavailable;
         },
       });
     } catch (caught) {
@@ -179,7 +185,7 @@ const toStoredFile = ({ fileId, url }: Omit<StoredFile, 'sha1'>, sha1: Sha1): St
   sha1,
 });
 
-/** Code 4400: other programs use the account too. Retried after a pause of all processes. */
+/** Code 4400: other programs use the account too. Retried after a pause of all processes, without a further delay. */
 class VodQuotaExceeded extends QuotaExceeded {}
 
 /** VOD cannot write or read its state of the upload. Retried; if this does not help, the upload restarts at InitUpload. */

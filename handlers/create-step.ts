@@ -3,7 +3,7 @@ import type { Deadline } from '../lib/deadline.ts';
 import { type Services, servicesFor } from '../lib/steps/services.ts';
 import { createHandler } from './create-handler.ts';
 
-/** Creates the handler of a step that uses S3 and VOD. The trigger does not, and its bundle leaves their clients out. */
+/** Creates the handler of a step that uses VOD. The trigger does not, and its bundle leaves the client out. */
 export const createStep = <const S extends GenericSchema, R>(
   name: string,
   schema: S,

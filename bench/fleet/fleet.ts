@@ -1,5 +1,6 @@
 import * as v from 'valibot';
 import { localStateMachineJson } from '../../deploy/state-machine.ts';
+import type { QuotaSettings } from '../../lib/config.ts';
 import { admissionLimits, createAdmission } from '../../lib/quota/admission.ts';
 import { createQuota } from '../../lib/quota/quota.ts';
 import type { DispatchServices } from '../../lib/trigger/dispatch.ts';
@@ -27,6 +28,12 @@ export type FleetOptions = Readonly<{
   outage?: Outage;
   /** The share of VOD's quota that another user takes. */
   neighbourShare?: number;
+  /** Settings of the stack that differ from what the account grants. */
+  settings?: Partial<Pick<QuotaSettings, 'callsPerMinute' | 'partsPerMinute' | 'maxFunctions'>>;
+  /** Places in the admission that executions hold that no longer exist. */
+  deadExecutions?: number;
+  /** The clocks of the functions differ from the true time by up to this, in milliseconds. */
+  clockSkewMs?: number;
 }>;
 
 /** The observations of one run. Times in milliseconds since its start. */
@@ -53,6 +60,9 @@ export type FleetRun = Readonly<{
 
 const BUCKET = 'a-bucket-with-a-name-of-the-usual-length';
 const RESOURCE = /:function:(\w+)$/;
+/** The lease of an execution that died just now. */
+const DEAD_LEASE_MS = 32 * 60_000;
+
 /** A longer run is a deadlock. */
 const MAX_RUN_MS = 30 * 24 * 3_600_000;
 
@@ -66,6 +76,9 @@ export async function runFleet({
   concurrency = 1000,
   outage,
   neighbourShare,
+  settings,
+  deadExecutions = 0,
+  clockSkewMs = 0,
 }: FleetOptions): Promise<FleetRun> {
   const clock = createVirtualClock();
   const startedAt = clock.now();
@@ -81,16 +94,23 @@ export async function runFleet({
     partsPerMinute: VOD.partsPerMinute,
     minuteMs: 60_000,
     maxFunctions: concurrency,
+    ...settings,
   };
   const limits = admissionLimits(quotaSettings);
   const createClients = (): TriggerClients => {
-    const shared = { ...quotaSettings, counter: table.counter, clock, random };
+    const skewMs = Math.round(clockSkewMs * (2 * random() - 1));
+    const own = { now: () => clock.now() + skewMs, sleep: clock.sleep };
+    const shared = { ...quotaSettings, counter: table.counter, clock: own, random };
     return {
       quota: createQuota(shared),
       triggerQuota: createQuota({ ...shared, maxWaitMs: FUNCTIONS.trigger.timeoutMs }),
-      admission: createAdmission({ store: table.store, limits, clock, random }),
+      admission: createAdmission({ store: table.store, limits, clock: own, random }),
     };
   };
+  for (let n = 0; n < deadExecutions; n++) {
+    const entry = { since: 0, until: startedAt + DEAD_LEASE_MS, parts: 1_000_000, lane: 'large' as const };
+    void table.store.put(`dead-${n}`, entry, []);
+  }
   const lambda = createLambda(clock, FUNCTIONS, concurrency, createClients);
 
   const objects = arrivals.map(

@@ -34,12 +34,30 @@ test('300 clips within a minute start at the rate of the quota, and try InitUplo
 
 const MIXED = [...arrivals(2, 2 * GiB), ...arrivals(30, CLIP_BYTES, { atMs: MINUTE, withinMs: MINUTE })];
 
+const SMALL = [
+  ...arrivals(2, GiB / 2),
+  ...arrivals(1, 10 * GiB),
+  ...arrivals(20, CLIP_BYTES, { withinMs: MINUTE }),
+];
+
 test.each<[string, Omit<FleetOptions, 'seed' | 'arrivals'>]>([
   ['with 10 concurrent functions', { concurrency: 10 }],
   ['after an outage of VOD of six hours', { outage: { from: 1.5 * MINUTE, until: 361.5 * MINUTE } }],
   ['next to a neighbour who takes half of the quota', { neighbourShare: 0.5 }],
 ])('all objects finish %s, and no part is sent twice', async (_, options) => {
   expect(await measure({ arrivals: MIXED, ...options })).toMatchObject(NOTHING_FAILS);
+});
+
+test.each<[string, Omit<FleetOptions, 'seed' | 'arrivals'>]>([
+  ['two concurrent functions, which is fewer than one object uses', { concurrency: 2 }],
+  ['a setting of one function', { settings: { maxFunctions: 1 } }],
+  ['a setting of more functions than the account has', { concurrency: 5, settings: { maxFunctions: 1000 } }],
+  ["quota settings above the account's", { settings: { callsPerMinute: 300, partsPerMinute: 30_000 } }],
+  ['the lowest quota settings', { settings: { callsPerMinute: 100, partsPerMinute: 100 } }],
+  ['leases of executions that no longer exist', { deadExecutions: 50 }],
+  ['clocks that are minutes apart', { clockSkewMs: 3 * MINUTE }],
+])('all objects finish with %s', async (_, options) => {
+  expect(await measure({ arrivals: SMALL, ...options })).toMatchObject({ failures: 0, deadLetters: 0 });
 });
 
 test('the same seed gives the same run', async () => {

@@ -80,6 +80,7 @@ export async function completeUpload(request: S3Request): Promise<S3Response> {
     target.key,
     { ...attributes, etag, size, pieces, uploadId, ...(checksum && { checksum }) },
     guard,
+    record.initiated,
   );
   store.uploads.remove(uploadId);
   return reportCompleted(request, bucket, object);

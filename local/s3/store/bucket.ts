@@ -91,13 +91,17 @@ export class Bucket {
     return newest?.kind === 'object' ? newest : undefined;
   }
 
-  /** Makes `object` the current version of `key`. @throws {S3Error} when `guard` rejects the version it replaces */
-  publish(key: string, object: NewObject, guard: WriteGuard): StoredObject {
+  /**
+   * Makes `object` the current version of `key`. `created`: when its multipart upload began, which is its time in S3:
+   * https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingMetadata.html
+   * @throws {S3Error} when `guard` rejects the version it replaces
+   */
+  publish(key: string, object: NewObject, guard: WriteGuard, created?: number): StoredObject {
     guard(this.getCurrent(key));
     const published: StoredObject = {
       kind: 'object',
       ...object,
-      ...this.#stamp(),
+      ...this.#stamp(created),
       sequencer: this.#context.nextSequencer(),
     };
     this.#push(key, published);
@@ -131,11 +135,11 @@ export class Bucket {
     this.#save(key, updated);
   }
 
-  #stamp(): { versionId: string; modified: number } {
+  #stamp(created = this.#context.now().getTime()): { versionId: string; modified: number } {
     return {
       versionId: this.#record.versioning === 'Enabled' ? randomBytes(16).toString('hex') : 'null',
       // S3 stores times in whole seconds.
-      modified: Math.floor(this.#context.now().getTime() / 1000) * 1000,
+      modified: Math.floor(created / 1000) * 1000,
     };
   }
 

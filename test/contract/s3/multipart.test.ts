@@ -4,7 +4,8 @@ import { describe, expect, test } from 'vitest';
 import { BUCKET, failureOf, useS3 } from '../../support/local-s3.ts';
 import { hash } from '../../support/values.ts';
 
-const s3 = useS3();
+let behindMs = 0;
+const s3 = useS3({ now: () => new Date(Date.now() - behindMs) });
 const MIB = 1024 ** 2;
 const LARGE = Buffer.alloc(5 * MIB, 'large ');
 
@@ -203,6 +204,15 @@ describe('multipart uploads', () => {
     expect(done).toMatchObject({ ChecksumCRC32: 'y/Q5Jg==', ChecksumType: 'FULL_OBJECT' });
     const odd = begin('odd', { ChecksumAlgorithm: 'SHA1', ChecksumType: 'FULL_OBJECT' });
     expect(await failureOf(odd)).toBe('400 InvalidRequest');
+  });
+
+  test('have the time of their begin', async () => {
+    behindMs = 600_000;
+    const upload = await begin('timed');
+    behindMs = 0;
+    await upload.complete([await upload.send(1, 'x')]);
+    const { LastModified } = await s3.head('timed');
+    expect(LastModified?.getTime()).toBeLessThan(Date.now() - 500_000);
   });
 
   test('complete only with the expected checksum of the full object', async () => {

@@ -204,8 +204,15 @@ export type PartInput = v.InferOutput<typeof PartInput>;
 export type PartOutput = Omit<PartInput, 'batch'> & { batch?: Batch; waitSeconds?: number };
 
 /**
- * `crc64`: of an object whose copy S3 verifies by it. `parts`: the totals of each batch. `file`: set if VOD already has the
- * file, so that no part was sent.
+ * An open copy of the object onto itself in parts, whose copied parts S3 lists. `source`: a digest of the time, the tags, and
+ * the layout of the parts.
+ */
+export const CopyCheckpoint = v.object({ uploadId: NonEmptyString, source: NonEmptyString });
+export type CopyCheckpoint = v.InferOutput<typeof CopyCheckpoint>;
+
+/**
+ * `crc64`: of an object whose copy S3 verifies by it. `parts`: the totals of each batch. `file`: set if VOD has the whole
+ * file. `copy`: the write-back that Finish continues.
  */
 export const FinishJob = v.object({
   ...jobFields,
@@ -215,6 +222,7 @@ export const FinishJob = v.object({
   upload: v.optional(Upload),
   parts: v.optional(v.array(SentTotals)),
   file: v.optional(StoredFile),
+  copy: v.optional(CopyCheckpoint),
 });
 export type FinishJob = v.InferOutput<typeof FinishJob>;
 
@@ -246,7 +254,10 @@ export type InitOutput =
   | (FinishJob & { next: 'finish'; file: StoredFile })
   | (ImageJob & { next: 'cover' })
   | Result;
-export type FinishOutput = (InitInput & { next: 'init' }) | Result;
+export type FinishOutput =
+  | (InitInput & { next: 'init' })
+  | (FinishJob & { next: 'copy'; file: StoredFile; copy: CopyCheckpoint })
+  | Result;
 
 /**
  * Parses a value that enters the pipeline.

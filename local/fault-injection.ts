@@ -53,6 +53,7 @@ export const PIPELINE_CALLS = {
     'CopyObject',
     'CreateMultipartUpload',
     'UploadPartCopy',
+    'ListParts',
     'CompleteMultipartUpload',
     'AbortMultipartUpload',
   ],

@@ -13,7 +13,8 @@ export const createS3Client = ({ endpoint }: { endpoint?: string | undefined }):
       connectionTimeout: 5_000,
       // S3 may be silent for minutes while it copies 5 GB. `readRange` detects stalled reads itself.
       socketTimeout: 300_000,
-      httpAgent: { keepAlive: true, maxSockets: 128 },
-      httpsAgent: { keepAlive: true, maxSockets: 128 },
+      // A copy in parts has 256 requests in flight.
+      httpAgent: { keepAlive: true, maxSockets: 256 },
+      httpsAgent: { keepAlive: true, maxSockets: 256 },
     }),
   });

@@ -6,9 +6,6 @@ import type { Grants } from './grants.ts';
 import type { Metadata, ObjectHead } from './head-object.ts';
 import { isNotImplemented } from './request.ts';
 
-/** `sha1`: S3's own SHA-1 of the copied bytes, if it computed one. */
-export type CopyResult = Readonly<{ etag: string; versionId: string | undefined; sha1: ObjectHead['sha1'] }>;
-
 /** A copy drops every field that the request does not restate. */
 export const preservedFields = ({ response, pin }: ObjectHead, metadata: Metadata, grants: Grants) => ({
   Bucket: pin.bucket,
@@ -31,7 +28,6 @@ export const preservedFields = ({ response, pin }: ObjectHead, metadata: Metadat
   ...activeRetention(response),
   ...grants,
 });
-export type CopyFields = ReturnType<typeof preservedFields>;
 
 /** S3 rejects a retention date in the past. */
 const activeRetention = ({ ObjectLockMode, ObjectLockRetainUntilDate }: HeadObjectCommandOutput) =>

@@ -1,58 +1,30 @@
 import { CopyObjectCommand, type CopyObjectCommandInput, type S3Client } from '@aws-sdk/client-s3';
-import {
-  type CopyFields,
-  type CopyResult,
-  copySource,
-  preservedFields,
-  preserveExpires,
-  quoteETag,
-  withFallback,
-} from './copy-fields.ts';
-import { copyInParts } from './copy-in-parts.ts';
+import { copySource, preservedFields, preserveExpires, quoteETag, withFallback } from './copy-fields.ts';
 import { readGrants } from './grants.ts';
-import {
-  type FullObjectChecksum,
-  fullObjectSha1,
-  type Metadata,
-  type ObjectHead,
-  unquoteETag,
-  versionOf,
-} from './head-object.ts';
+import { fullObjectSha1, type Metadata, type ObjectHead, unquoteETag, versionOf } from './head-object.ts';
 import { sendS3 } from './request.ts';
 
-/**
- * Copies an object onto itself with other user metadata and keeps everything else. The copy is conditional: it never
- * overwrites a newer object. See docs/decisions/0010.
- * @param maxCopyBytes the copy of a larger object is made in parts
- * @param checksum the expected one of a copy in parts. The copy keeps it
- * @throws {ContentMismatch} {ObjectChanged} {ObjectDeleted} {StorageRejected} {StorageUnavailable}
- */
-export async function copyInPlace(
-  s3: S3Client,
-  head: ObjectHead,
-  metadata: Metadata,
-  signal: AbortSignal,
-  maxCopyBytes: number,
-  checksum?: FullObjectChecksum,
-): Promise<CopyResult> {
-  const fields = preservedFields(head, metadata, await readGrants(s3, head.pin, signal));
-  return head.pin.size <= maxCopyBytes
-    ? copyWhole(s3, head, fields, signal)
-    : copyInParts(s3, head, fields, checksum, signal, maxCopyBytes);
-}
+/** `sha1`: S3's own SHA-1 of the copied bytes, if it computed one. */
+export type CopyResult = Readonly<{ etag: string; versionId: string | undefined; sha1: ObjectHead['sha1'] }>;
 
 type CopyConditions = Pick<
   CopyObjectCommandInput,
   'IfMatch' | 'CopySourceIfMatch' | 'CopySourceIfUnmodifiedSince'
 >;
 
-/** https://docs.aws.amazon.com/AmazonS3/latest/API/API_CopyObject.html */
-async function copyWhole(
+/**
+ * Copies an object of at most 5 GiB onto itself with other user metadata and keeps everything else. The copy is conditional:
+ * it never overwrites a newer object. See docs/decisions/0010.
+ * https://docs.aws.amazon.com/AmazonS3/latest/API/API_CopyObject.html
+ * @throws {ObjectChanged} {ObjectDeleted} {StorageRejected} {StorageUnavailable}
+ */
+export async function copyInPlace(
   s3: S3Client,
   head: ObjectHead,
-  fields: CopyFields,
+  metadata: Metadata,
   signal: AbortSignal,
 ): Promise<CopyResult> {
+  const fields = preservedFields(head, metadata, await readGrants(s3, head.pin, signal));
   const { pin } = head;
   const etag = quoteETag(pin);
   // A metadata edit keeps the ETag and changes only the time (in seconds). S3 ignores the time if the request has a

@@ -72,8 +72,11 @@ const RETRYABLE_STATUS = new Set([408, 409, 429]);
 /** S3, and KMS through S3, return these codes with status 400. */
 const THROTTLED = /Throttl|RequestTimeout|SlowDown|LimitExceeded|TooManyRequests/;
 
-/** A retry succeeds: the client has learned the time from the response, or the copy was already completed. */
-const RETRYABLE_CODES = new Set(['RequestTimeTooSkewed', 'NoSuchUpload']);
+/**
+ * A retry succeeds: the client has learned the time from the response, the copy was already completed, or a part that was
+ * copied twice arrived late.
+ */
+const RETRYABLE_CODES = new Set(['RequestTimeTooSkewed', 'NoSuchUpload', 'InvalidPart']);
 
 /** The failure of a request as an error of this project, or the reason of `signal` if it has aborted. */
 export function toStorageError(operation: string, error: unknown, signal: AbortSignal): unknown {

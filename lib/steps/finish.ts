@@ -1,9 +1,11 @@
 import type { Deadline } from '../deadline.ts';
 import { ObjectChanged, StorageUnavailable, UploadIncomplete, UploadNotFound } from '../errors.ts';
+import { abortCopy } from '../s3/copy-in-parts.ts';
 import { headObject, isSameVersion } from '../s3/head-object.ts';
-import type { FinishInput, FinishJob, FinishOutput, Outcome } from '../schemas.ts';
-import type { MarkedFile } from '../write-back/marker.ts';
+import type { CopyCheckpoint, FinishInput, FinishJob, FinishOutput, Outcome } from '../schemas.ts';
+import { isCopiedInParts, type MarkedFile } from '../write-back/marker.ts';
 import { type WriteBackResult, writeBack } from '../write-back/write-back.ts';
+import { type OpenCopy, writeBackInParts } from '../write-back/write-back-in-parts.ts';
 import { finalResult, leaveAdmission, resultFromError, sumSent } from './result.ts';
 import type { Services } from './services.ts';
 
@@ -13,10 +15,11 @@ const MAX_ROUNDS = 5;
 /** Attempts of a write-back while S3 reports a change of an object that did not change. */
 const MAX_ATTEMPTS = 3;
 
-type JobState = Omit<FinishJob, 'upload' | 'parts' | 'file'>;
+type JobState = Omit<FinishJob, 'upload' | 'parts' | 'file' | 'copy'>;
 
 /**
- * Completes the upload and stores the `fileId` on the object. Returns to Init if VOD lacks parts.
+ * Completes the upload and stores the `fileId` on the object. Returns to Init if VOD lacks parts, and to Finish while an
+ * object is copied in parts.
  * @throws {UploadIncomplete} {UnsupportedObject} {ContentMismatch} and the errors of S3 and VOD
  */
 export async function runFinish(
@@ -24,15 +27,17 @@ export async function runFinish(
   services: Services,
   deadline: Deadline,
 ): Promise<FinishOutput> {
-  const { upload, parts = [], file: stored, ...rest } = job;
+  const { upload, parts = [], file: stored, copy, ...rest } = job;
   const state = { ...rest, sent: sumSent([job.sent, ...parts]) };
   try {
     const restartReason = parts.find((batch) => batch.restartReason !== undefined)?.restartReason;
     if (restartReason !== undefined) return nextRound(state, redrives, restartReason);
     if (upload?.hasMore) return { ...state, next: 'init' }; // the rest of the plan, not a failed round
-    await leaveAdmission(job, services);
+    if (!copy) await leaveAdmission(job, services);
     const file = stored ?? (await services.vod.finishUpload(job.sha1, deadline.signal));
-    const { to, reason } = await writeBackWithRetry(state, { ...file, crc64: job.crc64 }, services, deadline);
+    const written = await writeBackWithRetry(state, { ...file, crc64: job.crc64 }, services, deadline, copy);
+    if ('copy' in written) return { ...state, next: 'copy', file, copy: written.copy };
+    const { to, reason } = written;
     return finalResult(state, outcomeOf(state, to), { ...file, ...(reason && { reason }) });
   } catch (error) {
     if (error instanceof UploadNotFound) return nextRound(state, redrives, error.message);
@@ -60,16 +65,23 @@ async function writeBackWithRetry(
   { pin }: JobState,
   file: MarkedFile,
   { s3, writeBack: settings }: Services,
-  { signal }: Deadline,
-): Promise<WriteBackResult> {
+  deadline: Deadline,
+  copy: CopyCheckpoint | undefined,
+): Promise<WriteBackResult | OpenCopy> {
+  const { signal } = deadline;
   for (let attempt = 1; ; attempt++) {
     try {
+      if (isCopiedInParts(pin, settings))
+        return await writeBackInParts(s3, pin, file, settings, deadline, copy);
       return await writeBack(s3, pin, file, signal, settings);
     } catch (error) {
       if (!(error instanceof ObjectChanged)) throw error;
       if (attempt < MAX_ATTEMPTS) continue;
       const { pin: now } = await headObject(s3, pin, signal);
-      if (!isSameVersion(now, pin)) throw error;
+      if (!isSameVersion(now, pin)) {
+        if (copy) await abortCopy(s3, pin, copy.uploadId);
+        throw error;
+      }
       // The object did not change, so no event would upload it again: "superseded" would lose it.
       throw new StorageUnavailable(
         `${error.message}: S3 rejected ${MAX_ATTEMPTS} attempts, but the object did not change.`,

@@ -84,16 +84,18 @@ export const hasMarker = ({ metadata }: ObjectHead, { fileId, sha1, coverOf }: M
 export const isOwnCopyOf = ({ metadata }: ObjectHead, { etag }: { etag?: string | undefined }): boolean =>
   etag !== undefined && metadata['vod-etag'] === etag;
 
-/** S3 computes no SHA-1 of an object that was copied in parts. */
-export const isCopiedInParts = ({ pin }: ObjectHead, { maxCopyBytes }: WriteBackSettings): boolean =>
-  pin.size > maxCopyBytes;
+/** S3 copies a larger object only in parts, and computes no SHA-1 of the copy. */
+export const isCopiedInParts = (
+  { size }: ObjectVersion,
+  { mode, maxCopyBytes }: WriteBackSettings,
+): boolean => mode === 'metadata' && size > maxCopyBytes;
 
 /**
  * Whether the hash pass computes the CRC64NVME, because S3 has no CRC of the whole object to verify the copy by. See
  * docs/decisions/0014.
  */
 export const needsCrc64 = (head: ObjectHead, settings: WriteBackSettings): boolean =>
-  settings.mode === 'metadata' && isCopiedInParts(head, settings) && head.checksum === undefined;
+  isCopiedInParts(head.pin, settings) && head.checksum === undefined;
 
 /** The CRC of the whole object that verifies its copy in parts. */
 export const copyChecksum = (head: ObjectHead, { crc64 }: MarkedFile): FullObjectChecksum | undefined =>

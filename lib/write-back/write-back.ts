@@ -72,7 +72,7 @@ export function decideWriteBack(
       ...(reason && { reason: `the fileId is in the object's tags: ${reason}` }),
     };
   }
-  const checksum = isCopiedInParts(head, settings) ? copyChecksum(head, file) : undefined;
+  const checksum = isCopiedInParts(pin, settings) ? copyChecksum(head, file) : undefined;
   const metadata = { ...unmarked, ...markerMetadata(head, file, checksum, now) };
   return { action: 'write-metadata', metadata, ...(checksum && { checksum }) };
 }
@@ -86,9 +86,10 @@ function whyNotCopyable(head: ObjectHead): string | undefined {
 }
 
 /**
- * Writes the marker of `file` onto the object: into its metadata by a conditional copy in place, or into its tags.
+ * Writes the marker of `file` onto an object of at most `maxCopyBytes`: into its metadata by a conditional copy in place, or
+ * into its tags. `writeBackInParts` does it for larger objects.
  * @throws {ObjectChanged} {ObjectDeleted} when the object is no longer the version `pin`
- * @throws {UnsupportedObject} when the marker does not fit {ContentMismatch} when S3's own checksum of the object differs
+ * @throws {UnsupportedObject} when the marker does not fit {ContentMismatch} when S3's own SHA-1 of the object differs
  */
 export async function writeBack(
   s3: S3Client,
@@ -98,20 +99,37 @@ export async function writeBack(
   settings: WriteBackSettings = DEFAULT_WRITE_BACK,
 ): Promise<WriteBackResult> {
   const head = await headObject(s3, pin, signal);
-  const target = `write-back to s3://${pin.bucket}/${pin.key}`;
-  const copy = (from: ObjectHead, metadata: Metadata, checksum?: FullObjectChecksum) =>
-    copyInPlace(s3, from, metadata, signal, settings.maxCopyBytes, checksum);
-  const mismatch = (sha1: Sha1) =>
-    new ContentMismatch(`${target}: expected the SHA-1 ${file.sha1} that VOD received, S3 has ${sha1}`);
   const decision = decideWriteBack(head, pin, file, settings, new Date());
+  if (decision.action !== 'write-metadata') return writeNoMetadata(s3, head, pin, file, decision, signal);
+  assertMetadataFits(pin, decision.metadata);
+  const written = await copyInPlace(s3, head, decision.metadata, signal);
+  // A service that computes no checksum neither proves nor disproves anything.
+  if (written.sha1 === undefined || written.sha1 === file.sha1) return { to: 'metadata' };
+  // The object must not carry the fileId of other bytes. A newer object of another writer stays as it is.
+  const current = await headObject(s3, pin, signal);
+  if (isSameVersion(current.pin, written))
+    await copyInPlace(s3, current, stripMarker(current.metadata), signal);
+  throw mismatch(pin, file, written.sha1);
+}
+
+/** Carries out a decision that adds no metadata. @throws as `writeBack` */
+export async function writeNoMetadata(
+  s3: S3Client,
+  head: ObjectHead,
+  pin: ObjectVersion,
+  file: MarkedFile,
+  decision: Exclude<WriteBackDecision, { action: 'write-metadata' }>,
+  signal: AbortSignal,
+): Promise<WriteBackResult> {
   switch (decision.action) {
     case 'reject-changed':
       throw new ObjectChanged(
-        `${target}: expected ${describeVersion(pin)}, got ${describeVersion(head.pin)}`,
+        `${targetOf(pin)}: expected ${describeVersion(pin)}, got ${describeVersion(head.pin)}`,
       );
     case 'reject-mismatch':
-      if (decision.metadata) await copy(head, decision.metadata);
-      throw mismatch(decision.sha1);
+      // S3 keeps the SHA-1 of a whole object of at most 5 GiB only, so it can be copied in one request.
+      if (decision.metadata) await copyInPlace(s3, head, decision.metadata, signal);
+      throw mismatch(pin, file, decision.sha1);
     case 'keep':
       return { to: 'unchanged' };
     case 'write-tags': {
@@ -119,18 +137,13 @@ export async function writeBack(
       const isChanged = await writeTags(s3, pin, tags, signal);
       return { to: isChanged ? 'tags' : 'unchanged', ...(reason && { reason }) };
     }
-    case 'write-metadata': {
-      assertMetadataFits(target, decision.metadata);
-      const written = await copy(head, decision.metadata, decision.checksum);
-      // A service that computes no checksum neither proves nor disproves anything.
-      if (written.sha1 === undefined || written.sha1 === file.sha1) return { to: 'metadata' };
-      // The object must not carry the fileId of other bytes. A newer object of another writer stays as it is.
-      const current = await headObject(s3, pin, signal);
-      if (isSameVersion(current.pin, written)) await copy(current, stripMarker(current.metadata));
-      throw mismatch(written.sha1);
-    }
   }
 }
+
+const targetOf = ({ bucket, key }: ObjectVersion): string => `write-back to s3://${bucket}/${key}`;
+
+const mismatch = (pin: ObjectVersion, file: MarkedFile, sha1: Sha1): ContentMismatch =>
+  new ContentMismatch(`${targetOf(pin)}: expected the SHA-1 ${file.sha1} that VOD received, S3 has ${sha1}`);
 
 const describeVersion = ({ etag, versionId }: ObjectVersion): string =>
   versionId ? `version ${versionId}` : `ETag ${etag}`;
@@ -138,11 +151,12 @@ const describeVersion = ({ etag, versionId }: ObjectVersion): string =>
 /** S3's limit for keys and values together: https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingMetadata.html */
 const MAX_METADATA_BYTES = 2048;
 
-function assertMetadataFits(target: string, metadata: Metadata): void {
+/** @throws {UnsupportedObject} */
+export function assertMetadataFits(pin: ObjectVersion, metadata: Metadata): void {
   const bytes = Object.entries(metadata).reduce((sum, entry) => sum + Buffer.byteLength(entry.join('')), 0);
   if (bytes > MAX_METADATA_BYTES) {
     throw new UnsupportedObject(
-      `${target}: expected at most ${MAX_METADATA_BYTES} bytes of metadata, got ${bytes} bytes. Shorten it, then redrive.`,
+      `${targetOf(pin)}: expected at most ${MAX_METADATA_BYTES} bytes of metadata, got ${bytes} bytes. Shorten it, then redrive.`,
     );
   }
 }

@@ -87,6 +87,38 @@ test.each([
   expect([...etags]).toEqual([head.Metadata?.['vod-etag']]);
 });
 
+test('a copy in parts continues in the next invocation when the time is over, and after a kill', async () => {
+  const requests: string[] = [];
+  let mayAbort = true;
+  const world: TestStack = await newStack({
+    ...IN_PARTS,
+    timeLimitMs: 3_000,
+    faults: ({ call }) => {
+      if (call === 'AbortMultipartUpload' && !mayAbort) return 'no-response';
+      if (call !== 'ListParts' && call !== 'UploadPartCopy') return undefined;
+      requests.push(call);
+      const copies = requests.filter((name) => name === 'UploadPartCopy').length;
+      if (call === 'UploadPartCopy' && copies > 2 && copies <= 4) return 'no-response'; // until the time is over
+      if (call !== 'ListParts' || copies !== 4 || !mayAbort) return undefined;
+      mayAbort = false; // a killed function does nothing
+      world.lambda.kill();
+      return 'no-response';
+    },
+  });
+  const body = createBytes(16 * MIB);
+  await world.put('film.mp4', body);
+  expect(await world.results()).toMatchObject([{ outcome: 'uploaded', sha1: sha1(body) }]);
+  const copies = Array<string>(4).fill('UploadPartCopy');
+  expect(requests).toEqual([
+    ...['ListParts', ...copies],
+    'ListParts', // of the killed invocation
+    ...['ListParts', ...copies.slice(2)],
+  ]);
+  expect(await world.head('film.mp4')).toMatchObject({ Metadata: { 'vod-sha1': sha1(body) } });
+  const { Uploads = [] } = await world.s3.send(new ListMultipartUploadsCommand({ Bucket: BUCKET }));
+  expect(Uploads).toEqual([]);
+});
+
 test('other bytes with the metadata of a copy in parts are uploaded', async () => {
   const world = await newStack(IN_PARTS);
   await world.put('film.mp4', createBytes(6 * MIB));

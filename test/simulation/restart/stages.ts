@@ -32,6 +32,7 @@ export function parseStep(
   }
   const key = path.split('/').slice(2).join('/');
   if (key === '' || method === 'HEAD') return undefined;
+  if (params.has('uploadId') && opened.has(key)) return { stage: 'write-back' };
   if (method === 'GET')
     return params.has('acl') || params.has('tagging')
       ? undefined

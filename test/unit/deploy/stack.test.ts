@@ -309,6 +309,7 @@ describe('roles', () => {
         ...['s3:GetObjectRetention', 's3:GetObjectTagging', 's3:GetObjectVersion', 's3:GetObjectVersionAcl'],
         ...['s3:GetObjectVersionTagging', 's3:PutObject', 's3:PutObjectAcl', 's3:PutObjectLegalHold'],
         ...['s3:PutObjectRetention', 's3:PutObjectTagging', 's3:PutObjectVersionTagging'],
+        's3:ListMultipartUploadParts',
       ].sort(),
     );
     expect([key, ...rest]).toEqual([

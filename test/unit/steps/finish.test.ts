@@ -2,14 +2,23 @@ import { S3ServiceException } from '@aws-sdk/client-s3';
 import { describe, expect, test } from 'vitest';
 import { DeadlineExceeded } from '../../../lib/deadline.ts';
 import { UnsupportedObject, UploadNotFound, VodRejected, VodUnavailable } from '../../../lib/errors.ts';
-import type { FinishJob, FinishOutput, ObjectVersion, SentTotals, StoredFile } from '../../../lib/schemas.ts';
+import {
+  FinishJob,
+  type FinishOutput,
+  type ObjectVersion,
+  parse,
+  type SentTotals,
+  type StoredFile,
+} from '../../../lib/schemas.ts';
 import { runFinish } from '../../../lib/steps/finish.ts';
+import type { Services } from '../../../lib/steps/services.ts';
 import type { VodClient } from '../../../lib/vod/client.ts';
 import { failIfCalled, useServices } from '../../support/ends.ts';
 import { expectFailure } from '../../support/expect-failure.ts';
 import { BUCKET, VERSIONED } from '../../support/fake-store.ts';
+import { createTestAdmission } from '../../support/quota.ts';
 import { newS3Client } from '../../support/s3-client.ts';
-import { ampleDeadline, sha1, storedAs } from '../../support/values.ts';
+import { ampleDeadline, createBytes, MIB, sha1, storedAs } from '../../support/values.ts';
 import { type Video, video } from '../../support/vod-client.ts';
 
 const ends = useServices();
@@ -124,7 +133,7 @@ describe('returns to Init', () => {
       const runRounds = async (): Promise<void> => {
         for (;;) {
           const output = await finish(job, { finishUpload }, redrives);
-          if (output.next !== 'init') throw new TypeError(`unexpected outcome: ${output.outcome}`);
+          if (output.next !== 'init') throw new TypeError(`unexpected: ${output.next}`);
           job = { ...job, round: output.round };
           started.push(output.round);
         }
@@ -139,6 +148,32 @@ describe('returns to Init', () => {
       [10, 11, 12, 13, 14],
     ]);
   });
+});
+
+test('returns to itself while an object is copied in parts, without a second call to VOD', async () => {
+  const body = createBytes(6 * MIB);
+  await store.put(BUCKET, 'large.mp4', body);
+  const calls: string[] = [];
+  const finishUpload = async (): Promise<StoredFile> => {
+    calls.push('FinishUpload');
+    return storedAs(body);
+  };
+  const leave = async (name: string) => void calls.push(`leave ${name}`);
+  const services: Services = {
+    ...ends.services({ finishUpload }),
+    admission: { ...createTestAdmission(), appliesTo: () => true, leave },
+    writeBack: { mode: 'metadata', maxCopyBytes: 5 * MIB },
+  };
+  const job = jobFor(await versionOf('large.mp4'), body, { parts: [sent(1, 4)] });
+  const opened = await runFinish({ job, redrives: 0 }, services, ampleDeadline());
+  const copy = { uploadId: expect.any(String), source: expect.any(String) };
+  expect(opened).toMatchObject({ next: 'copy', file: storedAs(body), copy, sent: sent(1, 4) });
+  expect((await store.find(BUCKET, 'large.mp4')).metadata).toEqual({});
+  const next = parse(FinishJob, JSON.parse(JSON.stringify(opened)), 'the state');
+  const done = await runFinish({ job: next, redrives: 0 }, services, ampleDeadline());
+  expect(done).toMatchObject({ next: 'done', outcome: 'uploaded', ...storedAs(body), sent: sent(1, 4) });
+  expect(calls).toEqual(['leave its name', 'FinishUpload']);
+  expect('copy' in done).toBe(false);
 });
 
 describe('an object that changes during the upload', () => {

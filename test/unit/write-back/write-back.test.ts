@@ -1,12 +1,11 @@
-import { ListMultipartUploadsCommand, ListObjectVersionsCommand } from '@aws-sdk/client-s3';
+import { ListObjectVersionsCommand } from '@aws-sdk/client-s3';
 import { describe, expect, test } from 'vitest';
-import { DEFAULT_WRITE_BACK } from '../../../lib/config.ts';
 import type { ObjectVersion, StoredFile } from '../../../lib/schemas.ts';
-import { hasMarker, verifiedFile } from '../../../lib/write-back/marker.ts';
+import { hasMarker } from '../../../lib/write-back/marker.ts';
 import { writeBack } from '../../../lib/write-back/write-back.ts';
 import { expectFailure } from '../../support/expect-failure.ts';
 import { BUCKET, RICH, useStore, VERSIONED } from '../../support/fake-store.ts';
-import { createBytes, failureOf, MIB, never, sha1, storedAs } from '../../support/values.ts';
+import { failureOf, never, sha1, storedAs } from '../../support/values.ts';
 
 const store = useStore();
 const CLIP = 'the bytes of a film';
@@ -90,39 +89,6 @@ describe('writeBack onto an object with a marker', () => {
     expect(await write(BUCKET, 'other-url.mp4', file)).toEqual({ to: 'metadata' });
     expect((await store.find(BUCKET, 'other-url.mp4')).metadata['vod-url']).toBe(undefined);
     expect(await write(BUCKET, 'other-url.mp4', file)).toEqual({ to: 'unchanged' });
-  });
-});
-
-describe('writeBack of an object that is copied in parts', () => {
-  const IN_PARTS = { ...DEFAULT_WRITE_BACK, maxCopyBytes: 5 * MIB };
-  const body = createBytes(6 * MIB);
-  const file = storedAs(body);
-  const writeInParts = async (key: string, crc64: string) =>
-    writeBack(store.client, await pinned(BUCKET, key), { ...file, crc64 }, never, IN_PARTS);
-  /** S3's own CRC64NVME of the bytes. */
-  async function crc64Of(bytes: Buffer): Promise<string> {
-    await store.put(BUCKET, 'its-crc.mp4', bytes, { ChecksumAlgorithm: 'CRC64NVME' });
-    return (await store.head(BUCKET, 'its-crc.mp4')).ChecksumCRC64NVME ?? 'none';
-  }
-
-  test('lets S3 verify the copy by the CRC64NVME of the bytes that VOD received', async () => {
-    await store.putInParts(BUCKET, 'large.mp4', body);
-    expect(verifiedFile(await store.find(BUCKET, 'large.mp4'))).toBe(undefined);
-    const crc64 = await crc64Of(body);
-    expect(await writeInParts('large.mp4', crc64)).toEqual({ to: 'metadata' });
-    const head = await store.find(BUCKET, 'large.mp4');
-    expect([head.checksum, verifiedFile(head)]).toEqual([{ algorithm: 'CRC64NVME', value: crc64 }, file]);
-  });
-
-  test('throws ContentMismatch and leaves the object as it is when S3 computes another CRC', async () => {
-    await store.putInParts(BUCKET, 'differs.mp4', body, { Metadata: { author: 'me' } });
-    const before = await store.all(BUCKET, 'differs.mp4');
-    const crc64 = await crc64Of(createBytes(10));
-    const message = `differs.mp4 onto itself in parts: expected the CRC64NVME ${crc64}`;
-    await expectFailure(writeInParts('differs.mp4', crc64), 'ContentMismatch', message);
-    expect(await store.all(BUCKET, 'differs.mp4')).toEqual(before);
-    const { Uploads = [] } = await store.client.send(new ListMultipartUploadsCommand({ Bucket: BUCKET }));
-    expect(Uploads).toEqual([]);
   });
 });
 

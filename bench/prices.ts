@@ -18,6 +18,8 @@ export const PRICES = {
   tableWrite: 0.625 / 1e6,
   /** On demand, at most 4 KB, eventually consistent. */
   tableRead: 0.0625 / 1e6,
+  /** To the internet, per 10^9 bytes: us-east-1 and ap-southeast-1. https://aws.amazon.com/ec2/pricing/on-demand/#Data_Transfer */
+  egressPerGB: [0.09, 0.12],
   queueRequest: 0.4 / 1e6,
   /** S3 notifications are opt-in events. */
   event: 1 / 1e6,

@@ -1,5 +1,6 @@
 import type { NetworkLimits } from '../local/network-simulator.ts';
 import { computeCost, measuredUsage, sum } from './cost.ts';
+import { describeCosts, describeTimes } from './fleet/costs.ts';
 import { MAX_EVENTS, MAX_STATE_BYTES } from './history.ts';
 import { IMPORTS, measureImports } from './imports.ts';
 import type { Amount, Measurement, ServiceOptions } from './messages.ts';
@@ -181,7 +182,7 @@ export const SCENARIOS: readonly Scenario[] = [
         value: sum(Object.values(cost)),
         unit: '$',
         conditions: uploadCondition(measurement),
-        notes: [items.join(', ')],
+        notes: [items.join(', '), ...(await describeCosts()), ...(await describeTimes())],
         measurements: [measurement],
       };
     },
@@ -207,11 +208,11 @@ export const SCENARIOS: readonly Scenario[] = [
   },
 ];
 
-/** Eight invocations share VOD's 10,000 parts per minute. One invocation hashes at the rate of four S3 connections. */
+/** Four invocations share VOD's 10,000 parts per minute. One invocation hashes at the rate of four S3 connections. */
 const TERABYTE: SimulatedObject = {
   size: 1e12,
   isMissing: () => true,
-  partsPerSecond: 10_000 / 60 / 8,
+  partsPerSecond: 10_000 / 60 / 4,
   hashBytesPerSecond: 4 * S3_NETWORK.bytesPerSecond,
 };
 

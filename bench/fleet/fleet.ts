@@ -161,6 +161,7 @@ export async function runFleet({
     },
     onPart(object) {
       const at = clock.now() - startedAt;
+      object.lastPartAt = at;
       if (object.firstPartAt === undefined) {
         object.firstPartAt = at;
         sending.lastObjectAt = at;
@@ -191,6 +192,7 @@ export async function runFleet({
   let running = 0;
   async function execute(name: string, key: string): Promise<void> {
     running++;
+    findObject(key).startedAt ??= clock.now() - startedAt;
     const result = await machine.run(name, { bucket: BUCKET, key }, host);
     running--;
     executions.push(result);

@@ -38,7 +38,10 @@ export type FleetObject = {
   readonly size: number;
   readonly arrivesAt: number;
   initTries: number;
+  /** When its execution started. */
+  startedAt?: number;
   firstPartAt?: number;
+  lastPartAt?: number;
   finishedAt?: number;
 };
 

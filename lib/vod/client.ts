@@ -79,6 +79,7 @@ export function createVodClient(settings: VodSettings, quota: Quota): VodClient 
         if (parsed.success) return { response: parsed.output, parts };
         const error = toVodError(call, response, formatIssues(parsed.issues));
         if (!(error instanceof VodQuotaExceeded)) throw error;
+        lastError = error;
         await quota.pause(call.action); // the next `take` waits for its end
         if (rejections === MAX_REJECTIONS) throw error;
       }

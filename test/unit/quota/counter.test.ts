@@ -83,7 +83,6 @@ describe('a table that does not work', () => {
     ['item without a count', respond(200, { Attributes: { key: { S: 'a' } } })],
     ['count that is not a number', respond(200, { Attributes: { calls: { N: 'x' } } })],
   ])('retries twice, then throws QuotaExceeded: %s', async (_, failure) => {
-    accelerateTimers();
     const recovering = await createScriptedCounter(failure, failure, respond(200, COUNTED));
     expect(await recovering.counter.add(WINDOW, 1)).toEqual({ calls: 1, pausedUntil: 0 });
     const failing = await createScriptedCounter(failure);

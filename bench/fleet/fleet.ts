@@ -5,9 +5,11 @@ import { admissionLimits, createAdmission } from '../../lib/quota/admission.ts';
 import { createQuota } from '../../lib/quota/quota.ts';
 import type { DispatchServices } from '../../lib/trigger/dispatch.ts';
 import { createVirtualClock } from './clock.ts';
+import { createExecutions } from './executions.ts';
 import { createLambda, type Invocations } from './lambda.ts';
 import { createMachine, type ExecutionResult } from './machine.ts';
-import { S3, STEP_FUNCTIONS, VOD } from './model.ts';
+import { S3, VOD } from './model.ts';
+import { createPartObserver, type Sending } from './observer.ts';
 import { createQueue } from './queue.ts';
 import { createRandom } from './random.ts';
 import { FUNCTIONS, QUEUE } from './settings.ts';
@@ -52,8 +54,7 @@ export type FleetRun = Readonly<{
   coldStarts: number;
   queueRequests: number;
   events: number;
-  /** `lastObjectAt`: when the last object sent its first part. `partsBeforeLast`: parts of all objects until then. */
-  sending: Readonly<{ firstPartAt: number; lastObjectAt: number; partsBeforeLast: number }>;
+  sending: Sending;
   /** Parts sent in each minute, by size of their object. */
   partsByMinute: ReadonlyMap<number, readonly number[]>;
 }>;
@@ -82,6 +83,8 @@ export async function runFleet({
 }: FleetOptions): Promise<FleetRun> {
   const clock = createVirtualClock();
   const startedAt = clock.now();
+  const elapsed = (): number => clock.now() - startedAt;
+  const observer = createPartObserver(elapsed);
   const random = createRandom(seed);
   const table = createSharedTable(clock);
   const vod = createVod(clock, random, {
@@ -123,10 +126,8 @@ export async function runFleet({
   );
   const byKey = new Map(objects.map((object) => [object.key, object]));
   const s3 = { reads: 0, writes: 0 };
-  const partsByMinute = new Map<number, number[]>(arrivals.map(({ size }) => [size, []]));
   const written = new Set<string>();
-  const sending = { firstPartAt: undefined as number | undefined, lastObjectAt: 0, partsBeforeLast: 0 };
-  let [events, sentParts, inTransit] = [0, 0, 0];
+  let [events, inTransit] = [0, 0];
 
   const sendEventAfter = (ms: number, { key, size }: FleetObject, reason: string): void => {
     inTransit++;
@@ -159,20 +160,7 @@ export async function runFleet({
       const reason = isCopiedInParts(object.size) ? 'CompleteMultipartUpload' : 'CopyObject';
       sendEventAfter(S3.eventMs, object, reason);
     },
-    onPart(object) {
-      const at = clock.now() - startedAt;
-      object.lastPartAt = at;
-      if (object.firstPartAt === undefined) {
-        object.firstPartAt = at;
-        sending.lastObjectAt = at;
-        sending.partsBeforeLast = sentParts;
-        sending.firstPartAt ??= at;
-      }
-      sentParts++;
-      const minute = Math.floor(at / 60_000);
-      const counts = partsByMinute.get(object.size);
-      if (counts) counts[minute] = (counts[minute] ?? 0) + 1;
-    },
+    onPart: observer.onPart,
   });
 
   const host = {
@@ -186,27 +174,17 @@ export async function runFleet({
     },
   };
 
-  const executions: ExecutionResult[] = [];
   const failures: string[] = [];
-  const names = new Set<string>();
-  let running = 0;
-  async function execute(name: string, key: string): Promise<void> {
-    running++;
-    findObject(key).startedAt ??= clock.now() - startedAt;
-    const result = await machine.run(name, { bucket: BUCKET, key }, host);
-    running--;
-    executions.push(result);
+  const executions = createExecutions(machine, host, ({ key }, result) => {
     if (result.status === 'FAILED') failures.push(`${key}: ${result.error}: ${result.cause}`);
-    else findObject(key).finishedAt ??= clock.now() - startedAt;
-  }
+    else findObject(key).finishedAt ??= elapsed();
+  });
 
   const toDispatchServices = ({ triggerQuota: quota, admission }: TriggerClients): DispatchServices => ({
     async startExecution(name, { key }) {
-      await clock.sleep(STEP_FUNCTIONS.startMs);
-      if (names.has(name)) return { name, status: 'exists' };
-      names.add(name);
-      void execute(name, key);
-      return { name, status: 'started' };
+      const status = await executions.start(name, { bucket: BUCKET, key });
+      findObject(key).startedAt ??= elapsed();
+      return { name, status };
     },
     async isWrittenBack({ key }) {
       s3.reads++;
@@ -227,7 +205,7 @@ export async function runFleet({
   startTrigger(clock, queue, lambda, QUEUE.triggers, QUEUE.visibilityMs, toDispatchServices);
 
   const isOver = (): boolean =>
-    inTransit + queue.size() + running === 0 || clock.now() - startedAt > MAX_RUN_MS;
+    inTransit + queue.size() + executions.running() === 0 || elapsed() > MAX_RUN_MS;
   const { random: unseeded } = Math;
   Math.random = random; // the waits of the steps
   try {
@@ -238,7 +216,7 @@ export async function runFleet({
   const finished = objects.flatMap(({ finishedAt }) => finishedAt ?? []);
   return {
     objects,
-    executions,
+    executions: executions.ended,
     failures,
     deadLetters: queue.deadLetters.length,
     makespanMs: Math.max(...finished),
@@ -250,8 +228,8 @@ export async function runFleet({
     coldStarts: lambda.coldStarts(),
     queueRequests: queue.requests(),
     events,
-    sending: { ...sending, firstPartAt: sending.firstPartAt ?? 0 },
-    partsByMinute,
+    sending: observer.sending(),
+    partsByMinute: observer.byMinute,
   };
 }
 

@@ -1,4 +1,4 @@
-import { evaluate, type Finding, type Target } from '../report.ts';
+import type { Finding, Target } from '../report.ts';
 import type { Scenario } from '../scenario.ts';
 import { type Arrival, type FleetOptions, type FleetRun, runFleet } from './fleet.ts';
 import { type FleetMeasures, measureFleet, medianWait } from './measures.ts';
@@ -35,8 +35,7 @@ const fleetScenario = (scenario: Omit<Scenario, 'run'>, runTrial: Trial): Scenar
 /** Orders findings from the worst to the best: first those that miss a condition, then by their distance from the target. */
 function rank(finding: Finding, target: Target): number {
   const missed = Object.values(finding.conditions ?? {}).filter((isMet) => !isMet).length;
-  const { ratio, value } = evaluate('', target, finding);
-  const actual = ratio ?? value;
+  const actual = finding.value / (finding.reference ?? 1);
   return -1e9 * missed + ('atLeast' in target ? actual : -actual);
 }
 

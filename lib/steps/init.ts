@@ -10,12 +10,13 @@ import { reportProgress } from '../progress.ts';
 import { headObject, isSameVersion, type ObjectHead } from '../s3/head-object.ts';
 import { readRange } from '../s3/read-range.ts';
 import { readTagsIfAny } from '../s3/tags.ts';
-import type { InitInput, InitOutput, ObjectVersion, StoredFile, UploadRequest } from '../schemas.ts';
+import type { InitInput, InitOutput, ObjectVersion, Sha1, StoredFile, UploadRequest } from '../schemas.ts';
 import { readBuffer } from '../upload/buffer-pool.ts';
 import { cleanFileName, type Media, mediaTypeOf } from '../upload/media-type.ts';
 import { missingParts, partRange, planBatches } from '../upload/plan.ts';
 import { hashObject, type RangeReader } from '../upload/sha1.ts';
 import { mergeOptions, optionsFromMetadata } from '../upload/upload-options.ts';
+import type { NewFile } from '../vod/client.ts';
 import { isOwnCopyOf, needsCrc64, verifiedFile } from '../write-back/marker.ts';
 import { finalResult, leaveAdmission, randomSeconds, resultFromError, SUPERSEDED_REASON } from './result.ts';
 import type { Services } from './services.ts';
@@ -76,52 +77,23 @@ async function startUpload(
   services: Services,
   deadline: Deadline,
 ): Promise<InitOutput> {
-  const { s3, vod, defaults, admission } = services;
   const { pin } = found;
-  const { request, hash, ...rest } = job;
+  const { request } = job;
+  const { defaults, s3 } = services;
   const options = mergeOptions(defaults, optionsFromMetadata(found.metadata, urlOf(pin)), request.options);
   assertSize(pin);
   const known = job.round === 0 && !request.force ? await verifiedFileOf(s3, found, deadline) : undefined;
   if (known) return finalResult({ ...job, pin }, 'unchanged', known);
 
   const knownSha1 = job.sha1 ?? found.sha1;
-  if (!knownSha1) {
-    const turn = await askForAdmission({ ...job, pin }, 'hash', admission);
-    if (turn.next === 'wait') return turn;
-    job = turn;
-  }
-  const read: RangeReader = (range, signal) =>
-    readBuffer(range.size, signal, (into) => readRange(s3, pin, range, signal, into));
   const hashed = knownSha1
-    ? { sha1: knownSha1, crc64: job.crc64 }
-    : await hashObject(pin, read, deadline, {
-        from: hash,
-        needsCrc64: needsCrc64(found, services.writeBack),
-      });
-  if ('checkpoint' in hashed) return { ...job, next: 'hash', pin, hash: hashed.checkpoint };
-
-  const { sha1, crc64 } = hashed;
-  const { size } = pin;
-  const next = {
-    ...rest,
-    ...(job.since !== undefined && { since: job.since }),
-    ...(crc64 !== undefined && { crc64 }),
-    ...{ request, pin, sha1 },
-  };
+    ? { ...job, pin, sha1: knownSha1 }
+    : await computeSha1({ ...job, pin }, found, services, deadline);
+  if ('next' in hashed) return hashed;
+  const { hash: _, ...next } = hashed;
   const fileName = options.fileName === undefined ? media.fileName : cleanFileName(options.fileName);
-  const file = { sha1, size, fileName, fileType: media.fileType, options };
   try {
-    const turn = await askForAdmission(next, 'send', admission);
-    if (turn.next === 'wait') return turn;
-    const upload = await vod.initUpload(file, deadline.signal);
-    if (upload.state === 'stored') return { ...turn, next: 'finish', file: upload.file };
-
-    const bounds = { sha1, size, partSize: upload.partSize };
-    const parts = missingParts(upload.held, bounds);
-    const missing = parts.reduce((sum, part) => sum + partRange(part, bounds).size, 0);
-    reportProgress({ stage: 'parts', pin, missing });
-    const { partFunctions: functions } = admission.limits;
-    return { ...turn, next: 'parts', upload: { ...bounds, functions, ...planBatches(parts, functions) } };
+    return await openUpload(next, { fileName, fileType: media.fileType, options }, services, deadline);
   } catch (error) {
     // Keep a SHA-1 that this invocation computed, instead of failing and computing it again.
     if (!knownSha1 && error instanceof DeadlineExceeded) return { ...next, next: 'hash' };
@@ -131,8 +103,52 @@ async function startUpload(
   }
 }
 
+type PinnedJob = InitInput & { pin: ObjectVersion };
+type HashedJob = PinnedJob & { sha1: Sha1 };
+
+/** Returns the job with the SHA-1, or a wait or a checkpoint. */
+async function computeSha1(
+  job: PinnedJob,
+  found: ObjectHead,
+  { s3, admission, writeBack }: Services,
+  deadline: Deadline,
+): Promise<HashedJob | Extract<InitOutput, { next: 'wait' | 'hash' }>> {
+  const turn = await askForAdmission(job, 'hash', admission);
+  if (turn.next === 'wait') return turn;
+  const { pin } = job;
+  const read: RangeReader = (range, signal) =>
+    readBuffer(range.size, signal, (into) => readRange(s3, pin, range, signal, into));
+  const options = { from: job.hash, needsCrc64: needsCrc64(found, writeBack) };
+  const hashed = await hashObject(pin, read, deadline, options);
+  if ('checkpoint' in hashed) return { ...turn, next: 'hash', hash: hashed.checkpoint };
+  const { sha1, crc64 } = hashed;
+  return { ...turn, sha1, ...(crc64 !== undefined && { crc64 }) };
+}
+
+/** Calls `InitUpload` and plans the missing parts, or returns a wait. */
+async function openUpload(
+  job: Omit<HashedJob, 'hash'>,
+  file: Omit<NewFile, 'sha1' | 'size'>,
+  { vod, admission }: Services,
+  deadline: Deadline,
+): Promise<InitOutput> {
+  const turn = await askForAdmission(job, 'send', admission);
+  if (turn.next === 'wait') return turn;
+  const { sha1, pin } = job;
+  const { size } = pin;
+  const upload = await vod.initUpload({ ...file, sha1, size }, deadline.signal);
+  if (upload.state === 'stored') return { ...turn, next: 'finish', file: upload.file };
+
+  const bounds = { sha1, size, partSize: upload.partSize };
+  const parts = missingParts(upload.held, bounds);
+  const missing = parts.reduce((sum, part) => sum + partRange(part, bounds).size, 0);
+  reportProgress({ stage: 'parts', pin, missing });
+  const { partFunctions: functions } = admission.limits;
+  return { ...turn, next: 'parts', upload: { ...bounds, functions, ...planBatches(parts, functions) } };
+}
+
 /** Returns the job to continue, or a wait if other objects come first. */
-export async function askForAdmission<J extends InitInput & { pin: ObjectVersion }>(
+export async function askForAdmission<J extends PinnedJob>(
   job: J,
   phase: 'hash' | 'send',
   admission: Services['admission'],

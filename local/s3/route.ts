@@ -1,6 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import type { Operation, S3Request } from './operation.ts';
 import { getAcl, putAcl } from './operations/acl.ts';
+import { deleteAnnotation, getAnnotation, listAnnotations, putAnnotation } from './operations/annotations.ts';
 import {
   createBucket,
   deleteBucket,
@@ -72,6 +73,10 @@ const OBJECT: Routes = {
   'GET tagging': ['GetObjectTagging', getTagging],
   'PUT tagging': ['PutObjectTagging', putTagging],
   'DELETE tagging': ['DeleteObjectTagging', deleteTagging],
+  'GET annotation': ['ListObjectAnnotations', listAnnotations],
+  'GET annotation,annotationName': ['GetObjectAnnotation', getAnnotation],
+  'PUT annotation,annotationName': ['PutObjectAnnotation', putAnnotation],
+  'DELETE annotation,annotationName': ['DeleteObjectAnnotation', deleteAnnotation],
   'POST uploads': ['CreateMultipartUpload', createUpload],
   'PUT partNumber,uploadId': ['UploadPart', uploadPart],
   'COPY partNumber,uploadId': ['UploadPartCopy', copyPart],
@@ -85,7 +90,7 @@ const REFINEMENTS = new Set(
   [
     'versionId prefix delimiter max-keys encoding-type marker start-after fetch-owner continuation-token',
     'key-marker version-id-marker upload-id-marker max-uploads max-parts part-number-marker max-buckets',
-    'bucket-region x-id',
+    'bucket-region x-id annotation-prefix max-annotation-results',
   ].flatMap((names) => names.split(' ')),
 );
 

@@ -1,5 +1,5 @@
 import { type S3Request, type S3Response, xmlResponse } from '../operation.ts';
-import type { Attributes, StoredObject } from '../store/record.ts';
+import type { Annotation, Attributes, StoredObject } from '../store/record.ts';
 import { COPY_CHANGE_HEADERS, rejectArchived } from '../wire/attributes.ts';
 import { MAX_BODY_BYTES } from '../wire/body.ts';
 import { checkCopySource, createWriteGuard } from '../wire/conditions.ts';
@@ -32,7 +32,11 @@ export async function copyObject(request: S3Request): Promise<S3Response> {
   const etag = createETag(md5, attributes.placement);
   const object = bucket.publish(
     target.key,
-    { ...attributes, etag, md5, size, pieces, ...(checksum && { checksum }) },
+    {
+      ...attributes,
+      ...{ etag, md5, size, pieces, annotations: copiedAnnotations(headers, source.object) },
+      ...(checksum && { checksum }),
+    },
     guard,
   );
   await request.emitCreated('ObjectCreated:Copy', bucket, target.key, object);
@@ -99,6 +103,14 @@ function readDirective(headers: RequestHeaders, name: string): 'COPY' | 'REPLACE
   const value = headers[name] ?? 'COPY';
   if (value === 'COPY' || value === 'REPLACE') return value;
   throw new S3Error('InvalidArgument', `Unknown directive: ${name}`);
+}
+
+/** @throws {S3Error} `InvalidArgument` */
+function copiedAnnotations(headers: RequestHeaders, { annotations }: StoredObject): Annotation[] {
+  const directive = headers['x-amz-object-annotation-directive'] ?? 'COPY';
+  if (directive === 'COPY') return [...annotations];
+  if (directive === 'EXCLUDE') return [];
+  throw new S3Error('InvalidArgument', 'Unknown directive: x-amz-object-annotation-directive');
 }
 
 function rejectUnchangedCopy(headers: RequestHeaders): void {

@@ -179,9 +179,9 @@ function describeVersion(key: string, version: StoredVersion, show: Listing['sho
   };
 }
 
-const writeToken = (last: string): string => Buffer.from(last).toString('base64url');
+export const writeToken = (last: string): string => Buffer.from(last).toString('base64url');
 
-function readToken(token: string): string {
+export function readToken(token: string): string {
   const last = Buffer.from(token, 'base64url').toString();
   if (token !== '' && writeToken(last) === token) return last;
   throw new S3Error('InvalidArgument', 'The continuation token provided is incorrect');

@@ -9,13 +9,15 @@ import {
   type BucketRecord,
   bucketRecord,
   keyRecord,
+  type Piece,
   type StoredObject,
   type StoredVersion,
 } from './record.ts';
 import { SortedNames } from './sorted-names.ts';
 
 /** An object as its writer provides it. The bucket adds the version ID, time, and sequencer. */
-export type NewObject = Omit<StoredObject, 'kind' | 'versionId' | 'modified' | 'sequencer'>;
+export type NewObject = Omit<StoredObject, 'kind' | 'versionId' | 'modified' | 'sequencer' | 'annotations'> &
+  Partial<Pick<StoredObject, 'annotations'>>;
 
 /** Everything that a bucket needs from its store. */
 export type BucketContext = Readonly<{
@@ -100,6 +102,7 @@ export class Bucket {
     guard(this.getCurrent(key));
     const published: StoredObject = {
       kind: 'object',
+      annotations: [],
       ...object,
       ...this.#stamp(created),
       sequencer: this.#context.nextSequencer(),
@@ -123,11 +126,11 @@ export class Bucket {
     );
   }
 
-  /** Changes tags or grants, the only attributes that S3 changes in place. */
+  /** Changes tags, grants, or annotations, the only attributes that S3 changes in place. */
   updateInPlace(
     key: string,
     versionId: string,
-    change: Partial<Pick<StoredObject, 'tags' | 'grants'>>,
+    change: Partial<Pick<StoredObject, 'tags' | 'grants' | 'annotations'>>,
   ): void {
     const updated = this.getVersions(key).map((version) =>
       version.kind === 'object' && version.versionId === versionId ? { ...version, ...change } : version,
@@ -167,10 +170,16 @@ export class Bucket {
       this.#versions.delete(key);
       this.names.remove(key);
     }
-    for (const version of versions) if (version.kind === 'object') this.#context.blobs.retain(version.pieces);
-    for (const version of before) if (version.kind === 'object') this.#context.blobs.release(version.pieces);
+    for (const version of versions) this.#context.blobs.retain(piecesOf(version));
+    for (const version of before) this.#context.blobs.release(piecesOf(version));
   }
 }
+
+/** The bytes of an object and of its annotations. */
+const piecesOf = (version: StoredVersion): readonly Piece[] =>
+  version.kind === 'object'
+    ? [...version.pieces, ...version.annotations.flatMap(({ pieces }) => pieces)]
+    : [];
 
 /** The hash of the key: a key cannot leave the folder, exceed the file system's limits, or collide with another. */
 const fileName = (key: string): string => `${createHash('sha256').update(key).digest('hex')}.json`;

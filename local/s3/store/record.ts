@@ -36,6 +36,18 @@ const attributes = {
 const attributesSchema = v.object(attributes);
 export type Attributes = Readonly<v.InferOutput<typeof attributesSchema>>;
 
+/** A named text of an object version. `etag`: the MD5 of its bytes. */
+const annotation = v.object({
+  name: v.string(),
+  etag: v.string(),
+  size: NonNegativeInt,
+  /** ms, in whole seconds. */
+  modified: NonNegativeInt,
+  pieces: v.array(piece),
+  checksum: v.object({ algorithm: v.picklist(ALGORITHMS), value: v.string() }),
+});
+export type Annotation = Readonly<v.InferOutput<typeof annotation>>;
+
 const storedObject = v.object({
   kind: v.literal('object'),
   versionId: v.string(),
@@ -50,6 +62,7 @@ const storedObject = v.object({
   checksum: v.optional(checksum),
   /** The multipart upload that created the object. */
   uploadId: v.optional(v.string()),
+  annotations: v.optional(v.array(annotation), []),
   ...attributes,
 });
 export type StoredObject = Readonly<v.InferOutput<typeof storedObject>>;

@@ -1,6 +1,9 @@
 /** Status and standard message of every error that this server returns: https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html */
 const ERRORS = {
   AccessDenied: '403 Access Denied',
+  AnnotationLimitExceeded:
+    '400 The request would exceed the maximum number of annotations allowed per object.',
+  AnnotationNameTooLong: '400 The annotation name exceeds 512 bytes.',
   AuthorizationHeaderMalformed: '400 The authorization header that you provided is not valid.',
   AuthorizationQueryParametersError:
     '400 The authorization query parameters that you provided are not valid.',
@@ -14,6 +17,7 @@ const ERRORS = {
   IncompleteBody: '400 You did not provide the number of bytes specified by the Content-Length HTTP header.',
   InternalError: '500 We encountered an internal error. Please try again.',
   InvalidAccessKeyId: '403 The AWS access key ID that you provided does not exist in our records.',
+  InvalidAnnotationName: '400 The annotation name you provided is invalid.',
   InvalidArgument: '400 Invalid Argument',
   InvalidBucketName: '400 The specified bucket is not valid.',
   InvalidDigest: '400 The Content-MD5 or checksum value that you specified is not valid.',
@@ -24,6 +28,7 @@ const ERRORS = {
     '400 The list of parts was not in ascending order. The parts list must be specified in order by part number.',
   InvalidPolicyDocument:
     '400 The content of the form does not meet the conditions specified in the policy document.',
+  InvalidPrefix: '400 The annotation prefix you provided is invalid.',
   InvalidRange: '416 The requested range is not satisfiable',
   InvalidRequest: '400 Invalid Request',
   InvalidStorageClass: '400 The storage class you specified is not valid',
@@ -38,6 +43,7 @@ const ERRORS = {
   MetadataTooLarge: '400 Your metadata headers exceed the maximum allowed metadata size.',
   MethodNotAllowed: '405 The specified method is not allowed against this resource.',
   MissingContentLength: '411 You must provide the Content-Length HTTP header.',
+  NoSuchAnnotation: '404 The specified annotation does not exist on this object.',
   NoSuchBucket: '404 The specified bucket does not exist',
   NoSuchKey: '404 The specified key does not exist.',
   NoSuchLifecycleConfiguration: '404 The lifecycle configuration does not exist',
@@ -53,6 +59,7 @@ const ERRORS = {
     '403 The request signature we calculated does not match the signature you provided. Check your key and signing method.',
   SlowDown: '503 Please reduce your request rate.',
   TooManyRequests: '429 Please reduce your request rate.',
+  UnsupportedMediaType: '415 The annotation payload is not valid UTF-8 encoded text.',
   XAmzContentSHA256Mismatch:
     "400 The provided 'x-amz-content-sha256' header does not match what was computed.",
 };

@@ -4,10 +4,11 @@ import type { ObjectVersion } from './schemas.ts';
 /** Lets other code in the process observe the work of `lib`, for metrics and the terminal. */
 
 /**
- * `hash`: `done` bytes are hashed; an earlier invocation hashed `from` of them. `parts`: `missing` bytes are about to be
- * sent. `part`: `bytes` more bytes were sent.
+ * `wait`: other objects come first. `hash`: `done` bytes are hashed; an earlier invocation hashed `from` of them. `parts`:
+ * `missing` bytes are about to be sent. `part`: `bytes` more bytes were sent.
  */
 export type Progress =
+  | { stage: 'wait'; pin: ObjectVersion }
   | { stage: 'hash'; pin: ObjectVersion; from: number; done: number }
   | { stage: 'parts'; pin: ObjectVersion; missing: number }
   | { stage: 'part'; pin: ObjectVersion; bytes: number };

@@ -159,6 +159,7 @@ export async function askForAdmission<J extends PinnedJob>(
   const decision = await admission.enter(execution, { phase, bytes, since });
   const entered = { ...job, since: decision.since };
   if (decision.admitted) return entered;
+  reportProgress({ stage: 'wait', pin });
   return { ...entered, next: 'wait', waitSeconds: Math.ceil(decision.waitMs / 1000) };
 }
 

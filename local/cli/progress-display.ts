@@ -9,6 +9,8 @@ type Row = { key: string; status: string; hash?: Stage; upload?: Stage };
 
 const FRAME_MS = 100;
 
+const WAITING = 'waiting for other objects';
+
 /** Shows the progress of each object: bars on a terminal, otherwise a line when a stage starts. */
 export class ProgressDisplay {
   readonly #terminal: Terminal;
@@ -22,10 +24,11 @@ export class ProgressDisplay {
     if (terminal.isInteractive) this.#frames = setInterval(() => this.#draw(), FRAME_MS);
   }
 
-  /** Sets the status that is shown until the first stage starts. */
+  /** Sets the status that is shown until the next stage starts. */
   setStatus(object: ObjectName, status: string): void {
-    this.#rowOf(object).status = status;
-    this.#printStep(object, status);
+    const row = this.#rowOf(object);
+    if (row.status !== status) this.#printStep(object, status);
+    row.status = status;
   }
 
   /** Removes a finished object. @returns one line for each of its stages */
@@ -52,6 +55,11 @@ export class ProgressDisplay {
     const { pin: object, stage } = progress;
     const row = this.#rowOf(object);
     const now = performance.now();
+    if (stage === 'wait') {
+      this.setStatus(object, WAITING);
+      return;
+    }
+    row.status = '';
     if (stage === 'part') {
       if (row.upload) Object.assign(row.upload, { done: row.upload.done + progress.bytes, updatedAt: now });
     } else if (stage === 'parts') {
@@ -92,7 +100,7 @@ const uriOf = ({ bucket, key }: ObjectName): string => `s3://${bucket}/${key}`;
 function rowLines(row: Row): string[] {
   const stages = stageLines(row);
   const name = replaceControls(row.key);
-  return stages.length === 0 ? [`  ${name}: ${row.status}`] : [`  ${name}`, ...stages];
+  return [row.status ? `  ${name}: ${row.status}` : `  ${name}`, ...stages];
 }
 
 const stageLines = ({ hash, upload }: Row): string[] => [

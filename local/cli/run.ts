@@ -97,7 +97,7 @@ export class Run {
     const object = requestOf(input) ?? { bucket: '', key: name };
     const stages = this.#display.remove(object);
     const seconds = (performance.now() - (this.#startedAt.get(name) ?? 0)) / 1000;
-    // A write-back is an event like any other. The execution that it starts finds nothing to do.
+    // The trigger starts an execution for a write-back's event if it is in doubt, or for an image. That execution finds nothing to do.
     const isEcho = requestOf(input)?.etag !== undefined && !this.#resumed.has(name);
     this.#startedAt.delete(name);
     this.#resumed.delete(name);

@@ -184,7 +184,10 @@ function buildCanonicalRequest({ method, target, headers }: SignedRequest, claim
     method,
     encodePath(target.path),
     buildCanonicalQuery(target.query),
-    ...claim.signedHeaders.map((name) => `${name}:${(headers[name] ?? '').trim().replace(/ +/g, ' ')}`),
+    // `trim` would also remove the byte 0xA0, which ends many characters in UTF-8.
+    ...claim.signedHeaders.map(
+      (name) => `${name}:${(headers[name] ?? '').replace(/^[ \t]+|[ \t]+$/g, '').replace(/ +/g, ' ')}`,
+    ),
     '',
     claim.signedHeaders.join(';'),
     claim.payload,

@@ -1,8 +1,25 @@
-import { CopyObjectCommand, type CopyObjectCommandInput, type S3Client } from '@aws-sdk/client-s3';
+import {
+  CopyObjectCommand,
+  type CopyObjectCommandInput,
+  type CopyObjectCommandOutput,
+  type S3Client,
+} from '@aws-sdk/client-s3';
+import { ObjectChanged } from '../errors.ts';
+import type { ObjectVersion } from '../schemas.ts';
 import { copySource, preservedFields, preserveExpires, quoteETag, withFallback } from './copy-fields.ts';
 import { readGrants } from './grants.ts';
-import { fullObjectSha1, type Metadata, type ObjectHead, unquoteETag, versionOf } from './head-object.ts';
-import { sendS3 } from './request.ts';
+import {
+  fullObjectSha1,
+  headObject,
+  isSameVersion,
+  type Metadata,
+  type ObjectHead,
+  unquoteETag,
+  versionOf,
+} from './head-object.ts';
+import { isNotImplemented, sendS3 } from './request.ts';
+import { abilitiesOf } from './store-abilities.ts';
+import { putTags, readTags, type Tags } from './tags.ts';
 
 /** `sha1`: S3's own SHA-1 of the copied bytes, if it computed one. */
 export type CopyResult = Readonly<{ etag: string; versionId: string | undefined; sha1: ObjectHead['sha1'] }>;
@@ -15,6 +32,7 @@ type CopyConditions = Pick<
 /**
  * Copies an object of at most 5 GiB onto itself with other user metadata and keeps everything else. The copy is conditional:
  * it never overwrites a newer object. See docs/decisions/0010.
+ * @param condition `etag`: the object may have other metadata than `head` says, but the same bytes
  * https://docs.aws.amazon.com/AmazonS3/latest/API/API_CopyObject.html
  * @throws {ObjectChanged} {ObjectDeleted} {StorageRejected} {StorageUnavailable}
  */
@@ -23,6 +41,7 @@ export async function copyInPlace(
   head: ObjectHead,
   metadata: Metadata,
   signal: AbortSignal,
+  condition: 'time' | 'etag' = 'time',
 ): Promise<CopyResult> {
   const fields = preservedFields(head, metadata, await readGrants(s3, head.pin, signal));
   const { pin } = head;
@@ -36,7 +55,7 @@ export async function copyInPlace(
     ...(LastModified ? { CopySourceIfUnmodifiedSince: LastModified } : ifSameETag),
   };
   const operation = `COPY s3://${pin.bucket}/${pin.key} onto itself`;
-  const { CopyObjectResult, VersionId } = await withFallback(ifUnmodified, ifSameETag, (conditions) => {
+  const send = (conditions: CopyConditions): Promise<CopyObjectCommandOutput> => {
     const command = new CopyObjectCommand({
       ...fields,
       ...conditions,
@@ -48,10 +67,68 @@ export async function copyInPlace(
     });
     preserveExpires(command.middlewareStack, head);
     return sendS3(operation, signal, () => s3.send(command, { abortSignal: signal }));
-  });
-  return {
-    etag: unquoteETag(CopyObjectResult?.ETag),
-    versionId: versionOf(VersionId),
-    sha1: fullObjectSha1(CopyObjectResult),
   };
+  const abilities = abilitiesOf(s3);
+  const tags = abilities.copiesTags ? undefined : await readTagsOrNone(s3, pin, signal);
+  const isTimeChecked = condition === 'time' && abilities.checksDestination !== false;
+  const { CopyObjectResult, VersionId } =
+    (await copyWithWrongDestination(s3, pin, ifSameETag, send, signal)) ??
+    (await withFallback(isTimeChecked ? ifUnmodified : ifSameETag, ifSameETag, send));
+  const copied = { etag: unquoteETag(CopyObjectResult?.ETag), versionId: versionOf(VersionId) };
+  if (tags && Object.keys(tags).length > 0) {
+    abilities.copiesTags = await hasTags(s3, { ...pin, ...copied }, signal);
+    if (!abilities.copiesTags) await restoreTags(s3, { ...pin, ...copied }, tags, signal);
+  }
+  return { ...copied, sha1: fullObjectSha1(CopyObjectResult) };
+}
+
+/** No object has this ETag. */
+const WRONG_ETAG = '"0"';
+
+/**
+ * Finds out whether the store checks the destination of a copy. A store that does not makes the copy, which is safe: the
+ * condition on the source holds, and it is the same object.
+ */
+async function copyWithWrongDestination(
+  s3: S3Client,
+  pin: ObjectVersion,
+  ifSameETag: CopyConditions,
+  send: (conditions: CopyConditions) => Promise<CopyObjectCommandOutput>,
+  signal: AbortSignal,
+): Promise<CopyObjectCommandOutput | undefined> {
+  const abilities = abilitiesOf(s3);
+  if (abilities.checksDestination !== undefined) return undefined;
+  try {
+    const copied = await send({ ...ifSameETag, IfMatch: WRONG_ETAG });
+    abilities.checksDestination = false;
+    return copied;
+  } catch (error) {
+    if (isNotImplemented(error)) return undefined;
+    if (!(error instanceof ObjectChanged)) throw error;
+    const { pin: now } = await headObject(s3, pin, signal);
+    if (!isSameVersion(now, pin)) throw error; // the source has changed, which says nothing about the destination
+    abilities.checksDestination = true;
+    return undefined;
+  }
+}
+
+/** A store without tags has none to lose. */
+const readTagsOrNone = (s3: S3Client, pin: ObjectVersion, signal: AbortSignal): Promise<Tags> =>
+  readTags(s3, pin, signal).catch((error: unknown) => {
+    if (isNotImplemented(error)) return {};
+    throw error;
+  });
+
+const hasTags = async (s3: S3Client, pin: ObjectVersion, signal: AbortSignal): Promise<boolean> =>
+  Object.keys(await readTags(s3, pin, signal)).length > 0;
+
+/** Writes the tags that the store did not copy. A newer object stays as it is. */
+async function restoreTags(
+  s3: S3Client,
+  copied: ObjectVersion,
+  tags: Tags,
+  signal: AbortSignal,
+): Promise<void> {
+  const current = await headObject(s3, copied, signal);
+  if (isSameVersion(current.pin, copied)) await putTags(s3, copied, tags, signal);
 }

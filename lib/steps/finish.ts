@@ -73,7 +73,8 @@ async function writeBackWithRetry(
     try {
       if (isCopiedInParts(pin, settings))
         return await writeBackInParts(s3, pin, file, settings, deadline, copy);
-      return await writeBack(s3, pin, file, signal, settings);
+      const condition = attempt > MAX_ATTEMPTS ? 'etag' : 'time';
+      return await writeBack(s3, pin, file, signal, settings, condition);
     } catch (error) {
       if (!(error instanceof ObjectChanged)) throw error;
       if (attempt < MAX_ATTEMPTS) continue;
@@ -82,9 +83,11 @@ async function writeBackWithRetry(
         if (copy) await abortCopy(s3, pin, copy.uploadId);
         throw error;
       }
-      // The object did not change, so no event would upload it again: "superseded" would lose it.
+      // The object did not change, so no event would upload it again: "superseded" would lose it. A store that compares the
+      // time below the second rejects every copy with that condition.
+      if (attempt === MAX_ATTEMPTS && !copy) continue;
       throw new StorageUnavailable(
-        `${error.message}: S3 rejected ${MAX_ATTEMPTS} attempts, but the object did not change.`,
+        `${error.message}: S3 rejected ${attempt} attempts, but the object did not change.`,
         { cause: error },
       );
     }

@@ -88,6 +88,7 @@ function whyNotCopyable(head: ObjectHead): string | undefined {
 /**
  * Writes the marker of `file` onto an object of at most `maxCopyBytes`: into its metadata by a conditional copy in place, or
  * into its tags. `writeBackInParts` does it for larger objects.
+ * @param condition of the copy (`copyInPlace`)
  * @throws {ObjectChanged} {ObjectDeleted} when the object is no longer the version `pin`
  * @throws {UnsupportedObject} when the marker does not fit {ContentMismatch} when S3's own SHA-1 of the object differs
  */
@@ -97,14 +98,16 @@ export async function writeBack(
   file: MarkedFile,
   signal: AbortSignal,
   settings: WriteBackSettings = DEFAULT_WRITE_BACK,
+  condition: 'time' | 'etag' = 'time',
 ): Promise<WriteBackResult> {
   const head = await headObject(s3, pin, signal);
   const decision = decideWriteBack(head, pin, file, settings, new Date());
   if (decision.action !== 'write-metadata') return writeNoMetadata(s3, head, pin, file, decision, signal);
   assertMetadataFits(pin, decision.metadata);
-  const written = await copyInPlace(s3, head, decision.metadata, signal);
+  const written = await copyInPlace(s3, head, decision.metadata, signal, condition);
   // A service that computes no checksum neither proves nor disproves anything.
-  if (written.sha1 === undefined || written.sha1 === file.sha1) return { to: 'metadata' };
+  if (written.sha1 === undefined || written.sha1 === file.sha1)
+    return { to: 'metadata', ...(condition === 'etag' && { reason: ETAG_ONLY }) };
   // The object must not carry the fileId of other bytes. A newer object of another writer stays as it is.
   const current = await headObject(s3, pin, signal);
   if (isSameVersion(current.pin, written))
@@ -140,6 +143,9 @@ export async function writeNoMetadata(
   }
 }
 
+const ETAG_ONLY =
+  'S3 rejected the condition on the time of the object, so only its ETag was a condition of the copy';
+
 const targetOf = ({ bucket, key }: ObjectVersion): string => `write-back to s3://${bucket}/${key}`;
 
 const mismatch = (pin: ObjectVersion, file: MarkedFile, sha1: Sha1): ContentMismatch =>
@@ -153,7 +159,10 @@ const MAX_METADATA_BYTES = 2048;
 
 /** @throws {UnsupportedObject} */
 export function assertMetadataFits(pin: ObjectVersion, metadata: Metadata): void {
-  const bytes = Object.entries(metadata).reduce((sum, entry) => sum + Buffer.byteLength(entry.join('')), 0);
+  const bytes = Object.entries(metadata).reduce(
+    (sum, entry) => sum + Buffer.byteLength(entry.join(''), 'latin1'),
+    0,
+  );
   if (bytes > MAX_METADATA_BYTES) {
     throw new UnsupportedObject(
       `${targetOf(pin)}: expected at most ${MAX_METADATA_BYTES} bytes of metadata, got ${bytes} bytes. Shorten it, then redrive.`,

@@ -1,12 +1,15 @@
 import { PutObjectCommand, type PutObjectCommandInput } from '@aws-sdk/client-s3';
+import { HttpRequest } from '@smithy/core/protocols';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { abortCopy, continueCopy, openCopy } from '../../../lib/s3/copy-in-parts.ts';
 import { copyInPlace } from '../../../lib/s3/copy-in-place.ts';
 import type { ObjectHead } from '../../../lib/s3/head-object.ts';
 import { readRange } from '../../../lib/s3/read-range.ts';
+import { readTags } from '../../../lib/s3/tags.ts';
 import { OWNER } from '../../../local/s3/wire/grants.ts';
 import { expectFailure } from '../../support/expect-failure.ts';
 import { BUCKET, RICH, useStore, VERSIONED } from '../../support/fake-store.ts';
+import { newS3Client } from '../../support/s3-client.ts';
 import { ampleDeadline, MIB, never, sha1 } from '../../support/values.ts';
 
 const store = useStore();
@@ -110,4 +113,46 @@ test.each(['0', '-1', 'Thu, 01 Dec 1994 16:00:00 GMT'])('keeps the Expires heade
   await store.client.send(put);
   await copyWhole(await store.find(BUCKET, Key));
   expect((await store.head(BUCKET, Key)).ExpiresString).toBe(expires);
+});
+
+describe('a store that ignores what it does not know', () => {
+  /** Drops the condition on the destination, and the tags, as radosgw does. */
+  function createIgnorantClient() {
+    const s3 = newS3Client(store.endpoint());
+    s3.middlewareStack.add(
+      (next) => (args) => {
+        if (HttpRequest.isInstance(args.request) && args.request.headers['x-amz-copy-source']) {
+          delete args.request.headers['if-match'];
+          args.request.headers['x-amz-tagging-directive'] = 'REPLACE';
+        }
+        return next(args);
+      },
+      { step: 'build' },
+    );
+    return s3;
+  }
+
+  test('keeps its tags', async () => {
+    const s3 = createIgnorantClient();
+    for (const key of ['first.mp4', 'second.mp4']) {
+      await store.put(BUCKET, key, 'film', { Tagging: 'a=1&b=2%203' });
+      const { pin } = await copyInPlace(s3, await store.find(BUCKET, key), METADATA, never).then(() =>
+        store.find(BUCKET, key),
+      );
+      expect(await readTags(s3, pin, never)).toEqual({ a: '1', b: '2 3' });
+    }
+  });
+
+  test('never gives the metadata to the bytes of another writer', async () => {
+    const s3 = createIgnorantClient();
+    for (const key of ['first.mp4', 'second.mp4']) {
+      await store.put(BUCKET, key, 'film');
+      const head = await store.find(BUCKET, key);
+      await store.put(BUCKET, key, 'newer');
+      await expectFailure(copyInPlace(s3, head, METADATA, never), 'ObjectChanged');
+      expect((await store.find(BUCKET, key)).metadata).toEqual({});
+      // From here on, the client knows the store.
+      await copyInPlace(s3, await store.find(BUCKET, key), METADATA, never);
+    }
+  });
 });

@@ -1,4 +1,4 @@
-import { S3ServiceException } from '@aws-sdk/client-s3';
+import { type CopyObjectCommandInput, S3ServiceException } from '@aws-sdk/client-s3';
 import { describe, expect, test } from 'vitest';
 import { DeadlineExceeded } from '../../../lib/deadline.ts';
 import { UnsupportedObject, UploadNotFound, VodRejected, VodUnavailable } from '../../../lib/errors.ts';
@@ -200,29 +200,44 @@ describe('an object that changes during the upload', () => {
     await expectFailure(store.find(bucket, 'deleted.mp4'), 'ObjectDeleted');
   });
 
-  /** S3 rejects so many copies with 412, although the object did not change. */
-  async function finishDespite(rejections: number) {
+  /** S3 rejects copies with 412, although the object did not change. */
+  async function finishDespite(isRejected: (input: CopyObjectCommandInput) => boolean) {
     await store.put(BUCKET, 'flickers.mp4', 'film');
     const s3 = newS3Client(store.endpoint());
-    let copies = 0;
     s3.middlewareStack.add((next, { commandName }) => async (args) => {
-      if (commandName !== 'CopyObjectCommand' || ++copies > rejections) return next(args);
+      if (commandName !== 'CopyObjectCommand' || !isRejected(args.input as CopyObjectCommandInput))
+        return next(args);
       const [name, $metadata] = ['PreconditionFailed', { httpStatusCode: 412 }];
       throw new S3ServiceException({ name, message: name, $fault: 'client', $metadata });
     });
     const job = jobFor(await versionOf('flickers.mp4'), 'film', { file: FILE });
-    const result = await runFinish({ job, redrives: 0 }, { ...ends.services(), s3 }, ampleDeadline());
-    return { result, copies };
+    return runFinish({ job, redrives: 0 }, { ...ends.services(), s3 }, ampleDeadline());
   }
 
-  test('is written back in three attempts if S3 wrongly reports a change', async () => {
-    expect(await finishDespite(2)).toMatchObject({ result: { outcome: 'instant' }, copies: 3 });
+  test('is written back although S3 wrongly reports a change at first', async () => {
+    let rejections = 3;
+    const result = await finishDespite(() => rejections-- > 0);
+    expect(result).toMatchObject({ outcome: 'instant' });
+    expect(result).not.toHaveProperty('reason');
+    expect((await store.find(BUCKET, 'flickers.mp4')).metadata).toMatchObject({ 'vod-file-id': FILE.fileId });
+  });
+
+  test('is written back with the condition on the ETag if S3 always rejects the one on the time', async () => {
+    const result = await finishDespite(
+      ({ CopySourceIfUnmodifiedSince }) => CopySourceIfUnmodifiedSince !== undefined,
+    );
+    const reason = expect.stringContaining('only its ETag was a condition');
+    expect(result).toMatchObject({ outcome: 'instant', fileId: FILE.fileId, reason });
     expect((await store.find(BUCKET, 'flickers.mp4')).metadata).toMatchObject({ 'vod-file-id': FILE.fileId });
   });
 
   test('fails with StorageUnavailable, not as superseded, if S3 keeps reporting a change', async () => {
-    const message = 'S3 rejected 3 attempts, but the object did not change';
-    await expectFailure(finishDespite(9), 'StorageUnavailable', message);
+    const message = 'S3 rejected 4 attempts, but the object did not change';
+    await expectFailure(
+      finishDespite(() => true),
+      'StorageUnavailable',
+      message,
+    );
   });
 });
 

@@ -90,7 +90,8 @@ export function toStorageError(operation: string, error: unknown, signal: AbortS
     return new InvalidSetting(`${text}. Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.`, options);
   if (name === 'InvalidObjectState')
     return new UnsupportedObject(`${text}. The object is archived: restore it, then redrive.`, options);
-  if (status === 412) return new ObjectChanged(text, options);
+  // 416: the object is smaller now. Some stores check the range before the condition.
+  if (status === 412 || status === 416) return new ObjectChanged(text, options);
   if (RETRYABLE_CODES.has(name)) return new StorageUnavailable(text, options);
   if (status === 404) return new ObjectDeleted(text, options);
   if (status === 401 || status === 403) {

@@ -39,9 +39,11 @@ export async function runInit(job: InitInput, services: Services, deadline: Dead
 }
 
 async function decide(job: InitInput, services: Services, deadline: Deadline): Promise<InitOutput> {
+  let known = job;
   try {
     const found = await headObject(services.s3, job.request, deadline.signal);
     const { pin } = found;
+    known = { ...job, pin }; // from here on, a missing object has been deleted
     const media = mediaTypeOf(pin.key, found.contentType);
     if (isOtherVersion(pin, job.pin ?? job.request)) return resultOfOtherVersion(job, found, media);
     if (media.kind === 'image') return { ...job, next: 'cover', pin };
@@ -53,7 +55,7 @@ async function decide(job: InitInput, services: Services, deadline: Deadline): P
     if (media.kind === 'other') return finalResult(job, 'skipped', { reason: media.reason });
     return await startUpload(job, found, media, services, deadline);
   } catch (error) {
-    return resultFromError(error, job);
+    return resultFromError(error, known);
   }
 }
 

@@ -61,7 +61,9 @@ export class ProgressDisplay {
     }
     row.status = '';
     if (stage === 'part') {
-      if (row.upload) Object.assign(row.upload, { done: row.upload.done + progress.bytes, updatedAt: now });
+      // A part that is sent again counts once.
+      const done = Math.min(object.size, (row.upload?.done ?? 0) + progress.bytes);
+      if (row.upload) Object.assign(row.upload, { done, updatedAt: now });
     } else if (stage === 'parts') {
       const from = object.size - progress.missing;
       row.upload = { done: from, total: object.size, from, startedAt: now, updatedAt: now };

@@ -31,6 +31,7 @@ describe('an error response', () => {
 
   test.each([
     [412, 'PreconditionFailed', 'ObjectChanged', ''],
+    [416, 'InvalidRange', 'ObjectChanged', ''],
     [404, 'NoSuchKey', 'ObjectDeleted', ''],
     [404, 'NoSuchVersion', 'ObjectDeleted', ''],
     [403, 'InvalidObjectState', 'UnsupportedObject', ''],
@@ -38,7 +39,6 @@ describe('an error response', () => {
     [403, 'SignatureDoesNotMatch', 'StorageRejected', CHECK_CREDENTIALS],
     [401, 'Unauthorized', 'StorageRejected', CHECK_CREDENTIALS],
     [400, 'AuthorizationHeaderMalformed', 'StorageRejected', CHECK_ENDPOINT],
-    [416, 'InvalidRange', 'StorageRejected', CHECK_ENDPOINT],
     [301, 'PermanentRedirect', 'StorageRejected', CHECK_ENDPOINT],
     [501, 'NotImplemented', 'StorageRejected', CHECK_ENDPOINT],
   ])('%i %s throws %s without a retry and without a signature', async (status, code, name, hint) => {

@@ -100,6 +100,16 @@ describe('a missing object', () => {
     }
   });
 
+  test('ends as deleted if it is deleted during the first hash pass, also after a manual request', async () => {
+    await store.put(BUCKET, 'short-lived.mp4', 'film');
+    const { services } = recordCommands({ initUpload: failIfCalled });
+    services.s3.middlewareStack.add((next, { commandName }) => async (args) => {
+      if (commandName === 'GetObjectCommand') await store.remove(BUCKET, 'short-lived.mp4');
+      return next(args);
+    });
+    expect(await init(jobFor('short-lived.mp4'), {}, services)).toMatchObject({ outcome: 'deleted' });
+  });
+
   test.each([
     [{}, `s3://${BUCKET}/none.mp4`],
     [{ bucket: 'no-such-bucket' }, 's3://no-such-bucket/none.mp4'],

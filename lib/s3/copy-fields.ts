@@ -25,6 +25,10 @@ export const preservedFields = ({ response, pin }: ObjectHead, metadata: Metadat
     ? (response.BucketKeyEnabled ?? false)
     : undefined,
   ObjectLockLegalHoldStatus: response.ObjectLockLegalHoldStatus,
+  // Left out, they would take the bucket's default.
+  ObjectLockEventHold: response.ObjectLockEventHold,
+  ObjectLockEventHoldDurationDays: response.ObjectLockEventHoldDurationDays,
+  ObjectLockEventHoldDurationYears: response.ObjectLockEventHoldDurationYears,
   ...activeRetention(response),
   ...grants,
 });

@@ -21,9 +21,14 @@ export type VodSettings = Readonly<{
   secrets: VodSecrets;
 }>;
 
-/** How the `fileId` is stored: `metadata` copies the object onto itself; `tags` does not change the object. */
+/**
+ * How the `fileId` is stored: `metadata` copies the object onto itself; `annotation` and `tags` do not change the object;
+ * `auto` chooses for each object.
+ */
+export const WRITE_BACK_MODES = ['metadata', 'annotation', 'tags', 'auto'] as const;
+
 export type WriteBackSettings = Readonly<{
-  mode: 'metadata' | 'tags';
+  mode: (typeof WRITE_BACK_MODES)[number];
   /** Larger objects are copied in parts. */
   maxCopyBytes: number;
 }>;
@@ -51,7 +56,10 @@ export const MAX_COPY_BYTES = 5 * 1024 ** 3;
 /** The smallest part of a multipart copy, except for the last part. */
 const MIN_COPY_PART_BYTES = 5 * 1024 ** 2;
 
-export const DEFAULT_WRITE_BACK: WriteBackSettings = { mode: 'metadata', maxCopyBytes: MAX_COPY_BYTES };
+export const DEFAULT_WRITE_BACK = {
+  mode: 'metadata',
+  maxCopyBytes: MAX_COPY_BYTES,
+} as const satisfies WriteBackSettings;
 
 const HttpUrl = v.pipe(
   v.string(),
@@ -81,7 +89,7 @@ const UploadEnvironment = v.object({
   VOD_ALLOW_HTTP: AllowHttp,
   VOD_HOST: v.optional(v.pipe(v.string(), v.regex(/^[a-z0-9.-]+$/i)), 'vod2.qcloud.com'),
   VOD_REGION: v.optional(v.pipe(v.string(), v.regex(/^[a-z0-9-]+$/i)), 'gz'),
-  WRITE_BACK: v.optional(v.picklist(['metadata', 'tags']), DEFAULT_WRITE_BACK.mode),
+  WRITE_BACK: v.optional(v.picklist(WRITE_BACK_MODES), DEFAULT_WRITE_BACK.mode),
   COPY_LIMIT_BYTES: v.optional(integerBetween(MIN_COPY_PART_BYTES, MAX_COPY_BYTES), String(MAX_COPY_BYTES)),
 });
 

@@ -2,9 +2,9 @@ import { ListObjectsV2Command, type S3Client } from '@aws-sdk/client-s3';
 import { ObjectDeleted, StorageRejected } from '../lib/errors.ts';
 import { archiveTier, headObject, type ObjectHead } from '../lib/s3/head-object.ts';
 import { sendS3 } from '../lib/s3/request.ts';
-import { readTagsIfAny } from '../lib/s3/tags.ts';
 import type { UploadRequest } from '../lib/schemas.ts';
 import { mediaTypeOf } from '../lib/upload/media-type.ts';
+import { readMarkers } from '../lib/write-back/read-markers.ts';
 
 export type ListedObject = Readonly<{ key: string; size: number }>;
 
@@ -61,13 +61,14 @@ export async function classify(
 }
 
 async function classifyHead(s3: S3Client, object: ObjectHead, signal: AbortSignal): Promise<Classification> {
-  const { pin, metadata, contentType } = object;
+  const { pin, contentType } = object;
   const { bucket, key, etag, versionId, size } = pin;
   const archived = archiveTier(object) && 'the object is archived; restore it first';
   const reason = skipReason(key, contentType) ?? archived;
   if (reason !== undefined) return { key, status: 'skipped', reason };
-  const tags = metadata['vod-file-id'] ? {} : await readTagsIfAny(s3, object, signal);
-  if (metadata['vod-file-id'] || tags['vod-file-id']) return { key, status: 'uploaded' };
+  // In `auto`, all places are read, whatever mode the stack has now.
+  const markers = readMarkers({ s3, writeBack: { mode: 'auto' } }, object, signal);
+  for await (const _ of markers) return { key, status: 'uploaded' };
   return { key, status: 'pending', request: { bucket, key, etag, size, ...(versionId && { versionId }) } };
 }
 

@@ -1,10 +1,9 @@
-import type { S3Client } from '@aws-sdk/client-s3';
 import { InvalidInput, VideoNotReady } from '../errors.ts';
 import { headObject, type ObjectHead } from '../s3/head-object.ts';
-import { readTagsIfAny } from '../s3/tags.ts';
 import type { FileId, ObjectVersion, StoredFile } from '../schemas.ts';
 import { parseFileIds } from '../write-back/cover-marker.ts';
 import { fileFromRecord } from '../write-back/marker.ts';
+import { type MarkedObjects, readMarkers } from '../write-back/read-markers.ts';
 import { coverSizeProblem } from './read-image.ts';
 import {
   findVideoFileIds,
@@ -40,43 +39,44 @@ export type PlanCover = (hasSent: boolean) => Promise<CoverPlan | NoCover>;
  * @param fileId of a video: its file, whatever the marker on its object says
  */
 export const planFromSiblings =
-  (s3: S3Client, object: ObjectName, signal: AbortSignal, fileId?: FileId): PlanCover =>
+  (objects: MarkedObjects, object: ObjectName, signal: AbortSignal, fileId?: FileId): PlanCover =>
   async () => {
-    const keys = await listKeysWithStem(s3, object, signal);
-    const image = await newestImage(s3, keys, object.bucket, signal);
+    const keys = await listKeysWithStem(objects.s3, object, signal);
+    const image = await newestImage(objects.s3, keys, object.bucket, signal);
     if (!image) return { outcome: 'waiting', reason: 'no image has this name' };
     const others = fileId ? keys.filter((key) => key !== object.key) : keys;
-    const ids = await findVideoFileIds(s3, others, object, signal);
-    const plan = await planFor(s3, image, fileId ? [fileId, ...ids] : ids, signal);
+    const ids = await findVideoFileIds(objects, others, object, signal);
+    const plan = await planFor(objects, image, fileId ? [fileId, ...ids] : ids, signal);
     return plan.coverOf.length > 0 ? plan : { outcome: 'waiting', reason: 'no video has this name' };
   };
 
 /** Plans an image for the file that the request names. */
 export const planFromRequest =
-  (s3: S3Client, pin: ObjectVersion, fileId: FileId, signal: AbortSignal): PlanCover =>
+  (objects: MarkedObjects, pin: ObjectVersion, fileId: FileId, signal: AbortSignal): PlanCover =>
   async () => {
-    const image = await headObject(s3, pin, signal);
-    return { image, coverOf: [fileId], record: await readRecord(s3, image, signal), isForced: true };
+    const image = await headObject(objects.s3, pin, signal);
+    return { image, coverOf: [fileId], record: await readRecord(objects, image, signal), isForced: true };
   };
 
 /** Plans the image of an event: for the videos with its name if it is the newest, and for those that its metadata names. */
 export function planForImage(
-  s3: S3Client,
+  objects: MarkedObjects,
   pin: ObjectVersion,
   signal: AbortSignal,
   isForced = false,
 ): PlanCover {
   let wasNewest = false;
   return async (hasSent) => {
-    const keys = await listKeysWithStem(s3, pin, signal);
-    const newest = await newestImage(s3, keys, pin.bucket, signal);
+    const keys = await listKeysWithStem(objects.s3, pin, signal);
+    const newest = await newestImage(objects.s3, keys, pin.bucket, signal);
     const isNewest = newest?.pin.key === pin.key;
     if (!hasSent) wasNewest = isNewest;
     // After this step has sent the newest image, it also sends an even newer one, whatever its key.
-    const image = newest && (isNewest || (hasSent && wasNewest)) ? newest : await headObject(s3, pin, signal);
+    const image =
+      newest && (isNewest || (hasSent && wasNewest)) ? newest : await headObject(objects.s3, pin, signal);
     if (!hasSent && !isSameImage(image.pin, pin)) return { outcome: 'superseded' };
-    const ids = image === newest ? await findVideoFileIds(s3, keys, pin, signal) : [];
-    const plan = await planFor(s3, image, ids, signal);
+    const ids = image === newest ? await findVideoFileIds(objects, keys, pin, signal) : [];
+    const plan = await planFor(objects, image, ids, signal);
     if (plan.coverOf.length > 0) return { ...plan, isForced };
     if (plan.resolveError !== undefined) throw plan.resolveError;
     if (newest && image !== newest)
@@ -93,14 +93,14 @@ export function planForImage(
 }
 
 async function planFor(
-  s3: S3Client,
+  objects: MarkedObjects,
   image: ObjectHead,
   idsByName: readonly FileId[],
   signal: AbortSignal,
 ): Promise<CoverPlan> {
-  const record = await readRecord(s3, image, signal);
+  const record = await readRecord(objects, image, signal);
   try {
-    const namedIds = await resolveCoverOf(s3, image, signal);
+    const namedIds = await resolveCoverOf(objects, image, signal);
     return { image, coverOf: [...new Set([...idsByName, ...namedIds])], record };
   } catch (resolveError) {
     if (!(resolveError instanceof VideoNotReady || resolveError instanceof InvalidInput)) throw resolveError;
@@ -108,21 +108,18 @@ async function planFor(
   }
 }
 
-/** Reads the marker from the metadata and the tags. A forced upload may have written either of them. */
+/** Reads the markers. A forced upload may have written any of them, and each names other files. */
 async function readRecord(
-  s3: S3Client,
+  objects: MarkedObjects,
   image: ObjectHead,
   signal: AbortSignal,
 ): Promise<CoverPlan['record']> {
-  const tags = await readTagsIfAny(s3, image, signal);
-  const records = [
-    { marker: image.metadata, ids: image.metadata['vod-covered'] },
-    { marker: tags, ids: tags['vod-cover-of'] },
-  ].flatMap(({ marker, ids }) => {
+  const records: NonNullable<CoverPlan['record']>[] = [];
+  for await (const marker of readMarkers(objects, image, signal)) {
     const file = fileFromRecord(image, marker);
-    const covered = parseFileIds(ids);
-    return file && covered ? [{ file, covered }] : [];
-  });
+    const covered = parseFileIds(marker.entries['vod-covered']);
+    if (file && covered) records.push({ file, covered });
+  }
   return records[0] && { file: records[0].file, covered: records.flatMap(({ covered }) => covered) };
 }
 

@@ -2,12 +2,12 @@ import type { S3Client } from '@aws-sdk/client-s3';
 import { InvalidInput, ObjectDeleted, VideoNotReady } from '../errors.ts';
 import { headObject, type ObjectHead } from '../s3/head-object.ts';
 import { listKeys } from '../s3/list-keys.ts';
-import { readTagsIfAny } from '../s3/tags.ts';
 import type { FileId } from '../schemas.ts';
 import { mediaTypeOf, withoutExtension } from '../upload/media-type.ts';
 import { decodeMetadata } from '../upload/upload-options.ts';
 import { parseFileIds, userCoverOf } from '../write-back/cover-marker.ts';
 import { originalPutTime, trustedFileId } from '../write-back/marker.ts';
+import { type MarkedObjects, readMarkers } from '../write-back/read-markers.ts';
 
 /** A video and an image belong together by name (`shows/ep1.mp4`, `shows/ep1.jpg`), or by the image's `vod-cover-of`. */
 
@@ -50,7 +50,7 @@ const headIfExists = (s3: S3Client, name: ObjectName, signal: AbortSignal): Prom
 
 /** Returns the fileIds of the videos among `keys`, and of a video without an extension, which the listing does not contain. */
 export async function findVideoFileIds(
-  s3: S3Client,
+  objects: MarkedObjects,
   keys: readonly string[],
   { bucket, key }: ObjectName,
   signal: AbortSignal,
@@ -59,7 +59,7 @@ export async function findVideoFileIds(
   const stem = withoutExtension(key);
   for (const name of stem === key ? keys : [...keys, stem]) {
     if (mediaTypeOf(name, undefined).kind === 'image') continue;
-    const video = await inspectVideo(s3, { bucket, key: name }, signal);
+    const video = await inspectVideo(objects, { bucket, key: name }, signal);
     if (video?.fileId) ids.push(video.fileId);
   }
   return ids;
@@ -70,17 +70,20 @@ export async function findVideoFileIds(
  * not change that video's cover.
  */
 async function inspectVideo(
-  s3: S3Client,
+  objects: MarkedObjects,
   name: ObjectName,
   signal: AbortSignal,
-): Promise<{ isVideo: boolean; fileId?: FileId | undefined; hasUnverifiedId?: boolean } | undefined> {
-  const head = await headIfExists(s3, name, signal);
+): Promise<{ isVideo: boolean; fileId?: FileId; hasUnverifiedId?: boolean } | undefined> {
+  const head = await headIfExists(objects.s3, name, signal);
   if (!head) return undefined;
   if (mediaTypeOf(name.key, head.contentType).kind !== 'video') return { isVideo: false };
-  const tags = head.metadata['vod-file-id'] ? {} : await readTagsIfAny(s3, head, signal);
-  const hasId = Boolean(head.metadata['vod-file-id'] ?? tags['vod-file-id']);
-  const fileId = trustedFileId(head, tags);
-  return { isVideo: true, fileId, hasUnverifiedId: hasId && !fileId };
+  let hasUnverifiedId = false;
+  for await (const marker of readMarkers(objects, head, signal)) {
+    const fileId = trustedFileId(head, marker);
+    if (fileId) return { isVideo: true, fileId };
+    hasUnverifiedId = true;
+  }
+  return { isVideo: true, hasUnverifiedId };
 }
 
 /**
@@ -88,7 +91,7 @@ async function inspectVideo(
  * @throws {VideoNotReady} {InvalidInput} {StorageRejected} {StorageUnavailable}
  */
 export async function resolveCoverOf(
-  s3: S3Client,
+  objects: MarkedObjects,
   { pin, metadata }: ObjectHead,
   signal: AbortSignal,
 ): Promise<FileId[]> {
@@ -96,7 +99,7 @@ export async function resolveCoverOf(
   if (coverOf === '') return [];
   const ids = parseFileIds(coverOf);
   if (ids) return ids;
-  const video = await inspectVideo(s3, { bucket: pin.bucket, key: coverOf }, signal);
+  const video = await inspectVideo(objects, { bucket: pin.bucket, key: coverOf }, signal);
   if (video?.fileId) return [video.fileId];
   const entry = `s3://${pin.bucket}/${pin.key}: its metadata entry vod-cover-of names s3://${pin.bucket}/${coverOf}`;
   if (!video) throw new VideoNotReady(`${entry}, which does not exist. Redrive once it has a fileId.`);

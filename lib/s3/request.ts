@@ -19,7 +19,7 @@ import {
 import { reportRetries } from '../progress.ts';
 
 /** The limit for small responses (HEAD, tags, ACL, list page). The client's own limit suits large copies. */
-const REQUEST_TIMEOUT_MS = 10_000;
+export const REQUEST_TIMEOUT_MS = 10_000;
 
 /**
  * Sends one request and converts its failure with `toStorageError`.
@@ -69,8 +69,8 @@ function reportSdkRetries(response: unknown): void {
 /** Statuses below 500 that a retry can cure: request timeout, conflicting writes, too many requests. */
 const RETRYABLE_STATUS = new Set([408, 409, 429]);
 
-/** S3, and KMS through S3, return these codes with status 400. */
-const THROTTLED = /Throttl|RequestTimeout|SlowDown|LimitExceeded|TooManyRequests/;
+/** S3, and KMS through S3, return these codes with status 400. `AnnotationLimitExceeded` is permanent. */
+const THROTTLED = /Throttl|RequestTimeout|SlowDown|(?<!Annotation)LimitExceeded|TooManyRequests/;
 
 /**
  * A retry succeeds: the client has learned the time from the response, the copy was already completed, or a part that was

@@ -51,7 +51,7 @@ export async function attachCoverToVideo(
   isRepeat = false,
 ): Promise<VideoCover> {
   try {
-    const plan = planFromSiblings(services.s3, video, signal, video.fileId);
+    const plan = planFromSiblings(services, video, signal, video.fileId);
     const result = await sendUntilStable(plan, services, signal, { isRepeat });
     if ('outcome' in result) return { outcome: 'none' };
     const { image, ...cover } = result;
@@ -75,13 +75,17 @@ export async function attachImage(
   const { pin, request } = job;
   const { fileId, force } = request;
   const fileName = request.options?.fileName;
-  const { s3 } = services;
-  const plan = fileId ? planFromRequest(s3, pin, fileId, signal) : planForImage(s3, pin, signal, force);
+  const plan = fileId
+    ? planFromRequest(services, pin, fileId, signal)
+    : planForImage(services, pin, signal, force);
   try {
     // On a repeat, the image may no longer be the newest. Send the newest first, then process this one normally.
     const first =
       isRepeat && !fileId
-        ? await sendUntilStable(planFromSiblings(s3, pin, signal), services, signal, { fileName, isRepeat })
+        ? await sendUntilStable(planFromSiblings(services, pin, signal), services, signal, {
+            fileName,
+            isRepeat,
+          })
         : undefined;
     const result = await sendUntilStable(plan, services, signal, { fileName });
     if ('outcome' in result) {

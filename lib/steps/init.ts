@@ -9,15 +9,15 @@ import {
 import { reportProgress } from '../progress.ts';
 import { headObject, isSameVersion, type ObjectHead } from '../s3/head-object.ts';
 import { readRange } from '../s3/read-range.ts';
-import { readTagsIfAny } from '../s3/tags.ts';
-import type { InitInput, InitOutput, ObjectVersion, Sha1, StoredFile, UploadRequest } from '../schemas.ts';
+import type { InitInput, InitOutput, ObjectVersion, Sha1, UploadRequest } from '../schemas.ts';
 import { readBuffer } from '../upload/buffer-pool.ts';
 import { cleanFileName, type Media, mediaTypeOf } from '../upload/media-type.ts';
 import { missingParts, partRange, planBatches } from '../upload/plan.ts';
 import { hashObject, type RangeReader } from '../upload/sha1.ts';
 import { mergeOptions, optionsFromMetadata } from '../upload/upload-options.ts';
 import type { NewFile } from '../vod/client.ts';
-import { isOwnCopyOf, needsCrc64, verifiedFile } from '../write-back/marker.ts';
+import { isOwnCopyOf, metadataMarker, needsCrc64, verifiedFile } from '../write-back/marker.ts';
+import { readVerifiedFile } from '../write-back/read-markers.ts';
 import { finalResult, leaveAdmission, randomSeconds, resultFromError, SUPERSEDED_REASON } from './result.ts';
 import type { Services } from './services.ts';
 
@@ -66,7 +66,7 @@ const isOtherVersion = (now: ObjectVersion, expected: Pick<UploadRequest, 'etag'
 /** A write-back changes the version and, for a multipart object, the ETag. That copy is not a newer upload. */
 function resultOfOtherVersion(job: InitInput, found: ObjectHead, media: Media): InitOutput {
   const isOwnCopy = media.kind !== 'image' && isOwnCopyOf(found, job.pin ?? job.request);
-  const file = isOwnCopy ? verifiedFile(found) : undefined;
+  const file = isOwnCopy ? verifiedFile(found, metadataMarker(found)) : undefined;
   return file
     ? finalResult({ ...job, pin: found.pin }, 'unchanged', file)
     : finalResult(job, 'superseded', { reason: SUPERSEDED_REASON });
@@ -81,10 +81,11 @@ async function startUpload(
 ): Promise<InitOutput> {
   const { pin } = found;
   const { request } = job;
-  const { defaults, s3 } = services;
+  const { defaults } = services;
   const options = mergeOptions(defaults, optionsFromMetadata(found.metadata, urlOf(pin)), request.options);
   assertSize(pin);
-  const known = job.round === 0 && !request.force ? await verifiedFileOf(s3, found, deadline) : undefined;
+  const known =
+    job.round === 0 && !request.force ? await readVerifiedFile(services, found, deadline.signal) : undefined;
   if (known) return finalResult({ ...job, pin }, 'unchanged', known);
 
   const knownSha1 = job.sha1 ?? found.sha1;
@@ -176,16 +177,6 @@ function assertSize(pin: ObjectVersion): void {
       `${urlOf(pin)}: expected at most ${MAX_OBJECT_BYTES} bytes (5 TiB), got ${pin.size} bytes. Upload a smaller object.`,
     );
   }
-}
-
-/** The file that the object's metadata or tags name, if S3's checksum or ETag verifies it. */
-async function verifiedFileOf(
-  s3: Services['s3'],
-  found: ObjectHead,
-  { signal }: Deadline,
-): Promise<StoredFile | undefined> {
-  const tags = found.metadata['vod-file-id'] ? {} : await readTagsIfAny(s3, found, signal);
-  return verifiedFile(found, tags);
 }
 
 export const isTransient = (error: unknown): boolean =>

@@ -16,41 +16,48 @@ const MARKER_KEYS = new Set([
   ...['vod-put-at', 'vod-cover-of', 'vod-covered'], // of an image
 ]);
 
+/** The marker of an object, as it was found in one place. */
+export type Marker = Readonly<{ place: 'metadata' | 'tags' | 'annotation'; entries: Metadata }>;
+
+export const metadataMarker = ({ metadata }: ObjectHead): Marker => ({
+  place: 'metadata',
+  entries: metadata,
+});
+
 /**
  * The file that the marker names, if S3's own checksum or ETag confirms that the object has these bytes. A marker alone
  * proves nothing: it travels with copies, and users put other bytes with the metadata of the old ones.
+ *
+ * S3 accepted an annotation only for the ETag in it, and a write of other bytes drops it. So the ETag confirms the bytes even
+ * if it is no MD5. See docs/decisions/NNNN.
  */
 export function verifiedFile(
-  { metadata, sha1, pin, etagIsMd5, checksum }: ObjectHead,
-  tags: Tags = {},
+  { sha1, pin, etagIsMd5, checksum }: ObjectHead,
+  { place, entries }: Marker,
 ): StoredFile | undefined {
-  const marker = markerOf(metadata, tags);
   const parsed = v.safeParse(StoredFile, {
-    fileId: marker['vod-file-id'],
-    url: marker['vod-url'] ?? '',
-    sha1: marker['vod-sha1'],
+    fileId: entries['vod-file-id'],
+    url: entries['vod-url'] ?? '',
+    sha1: entries['vod-sha1'],
   });
   if (!parsed.success) return undefined;
   const isVerified =
     sha1 !== undefined
       ? sha1 === parsed.output.sha1
-      : (etagIsMd5 && pin.etag === marker['vod-etag']) ||
-        (checksum !== undefined && marker['vod-checksum'] === formatChecksum(checksum));
+      : ((etagIsMd5 || place === 'annotation') && pin.etag === entries['vod-etag']) ||
+        (checksum !== undefined && entries['vod-checksum'] === formatChecksum(checksum));
   return isVerified ? parsed.output : undefined;
 }
 
 /** The fileId in the marker, if it is verified or if the object still has the ETag that it had at the write-back. */
-export function trustedFileId(head: ObjectHead, tags: Tags): FileId | undefined {
-  const file = verifiedFile(head, tags);
+export function trustedFileId(head: ObjectHead, marker: Marker): FileId | undefined {
+  const file = verifiedFile(head, marker);
   if (file) return file.fileId;
-  const marker = markerOf(head.metadata, tags);
-  const fileId = v.safeParse(FileId, marker['vod-file-id']);
-  return fileId.success && marker['vod-etag'] === head.pin.etag ? fileId.output : undefined;
+  const fileId = v.safeParse(FileId, marker.entries['vod-file-id']);
+  return fileId.success && marker.entries['vod-etag'] === head.pin.etag ? fileId.output : undefined;
 }
 
 const formatChecksum = ({ algorithm, value }: FullObjectChecksum): string => `${algorithm}:${value}`;
-
-const markerOf = (metadata: Metadata, tags: Tags): Metadata => (metadata['vod-file-id'] ? metadata : tags);
 
 /** The longest time between the clock reading of a write-back and S3's time for the copy. */
 const MAX_WRITE_BACK_MS = 5_000;
@@ -60,15 +67,15 @@ const MAX_WRITE_BACK_MS = 5_000;
  * again later with its metadata carries a record from before another image replaced it. Clock skew causes at most one
  * redundant upload: a marker that the object already has is not written again.
  */
-export const fileFromRecord = (head: ObjectHead, record: Metadata): StoredFile | undefined =>
-  lastModifiedMs(head) - Date.parse(record['vod-uploaded-at'] ?? '') <= MAX_WRITE_BACK_MS
-    ? verifiedFile({ ...head, metadata: record })
+export const fileFromRecord = (head: ObjectHead, record: Marker): StoredFile | undefined =>
+  lastModifiedMs(head) - Date.parse(record.entries['vod-uploaded-at'] ?? '') <= MAX_WRITE_BACK_MS
+    ? verifiedFile(head, record)
     : undefined;
 
 /** When the user put an image, in milliseconds since 1970 by S3's clock. A write-back does not change it. */
 export function originalPutTime(head: ObjectHead): number {
-  const { metadata } = head;
-  const recorded = fileFromRecord(head, metadata) && Date.parse(metadata['vod-put-at'] ?? '');
+  const record = metadataMarker(head);
+  const recorded = fileFromRecord(head, record) && Date.parse(record.entries['vod-put-at'] ?? '');
   return recorded || lastModifiedMs(head);
 }
 
@@ -101,7 +108,7 @@ export const needsCrc64 = (head: ObjectHead, settings: WriteBackSettings): boole
 export const copyChecksum = (head: ObjectHead, { crc64 }: MarkedFile): FullObjectChecksum | undefined =>
   head.checksum ?? (crc64 === undefined ? undefined : { algorithm: 'CRC64NVME', value: crc64 });
 
-/** @param checksum of an object that is copied in parts */
+/** @param checksum that S3 keeps of the whole object after the write-back, unless it is the SHA-1 */
 export const markerMetadata = (
   head: ObjectHead,
   { fileId, url, sha1, coverOf }: MarkedFile,
@@ -143,5 +150,5 @@ export function stripMarker(metadata: Metadata): Metadata {
   return { ...stripMarkerTags(metadata), ...(coverOf !== undefined && { 'vod-cover-of': coverOf }) };
 }
 
-export const stripMarkerTags = (tags: Tags): Tags =>
+export const stripMarkerTags = <T>(tags: Readonly<Record<string, T>>): Readonly<Record<string, T>> =>
   Object.fromEntries(Object.entries(tags).filter(([name]) => !MARKER_KEYS.has(name)));

@@ -28,7 +28,7 @@ export async function writeBackInParts(
   const { signal } = deadline;
   try {
     const head = await headObject(s3, pin, signal);
-    const decision = decideWriteBack(head, pin, file, settings, new Date());
+    const decision = decideWriteBack(head, pin, file, { ...settings, mode: 'metadata' }, new Date());
     if (decision.action !== 'write-metadata') {
       if (from) await abortCopy(s3, pin, from.uploadId);
       return await writeNoMetadata(s3, head, pin, file, decision, signal);

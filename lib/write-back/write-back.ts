@@ -12,30 +12,37 @@ import {
 } from '../s3/head-object.ts';
 import type { Tags } from '../s3/tags.ts';
 import type { ObjectVersion, Sha1 } from '../schemas.ts';
+import { writeMarkerAnnotation } from './annotation.ts';
 import {
   copyChecksum,
   hasMarker,
   isCopiedInParts,
   isOwnCopyOf,
   type MarkedFile,
+  type Marker,
   markerMetadata,
   markerTags,
   stripMarker,
 } from './marker.ts';
 import { writeTags } from './write-tags.ts';
 
-/** `to`: the place of the marker. `unchanged`: the object already had it. `reason`: why it is in the tags. */
-export type WriteBackResult = Readonly<{ to: 'metadata' | 'tags' | 'unchanged'; reason?: string }>;
+/** `to`: the place of the marker. `unchanged`: the object already had it. `reason`: why it is in this place. */
+export type WriteBackResult = Readonly<{ to: Marker['place'] | 'unchanged'; reason?: string }>;
+
+/** The settings for one object: `auto` has chosen. */
+export type PlacedSettings = WriteBackSettings & Readonly<{ mode: Marker['place'] }>;
 
 export type WriteBackDecision =
   | Readonly<{ action: 'reject-changed' }>
   /**
-   * S3 holds other bytes than VOD received. `metadata`: to be restored, since the object carries the marker. In mode `tags`
-   * the functions may not write metadata.
+   * S3 holds other bytes than VOD received. `metadata`: to be restored, since the object carries the marker. In the modes
+   * `tags` and `annotation` the functions may not write metadata.
    */
   | Readonly<{ action: 'reject-mismatch'; sha1: Sha1; metadata?: Metadata }>
   | Readonly<{ action: 'keep' }>
   | Readonly<{ action: 'write-tags'; tags: Tags; reason?: string }>
+  /** `tags`: for an object that cannot have the annotation. */
+  | Readonly<{ action: 'write-annotation'; marker: Metadata; tags: Tags }>
   /** `checksum`: the completion of a copy in parts depends on it. */
   | Readonly<{ action: 'write-metadata'; metadata: Metadata; checksum?: FullObjectChecksum }>;
 
@@ -48,7 +55,7 @@ export function decideWriteBack(
   head: ObjectHead,
   pin: ObjectVersion,
   file: MarkedFile,
-  settings: WriteBackSettings,
+  settings: PlacedSettings,
   now: Date,
 ): WriteBackDecision {
   const { mode } = settings;
@@ -64,18 +71,18 @@ export function decideWriteBack(
       ...(isMarked && mode === 'metadata' && { metadata: unmarked }),
     };
   if (isMarked) return { action: 'keep' };
-  const reason = mode === 'tags' ? undefined : whyNotCopyable(head);
-  if (mode === 'tags' || reason) {
-    return {
-      action: 'write-tags',
-      tags: markerTags(pin, file, now),
-      ...(reason && { reason: `the fileId is in the object's tags: ${reason}` }),
-    };
-  }
+  const tags = markerTags(pin, file, now);
+  if (mode === 'tags') return { action: 'write-tags', tags };
+  if (mode === 'annotation')
+    return { action: 'write-annotation', marker: markerMetadata(head, file, head.checksum, now), tags };
+  const reason = whyNotCopyable(head);
+  if (reason) return { action: 'write-tags', tags, reason: inTags(reason) };
   const checksum = isCopiedInParts(pin, settings) ? copyChecksum(head, file) : undefined;
   const metadata = { ...unmarked, ...markerMetadata(head, file, checksum, now) };
   return { action: 'write-metadata', metadata, ...(checksum && { checksum }) };
 }
+
+const inTags = (reason: string): string => `the fileId is in the object's tags: ${reason}`;
 
 /** A copy needs readable bytes, and loses metadata that the response does not contain. */
 function whyNotCopyable(head: ObjectHead): string | undefined {
@@ -86,8 +93,8 @@ function whyNotCopyable(head: ObjectHead): string | undefined {
 }
 
 /**
- * Writes the marker of `file` onto an object of at most `maxCopyBytes`: into its metadata by a conditional copy in place, or
- * into its tags. `writeBackInParts` does it for larger objects.
+ * Writes the marker of `file` onto an object: into its metadata by a conditional copy in place, into an annotation, or into
+ * its tags. `writeBackInParts` copies objects of more than `maxCopyBytes`.
  * @param condition of the copy (`copyInPlace`)
  * @throws {ObjectChanged} {ObjectDeleted} when the object is no longer the version `pin`
  * @throws {UnsupportedObject} when the marker does not fit {ContentMismatch} when S3's own SHA-1 of the object differs
@@ -101,7 +108,9 @@ export async function writeBack(
   condition: 'time' | 'etag' = 'time',
 ): Promise<WriteBackResult> {
   const head = await headObject(s3, pin, signal);
-  const decision = decideWriteBack(head, pin, file, settings, new Date());
+  const { mode } = settings;
+  const placed = { ...settings, mode: mode === 'auto' ? 'annotation' : mode };
+  const decision = decideWriteBack(head, pin, file, placed, new Date());
   if (decision.action !== 'write-metadata') return writeNoMetadata(s3, head, pin, file, decision, signal);
   assertMetadataFits(pin, decision.metadata);
   const written = await copyInPlace(s3, head, decision.metadata, signal, condition);
@@ -139,6 +148,13 @@ export async function writeNoMetadata(
       const { tags, reason } = decision;
       const isChanged = await writeTags(s3, pin, tags, signal);
       return { to: isChanged ? 'tags' : 'unchanged', ...(reason && { reason }) };
+    }
+    case 'write-annotation': {
+      const written = await writeMarkerAnnotation(s3, pin, decision.marker, signal);
+      if ('changed' in written) return { to: written.changed ? 'annotation' : 'unchanged' };
+      const { tags } = decision;
+      const reason = inTags(written.impossible);
+      return writeNoMetadata(s3, head, pin, file, { action: 'write-tags', tags, reason }, signal);
     }
   }
 }

@@ -2,11 +2,11 @@ import type { S3Client } from '@aws-sdk/client-s3';
 import { headObject, isSameVersion } from '../s3/head-object.ts';
 import type { UploadRequest } from '../schemas.ts';
 import { mediaTypeOf } from '../upload/media-type.ts';
-import { fileFromRecord } from './marker.ts';
+import { fileFromRecord, metadataMarker } from './marker.ts';
 
 /**
  * Whether the event of a copy is the echo of a write-back: the object is still the version of the event, a video, and the
- * very copy that the write-back made. Then nothing is left to do. False in any doubt, also when S3 does not respond: the
+ * very copy that the write-back made. Then nothing is left to do. Tags and annotations make no event, so they are not read. False in any doubt, also when S3 does not respond: the
  * execution finds out.
  * @throws the reason of the signal
  */
@@ -22,7 +22,7 @@ export async function isWrittenBack(
       isSameVersion(head.pin, { etag, versionId }) &&
       // An execution for an image also looks for videos without it. A copy that a user made may have another name.
       mediaTypeOf(key, head.contentType).kind === 'video' &&
-      fileFromRecord(head, head.metadata) !== undefined
+      fileFromRecord(head, metadataMarker(head)) !== undefined
     );
   } catch {
     signal.throwIfAborted();

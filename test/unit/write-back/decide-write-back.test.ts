@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { DEFAULT_WRITE_BACK } from '../../../lib/config.ts';
 import type { ObjectHead } from '../../../lib/s3/head-object.ts';
 import type { MarkedFile } from '../../../lib/write-back/marker.ts';
-import { decideWriteBack } from '../../../lib/write-back/write-back.ts';
+import { decideWriteBack, type PlacedSettings } from '../../../lib/write-back/write-back.ts';
 import { fileId, headOf, pinOf, sha1, storedAs } from '../../support/values.ts';
 
 const FILE = storedAs('film');
@@ -21,7 +21,7 @@ const METADATA = { author: 'me' };
 const createHead = (more: Partial<ObjectHead> = {}, response: Partial<ObjectHead['response']> = {}) =>
   headOf(PIN, { metadata: METADATA, etagIsMd5: true, response: { $metadata: {}, ...response }, ...more });
 
-const decide = (head: ObjectHead, settings = DEFAULT_WRITE_BACK, file: MarkedFile = FILE) =>
+const decide = (head: ObjectHead, settings: PlacedSettings = DEFAULT_WRITE_BACK, file: MarkedFile = FILE) =>
   decideWriteBack(head, PIN, file, settings, NOW);
 
 describe('decideWriteBack', () => {
@@ -98,6 +98,18 @@ describe('decideWriteBack', () => {
     const decision = decide(createHead({}, response));
     expect(decision.action).toBe(reason ? 'write-tags' : 'write-metadata');
     if (reason) expect(decision).toMatchObject({ reason: expect.stringMatching(reason) });
+  });
+
+  test('chooses an annotation with the checksum of S3, and tags for an object that cannot have it', () => {
+    const head = createHead({ checksum: { algorithm: 'CRC32', value: 'AAAA' } }, { StorageClass: 'GLACIER' });
+    const { 'vod-uploaded-at': _, ...tags } = MARKER;
+    const marker = { ...MARKER, 'vod-checksum': 'CRC32:AAAA' };
+    const mode = 'annotation' as const;
+    expect(decide(head, { ...DEFAULT_WRITE_BACK, mode })).toEqual({
+      action: 'write-annotation',
+      marker,
+      tags,
+    });
   });
 
   test('chooses tags without a reason in the mode "tags"', () => {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type { ObjectHead } from '../../../lib/s3/head-object.ts';
-import { verifiedFile } from '../../../lib/write-back/marker.ts';
+import { type Marker, verifiedFile } from '../../../lib/write-back/marker.ts';
 import { headOf, pinOf, sha1, storedAs } from '../../support/values.ts';
 
 const FILE = storedAs('the bytes of a film');
@@ -13,8 +13,10 @@ describe('verifiedFile', () => {
     'vod-etag': 'e',
   };
   const other = sha1('other');
-  const verify = (more: Partial<ObjectHead>, tags?: Record<string, string>) =>
-    verifiedFile(headOf(pinOf(19), { metadata, ...more }), tags);
+  const verify = (more: Partial<ObjectHead>, place: Marker['place'] = 'metadata') => {
+    const head = headOf(pinOf(19), { metadata, ...more });
+    return verifiedFile(head, { place, entries: head.metadata });
+  };
   const checksum = { algorithm: 'CRC32', value: 'AAAA' } as const;
   const otherETag = { ...metadata, 'vod-etag': 'another' };
   const withChecksum = (value: string) => ({ metadata: { ...otherETag, 'vod-checksum': value } });
@@ -49,10 +51,11 @@ describe('verifiedFile', () => {
     expect(verify({ metadata: rest, sha1: FILE.sha1, etagIsMd5: true })).toBe(undefined);
   });
 
-  test('reads the tags when the metadata has no marker', () => {
-    expect(verify({ metadata: {}, etagIsMd5: true }, metadata)).toEqual(FILE);
-    expect(verify({ metadata: {}, etagIsMd5: true }, otherETag)).toBe(undefined);
-    expect(verify({ metadata: otherETag, etagIsMd5: true }, metadata)).toBe(undefined);
+  test('trusts the ETag that an annotation was written for, even if it is no MD5, unless the SHA-1 differs', () => {
+    expect(verify({}, 'tags')).toBe(undefined);
+    expect(verify({}, 'annotation')).toEqual(FILE);
+    expect(verify({ metadata: otherETag }, 'annotation')).toBe(undefined);
+    expect(verify({ sha1: other }, 'annotation')).toBe(undefined);
   });
 
   test('does not need a URL', () => {

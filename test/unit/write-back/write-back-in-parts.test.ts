@@ -15,7 +15,7 @@ import {
   parse,
   CopyCheckpoint as Schema,
 } from '../../../lib/schemas.ts';
-import { verifiedFile } from '../../../lib/write-back/marker.ts';
+import { metadataMarker, verifiedFile } from '../../../lib/write-back/marker.ts';
 import { writeBackInParts } from '../../../lib/write-back/write-back-in-parts.ts';
 import { expectFailure } from '../../support/expect-failure.ts';
 import { BUCKET, useStore } from '../../support/fake-store.ts';
@@ -98,7 +98,7 @@ describe('writeBackInParts', () => {
     expect(await run(checkpoint)).toEqual({ to: 'metadata' });
     const head = await store.find(BUCKET, KEY);
     expect(head.metadata).toMatchObject({ author: 'me', 'vod-file-id': FILE.fileId });
-    expect([head.checksum?.algorithm, verifiedFile(head)]).toEqual(['CRC64NVME', FILE]);
+    expect([head.checksum?.algorithm, verifiedFile(head, metadataMarker(head))]).toEqual(['CRC64NVME', FILE]);
     expect(await openUploads()).toEqual([]);
   });
 

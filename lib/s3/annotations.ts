@@ -1,0 +1,104 @@
+import { addAbortSignal, Readable } from 'node:stream';
+import {
+  GetObjectAnnotationCommand,
+  PutObjectAnnotationCommand,
+  type S3Client,
+  S3ServiceException,
+} from '@aws-sdk/client-s3';
+import { ObjectDeleted, StorageRejected, UnsupportedObject } from '../errors.ts';
+import type { ObjectVersion } from '../schemas.ts';
+import { quoteETag } from './copy-fields.ts';
+import { unquoteETag } from './head-object.ts';
+import { REQUEST_TIMEOUT_MS, sendS3WithTimeout, toStorageError } from './request.ts';
+
+/**
+ * An annotation is a named text of an object version. Writing one makes no new version and emits no object-created event. It
+ * stays until the object is overwritten, and CopyObject copies it.
+ * https://docs.aws.amazon.com/AmazonS3/latest/userguide/annotations-overview.html
+ */
+
+const MAX_ANNOTATION_BYTES = 1024 ** 2;
+
+/** `text`: undefined if the object has no such annotation. `unsupported`: why it cannot have one. */
+export type AnnotationRead = Readonly<{ text: string | undefined } | { unsupported: string }>;
+
+/** @throws {ObjectDeleted} {StorageUnavailable} */
+export async function readAnnotation(
+  s3: S3Client,
+  { bucket, key, versionId, etag }: ObjectVersion,
+  name: string,
+  signal: AbortSignal,
+): Promise<AnnotationRead> {
+  const operation = `GET annotation ${name} of s3://${bucket}/${key}`;
+  const object = { Bucket: bucket, Key: key, VersionId: versionId };
+  const command = new GetObjectAnnotationCommand({ ...object, AnnotationName: name });
+  try {
+    const output = await sendS3WithTimeout(s3, operation, command, signal);
+    const { AnnotationPayload: body, ContentLength = 0, ETag } = output;
+    // A service that does not know annotations ignores the query and returns the object itself.
+    if (!(body instanceof Readable) || ContentLength > MAX_ANNOTATION_BYTES || unquoteETag(ETag) === etag) {
+      if (body instanceof Readable) body.destroy();
+      return { unsupported: 'the S3 service does not know annotations' };
+    }
+    const limit = AbortSignal.any([signal, AbortSignal.timeout(REQUEST_TIMEOUT_MS)]);
+    addAbortSignal(limit, body);
+    const text = await body.transformToString('utf8').catch((error: unknown) => {
+      throw toStorageError(operation, error, signal);
+    });
+    return { text };
+  } catch (error) {
+    if (isNoSuchAnnotation(error)) return { text: undefined };
+    const unsupported = whyUnsupported('GetObjectAnnotation', error);
+    if (unsupported === undefined) throw error;
+    return { unsupported };
+  }
+}
+
+/**
+ * Writes an annotation if the object still has the ETag of `pin`. Only for a service that has answered `readAnnotation`: a
+ * service that does not know annotations would replace the object with the text.
+ * @returns why S3 rejected it, or undefined
+ * @throws {ObjectChanged} {ObjectDeleted} {StorageUnavailable}
+ */
+export async function putAnnotation(
+  s3: S3Client,
+  pin: ObjectVersion,
+  name: string,
+  text: string,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  const { bucket, key, versionId } = pin;
+  const command = new PutObjectAnnotationCommand({
+    Bucket: bucket,
+    Key: key,
+    VersionId: versionId,
+    AnnotationName: name,
+    AnnotationPayload: text,
+    ObjectIfMatch: quoteETag(pin),
+  });
+  try {
+    await sendS3WithTimeout(s3, `PUT annotation ${name} of s3://${bucket}/${key}`, command, signal);
+    return undefined;
+  } catch (error) {
+    const unsupported = whyUnsupported('PutObjectAnnotation', error);
+    if (unsupported === undefined) throw error;
+    return unsupported;
+  }
+}
+
+const isNoSuchAnnotation = (error: unknown): boolean =>
+  error instanceof ObjectDeleted && error.cause instanceof Error && error.cause.name === 'NoSuchAnnotation';
+
+const OBJECT_IS_GONE = new Set(['NoSuchKey', 'NoSuchVersion', 'NoSuchBucket']);
+
+/** The permanent rejection of a call: by the service, the region, the kind of object, the policy, or a limit. */
+function whyUnsupported(call: string, error: unknown): string | undefined {
+  const cause = error instanceof Error ? error.cause : undefined;
+  const isPermanent =
+    error instanceof StorageRejected ||
+    error instanceof UnsupportedObject ||
+    (error instanceof ObjectDeleted && cause instanceof Error && !OBJECT_IS_GONE.has(cause.name));
+  if (!isPermanent) return undefined;
+  const status = cause instanceof S3ServiceException ? cause.$metadata.httpStatusCode : undefined;
+  return `S3 rejects ${call} (${[status, cause instanceof Error && cause.name].filter(Boolean).join(' ')})`;
+}

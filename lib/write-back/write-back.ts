@@ -3,7 +3,6 @@ import { DEFAULT_WRITE_BACK, type WriteBackSettings } from '../config.ts';
 import { ContentMismatch, ObjectChanged, UnsupportedObject } from '../errors.ts';
 import { copyInPlace } from '../s3/copy-in-place.ts';
 import {
-  archiveTier,
   type FullObjectChecksum,
   headObject,
   isSameVersion,
@@ -13,6 +12,7 @@ import {
 import type { Tags } from '../s3/tags.ts';
 import type { ObjectVersion, Sha1 } from '../schemas.ts';
 import { writeMarkerAnnotation } from './annotation.ts';
+import { choosePlace } from './choose-place.ts';
 import {
   copyChecksum,
   hasMarker,
@@ -24,6 +24,7 @@ import {
   markerTags,
   stripMarker,
 } from './marker.ts';
+import { whyNotCopyable } from './rewrite-costs.ts';
 import { writeTags } from './write-tags.ts';
 
 /** `to`: the place of the marker. `unchanged`: the object already had it. `reason`: why it is in this place. */
@@ -84,14 +85,6 @@ export function decideWriteBack(
 
 const inTags = (reason: string): string => `the fileId is in the object's tags: ${reason}`;
 
-/** A copy needs readable bytes, and loses metadata that the response does not contain. */
-function whyNotCopyable(head: ObjectHead): string | undefined {
-  const tier = archiveTier(head);
-  if (tier) return `it is archived (${tier})`;
-  const { MissingMeta } = head.response;
-  return MissingMeta ? `${MissingMeta} of its metadata entries cannot be read over HTTP` : undefined;
-}
-
 /**
  * Writes the marker of `file` onto an object: into its metadata by a conditional copy in place, into an annotation, or into
  * its tags. `writeBackInParts` copies objects of more than `maxCopyBytes`.
@@ -108,20 +101,27 @@ export async function writeBack(
   condition: 'time' | 'etag' = 'time',
 ): Promise<WriteBackResult> {
   const head = await headObject(s3, pin, signal);
-  const { mode } = settings;
-  const placed = { ...settings, mode: mode === 'auto' ? 'annotation' : mode };
-  const decision = decideWriteBack(head, pin, file, placed, new Date());
-  if (decision.action !== 'write-metadata') return writeNoMetadata(s3, head, pin, file, decision, signal);
+  const { place, reason: choice } = await choosePlace(s3, head, settings, signal);
+  const decision = decideWriteBack(head, pin, file, { ...settings, mode: place }, new Date());
+  if (decision.action !== 'write-metadata') {
+    const result = await writeNoMetadata(s3, head, pin, file, decision, signal);
+    return result.to === 'unchanged' ? result : withReasons(result.to, choice, result.reason);
+  }
   assertMetadataFits(pin, decision.metadata);
   const written = await copyInPlace(s3, head, decision.metadata, signal, condition);
   // A service that computes no checksum neither proves nor disproves anything.
   if (written.sha1 === undefined || written.sha1 === file.sha1)
-    return { to: 'metadata', ...(condition === 'etag' && { reason: ETAG_ONLY }) };
+    return withReasons('metadata', choice, condition === 'etag' ? ETAG_ONLY : undefined);
   // The object must not carry the fileId of other bytes. A newer object of another writer stays as it is.
   const current = await headObject(s3, pin, signal);
   if (isSameVersion(current.pin, written))
     await copyInPlace(s3, current, stripMarker(current.metadata), signal);
   throw mismatch(pin, file, written.sha1);
+}
+
+function withReasons(to: WriteBackResult['to'], ...reasons: (string | undefined)[]): WriteBackResult {
+  const reason = reasons.filter((text) => text !== undefined).join('; ');
+  return { to, ...(reason !== '' && { reason }) };
 }
 
 /** Carries out a decision that adds no metadata. @throws as `writeBack` */

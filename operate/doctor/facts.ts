@@ -2,50 +2,43 @@ import { once } from 'node:events';
 import { connect } from 'node:net';
 import { EventBridge } from '@aws-sdk/client-eventbridge';
 import { Lambda } from '@aws-sdk/client-lambda';
-import { type _Object, type NotificationConfiguration, S3, S3ServiceException } from '@aws-sdk/client-s3';
+import { type _Object, S3 } from '@aws-sdk/client-s3';
 import * as v from 'valibot';
 import { LOCAL_VOD_SECRETS } from '../../cli/running-file.ts';
 import { type Environment, uploadSettings, vodSecrets } from '../../lib/config.ts';
 import { errorMessage } from '../../lib/errors.ts';
+import { type BucketFacts, type Fact, readBucketFacts, readFact } from '../../lib/s3/bucket-facts.ts';
 import { whyKeysAreRejected } from '../../lib/vod/check-keys.ts';
 import type { Stack } from '../stack.ts';
 
 /** Reads the facts that `findings.ts` judges. No call changes anything. */
 
-/** A fact, or the reason why it is not known. */
-export type Fact<T> = Readonly<{ value: T } | { unknown: string }>;
-
 export type Settings = ReturnType<typeof uploadSettings>;
 
-export type Facts = Readonly<{
-  stack: string;
-  region: string;
-  settings: Fact<Settings>;
-  /** Why VOD rejects the keys in the parameter store; undefined if it accepts them. */
-  keys: Fact<string | undefined>;
-  /** The error of the function Init, which reads the settings, the keys, and the object with its own role. */
-  init: Fact<string | undefined>;
-  /** The key of the object that Init reads; undefined in an empty bucket. */
-  sample: string | undefined;
-  encryption: Fact<Readonly<{ algorithm: string; keyId: string | undefined }>>;
-  notifications: Fact<Readonly<{ eventBridge: boolean; onCopy: number }>>;
-  rule: Fact<Readonly<{ name: string; state: string | undefined }>>;
-  /** Undefined if the trigger has no event source mapping. */
-  mapping: Fact<Readonly<{ id: string | undefined; state: string | undefined }> | undefined>;
-  /** Concurrent executions that the account has left for functions without a reservation. */
-  concurrency: Fact<number>;
-  /** Milliseconds that the clock of this machine is ahead of the clock of S3. */
-  clockOffsetMs: Fact<number>;
-  /** Milliseconds to connect to VOD. */
-  connectMs: Fact<number>;
-  versioning: Fact<Readonly<{ isEnabled: boolean; expiresOldVersions: boolean }>>;
-  /** The default retention, such as `GOVERNANCE 30 days`; undefined without one. */
-  retention: Fact<string | undefined>;
-  /** Enabled rules. */
-  replication: Fact<number>;
-  /** Objects by storage class among the first thousand. */
-  storageClasses: Fact<Readonly<Record<string, number>>>;
-}>;
+export type Facts = BucketFacts &
+  Readonly<{
+    stack: string;
+    region: string;
+    settings: Fact<Settings>;
+    /** Why VOD rejects the keys in the parameter store; undefined if it accepts them. */
+    keys: Fact<string | undefined>;
+    /** The error of the function Init, which reads the settings, the keys, and the object with its own role. */
+    init: Fact<string | undefined>;
+    /** The key of the object that Init reads; undefined in an empty bucket. */
+    sample: string | undefined;
+    encryption: Fact<Readonly<{ algorithm: string; keyId: string | undefined }>>;
+    rule: Fact<Readonly<{ name: string; state: string | undefined }>>;
+    /** Undefined if the trigger has no event source mapping. */
+    mapping: Fact<Readonly<{ id: string | undefined; state: string | undefined }> | undefined>;
+    /** Concurrent executions that the account has left for functions without a reservation. */
+    concurrency: Fact<number>;
+    /** Milliseconds that the clock of this machine is ahead of the clock of S3. */
+    clockOffsetMs: Fact<number>;
+    /** Milliseconds to connect to VOD. */
+    connectMs: Fact<number>;
+    /** Objects by storage class among the first thousand. */
+    storageClasses: Fact<Readonly<Record<string, number>>>;
+  }>;
 
 /** @returns the facts; those that a call could not read are unknown @throws {Error} if the stack lacks an output */
 export async function gatherFacts(stack: Stack, isLocal: boolean, signal: AbortSignal): Promise<Facts> {
@@ -70,6 +63,7 @@ export async function gatherFacts(stack: Stack, isLocal: boolean, signal: AbortS
     const sample = 'value' in listing ? listing.value.Contents?.find(isReadable)?.Key : undefined;
     const Bucket = bucket;
     return {
+      ...(await readBucketFacts(s3, bucket, signal)),
       stack: stack.name,
       region,
       settings,
@@ -90,13 +84,6 @@ export async function gatherFacts(stack: Stack, isLocal: boolean, signal: AbortS
           configuration?.Rules?.[0]?.ApplyServerSideEncryptionByDefault ?? {};
         return { algorithm, keyId };
       }),
-      notifications: await read('s3:GetBucketNotification', async () => {
-        const configuration = await s3.getBucketNotificationConfiguration({ Bucket });
-        return {
-          eventBridge: configuration.EventBridgeConfiguration !== undefined,
-          onCopy: countOnCopy(configuration),
-        };
-      }),
       rule: await read('events:DescribeRule', async () => {
         const { State: state } = await events.describeRule({ Name: rule });
         return { name: rule, state };
@@ -112,26 +99,6 @@ export async function gatherFacts(stack: Stack, isLocal: boolean, signal: AbortS
       }),
       clockOffsetMs: clockOffsetMs(),
       connectMs: await derive(settings, ({ vod }) => measureConnectMs(vod.endpoint, signal)),
-      versioning: await read('s3:GetBucketVersioning, s3:GetLifecycleConfiguration', async () => {
-        const versioning = await s3.getBucketVersioning({ Bucket });
-        if (versioning.Status !== 'Enabled') return { isEnabled: false, expiresOldVersions: false };
-        const lifecycle = await orAbsent(() => s3.getBucketLifecycleConfiguration({ Bucket }));
-        const expiresOldVersions = (lifecycle?.Rules ?? []).some(
-          ({ Status, NoncurrentVersionExpiration }) =>
-            Status === 'Enabled' && NoncurrentVersionExpiration !== undefined,
-        );
-        return { isEnabled: true, expiresOldVersions };
-      }),
-      retention: await read('s3:GetBucketObjectLockConfiguration', async () => {
-        const response = await orAbsent(() => s3.getObjectLockConfiguration({ Bucket }));
-        const { Mode, Days, Years } = response?.ObjectLockConfiguration?.Rule?.DefaultRetention ?? {};
-        return Mode && `${Mode} ${Days === undefined ? `${Years} years` : `${Days} days`}`;
-      }),
-      replication: await read('s3:GetReplicationConfiguration', async () => {
-        const response = await orAbsent(() => s3.getBucketReplication({ Bucket }));
-        const rules = response?.ReplicationConfiguration?.Rules ?? [];
-        return rules.filter(({ Status }) => Status === 'Enabled').length;
-      }),
       storageClasses: await derive(listing, async ({ Contents = [] }) =>
         Contents.reduce<Record<string, number>>((counts, { StorageClass = 'STANDARD' }) => {
           counts[StorageClass] = (counts[StorageClass] ?? 0) + 1;
@@ -146,26 +113,6 @@ export async function gatherFacts(stack: Stack, isLocal: boolean, signal: AbortS
   }
 }
 
-const DENIED = /AccessDenied|Forbidden|NotAuthorized|UnauthorizedOperation/;
-
-async function readFact<T>(
-  permission: string,
-  call: () => Promise<T>,
-  signal: AbortSignal,
-): Promise<Fact<T>> {
-  signal.throwIfAborted();
-  try {
-    return { value: await call() };
-  } catch (error) {
-    signal.throwIfAborted();
-    const denied = [error, error instanceof Error ? error.cause : undefined].find(
-      (cause) => cause instanceof Error && DENIED.test(cause.name),
-    );
-    if (!denied) return { unknown: errorMessage(error) };
-    return { unknown: `expected the permission ${permission}, got ${errorMessage(denied)}. Allow it.` };
-  }
-}
-
 /** A fact that follows from another one. */
 async function derive<A, T>(fact: Fact<A>, convert: (value: A) => T | Promise<T>): Promise<Fact<T>> {
   if ('unknown' in fact) return fact;
@@ -173,17 +120,6 @@ async function derive<A, T>(fact: Fact<A>, convert: (value: A) => T | Promise<T>
     return { value: await convert(fact.value) };
   } catch (error) {
     return { unknown: errorMessage(error) };
-  }
-}
-
-/** S3 returns 404 for a configuration that a bucket does not have. */
-async function orAbsent<T>(call: () => Promise<T>): Promise<T | undefined> {
-  try {
-    return await call();
-  } catch (error) {
-    const isAbsent = error instanceof S3ServiceException && error.$metadata.httpStatusCode === 404;
-    if (isAbsent && error.name !== 'NoSuchBucket') return undefined;
-    throw error;
   }
 }
 
@@ -219,18 +155,6 @@ async function runInit(
   if (!failure.success) return FunctionError;
   const { errorType, errorMessage: message } = failure.output;
   return [errorType, message].filter(Boolean).join(': ');
-}
-
-/** Notifications that a copy or a copy in parts sends again. */
-function countOnCopy({
-  QueueConfigurations = [],
-  TopicConfigurations = [],
-  LambdaFunctionConfigurations = [],
-}: NotificationConfiguration): number {
-  const onCopy = /^s3:ObjectCreated:(\*|Copy|CompleteMultipartUpload)$/;
-  return [...QueueConfigurations, ...TopicConfigurations, ...LambdaFunctionConfigurations].filter(
-    ({ Events = [] }) => Events.some((event) => onCopy.test(event)),
-  ).length;
 }
 
 /** An S3 client that compares the clock of this machine with the time of each response. */

@@ -1,4 +1,6 @@
-import type { Fact, Facts, Settings } from './facts.ts';
+import type { Fact } from '../../lib/s3/bucket-facts.ts';
+import { CLASSES_WITH_FEES, checkBucket, type RewriteCheck } from '../../lib/write-back/rewrite-costs.ts';
+import type { Facts, Settings } from './facts.ts';
 
 /** Judges the facts of a stack. One finding per check, with advice if something is wrong. */
 
@@ -27,19 +29,13 @@ export function findingsOf(facts: Facts): Finding[] {
     ['concurrency', judge(facts.concurrency, (limit) => judgeConcurrency(limit, facts.settings))],
     ['clock', judge(facts.clockOffsetMs, judgeClock)],
     ['distance', judge(facts.connectMs, (ms) => judgeDistance(ms, facts.region))],
-    ...rewriteChecks(facts).map(([check, fact]): [string, Judgement] => [
-      check,
-      writesTags(facts.settings) ? good('writeBack=tags rewrites no object') : fact,
-    ]),
+    ...judgeRewrites(facts),
   ];
   return checks.map(([check, judgement]) => ({ check, ...judgement }));
 }
 
 const judge = <T>(fact: Fact<T>, judgeValue: (value: T) => Judgement): Judgement =>
   'unknown' in fact ? bad(fact.unknown) : judgeValue(fact.value);
-
-const writesTags = (settings: Fact<Settings>): boolean =>
-  'value' in settings && settings.value.writeBack.mode === 'tags';
 
 const judgeKeys = (reason: string | undefined): Judgement =>
   reason === undefined
@@ -122,69 +118,32 @@ const judgeDistance = (ms: number, region: string): Judgement =>
       );
 
 /** A write-back into metadata copies each object onto itself. These checks find the costs of that. */
-function rewriteChecks({
-  versioning,
-  retention,
-  replication,
-  notifications,
-  storageClasses,
-}: Facts): [string, Judgement][] {
-  const useTags = 'deploy with --param="writeBack=tags".';
-  return [
-    [
-      'versioning',
-      judge(versioning, ({ isEnabled, expiresOldVersions }) => {
-        if (!isEnabled) return good('off: a write-back replaces the object');
-        if (expiresOldVersions)
-          return good('on: a lifecycle rule deletes the version before each write-back');
-        return bad(
-          `each write-back leaves a second version of the video. Expire old versions, or ${useTags}`,
-        );
-      }),
-    ],
-    [
-      'object lock',
-      judge(retention, (period) =>
-        period === undefined
-          ? good('no default retention')
-          : bad(
-              `each write-back leaves a version that is locked (${period}). To keep one version, ${useTags}`,
-            ),
-      ),
-    ],
-    [
-      'replication',
-      judge(replication, (rules) =>
-        rules === 0
-          ? good('no replication')
-          : bad(
-              `${rules} replication rules transfer each video again after its write-back. To avoid it, ${useTags}`,
-            ),
-      ),
-    ],
-    [
-      'notifications',
-      judge(notifications, ({ onCopy }) =>
-        onCopy === 0
-          ? good('no other destination is notified of a write-back')
-          : bad(
-              `${onCopy} other destinations are notified of each write-back. If they must not be, ${useTags}`,
-            ),
-      ),
-    ],
-    ['storage classes', judge(storageClasses, (counts) => judgeStorageClasses(counts, useTags))],
-  ];
+function judgeRewrites(facts: Facts): [string, Judgement][] {
+  const { settings, storageClasses } = facts;
+  const mode = 'value' in settings ? settings.value.writeBack.mode : 'metadata';
+  const checks = [...checkBucket(facts), checkStorageClasses(storageClasses)];
+  return checks.map(({ check, status, message }) => {
+    if (mode === 'tags' || mode === 'annotation')
+      return [check, good(`writeBack=${mode} rewrites no object`)];
+    if (status === 'free') return [check, good(message)];
+    if (status === 'unknown') return [check, bad(message)];
+    if (mode === 'auto') return [check, good(`${message}, so auto chooses annotations`)];
+    return [check, bad(`${message}. To avoid it, deploy with --param="writeBack=auto".`)];
+  });
 }
 
-/** Classes with a fee for each read and a minimum storage duration, which a copy starts again. */
-const INFREQUENT = ['STANDARD_IA', 'ONEZONE_IA', 'GLACIER_IR'];
-
-function judgeStorageClasses(counts: Readonly<Record<string, number>>, useTags: string): Judgement {
-  const total = Object.values(counts).reduce((sum, count) => sum + count, 0);
-  const summary = Object.entries(counts).map(([name, count]) => `${count} ${name}`);
+function checkStorageClasses(classes: Facts['storageClasses']): RewriteCheck {
+  const check = 'storage classes';
+  if ('unknown' in classes) return { check, status: 'unknown', message: classes.unknown };
+  const counts = Object.entries(classes.value);
+  const total = counts.reduce((sum, [, count]) => sum + count, 0);
+  const summary = counts.map(([name, count]) => `${count} ${name}`);
   const found = `of ${total} objects: ${summary.join(', ') || 'none'}`;
-  if (!INFREQUENT.some((name) => counts[name])) return good(found);
-  return bad(
-    `${found}. A write-back is billed as a retrieval and a new minimum storage duration. To avoid it, ${useTags}`,
-  );
+  const hasFees = counts.some(([name]) => CLASSES_WITH_FEES.has(name));
+  return hasFees
+    ? { check, status: 'costly', message: `${found}. ${FEES}` }
+    : { check, status: 'free', message: found };
 }
+
+const FEES =
+  'A write-back to an infrequent access class is billed as a retrieval and a new minimum storage duration';

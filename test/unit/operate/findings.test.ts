@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { uploadSettings } from '../../../lib/config.ts';
-import type { Fact, Facts } from '../../../operate/doctor/facts.ts';
+import type { Fact } from '../../../lib/s3/bucket-facts.ts';
+import type { Facts } from '../../../operate/doctor/facts.ts';
 import { findingsOf } from '../../../operate/doctor/findings.ts';
 
 const known = <T>(value: T): Fact<T> => ({ value });
@@ -80,18 +81,18 @@ test.each<[string, Partial<Facts>, RegExp]>([
   [
     'versioning',
     { versioning: known({ isEnabled: true, expiresOldVersions: false }) },
-    /second version.*writeBack=tags/,
+    /second version.*writeBack=auto/,
   ],
   [
     'object lock',
     { retention: known('GOVERNANCE 30 days') },
-    /locked \(GOVERNANCE 30 days\).*writeBack=tags/,
+    /locked \(GOVERNANCE 30 days\).*writeBack=auto/,
   ],
-  ['replication', { replication: known(2) }, /2 replication rules transfer each video again.*writeBack=tags/],
+  ['replication', { replication: known(2) }, /2 replication rules transfer each video again.*writeBack=auto/],
   [
     'notifications',
     { notifications: known({ eventBridge: true, onCopy: 3 }) },
-    /3 other destinations.*writeBack=tags/,
+    /3 other destinations.*writeBack=auto/,
   ],
   [
     'storage classes',
@@ -107,7 +108,7 @@ test('old versions that a lifecycle rule deletes, and a maxFunctions that fits a
   expect(failures({ concurrency: known(10), settings: settings({ MAX_FUNCTIONS: '10' }) })).toEqual([]);
 });
 
-test('writeBack=tags rewrites nothing, whatever the bucket does with new versions', () => {
+test('only writeBack=metadata rewrites objects, whatever the bucket does with new versions', () => {
   const expensive: Partial<Facts> = {
     versioning: known({ isEnabled: true, expiresOldVersions: false }),
     retention: known('COMPLIANCE 1 years'),
@@ -116,7 +117,10 @@ test('writeBack=tags rewrites nothing, whatever the bucket does with new version
     storageClasses: known({ GLACIER_IR: 9 }),
   };
   expect(failures(expensive)).toHaveLength(5);
-  expect(failures({ ...expensive, settings: settings({ WRITE_BACK: 'tags' }) })).toEqual([]);
+  for (const WRITE_BACK of ['tags', 'annotation', 'auto'])
+    expect(failures({ ...expensive, settings: settings({ WRITE_BACK }) })).toEqual([]);
+  const findings = findingsOf({ ...HEALTHY, ...expensive, settings: settings({ WRITE_BACK: 'auto' }) });
+  for (const { message } of findings.slice(-5)) expect(message).toMatch(/so auto chooses annotations$/);
 });
 
 test('an unknown fact fails its check with the reason', () => {

@@ -5,7 +5,7 @@ import validateStateMachine from 'asl-validator';
 import * as v from 'valibot';
 import { uploadSettings } from '../lib/config.ts';
 import { errorMessage } from '../lib/errors.ts';
-import { checkPolicies, checkTagsMode } from './policies.ts';
+import { checkPolicies, checkWriteBackMode } from './policies.ts';
 import { resourcesOf, type Template } from './template.ts';
 
 /** The checks that a package must pass before it is deployed. Each check returns its problems. */
@@ -18,7 +18,7 @@ export type Package = Readonly<{ templatePath: string; template: Template; bundl
 const CHECKS: Readonly<Record<string, (packaged: Package) => string[]>> = {
   template: ({ templatePath }) => checkTemplate(templatePath),
   'state machine': ({ template }) => checkStateMachines(template),
-  policies: ({ template }) => [...checkPolicies(template), ...checkTagsMode(template)],
+  policies: ({ template }) => [...checkPolicies(template), ...checkWriteBackMode(template)],
   settings: ({ template }) => checkSettings(template),
   bundles: ({ bundles }) => checkBundles(bundles),
 };

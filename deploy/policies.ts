@@ -55,21 +55,28 @@ export function statementsOf(template: Template): Record<string, Statement[]> {
   return Object.fromEntries(roles);
 }
 
-const TagsMode = v.object({
-  Environment: v.object({ Variables: v.object({ WRITE_BACK: v.literal('tags') }) }),
+/** The modes that change nothing of an object except tags, or tags and annotations. */
+const UNCHANGING_MODES = {
+  tags: { writes: 'tags', allowed: /^s3:(Get|List)|Tagging$/ },
+  annotation: { writes: 'annotations and tags', allowed: /^s3:(Get|List)|(Tagging|Annotation)$/ },
+} as const;
+
+const WithMode = v.object({
+  Environment: v.object({ Variables: v.object({ WRITE_BACK: v.picklist(['tags', 'annotation']) }) }),
 });
 
-/** With `WRITE_BACK=tags`, returns the actions that could change more of an object than its tags. */
-export function checkTagsMode(template: Template): string[] {
-  if (
-    !resourcesOf(template, 'AWS::Lambda::Function').some(([, { Properties }]) => v.is(TagsMode, Properties))
-  )
-    return [];
+/** With `WRITE_BACK` set to `tags` or `annotation`, returns the actions that could change more of an object. */
+export function checkWriteBackMode(template: Template): string[] {
+  const [mode] = resourcesOf(template, 'AWS::Lambda::Function').flatMap(([, { Properties }]) =>
+    v.is(WithMode, Properties) ? [Properties.Environment.Variables.WRITE_BACK] : [],
+  );
+  if (mode === undefined) return [];
+  const { writes, allowed } = UNCHANGING_MODES[mode];
   return Object.entries(statementsOf(template)).flatMap(([role, statements]) =>
     statements
       .flatMap(({ Action }) => Action)
-      .filter((action) => action.startsWith('s3:') && !/^s3:(Get|List)|Tagging$/.test(action))
-      .map((action) => `${role}: expected only tags to be written (writeBack=tags), got ${action}`),
+      .filter((action) => action.startsWith('s3:') && !allowed.test(action))
+      .map((action) => `${role}: expected only ${writes} to be written (writeBack=${mode}), got ${action}`),
   );
 }
 

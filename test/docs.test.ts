@@ -176,7 +176,7 @@ describe('docs/reference/iam.md', () => {
       Statement: v.array(v.object({ Action: v.union([v.string(), v.array(v.string())]) })),
     }),
   });
-  const WriteBack = v.object({ metadata: Policy, tags: Policy });
+  const WriteBack = v.object({ metadata: Policy, annotation: Policy, tags: Policy, auto: Policy });
   /** A role includes a policy of deploy/write-back.yml, or contains it. */
   const Included = v.pipe(v.string(), v.includes('deploy/write-back.yml'));
   const Role = v.object({ Properties: v.object({ Policies: v.array(v.union([Included, Policy])) }) });
@@ -203,16 +203,18 @@ describe('docs/reference/iam.md', () => {
     expect(documented.sort()).toEqual([...new Set(granted)].sort());
   });
 
-  test('says which actions only writeBack: metadata allows', () => {
-    const documented = rows.flatMap(([action = '', , resource = '']) =>
-      resource.includes('only with `writeBack: metadata`') ? codeIn(action) : [],
-    );
-    const tags = new Set(actionsOf(writeBack.tags));
-    expect(documented.sort()).toEqual(
-      actionsOf(writeBack.metadata)
-        .filter((action) => !tags.has(action))
-        .sort(),
-    );
+  test('says which modes of writeBack allow an action, unless all do', () => {
+    const modes = Object.entries(writeBack);
+    const allowed = new Map<string, string[]>();
+    for (const action of new Set(modes.flatMap(([, policy]) => actionsOf(policy)))) {
+      const allowing = modes.flatMap(([mode, policy]) => (actionsOf(policy).includes(action) ? [mode] : []));
+      if (allowing.length < modes.length) allowed.set(action, allowing.sort());
+    }
+    const documented = rows.flatMap(([action = '', , resource = '']) => {
+      const [, list] = /only with `writeBack`: (.*)$/.exec(resource) ?? [];
+      return list === undefined ? [] : [[codeIn(action)[0] ?? '', codeIn(list).sort()] as const];
+    });
+    expect(new Map(documented)).toEqual(allowed);
   });
 });
 

@@ -9,7 +9,7 @@ import {
   MAX_BUNDLE_BYTES,
   runChecks,
 } from '../../../deploy/checks.ts';
-import { checkPolicies, checkTagsMode } from '../../../deploy/policies.ts';
+import { checkPolicies, checkWriteBackMode } from '../../../deploy/policies.ts';
 import { readTemplate, type Template } from '../../../deploy/template.ts';
 import { newFolder } from '../../support/temp-folder.ts';
 
@@ -172,7 +172,7 @@ describe('checkPolicies', () => {
   });
 });
 
-describe('checkTagsMode', () => {
+describe('checkWriteBackMode', () => {
   const stack = (mode: string, ...Action: string[]): Template => ({
     Resources: {
       Finish: {
@@ -198,12 +198,19 @@ describe('checkTagsMode', () => {
 
   test('rejects permissions to change more of an object than its tags', () => {
     expect(
-      checkTagsMode(stack('tags', 's3:GetObject', 's3:PutObjectTagging', 's3:PutObjectRetention')),
+      checkWriteBackMode(stack('tags', 's3:GetObject', 's3:PutObjectTagging', 's3:PutObjectRetention')),
     ).toEqual(['Role: expected only tags to be written (writeBack=tags), got s3:PutObjectRetention']);
   });
 
-  test('allows them in the mode metadata', () => {
-    expect(checkTagsMode(stack('metadata', 's3:PutObject'))).toEqual([]);
+  test('rejects permissions to change more of an object than its annotations and tags', () => {
+    const actions = ['s3:GetObject', 's3:PutObjectTagging', 's3:PutObjectVersionAnnotation', 's3:PutObject'];
+    expect(checkWriteBackMode(stack('annotation', ...actions))).toEqual([
+      'Role: expected only annotations and tags to be written (writeBack=annotation), got s3:PutObject',
+    ]);
+  });
+
+  test.each(['metadata', 'auto'])('allows them in the mode %s', (mode) => {
+    expect(checkWriteBackMode(stack(mode, 's3:PutObject'))).toEqual([]);
   });
 });
 

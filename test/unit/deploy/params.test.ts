@@ -17,7 +17,7 @@ test.each([
   [['--param', 'memroy=2048'], /--param memroy: /],
   [['--param'], /--param : expected one of/],
   [['--param=bucketMode=exisitng'], /--param bucketMode: expected new or existing, got exisitng/],
-  [['--param=writeBack=tag'], /--param writeBack: expected metadata or tags, got tag/],
+  [['--param=writeBack=tag'], /--param writeBack: expected metadata or annotation or tags or auto, got tag/],
 ])('checkParameters rejects %j', (options, message) => {
   expect(() => checkParameters(options)).toThrow(message);
 });

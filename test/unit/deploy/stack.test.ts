@@ -281,7 +281,10 @@ describe('roles', () => {
     expect(allowed('InitRole')).toEqual([
       ownLogs('Init'),
       [
-        ['s3:GetObject', 's3:GetObjectVersion', 's3:GetObjectTagging', 's3:GetObjectVersionTagging'],
+        [
+          ...['s3:GetObject', 's3:GetObjectVersion', 's3:GetObjectTagging', 's3:GetObjectVersionTagging'],
+          ...['s3:GetObjectAnnotation', 's3:GetObjectVersionAnnotation'],
+        ],
         [OBJECTS],
       ],
       LISTING,
@@ -362,11 +365,20 @@ describe('roles', () => {
   });
 });
 
-test('with writeBack=tags, lets functions write tags and nothing else of an object', async () => {
+test.each([
+  ['tags', ['s3:PutObjectTagging', 's3:PutObjectVersionTagging']],
+  [
+    'annotation',
+    [
+      ...['kms:GenerateDataKey', 's3:PutObjectAnnotation', 's3:PutObjectTagging'],
+      ...['s3:PutObjectVersionAnnotation', 's3:PutObjectVersionTagging'],
+    ],
+  ],
+])('with writeBack=%s, lets functions write nothing else of an object', async (mode, expected) => {
   const osls = join(root, 'node_modules/osls/bin/serverless.js');
   const { stdout } = await promisify(execFile)(
     process.execPath,
-    [osls, 'print', '--format=json', '--region=eu-central-1', '--param=writeBack=tags'],
+    [osls, 'print', '--format=json', '--region=eu-central-1', `--param=writeBack=${mode}`],
     { cwd: root, maxBuffer: 10_000_000 },
   );
   const Printed = v.object({
@@ -375,7 +387,7 @@ test('with writeBack=tags, lets functions write tags and nothing else of an obje
   const roles = v.parse(Printed, JSON.parse(stdout)).resources.Resources;
   const actions = [...JSON.stringify(roles).matchAll(/"(s3:\w+|kms:\w+)"/g)].map(([, action = '']) => action);
   const written = actions.filter((action) => !/:(Get|List|Decrypt|ViaService)/.test(action));
-  expect([...new Set(written)].sort()).toEqual(['s3:PutObjectTagging', 's3:PutObjectVersionTagging']);
+  expect([...new Set(written)].sort()).toEqual(expected);
 });
 
 /** The names in a zip's central directory. https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT 4.3.12, 4.3.16 */

@@ -55,7 +55,7 @@ export async function readAnnotation(
 }
 
 /**
- * Writes an annotation if the object still has the ETag of `pin`. Only for a service that has answered `readAnnotation`: a
+ * Writes an annotation if the object still has the ETag of `pin`. Only for a service for which `readAnnotation` has returned a text or none: a
  * service that does not know annotations would replace the object with the text.
  * @returns why S3 rejected it, or undefined
  * @throws {ObjectChanged} {ObjectDeleted} {StorageUnavailable}

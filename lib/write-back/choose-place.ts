@@ -33,7 +33,7 @@ const CACHE_MS = 5 * 60_000;
 type Cached = Readonly<{ readAt: number; costs: readonly string[] }>;
 const cache = new WeakMap<S3Client, Map<string, Cached>>();
 
-/** Reads the bucket's configuration once in five minutes. What cannot be read counts as a cost. */
+/** Reads the bucket's configuration once in five minutes. A configuration that cannot be read counts as a cost. */
 async function bucketCosts(s3: S3Client, bucket: string, signal: AbortSignal): Promise<readonly string[]> {
   const buckets = cache.get(s3) ?? new Map<string, Cached>();
   cache.set(s3, buckets);

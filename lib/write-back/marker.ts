@@ -29,7 +29,7 @@ export const metadataMarker = ({ metadata }: ObjectHead): Marker => ({
  * proves nothing: it travels with copies, and users put other bytes with the metadata of the old ones.
  *
  * S3 accepted an annotation only for the ETag in it, and a write of other bytes drops it. So the ETag confirms the bytes even
- * if it is no MD5. See docs/decisions/NNNN.
+ * if it is no MD5. See docs/decisions/0018.
  */
 export function verifiedFile(
   { sha1, pin, etagIsMd5, checksum }: ObjectHead,

@@ -1,7 +1,7 @@
 import type { BucketFacts, Fact } from '../s3/bucket-facts.ts';
 import { archiveTier, type ObjectHead } from '../s3/head-object.ts';
 
-/** What it costs to rewrite an object: a write-back into metadata copies the object onto itself. */
+/** The costs of rewriting an object: a write-back into metadata copies the object onto itself. */
 
 /** `status`: whether a rewrite costs something here, or that this is not known. `message`: the reason, without a full stop. */
 export type RewriteCheck = Readonly<{

@@ -192,20 +192,24 @@ test('reports VodUnavailable when VOD stays unavailable for the cover, and attac
   ]);
 });
 
-test('WRITE_BACK=tags rewrites neither object and records each on the other', async () => {
-  const world = await newStack({ env: { WRITE_BACK: 'tags' } });
-  const [film, jpg] = [createBytes(1000), image()];
-  await Promise.all([world.put('ep1.jpg', jpg), world.put('ep1.mp4', film)]);
-  await world.idle();
-  expect(await readCovers(world)).toEqual({ [sha1(film)]: sha1(jpg) });
-  expect(await metadataOf(world, 'ep1.jpg')).toEqual({});
-  const [stored] = await world.readVodIndex();
-  expect(await world.tagsOf('ep1.jpg')).toMatchObject({ 'vod-cover-of': stored?.fileId });
-  const next = image();
-  await world.put('ep1.jpg', next);
-  await world.idle();
-  expect(await readCovers(world)).toEqual({ [sha1(film)]: sha1(next) });
-});
+test.each(['tags', 'annotation'])(
+  'WRITE_BACK=%s rewrites neither object and records each on the other',
+  async (mode) => {
+    const world = await newStack({ env: { WRITE_BACK: mode } });
+    const [film, jpg] = [createBytes(1000), image()];
+    await Promise.all([world.put('ep1.jpg', jpg), world.put('ep1.mp4', film)]);
+    await world.idle();
+    expect(await readCovers(world)).toEqual({ [sha1(film)]: sha1(jpg) });
+    expect(await metadataOf(world, 'ep1.jpg')).toEqual({});
+    const [stored] = await world.readVodIndex();
+    const record = mode === 'tags' ? await world.tagsOf('ep1.jpg') : await world.annotationOf('ep1.jpg');
+    expect(record).toMatchObject({ 'vod-cover-of': stored?.fileId });
+    const next = image();
+    await world.put('ep1.jpg', next);
+    await world.idle();
+    expect(await readCovers(world)).toEqual({ [sha1(film)]: sha1(next) });
+  },
+);
 
 test.each(['jpg', 'mp4'])(
   'keeps a newer image that overtakes the one of a killed %s execution',

@@ -207,3 +207,43 @@ test('fails with the number of tags and writes none when they would exceed the l
   ]);
   expect(await world.tagsOf('film.mp4')).toEqual(tags);
 });
+
+test('WRITE_BACK=annotation changes nothing of the object, and a second execution reads no byte of it', async () => {
+  const world = await newStack({ env: { WRITE_BACK: 'annotation', COPY_LIMIT_BYTES: String(5 * MIB) } });
+  await world.enableVersioning();
+  const etags = recordHashedETags();
+  const body = createBytes(6 * MIB);
+  await putWithCompositeChecksum(world, 'film.mp4', body);
+  const { ETag, LastModified } = await world.head('film.mp4');
+  expect(await world.results()).toMatchObject([{ outcome: 'uploaded', sha1: sha1(body) }]);
+  expect(etags.size).toBe(1);
+  etags.clear();
+  await world.invokeTrigger({ bucket: BUCKET, key: 'film.mp4' });
+  const [first, again, ...more] = await world.results();
+  expect(again).toMatchObject({ outcome: 'unchanged', fileId: first?.fileId });
+  expect([more, [...etags]]).toEqual([[], []]);
+  expect(await world.annotationOf('film.mp4')).toMatchObject({
+    'vod-file-id': first?.fileId,
+    'vod-sha1': sha1(body),
+    'vod-url': first?.url,
+  });
+  const { Versions = [] } = await world.s3.send(new ListObjectVersionsCommand({ Bucket: BUCKET }));
+  expect(Versions).toMatchObject([{ ETag, LastModified }]);
+  expect(await world.tagsOf('film.mp4')).toEqual({});
+});
+
+test('WRITE_BACK=auto writes metadata or an annotation, and the result says why', async () => {
+  const world = await newStack({ env: { WRITE_BACK: 'auto' } });
+  await world.put('plain.mp4', createBytes(1000));
+  await world.put('infrequent.mp4', createBytes(1001), { StorageClass: 'STANDARD_IA' });
+  const results = await world.results();
+  const resultOf = (key: string) => results.find((result) => result.key === key);
+  const plain = resultOf('plain.mp4');
+  expect(plain).toMatchObject({ outcome: 'uploaded', reason: expect.stringMatching(/^auto chose metadata/) });
+  expect((await world.head('plain.mp4')).Metadata).toMatchObject({ 'vod-file-id': plain?.fileId });
+  const infrequent = resultOf('infrequent.mp4');
+  expect(infrequent).toMatchObject({ outcome: 'uploaded', reason: expect.stringContaining('STANDARD_IA') });
+  expect((await world.head('infrequent.mp4')).Metadata).toEqual({});
+  expect(await world.annotationOf('infrequent.mp4')).toMatchObject({ 'vod-file-id': infrequent?.fileId });
+  expect(results).toHaveLength(2);
+});

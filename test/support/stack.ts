@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
   CreateBucketCommand,
+  GetObjectAnnotationCommand,
   GetObjectTaggingCommand,
   HeadObjectCommand,
   type HeadObjectCommandOutput,
@@ -27,6 +28,8 @@ export type TestStack = Stack & {
   put(key: string, body: Uint8Array, more?: Partial<PutObjectCommandInput>): Promise<void>;
   head(key: string): Promise<HeadObjectCommandOutput>;
   tagsOf(key: string): Promise<Record<string, string>>;
+  /** The marker in the annotation. */
+  annotationOf(key: string): Promise<unknown>;
   enableVersioning(): Promise<void>;
   /** Waits until all executions have ended. Returns their results, in order. */
   results(): Promise<Result[]>;
@@ -73,6 +76,11 @@ export async function newStack({
     async tagsOf(Key) {
       const { TagSet = [] } = await stack.s3.send(new GetObjectTaggingCommand({ Bucket: BUCKET, Key }));
       return Object.fromEntries(TagSet.map(({ Key = '', Value = '' }) => [Key, Value]));
+    },
+    async annotationOf(Key) {
+      const request = { Bucket: BUCKET, Key, AnnotationName: 'tencent-vod' };
+      const { AnnotationPayload } = await stack.s3.send(new GetObjectAnnotationCommand(request));
+      return JSON.parse((await AnnotationPayload?.transformToString()) ?? '');
     },
     async enableVersioning() {
       const VersioningConfiguration = { Status: 'Enabled' } as const;

@@ -179,11 +179,11 @@ describe('a service that does not support annotations gets tags', () => {
 
   test.each<[string, RegExp, Responder[]]>([
     [
-      'a service that answers 501',
+      'a service that returns 501',
       /GetObjectAnnotation \(501 NotImplemented\)/,
       [respondWithError(501, 'NotImplemented')],
     ],
-    ['a service that answers 405', /\(405 MethodNotAllowed\)/, [respondWithError(405, 'MethodNotAllowed')]],
+    ['a service that returns 405', /\(405 MethodNotAllowed\)/, [respondWithError(405, 'MethodNotAllowed')]],
     ['a service that finds nothing', /\(404 NoSuchThing\)/, [respondWithError(404, 'NoSuchThing')]],
     ['a service that returns the object', /does not know annotations/, [object]],
     ['a service that returns a large object', /does not know annotations/, [large]],

@@ -2,6 +2,7 @@ import type { IncomingMessage } from 'node:http';
 import type { Operation, S3Request } from './operation.ts';
 import { getAcl, putAcl } from './operations/acl.ts';
 import { deleteAnnotation, getAnnotation, listAnnotations, putAnnotation } from './operations/annotations.ts';
+import { getAttributes } from './operations/attributes.ts';
 import {
   createBucket,
   deleteBucket,
@@ -25,10 +26,18 @@ import { listParts, listUploads } from './operations/multipart-listing.ts';
 import { copyPart } from './operations/part-copy.ts';
 import { putObject } from './operations/put.ts';
 import { deleteTagging, getTagging, putTagging } from './operations/tagging.ts';
+import {
+  type ApiName,
+  checkExpectedOwner,
+  checkHeaderNames,
+  checkQueryNames,
+  hoistedHeaders,
+  isRefinement,
+} from './parameters.ts';
 import { S3Error } from './wire/errors.ts';
 import { queryValue, readTarget, type Target } from './wire/target.ts';
 
-type Route = readonly [apiName: string, operation: Operation];
+type Route = readonly [apiName: ApiName, operation: Operation];
 /** By method and subresources, separated by a space. `COPY` is a PUT with `x-amz-copy-source`. */
 type Routes = Readonly<Record<string, Route>>;
 
@@ -68,6 +77,7 @@ const OBJECT: Routes = {
   'GET ': ['GetObject', getObject],
   'HEAD ': ['HeadObject', getObject],
   'DELETE ': ['DeleteObject', deleteObject],
+  'GET attributes': ['GetObjectAttributes', getAttributes],
   'GET acl': ['GetObjectAcl', getAcl],
   'PUT acl': ['PutObjectAcl', putAcl],
   'GET tagging': ['GetObjectTagging', getTagging],
@@ -78,46 +88,43 @@ const OBJECT: Routes = {
   'PUT annotation,annotationName': ['PutObjectAnnotation', putAnnotation],
   'DELETE annotation,annotationName': ['DeleteObjectAnnotation', deleteAnnotation],
   'POST uploads': ['CreateMultipartUpload', createUpload],
-  'PUT partNumber,uploadId': ['UploadPart', uploadPart],
-  'COPY partNumber,uploadId': ['UploadPartCopy', copyPart],
+  'PUT uploadId': ['UploadPart', uploadPart],
+  'COPY uploadId': ['UploadPartCopy', copyPart],
   'GET uploadId': ['ListParts', listParts],
   'POST uploadId': ['CompleteMultipartUpload', completeUpload],
   'DELETE uploadId': ['AbortMultipartUpload', abortUpload],
 };
 
-/** Query parameters that refine a request. Every other one, except those of a signature, names a subresource. */
-const REFINEMENTS = new Set(
-  [
-    'versionId prefix delimiter max-keys encoding-type marker start-after fetch-owner continuation-token',
-    'key-marker version-id-marker upload-id-marker max-uploads max-parts part-number-marker max-buckets',
-    'bucket-region x-id annotation-prefix max-annotation-results',
-  ].flatMap((names) => names.split(' ')),
-);
-
-const listSubresources = ({ query }: Target): string =>
+const listSubresources = ({ query }: Target): string[] =>
   query
     .map(([name]) => name)
-    .filter((name) => !REFINEMENTS.has(name) && !/^(x-amz-|response-)/i.test(name))
-    .sort()
-    .join();
+    .filter((name) => !isRefinement(name))
+    .sort();
 
 type Routable = Pick<IncomingMessage, 'method' | 'headers'> | Pick<S3Request, 'method' | 'headers'>;
 
 function findRoute({ method, headers }: Routable, target: Target): Route | undefined {
   const routes = target.key ? OBJECT : target.bucket ? BUCKET : SERVICE;
-  const subresources = listSubresources(target);
+  const subresources = listSubresources(target).join();
   const isCopy = method === 'PUT' && headers['x-amz-copy-source'] !== undefined;
   return (isCopy ? routes[`COPY ${subresources}`] : undefined) ?? routes[`${method} ${subresources}`];
 }
 
 /** Returns the requested operation. `isSigned` is false for a form, which carries its signature in its fields. */
-export function findOperation(request: S3Request): Readonly<{ operation: Operation; isSigned: boolean }> {
-  const { method, target, headers } = request;
+export function findOperation(received: S3Request): Readonly<{ operation: Operation; isSigned: boolean }> {
+  const { method, target, headers } = received;
   const isForm = headers['content-type']?.startsWith('multipart/form-data');
   if (method === 'POST' && target.bucket && !target.key && isForm) {
     return { operation: postObject, isSigned: false };
   }
-  const [, operation = rejectUnknown] = findRoute(request, target) ?? [];
+  const operation: Operation = (request) => {
+    const complete = { ...request, headers: { ...hoistedHeaders(target.query), ...request.headers } };
+    const [apiName, run] = findRoute(complete, target) ?? rejectUnknown(request);
+    checkHeaderNames(apiName, Object.keys(complete.headers));
+    checkQueryNames(apiName, target.query, listSubresources(target));
+    checkExpectedOwner(complete.headers);
+    return run(complete);
+  };
   return { operation, isSigned: true };
 }
 
@@ -126,7 +133,10 @@ function rejectUnknown({ method, target }: S3Request): never {
     throw new S3Error('InvalidArgument', 'Invalid List Type');
   }
   const subresources = listSubresources(target);
-  throw new S3Error('NotImplemented', `${method} ?${subresources} is not supported by this local S3`);
+  throw new S3Error(
+    'NotImplemented',
+    `${method} ?${subresources.join('&')} is not supported by this local S3`,
+  );
 }
 
 /** Returns the S3 API name of a request before it is verified, or an empty string. */

@@ -137,6 +137,8 @@ const canonicalQuery = (query: string): string =>
   query
     .split('&')
     .filter(Boolean)
-    .map((pair) => (pair.includes('=') ? pair : `${pair}=`))
+    // By name, then by value: a space sorts before every encoded character.
+    .map((pair) => (pair.includes('=') ? pair.replace('=', ' ') : `${pair} `))
     .sort()
-    .join('&');
+    .join('&')
+    .replaceAll(' ', '=');

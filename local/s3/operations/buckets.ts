@@ -1,28 +1,53 @@
 import * as v from 'valibot';
 import { receiveText, type S3Request, type S3Response, xmlResponse } from '../operation.ts';
+import { takeFirst } from '../store/entries.ts';
 import { VERSIONING } from '../store/record.ts';
 import { S3Error, type S3ErrorCode } from '../wire/errors.ts';
 import { OWNER_XML } from '../wire/grants.ts';
+import { queryCount, queryValue } from '../wire/target.ts';
 import { readXml } from '../wire/xml.ts';
+import { readToken, writeToken } from './listing.ts';
 
 const DEFAULT_REGION = 'us-east-1';
 
-export function listBuckets({ store }: S3Request): S3Response {
-  const buckets = store.listBuckets().map(({ record }) => ({
+const MAX_BUCKETS = 10_000;
+
+/** https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListBuckets.html */
+export function listBuckets({ store, target: { query } }: S3Request): S3Response {
+  const prefix = queryValue(query, 'prefix');
+  const region = queryValue(query, 'bucket-region');
+  const token = queryValue(query, 'continuation-token');
+  const after = token ? readToken(token) : '';
+  const matching = store
+    .listBuckets()
+    .map(({ record }) => record)
+    .filter(({ name }) => name > after && name.startsWith(prefix ?? ''))
+    .filter((record) => region === undefined || record.region === region);
+  const { items, hasMore } = takeFirst(matching, queryCount(query, 'max-buckets', MAX_BUCKETS));
+  const last = hasMore ? items.at(-1) : undefined;
+  const buckets = items.map((record) => ({
     Name: record.name,
     CreationDate: new Date(record.created).toISOString(),
     BucketRegion: record.region,
   }));
-  return xmlResponse('ListAllMyBucketsResult', { Owner: OWNER_XML, Buckets: { Bucket: buckets } });
+  return xmlResponse('ListAllMyBucketsResult', {
+    Owner: OWNER_XML,
+    Buckets: { Bucket: buckets },
+    ContinuationToken: last && writeToken(last.name),
+    Prefix: prefix,
+  });
 }
 
 const configurationSchema = v.union([
-  v.object({ LocationConstraint: v.optional(v.string()) }),
+  v.strictObject({ LocationConstraint: v.optional(v.string()) }),
   v.literal(''),
 ]);
 
 export async function createBucket(request: S3Request): Promise<S3Response> {
   const { target, store, headers } = request;
+  if ((headers['x-amz-acl'] ?? 'private') !== 'private') {
+    throw new S3Error('NotImplemented', 'A bucket with another ACL than private is not supported');
+  }
   const text = await receiveText(request);
   const configuration = text === '' ? '' : readXml(text, 'CreateBucketConfiguration', configurationSchema);
   const region = (configuration !== '' && configuration.LocationConstraint) || DEFAULT_REGION;
@@ -52,7 +77,7 @@ export function getVersioning({ store, target }: S3Request): S3Response {
   return xmlResponse('VersioningConfiguration', { Status: store.getBucket(target.bucket).record.versioning });
 }
 
-const versioningSchema = v.object({
+const versioningSchema = v.strictObject({
   Status: v.optional(v.picklist(VERSIONING)),
   MfaDelete: v.optional(v.string()),
 });

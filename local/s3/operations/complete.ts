@@ -6,6 +6,7 @@ import { hidesMd5 } from '../wire/attributes.ts';
 import { createWriteGuard } from '../wire/conditions.ts';
 import {
   ALGORITHMS,
+  type Algorithm,
   type Checksum,
   checksumElement,
   checksumHeader,
@@ -23,10 +24,10 @@ import { createETag, encryptionHeaders, versionHeader } from './put.ts';
 /** The minimum size of every part except the last: https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html */
 const MIN_PART_BYTES = 5 * 1024 ** 2;
 
-const completionSchema = v.object({
+const completionSchema = v.strictObject({
   Part: v.pipe(
     v.array(
-      v.object({
+      v.strictObject({
         PartNumber: v.pipe(v.string(), v.digits(), v.transform(Number)),
         ETag: v.pipe(
           v.string(),
@@ -70,6 +71,7 @@ export async function completeUpload(request: S3Request): Promise<S3Response> {
   }
   using _ = store.blobs.hold(pieces);
   const checksum = await computeChecksum(request, record, parts);
+  if (checksum?.type === 'COMPOSITE') requirePartChecksums(completion, checksum.algorithm);
   // Another request may have ended the upload during the computation.
   findUpload(request);
   const { attributes } = record;
@@ -78,7 +80,11 @@ export async function completeUpload(request: S3Request): Promise<S3Response> {
     : multipartETag(parts.map((part) => part.md5));
   const object = bucket.publish(
     target.key,
-    { ...attributes, etag, size, pieces, uploadId, ...(checksum && { checksum }) },
+    {
+      ...attributes,
+      ...{ etag, size, pieces, uploadId, parts: parts.map((part) => describePart(part, checksum)) },
+      ...(checksum && { checksum }),
+    },
     guard,
     record.initiated,
   );
@@ -140,11 +146,45 @@ function selectParts(request: S3Request, { Part: listed }: Completion): PartReco
   return selected;
 }
 
+/** The checksums of the parts have the algorithm of the object, unless the object has none. */
+const describePart = ({ number, size, checksum: part }: PartRecord, whole: Checksum | undefined) => ({
+  ...{ number, size },
+  ...(part && part.algorithm === whole?.algorithm && { checksum: part.value }),
+});
+
+function requirePartChecksums({ Part }: Completion, algorithm: Algorithm): void {
+  const missing = Part.find((part) => part[checksumElement(algorithm)] === undefined);
+  if (!missing) return;
+  throw new S3Error(
+    'InvalidRequest',
+    `The upload was created using a ${algorithm.toLowerCase()} checksum. The complete request must include the checksum for each part. It was missing for part ${missing.PartNumber} in the request.`,
+  );
+}
+
+/**
+ * Computes the checksum that the upload was begun with, and compares it with the one in the headers of the request.
+ * Without the first, a sent CRC must be the one of the whole object.
+ */
 async function computeChecksum(
   { store, headers }: S3Request,
-  { checksum: plan }: UploadRecord,
+  { checksum: begun }: UploadRecord,
   parts: readonly PartRecord[],
 ): Promise<Checksum | undefined> {
+  const sent = readSentChecksum(headers);
+  if (begun && sent && sent.algorithm !== begun.algorithm) {
+    throw new S3Error(
+      'InvalidRequest',
+      `Checksum Type mismatch occurred, expected checksum Type: ${begun.algorithm}, actual checksum Type: ${sent.algorithm}`,
+    );
+  }
+  const plan = begun ?? (sent && { algorithm: sent.algorithm, type: 'FULL_OBJECT' as const });
+  const sentType = headers['x-amz-checksum-type'];
+  if (sentType !== undefined && sentType !== plan?.type) {
+    throw new S3Error(
+      'InvalidRequest',
+      `The upload was created using the ${plan?.type ?? 'default'} checksum mode. The complete request must use the same checksum mode.`,
+    );
+  }
   if (!plan) return undefined;
   const { algorithm, type } = plan;
   // CRCs of parts can be combined by arithmetic. Reading the bytes again is slower but simpler.
@@ -157,9 +197,21 @@ async function computeChecksum(
       : await digestBytes(store.blobs.read(parts.flatMap((part) => part.pieces)), algorithm).then(
           (digests) => ({ algorithm, type, value: digests.checksum?.value ?? '' }),
         );
-  const sent = headers[checksumHeader(algorithm)];
-  if (sent !== undefined && sent !== checksum.value) {
+  // Clients send a composite checksum with and without the number of parts.
+  if (sent && sent.value !== checksum.value && sent.value !== checksum.value.replace(/-\d+$/, '')) {
     throw new S3Error('BadDigest', `The ${algorithm} you specified did not match the calculated checksum.`);
   }
   return checksum;
+}
+
+function readSentChecksum(headers: RequestHeaders): { algorithm: Algorithm; value: string } | undefined {
+  const [sent, ...others] = ALGORITHMS.flatMap((algorithm) => {
+    const value = headers[checksumHeader(algorithm)];
+    return value === undefined ? [] : [{ algorithm, value }];
+  });
+  if (others.length === 0) return sent;
+  throw new S3Error(
+    'InvalidRequest',
+    'Expecting a single x-amz-checksum- header. Multiple checksum types are not allowed.',
+  );
 }

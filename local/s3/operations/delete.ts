@@ -1,11 +1,11 @@
 import * as v from 'valibot';
 import { receiveText, type S3Request, type S3Response, xmlResponse } from '../operation.ts';
 import type { Bucket } from '../store/bucket.ts';
+import type { StoredObject } from '../store/record.ts';
 import { createWriteGuard } from '../wire/conditions.ts';
 import { S3Error } from '../wire/errors.ts';
-import type { RequestHeaders } from '../wire/headers.ts';
 import { checkKey, queryValue } from '../wire/target.ts';
-import { readXml } from '../wire/xml.ts';
+import { readXml, type XmlElements } from '../wire/xml.ts';
 
 /** The deleted version, or the delete marker that was added or deleted. */
 type Deletion = Readonly<{ versionId?: string; marker?: string }>;
@@ -14,7 +14,7 @@ type Deletion = Readonly<{ versionId?: string; marker?: string }>;
 export function deleteObject({ store, target, headers }: S3Request): S3Response {
   const bucket = store.getBucket(target.bucket);
   const versionId = queryValue(target.query, 'versionId');
-  const deletion = deleteKey(bucket, target.key, versionId, headers);
+  const deletion = deleteKey(bucket, target.key, versionId, headers['if-match']);
   return {
     status: 204,
     headers: {
@@ -24,10 +24,17 @@ export function deleteObject({ store, target, headers }: S3Request): S3Response 
   };
 }
 
-const deleteSchema = v.object({
+const deleteSchema = v.strictObject({
   Quiet: v.optional(v.string()),
   Object: v.pipe(
-    v.array(v.object({ Key: v.pipe(v.string(), v.nonEmpty()), VersionId: v.optional(v.string()) })),
+    v.array(
+      v.strictObject({
+        Key: v.pipe(v.string(), v.nonEmpty()),
+        VersionId: v.optional(v.string()),
+        ETag: v.optional(v.string()),
+      }),
+    ),
+    v.minLength(1),
     v.maxLength(1000),
   ),
 });
@@ -36,37 +43,47 @@ const deleteSchema = v.object({
 export async function deleteObjects(request: S3Request): Promise<S3Response> {
   const bucket = request.store.getBucket(request.target.bucket);
   const { Object: objects, Quiet } = readXml(await receiveText(request), 'Delete', deleteSchema);
-  const results = objects.map(({ Key, VersionId }) => {
-    checkKey(Key);
-    const { marker } = deleteKey(bucket, Key, VersionId, {});
-    return { Key, VersionId, DeleteMarker: marker && true, DeleteMarkerVersionId: marker };
-  });
-  return xmlResponse('DeleteResult', { Deleted: Quiet === 'true' ? [] : results });
+  for (const { Key } of objects) checkKey(Key);
+  const deleted: XmlElements[] = [];
+  const errors: XmlElements[] = [];
+  for (const { Key, VersionId, ETag } of objects) {
+    try {
+      const { marker } = deleteKey(bucket, Key, VersionId, ETag);
+      deleted.push({ Key, VersionId, DeleteMarker: marker && true, DeleteMarkerVersionId: marker });
+    } catch (error) {
+      if (!(error instanceof S3Error)) throw error;
+      errors.push({ Key, VersionId, Code: error.code, Message: error.message });
+    }
+  }
+  return xmlResponse('DeleteResult', { Deleted: Quiet === 'true' ? [] : deleted, Error: errors });
 }
 
-/** Deletes a version, or hides the key behind a delete marker. Succeeds for a key or version that does not exist. */
+/**
+ * Deletes a version, or hides the key behind a delete marker. Succeeds for a key or version that does not exist, even with
+ * a condition.
+ */
 function deleteKey(
   bucket: Bucket,
   key: string,
   versionId: string | undefined,
-  { 'if-match': match }: RequestHeaders,
+  match: string | undefined,
 ): Deletion {
-  if (match !== undefined) {
-    if (versionId !== undefined) {
-      throw new S3Error('NotImplemented', 'If-Match on the deletion of a version is not supported');
-    }
-    createWriteGuard({ 'if-match': match })(bucket.getCurrent(key));
-  }
   if (versionId !== undefined) {
     // The response repeats the version ID in a header, even if the version does not exist.
     if (!/^[\x21-\x7e]+$/.test(versionId)) {
       throw new S3Error('InvalidArgument', 'Invalid version id specified');
     }
     const version = bucket.getVersions(key).find((candidate) => candidate.versionId === versionId);
+    checkMatch(version?.kind === 'object' ? version : undefined);
     if (version) bucket.deleteVersion(key, versionId);
     return { versionId, ...(version?.kind === 'delete marker' && { marker: versionId }) };
   }
+  checkMatch(bucket.getCurrent(key));
   if (bucket.record.versioning) return { marker: bucket.addDeleteMarker(key).versionId };
   bucket.deleteVersion(key, 'null');
   return {};
+
+  function checkMatch(object: StoredObject | undefined): void {
+    if (match !== undefined && object) createWriteGuard({ 'if-match': match })(object);
+  }
 }

@@ -2,8 +2,9 @@ import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { Busboy, type BusboyInstance } from '@fastify/busboy';
 import type { S3Request, S3Response } from '../operation.ts';
+import { checkHeaderNames } from '../parameters.ts';
 import { metadataHeaders } from '../wire/attributes.ts';
-import { checkSignature, readBasicDate, readScope } from '../wire/auth.ts';
+import { checkSignature, createSignatureV2Error, readBasicDate, readScope } from '../wire/auth.ts';
 import { openBody, type SizeLimits } from '../wire/body.ts';
 import { S3Error } from '../wire/errors.ts';
 import { checkHeaders, type StoredHeaders } from '../wire/headers.ts';
@@ -34,12 +35,15 @@ export async function postObject(request: S3Request): Promise<S3Response> {
     // An interrupted body destroys the file with an error, which needs a listener even if nothing reads the file.
     file.on('error', () => {});
     parsed.catch((error: Error) => file.destroy(error));
-    const limits = verifyForm(request, fields);
     // biome-ignore lint/suspicious/noTemplateCurlyInString: S3's own placeholder
     const key = (fields.get('key') ?? '').replaceAll('${filename}', filename);
+    // The conditions of the policy apply to the key of the object.
+    fields.set('key', key);
+    const limits = verifyForm(request, fields);
     if (key === '') throw new S3Error('InvalidArgument', "Bucket POST must contain a field named 'key'.");
     checkKey(key);
     const formHeaders = toHeaders(fields);
+    checkHeaderNames('PostObject', Object.keys(formHeaders));
     const tagging = fields.get('tagging');
     const attributes = {
       ...readAttributes(formHeaders),
@@ -92,6 +96,7 @@ function rejectFormWithoutFile(): never {
 function verifyForm({ credentials, now }: S3Request, fields: Fields): SizeLimits {
   const policy = fields.get('policy');
   if (policy === undefined) throw new S3Error('AccessDenied');
+  if (fields.has('awsaccesskeyid')) throw createSignatureV2Error();
   const field = (name: string): string => {
     const value = fields.get(name);
     if (!value) throw new S3Error('InvalidArgument', `Bucket POST must contain a field named '${name}'.`);

@@ -4,11 +4,12 @@ import type { Bucket } from '../store/bucket.ts';
 import type { StoredObject } from '../store/record.ts';
 import { CONTENT_HEADERS, metadataHeaders, rejectArchived } from '../wire/attributes.ts';
 import { checkReadConditions } from '../wire/conditions.ts';
-import { checksumHeader } from '../wire/digest.ts';
+import { type Checksum, checksumHeader } from '../wire/digest.ts';
 import { S3Error } from '../wire/errors.ts';
 import { checkHeaders, type RequestHeaders } from '../wire/headers.ts';
-import { readRange } from '../wire/range.ts';
+import { type ByteRange, readRange } from '../wire/range.ts';
 import { type Query, queryValue } from '../wire/target.ts';
+import { readPartNumber } from './multipart.ts';
 import { versionHeader } from './put.ts';
 
 /** GetObject, and HeadObject without the bytes: https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html */
@@ -25,7 +26,8 @@ export function getObject(request: S3Request): S3Response {
   }
   if (method === 'GET') rejectArchived(object.placement);
 
-  const range = readRange(headers.range, object.size);
+  const part = findPart(request, object);
+  const range = part ? part.range : readRange(headers.range, object.size);
   if (range === 'unsatisfiable') throw rangeError(headers.range ?? '', object.size);
   const { first, last } = range === 'whole' ? { first: 0, last: object.size - 1 } : range;
   const length = last - first + 1;
@@ -38,8 +40,13 @@ export function getObject(request: S3Request): S3Response {
       ...metadataHeaders(object.metadata),
       ...versionHeaders,
       ...(object.tags.length > 0 && { 'x-amz-tagging-count': object.tags.length }),
+      ...(part?.count !== undefined && { 'x-amz-mp-parts-count': part.count }),
       // The checksum covers all bytes, so a partial response must not carry it.
-      ...(length === object.size && checksumHeaders(headers, object)),
+      ...checksumHeaders(
+        headers,
+        object.checksum,
+        length === object.size ? object.checksum?.value : part?.checksum,
+      ),
       ...readOverrides(target.query),
       'accept-ranges': 'bytes',
       'content-length': length,
@@ -78,10 +85,33 @@ const rangeError = (range: string, size: number): S3Error =>
     headers: { 'content-range': `bytes */${size}` },
   });
 
-const checksumHeaders = (headers: RequestHeaders, { checksum }: StoredObject): Record<string, string> =>
-  checksum && headers['x-amz-checksum-mode']?.toUpperCase() === 'ENABLED'
-    ? { [checksumHeader(checksum.algorithm)]: checksum.value, 'x-amz-checksum-type': checksum.type }
-    : {};
+type PartOfObject = Readonly<{ range: ByteRange | 'whole'; count?: number; checksum?: string | undefined }>;
+
+/** Finds the part that `partNumber` names. An object that was written in one request is its own part 1. */
+function findPart(request: S3Request, { size, parts }: StoredObject): PartOfObject | undefined {
+  if (queryValue(request.target.query, 'partNumber') === undefined) return undefined;
+  if (request.headers.range !== undefined) {
+    throw new S3Error('InvalidRequest', 'Cannot specify both Range header and partNumber query parameter');
+  }
+  const number = readPartNumber(request);
+  const listed = parts ?? [{ number: 1, size }];
+  const at = listed.findIndex((part) => part.number === number);
+  const part = listed[at];
+  if (!part) throw new S3Error('InvalidPartNumber', { details: { PartNumberRequested: number } });
+  const first = listed.slice(0, at).reduce((sum, before) => sum + before.size, 0);
+  const range = part.size === 0 ? 'whole' : { first, last: first + part.size - 1 };
+  return { range, ...(parts && { count: parts.length }), checksum: part.checksum };
+}
+
+function checksumHeaders(
+  headers: RequestHeaders,
+  checksum: Checksum | undefined,
+  value: string | undefined,
+): Record<string, string> {
+  if (!checksum || value === undefined || headers['x-amz-checksum-mode']?.toUpperCase() !== 'ENABLED')
+    return {};
+  return { [checksumHeader(checksum.algorithm)]: value, 'x-amz-checksum-type': checksum.type };
+}
 
 /** Reads `response-content-type=…` and similar parameters, which any signed request may use. */
 function readOverrides(query: Query): Record<string, string> {

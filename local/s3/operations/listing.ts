@@ -51,7 +51,7 @@ export function listObjectsV2(request: S3Request): S3Response {
   const token = queryValue(query, 'continuation-token');
   const startAfter = queryValue(query, 'start-after');
   const withOwner = queryValue(query, 'fetch-owner') === 'true';
-  const after = token === undefined ? (startAfter ?? '') : readToken(token);
+  const after = token ? readToken(token) : (startAfter ?? '');
   const { items, last, listing, xml } = listObjects(request, after, withOwner);
   return xmlResponse('ListBucketResult', {
     ...xml,

@@ -4,6 +4,7 @@ import { checksumElement, digestBytes } from '../wire/digest.ts';
 import { S3Error } from '../wire/errors.ts';
 import { checkCopySize, findCopySource } from './copy.ts';
 import { findUpload, readPartNumber, storePart } from './multipart.ts';
+import { encryptionHeaders } from './put.ts';
 
 /** https://docs.aws.amazon.com/AmazonS3/latest/API/API_UploadPartCopy.html */
 export async function copyPart(request: S3Request): Promise<S3Response> {
@@ -23,7 +24,8 @@ export async function copyPart(request: S3Request): Promise<S3Response> {
     ETag: `"${part.etag}"`,
     ...(checksum && { [checksumElement(checksum.algorithm)]: checksum.value }),
   };
-  return xmlResponse('CopyPartResult', content, source.versionHeader);
+  const encryption = encryptionHeaders(upload.record.attributes.placement);
+  return xmlResponse('CopyPartResult', content, { ...source.versionHeader, ...encryption });
 }
 
 /** Unlike the range of a GET, this range must state both ends, and both must be inside the source. */

@@ -5,10 +5,10 @@ import { readXml } from '../wire/xml.ts';
 import { findObject } from './get.ts';
 import { versionHeader } from './put.ts';
 
-const taggingSchema = v.object({
+const taggingSchema = v.strictObject({
   // The parser returns an element without children as text.
   TagSet: v.union([
-    v.object({ Tag: v.optional(v.array(v.object({ Key: v.string(), Value: v.string() })), []) }),
+    v.strictObject({ Tag: v.optional(v.array(v.strictObject({ Key: v.string(), Value: v.string() })), []) }),
     v.pipe(v.string(), v.trim(), v.literal('')),
   ]),
 });

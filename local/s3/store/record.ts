@@ -62,6 +62,10 @@ const storedObject = v.object({
   checksum: v.optional(checksum),
   /** The multipart upload that created the object. */
   uploadId: v.optional(v.string()),
+  /** The parts of that upload, in order. */
+  parts: v.optional(
+    v.array(v.object({ number: NonNegativeInt, size: NonNegativeInt, checksum: v.optional(v.string()) })),
+  ),
   annotations: v.optional(v.array(annotation), []),
   ...attributes,
 });

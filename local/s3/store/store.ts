@@ -3,7 +3,7 @@ import { Blobs } from './blobs.ts';
 import { Bucket, type BucketContext, checkBucketName } from './bucket.ts';
 import { listNames, openFolders } from './disk.ts';
 import type { BucketRecord, StoredObject } from './record.ts';
-import { openSequence } from './sequence.ts';
+import { findLastStart, openSequence } from './sequence.ts';
 import { Uploads } from './uploads.ts';
 
 /**
@@ -23,6 +23,7 @@ export class Store {
   /** Opens the folder and deletes leftovers of a killed process. */
   constructor(dir: string, now: () => Date) {
     const folders = openFolders(dir);
+    const lastStart = findLastStart(folders);
     this.blobs = new Blobs(folders.blobs);
     this.uploads = new Uploads(folders, this.blobs);
     this.#context = { folders, blobs: this.blobs, nextSequencer: openSequence(folders), now };
@@ -30,7 +31,7 @@ export class Store {
       const bucket = Bucket.load(this.#context, name);
       if (bucket) this.#buckets.set(name, bucket);
     }
-    this.uploads.load(({ bucket, key, id }) => this.findCompleted(bucket, key, id) !== undefined);
+    this.uploads.load(({ bucket, key, id }) => this.findCompleted(bucket, key, id) !== undefined, lastStart);
     this.blobs.sweep();
   }
 

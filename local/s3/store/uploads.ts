@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { existsSync, mkdirSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Blobs } from './blobs.ts';
 import { type Folders, listNames, loadJson, saveJson } from './disk.ts';
@@ -20,12 +20,15 @@ export class Uploads {
     this.#blobs = blobs;
   }
 
-  /** Loads all uploads. Deletes completed ones, whose removal a kill prevented. */
-  load(isCompleted: (record: UploadRecord) => boolean): void {
+  /**
+   * Loads all uploads. Deletes completed ones, whose removal a kill prevented, and those that received nothing since
+   * `lastStart`: their clients had a whole run of this server to continue.
+   */
+  load(isCompleted: (record: UploadRecord) => boolean, lastStart: number): void {
     for (const id of listNames(this.#folders.uploads)) {
       const dir = this.#dir(id);
       const record = existsSync(join(dir, RECORD)) ? loadJson(join(dir, RECORD), uploadRecord) : undefined;
-      if (!record || isCompleted(record)) {
+      if (!record || isCompleted(record) || statSync(dir).mtimeMs < lastStart) {
         rmSync(dir, { recursive: true });
         continue;
       }

@@ -22,6 +22,11 @@ export const COPY_CHANGE_HEADERS = [
   'x-amz-server-side-encryption-bucket-key-enabled',
 ];
 
+const KMS_HEADERS = [
+  'x-amz-server-side-encryption-aws-kms-key-id',
+  'x-amz-server-side-encryption-bucket-key-enabled',
+];
+
 /** Headers that every write sets anew. A copy never takes them from its source. */
 const PLACEMENT_HEADERS = [
   ...COPY_CHANGE_HEADERS,
@@ -43,11 +48,14 @@ const DEFAULT_KMS_KEY = 'arn:aws:kms:us-east-1:000000000000:key/00000000-0000-00
 
 export function readContentHeaders(headers: RequestHeaders): StoredHeaders {
   const { 'content-encoding': encodings = '', ...others } = pickHeaders(headers, CONTENT_HEADERS);
-  // `aws-chunked` describes the transfer, not the stored bytes.
-  const encoding = encodings
-    .split(/\s*,\s*/)
-    .filter((part) => part !== '' && part !== 'aws-chunked')
-    .join(',');
+  // `aws-chunked` describes the transfer, not the stored bytes. The rest stays as it was sent.
+  const encoding = /(^|,)\s*aws-chunked\s*(,|$)/.test(encodings)
+    ? encodings
+        .split(',')
+        .filter((part) => part.trim() !== 'aws-chunked')
+        .join(',')
+        .trim()
+    : encodings;
   return {
     'content-type': 'binary/octet-stream',
     ...others,
@@ -56,9 +64,6 @@ export function readContentHeaders(headers: RequestHeaders): StoredHeaders {
 }
 
 export function readPlacementHeaders(headers: RequestHeaders): StoredHeaders {
-  if (Object.keys(headers).some((name) => name.startsWith('x-amz-server-side-encryption-customer-'))) {
-    throw new S3Error('NotImplemented', 'Encryption with a customer-provided key (SSE-C) is not supported');
-  }
   const { 'x-amz-storage-class': storageClass = 'STANDARD', ...placement } = pickHeaders(
     headers,
     PLACEMENT_HEADERS,
@@ -68,6 +73,12 @@ export function readPlacementHeaders(headers: RequestHeaders): StoredHeaders {
   const encryption = placement['x-amz-server-side-encryption'] ?? 'AES256';
   if (!['AES256', 'aws:kms', 'aws:kms:dsse'].includes(encryption)) {
     throw new S3Error('InvalidArgument', 'The encryption method specified is not supported');
+  }
+  if (!isKms(encryption) && KMS_HEADERS.some((name) => name in placement)) {
+    throw new S3Error(
+      'InvalidArgument',
+      'Server Side Encryption with AWS KMS managed key requires HTTP header x-amz-server-side-encryption : aws:kms',
+    );
   }
   if ('x-amz-object-lock-mode' in placement !== 'x-amz-object-lock-retain-until-date' in placement) {
     throw new S3Error(
@@ -120,9 +131,33 @@ export function readMetadata(headers: RequestHeaders): StoredHeaders {
 export const metadataHeaders = (metadata: StoredHeaders): StoredHeaders =>
   Object.fromEntries(Object.entries(metadata).map(([name, value]) => [`${META}${name}`, value]));
 
-/** Reads tags from a header: `a=1&b=2`, form-encoded. */
+/**
+ * Reads tags from a header: `a=1&b=2`, percent-encoded. A plus stays a plus, as in the strictest stores: a client that
+ * means a space must send `%20`.
+ */
 export const readTagging = (header = ''): readonly Tag[] =>
-  checkTags([...new URLSearchParams(header)].map(([key, value]) => ({ key, value })));
+  checkTags(
+    header
+      .split('&')
+      .filter(Boolean)
+      .map((pair) => {
+        const [key = '', ...value] = pair.split('=');
+        return { key: decodeTag(key), value: decodeTag(value.join('=')) };
+      }),
+  );
+
+function decodeTag(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch (cause) {
+    const message =
+      "The header 'x-amz-tagging' must be encoded as UTF-8 then URLEncoded URL query parameters";
+    throw new S3Error('InvalidArgument', { message, cause });
+  }
+}
+
+/** Letters, digits, spaces, and `_ . : / = + - @`. */
+const TAG_FORM = /^[\p{L}\p{Z}\p{N}_.:/=+\-@]*$/u;
 
 /** https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-tagging.html */
 export function checkTags(tags: readonly Tag[]): readonly Tag[] {
@@ -132,9 +167,10 @@ export function checkTags(tags: readonly Tag[]): readonly Tag[] {
     throw new S3Error('InvalidTag', 'Cannot provide multiple Tags with the same key');
   }
   for (const { key, value } of tags) {
-    if (key.length < 1 || key.length > 128)
+    if (key.length < 1 || key.length > 128 || !TAG_FORM.test(key) || /^aws:/i.test(key))
       throw new S3Error('InvalidTag', 'The TagKey you have provided is invalid');
-    if (value.length > 256) throw new S3Error('InvalidTag', 'The TagValue you have provided is invalid');
+    if (value.length > 256 || !TAG_FORM.test(value))
+      throw new S3Error('InvalidTag', 'The TagValue you have provided is invalid');
   }
   return tags;
 }

@@ -34,6 +34,7 @@ export function authenticate(request: SignedRequest, credentials: Credentials, n
   if (authorization !== undefined && presigned) {
     throw new S3Error('InvalidArgument', 'Only one auth mechanism allowed');
   }
+  if (queryValue(request.target.query, 'AWSAccessKeyId') !== undefined) throw createSignatureV2Error();
   if (authorization === undefined && !presigned) throw new S3Error('AccessDenied');
   const claim =
     authorization === undefined
@@ -47,6 +48,13 @@ export function authenticate(request: SignedRequest, credentials: Credentials, n
   checkSignature(text, claim.signature, scope, credentials);
   return claim.payload;
 }
+
+/** The response to Signature Version 2, which S3 accepts only in its oldest regions. */
+export const createSignatureV2Error = (): S3Error =>
+  new S3Error(
+    'InvalidRequest',
+    `The authorization mechanism you have provided is not supported. Please use ${ALGORITHM} (Signature Version 4).`,
+  );
 
 /** Verifies the signature of `text` with the key of `scope`. A form signs its policy this way. @throws {S3Error} */
 export function checkSignature(
@@ -92,10 +100,7 @@ export function readScope(
 
 function readAuthorization({ headers }: SignedRequest, authorization: string, now: Date): Claim {
   if (!authorization.startsWith(ALGORITHM)) {
-    throw new S3Error(
-      'InvalidRequest',
-      `The authorization mechanism you have provided is not supported. Please use ${ALGORITHM}.`,
-    );
+    throw createSignatureV2Error();
   }
   const fields = new Map(
     authorization

@@ -24,6 +24,7 @@ const ERRORS = {
   InvalidObjectState: "403 The operation is not valid for the object's storage class",
   InvalidPart:
     '400 One or more of the specified parts could not be found. The part might not have been uploaded, or the specified entity tag might not have matched the uploaded part’s entity tag.',
+  InvalidPartNumber: '416 The requested partnumber is not satisfiable',
   InvalidPartOrder:
     '400 The list of parts was not in ascending order. The parts list must be specified in order by part number.',
   InvalidPolicyDocument:

@@ -4,8 +4,11 @@ import { S3Error } from './errors.ts';
 
 const text = v.pipe(v.union([v.string(), v.number()]), v.transform(String));
 
+/** `v.isoTimestamp` also accepts a space instead of the T. S3 requires UTC. */
+const EXPIRATION = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?Z$/;
+
 const policy = v.object({
-  expiration: v.pipe(v.string(), v.isoTimestamp(), v.transform(Date.parse)),
+  expiration: v.pipe(v.string(), v.regex(EXPIRATION), v.transform(Date.parse), v.number()),
   conditions: v.array(
     v.union([
       v.pipe(

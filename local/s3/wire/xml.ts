@@ -79,10 +79,28 @@ export function readXml<const S extends v.GenericSchema>(
   root: string,
   schema: S,
 ): v.InferOutput<S> {
-  const content = v.parse(v.record(v.string(), v.unknown()), parseXml(text))[root];
+  const content = removeNamespace(v.parse(v.record(v.string(), v.unknown()), parseXml(text))[root]);
   const parsed = v.safeParse(schema, content);
   if (parsed.success) return parsed.output;
+  const unknown = findUnknownElement(parsed.issues);
+  if (unknown) {
+    throw new S3Error('NotImplemented', `The element ${v.getDotPath(unknown)} of <${root}> is not supported`);
+  }
   throw new S3Error('MalformedXML', `<${root}>: ${v.summarize(parsed.issues).replaceAll('\n', '; ')}`);
+}
+
+type Issues = readonly v.BaseIssue<unknown>[];
+
+const findUnknownElement = (issues: Issues): v.BaseIssue<unknown> | undefined =>
+  issues
+    .flatMap((issue): Issues => [issue, ...(issue.issues ?? [])])
+    .find(({ type, expected }) => type === 'strict_object' && expected === 'never');
+
+/** Removes the attribute `xmlns`. An element with no other content is empty text, as without the attribute. */
+function removeNamespace(content: unknown): unknown {
+  if (typeof content !== 'object' || content === null) return content;
+  const rest = Object.entries(content).filter(([name]) => name !== '@xmlns');
+  return rest.length > 0 ? Object.fromEntries(rest) : '';
 }
 
 /** The parser throws its own errors for reserved JavaScript names and for elements nested too deep. */

@@ -26,6 +26,12 @@ describe('authentication', () => {
     expect(await s3.send({ path: '/', headers })).toMatchObject({
       status: 400,
       code: 'InvalidRequest',
+      body: expect.stringContaining('Please use AWS4-HMAC-SHA256 (Signature Version 4)'),
+    });
+    const path = `/${BUCKET}/k?AWSAccessKeyId=AKID&Expires=2000000000&Signature=c2ln`;
+    expect(await s3.send({ path })).toMatchObject({
+      status: 400,
+      body: expect.stringContaining('Please use AWS4-HMAC-SHA256'),
     });
   });
 

@@ -1,3 +1,4 @@
+import type { BucketCannedACL, CreateBucketConfiguration, ListBucketsCommandInput } from '@aws-sdk/client-s3';
 import { describe, expect, test } from 'vitest';
 import { BUCKET, failureOf, useS3, VERSIONED } from '../../support/local-s3.ts';
 
@@ -10,6 +11,34 @@ describe('buckets', () => {
     await s3.restart();
     const { Buckets } = await s3.client.listBuckets();
     expect(Buckets?.map(({ Name }) => Name)).toEqual(['aaa.first', BUCKET, VERSIONED]);
+  });
+
+  test('are listed page by page, by prefix, and by region', async () => {
+    for (const name of ['list-a', 'list-b', 'list-c']) await create(name);
+    const names = async (input: ListBucketsCommandInput) => {
+      const { Buckets = [], ContinuationToken } = await s3.client.listBuckets(input);
+      return { found: Buckets.map(({ Name }) => Name), token: ContinuationToken };
+    };
+    const first = await names({ Prefix: 'list-', MaxBuckets: 2 });
+    expect(first.found).toEqual(['list-a', 'list-b']);
+    const second = await names({ Prefix: 'list-', MaxBuckets: 2, ContinuationToken: first.token });
+    expect(second).toEqual({ found: ['list-c'], token: undefined });
+    expect((await names({ Prefix: 'list-', BucketRegion: 'eu-central-1' })).found).toHaveLength(3);
+    expect((await names({ BucketRegion: 'us-east-1' })).found).toEqual([]);
+    expect(await failureOf(names({ ContinuationToken: 'made up' }))).toBe('400 InvalidArgument');
+  });
+
+  test.each<[BucketCannedACL, CreateBucketConfiguration]>([
+    ['public-read', {}],
+    ['private', { Bucket: { Type: 'Directory', DataRedundancy: 'SingleAvailabilityZone' } }],
+    ['private', { Tags: [{ Key: 'a', Value: 'b' }] }],
+  ])('are not created with options that are not implemented: %s %j', async (ACL, configuration) => {
+    const CreateBucketConfiguration = {
+      LocationConstraint: 'eu-central-1' as const,
+      ...configuration,
+    };
+    const created = s3.client.createBucket({ Bucket: 'refused', ACL, CreateBucketConfiguration });
+    expect(await failureOf(created)).toBe('501 NotImplemented');
   });
 
   test('keep their objects when they are created again', async () => {

@@ -44,6 +44,22 @@ describe('data folder', () => {
     expect(await s3.getText('swept')).toBe('stays');
   });
 
+  test('is cleared of uploads that received nothing during the last run', async () => {
+    const before = await s3.countBlobs();
+    const target = { Bucket: BUCKET, Key: 'abandoned' };
+    const { UploadId } = await s3.client.createMultipartUpload(target);
+    await s3.client.uploadPart({ ...target, UploadId, PartNumber: 1, Body: 'leaked' });
+    await s3.restart();
+    const part = { ...target, UploadId, PartNumber: 2, Body: 'continued' };
+    await s3.client.uploadPart(part);
+    await s3.restart();
+    expect((await s3.client.listParts({ ...target, UploadId })).Parts).toHaveLength(2);
+    await s3.restart();
+    expect(await failureOf(s3.client.listParts({ ...target, UploadId }))).toBe('404 NoSuchUpload');
+    expect(await s3.countBlobs()).toBe(before);
+    expect(await readdir(join(s3.dir, 'uploads'))).toEqual([]);
+  });
+
   test('contains the old or the new object after a kill at any moment', async () => {
     const dir = await newFolder();
     const BODY = 64 * 1024;

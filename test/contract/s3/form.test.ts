@@ -10,6 +10,7 @@ type Form = {
   conditions?: unknown[];
   expires?: number;
   secret?: string;
+  expiration?: string;
   file?: string;
   cutOff?: boolean;
 };
@@ -20,6 +21,7 @@ function post({
   conditions = [],
   expires = 60,
   secret,
+  expiration = new Date(Date.now() + expires * 1000).toISOString(),
   file = 'the file',
   cutOff,
 }: Form): Promise<RawResponse> {
@@ -32,7 +34,7 @@ function post({
   };
   const policy = Buffer.from(
     JSON.stringify({
-      expiration: new Date(Date.now() + expires * 1000).toISOString(),
+      expiration,
       conditions: [
         { bucket: BUCKET },
         ...Object.entries(signed).map(([name, value]) => ({ [name]: value })),
@@ -102,6 +104,15 @@ describe('PostObject', () => {
     });
   });
 
+  test('compares the key with the policy after it inserted the file name', async () => {
+    // biome-ignore lint/suspicious/noTemplateCurlyInString: S3's own placeholder
+    const fields = { key: '${filename}' };
+    expect(await post({ fields, conditions: [['starts-with', '$key', 'my video']] })).toMatchObject({
+      status: 204,
+    });
+    expect(await post({ fields, conditions: [['starts-with', '$key', '$']] })).toMatchObject({ status: 403 });
+  });
+
   test.each([
     ['200', 200, ''],
     ['201', 201, '<Key>status</Key>'],
@@ -169,6 +180,26 @@ describe('PostObject', () => {
       '400 InvalidArgument',
     ],
     ['without a key', { fields: {} }, '400 InvalidArgument'],
+    [
+      'with a field that is not implemented',
+      {
+        fields: { key: 'no', 'x-amz-checksum-sha512': 'x' },
+        conditions: [anyKey, { 'x-amz-checksum-sha512': 'x' }],
+      },
+      '501 NotImplemented',
+    ],
+    ['of Signature Version 2', { fields: { key: 'no', AWSAccessKeyId: 'AKID' } }, '400 InvalidRequest'],
+    ...[
+      '2044-01-01 00:00:00+00:00',
+      '2044-01-01',
+      'Fri, 01 Jan 2044 00:00:00 GMT',
+      '2044-13-01T00:00:00Z',
+      '',
+    ].map((expiration): [string, Form, string] => [
+      `with the expiration "${expiration}"`,
+      { expiration },
+      '400 InvalidPolicyDocument',
+    ]),
   ])('rejects a form %s', async (_name, form, error) => {
     const { status, code } = await post({ fields: { key: 'no' }, conditions: [anyKey], ...form });
     expect(`${status} ${code}`).toBe(error);

@@ -8,12 +8,18 @@ let behindMs = 0;
 const s3 = useS3({ now: () => new Date(Date.now() - behindMs) });
 const MIB = 1024 ** 2;
 const LARGE = Buffer.alloc(5 * MIB, 'large ');
+const SUM_OF_LARGE = hash('sha256', LARGE, 'base64');
 
 async function begin(Key: string, more: Partial<CreateMultipartUploadCommandInput> = {}) {
   const target = { Bucket: BUCKET, Key };
   const { UploadId = '' } = await s3.client.createMultipartUpload({ ...target, ...more });
   return {
     UploadId,
+    /** For a part without the checksum that the SDK adds. */
+    partRequest: (number: number) => ({
+      path: `/${BUCKET}/${Key}?partNumber=${number}&uploadId=${UploadId}`,
+      headers: {},
+    }),
     send: async (PartNumber: number, Body: string | Buffer, sums = {}): Promise<CompletedPart> => {
       const part = { ...target, UploadId, PartNumber, Body, ...sums };
       const { ETag } = await s3.client.uploadPart(part);
@@ -191,6 +197,140 @@ describe('multipart uploads', () => {
       expect(response).toMatchObject({ [name]: `${expected}-2`, ChecksumType: 'COMPOSITE' });
     },
   );
+
+  describe('with a checksum', () => {
+    const SUMS = { ChecksumSHA256: sum('sha256', LARGE) };
+    const COMPOSITE = sum('sha256', Buffer.from(SUMS.ChecksumSHA256, 'base64'));
+    const wrong = sum('sha256', 'wrong');
+
+    test.each([
+      [{ ChecksumSHA256: COMPOSITE }, 'succeeded'],
+      [{ ChecksumSHA256: `${COMPOSITE}-1` }, 'succeeded'],
+      [{ ChecksumSHA256: `${COMPOSITE}-1`, ChecksumType: 'COMPOSITE' }, 'succeeded'],
+      [{ ChecksumType: 'COMPOSITE' }, 'succeeded'],
+      [{ ChecksumSHA256: wrong }, '400 BadDigest'],
+      [{ ChecksumSHA256: `${wrong}-1` }, '400 BadDigest'],
+      [{ ChecksumSHA256: COMPOSITE, ChecksumType: 'FULL_OBJECT' }, '400 InvalidRequest'],
+      [{ ChecksumSHA1: sum('sha1', LARGE) }, '400 InvalidRequest'],
+    ] as const)('that is composite, a completion with %j is %s', async (input, expected) => {
+      const upload = await begin('sum/composite', { ChecksumAlgorithm: 'SHA256' });
+      const part = await upload.send(1, LARGE, SUMS);
+      expect(await failureOf(upload.complete([part], input))).toBe(expected);
+      if (expected !== 'succeeded') expect(await failureOf(upload.complete([part]))).toBe('succeeded');
+    });
+
+    test('that is composite, a completion needs the checksum of each part', async () => {
+      const upload = await begin('sum/parts', { ChecksumAlgorithm: 'SHA256' });
+      const { ETag } = await upload.send(1, LARGE, SUMS);
+      expect(await failureOf(upload.complete([{ PartNumber: 1, ETag }]))).toBe('400 InvalidRequest');
+    });
+
+    test.each([
+      ['CRC32', { ChecksumCRC32: 'y/Q5Jg==' }, 'succeeded'],
+      ['CRC32', { ChecksumCRC32: 'y/Q5Jg==', ChecksumType: 'FULL_OBJECT' }, 'succeeded'],
+      ['CRC32', { ChecksumCRC32: 'AAAAAA==' }, '400 BadDigest'],
+      ['CRC32', { ChecksumType: 'COMPOSITE' }, '400 InvalidRequest'],
+      ['CRC32C', { ChecksumCRC32C: '4waSgw==' }, 'succeeded'],
+      ['CRC64NVME', { ChecksumCRC64NVME: 'rosUhgp5mIg=' }, 'succeeded'],
+      // Without an algorithm at the beginning, the sent checksum is the one of the whole object.
+      [undefined, { ChecksumCRC32: 'y/Q5Jg==' }, 'succeeded'],
+      [undefined, { ChecksumCRC32: 'AAAAAA==' }, '400 BadDigest'],
+    ] as const)(
+      'that is %s of the whole object, a completion with %j is %s',
+      async (algorithm, input, expected) => {
+        const plan = algorithm && ({ ChecksumAlgorithm: algorithm, ChecksumType: 'FULL_OBJECT' } as const);
+        const upload = await begin('sum/whole', plan);
+        const { path, headers } = upload.partRequest(1);
+        const { headers: sent } = await s3.sendSigned({ method: 'PUT', path, headers, body: '123456789' });
+        const part = { PartNumber: 1, ETag: String(sent.etag) };
+        expect(await failureOf(upload.complete([part], input))).toBe(expected);
+      },
+    );
+  });
+
+  test('are read part by part', async () => {
+    const upload = await begin('by-part', { ChecksumAlgorithm: 'SHA256' });
+    const bodies = [LARGE, Buffer.alloc(5 * MIB, 'middle'), Buffer.from('end')];
+    const parts = [];
+    for (const [at, body] of bodies.entries()) {
+      parts.push(await upload.send(at + 1, body, { ChecksumSHA256: sum('sha256', body) }));
+    }
+    const { ETag } = await upload.complete(parts);
+    let first = 0;
+    for (const [at, body] of bodies.entries()) {
+      const input = { PartNumber: at + 1, ChecksumMode: 'ENABLED' } as const;
+      const expected = {
+        ETag,
+        PartsCount: 3,
+        ContentLength: body.length,
+        ContentRange: `bytes ${first}-${first + body.length - 1}/${10 * MIB + 3}`,
+        ChecksumSHA256: sum('sha256', body),
+        ChecksumType: 'COMPOSITE',
+      };
+      expect(await s3.head('by-part', input)).toMatchObject(expected);
+      const { Body, ...found } = await s3.get('by-part', { PartNumber: at + 1 });
+      expect(found).toMatchObject({ ETag, ContentLength: body.length });
+      expect(Buffer.from((await Body?.transformToByteArray()) ?? []).equals(body)).toBe(true);
+      first += body.length;
+    }
+    expect(await failureOf(s3.get('by-part', { PartNumber: 4 }))).toBe('416 InvalidPartNumber');
+    expect(await failureOf(s3.get('by-part', { PartNumber: 0 }))).toBe('400 InvalidArgument');
+    expect(await failureOf(s3.get('by-part', { PartNumber: 1, Range: 'bytes=0-1' }))).toBe(
+      '400 InvalidRequest',
+    );
+  });
+
+  test('are described by GetObjectAttributes, page by page', async () => {
+    const upload = await begin('described', { ChecksumAlgorithm: 'SHA256' });
+    const parts = [];
+    for (const body of [LARGE, LARGE, Buffer.from('end')]) {
+      parts.push(await upload.send(parts.length + 1, body, { ChecksumSHA256: sum('sha256', body) }));
+    }
+    const { ETag = '', ChecksumSHA256 } = await upload.complete(parts);
+    const attributes = (more = {}) =>
+      s3.client.getObjectAttributes({
+        ...{ Bucket: BUCKET, Key: 'described' },
+        ObjectAttributes: ['ETag', 'Checksum', 'ObjectParts', 'StorageClass', 'ObjectSize'],
+        ...more,
+      });
+    expect(await attributes({ MaxParts: 2 })).toMatchObject({
+      ETag: ETag.replaceAll('"', ''),
+      Checksum: { ChecksumSHA256, ChecksumType: 'COMPOSITE' },
+      StorageClass: 'STANDARD',
+      ObjectSize: 10 * MIB + 3,
+      ObjectParts: {
+        TotalPartsCount: 3,
+        IsTruncated: true,
+        NextPartNumberMarker: '2',
+        Parts: [
+          { PartNumber: 1, Size: 5 * MIB, ChecksumSHA256: SUM_OF_LARGE },
+          { PartNumber: 2, Size: 5 * MIB, ChecksumSHA256: SUM_OF_LARGE },
+        ],
+      },
+    });
+    const { ObjectParts } = await attributes({ PartNumberMarker: '2' });
+    expect(ObjectParts).toMatchObject({ IsTruncated: false, Parts: [{ PartNumber: 3, Size: 3 }] });
+    const {
+      $metadata: _,
+      LastModified: __,
+      ...size
+    } = await attributes({ ObjectAttributes: ['ObjectSize'] });
+    expect(size).toEqual({ ObjectSize: 10 * MIB + 3 });
+    expect(await failureOf(attributes({ ObjectAttributes: ['Color'] }))).toBe('400 InvalidArgument');
+  });
+
+  test('name the encryption of a copied part', async () => {
+    await s3.put('plain');
+    const target = { Bucket: BUCKET, Key: 'encrypted' };
+    const SSEKMSKeyId = 'arn:aws:kms:eu-central-1:111122223333:key/k';
+    const { UploadId } = await s3.client.createMultipartUpload({
+      ...target,
+      ...{ ServerSideEncryption: 'aws:kms', SSEKMSKeyId },
+    });
+    const part = { ...target, UploadId, PartNumber: 1, CopySource: `${BUCKET}/plain` };
+    const response = await s3.client.uploadPartCopy(part);
+    expect(response).toMatchObject({ ServerSideEncryption: 'aws:kms', SSEKMSKeyId });
+  });
 
   test('reject a part with another checksum algorithm than the upload', async () => {
     const upload = await begin('mixed', { ChecksumAlgorithm: 'SHA1' });

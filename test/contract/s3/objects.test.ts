@@ -1,4 +1,4 @@
-import type { PutObjectCommandInput } from '@aws-sdk/client-s3';
+import type { ObjectAttributes, PutObjectCommandInput } from '@aws-sdk/client-s3';
 import { describe, expect, test } from 'vitest';
 import { BUCKET, failureOf, readText, useS3, VERSIONED } from '../../support/local-s3.ts';
 
@@ -25,9 +25,38 @@ describe('PutObject', () => {
       Metadata: { one: 'first', 'two-words': 'a  b' },
     } as const;
     const { ExpiresString, ...input } = attributes;
-    await put('stored', { ...input, Expires: new Date(ExpiresString), Tagging: 'a=1&b=%26' });
+    await put('stored', { ...input, Expires: new Date(ExpiresString), Tagging: 'a=1&b=%40' });
     expect(await head('stored')).toMatchObject({ ...attributes, TagCount: 2, ContentLength: 1 });
     expect(await get('stored')).toMatchObject(attributes);
+  });
+
+  test.each([
+    ['gzip', 'gzip'],
+    ['deflate, gzip', 'deflate, gzip'],
+    ['gzip, aws-chunked', 'gzip'],
+    ['aws-chunked,gzip', 'gzip'],
+    ['aws-chunked, deflate, gzip', 'deflate, gzip'],
+    ['aws-chunked', undefined],
+    ['aws-chunked, aws-chunked', undefined],
+  ])('stores Content-Encoding %s as %s', async (ContentEncoding, stored) => {
+    const headers = { 'content-encoding': ContentEncoding };
+    await s3.sendSigned({ method: 'PUT', path: `/${BUCKET}/encoded`, headers, body: 'x' });
+    const found = await s3.sendSigned({ method: 'HEAD', path: `/${BUCKET}/encoded` });
+    expect(found.headers['content-encoding']).toBe(stored);
+  });
+
+  const SSE = 'x-amz-server-side-encryption';
+  test.each<[Record<string, string>, string]>([
+    [{ [SSE]: 'aes:kms' }, '400 InvalidArgument'],
+    [{ [SSE]: 'AES256', [`${SSE}-aws-kms-key-id`]: 'key' }, '400 InvalidArgument'],
+    [{ [`${SSE}-aws-kms-key-id`]: 'key' }, '400 InvalidArgument'],
+    [{ [SSE]: 'AES256', [`${SSE}-bucket-key-enabled`]: 'true' }, '400 InvalidArgument'],
+    [{ [SSE]: 'AES256', [`${SSE}-customer-algorithm`]: 'AES256' }, '400 InvalidArgument'],
+    [{ [`${SSE}-customer-algorithm`]: 'AES256' }, '501 NotImplemented'],
+    [{ [SSE]: 'aws:kms', [`${SSE}-context`]: 'e30=' }, '501 NotImplemented'],
+  ])('rejects the encryption %j', async (headers, expected) => {
+    const { status, code } = await s3.sendSigned({ method: 'PUT', path: `/${BUCKET}/refused`, headers });
+    expect(`${status} ${code}`).toBe(expected);
   });
 
   test('uses defaults for missing attributes', async () => {
@@ -182,10 +211,64 @@ describe('GetObject and HeadObject', () => {
 
   test('reject unsupported requests with 501', async () => {
     const rejected = { status: 501, code: 'NotImplemented' };
-    expect(await s3.sendSigned({ path: `/${BUCKET}?lifecycle` })).toMatchObject(rejected);
-    expect(await s3.sendSigned({ path: `/${BUCKET}/bare?attributes` })).toMatchObject(rejected);
-    expect(await s3.sendSigned({ path: `/${BUCKET}/bare?partNumber=1` })).toMatchObject(rejected);
+    expect(await s3.sendSigned({ path: `/${BUCKET}?cors` })).toMatchObject(rejected);
+    expect(await s3.sendSigned({ path: `/${BUCKET}/bare?select` })).toMatchObject(rejected);
     expect(await s3.sendSigned({ method: 'PATCH', path: `/${BUCKET}/bare` })).toMatchObject(rejected);
+  });
+});
+
+describe('conditional deletion', () => {
+  test.each([
+    ['of the ETag', (etag: string) => etag, 'deleted'],
+    ['of the ETag without quotes', (etag: string) => etag.replaceAll('"', ''), 'deleted'],
+    ['of any ETag', () => '*', 'deleted'],
+    ['of another ETag', () => '"other"', 'PreconditionFailed'],
+  ])('with a condition %s', async (_name, condition, expected) => {
+    const { ETag = '' } = await s3.put('conditional');
+    const match = condition(ETag);
+    const result = await s3.client.deleteObjects({
+      Bucket: BUCKET,
+      Delete: { Objects: [{ Key: 'conditional', ETag: match }] },
+    });
+    expect(result.Errors?.[0]?.Code ?? 'deleted').toBe(expected);
+    expect(await failureOf(s3.head('conditional'))).toBe(
+      expected === 'deleted' ? '404 NotFound' : 'succeeded',
+    );
+    const again = expected === 'deleted' ? 'succeeded' : '412 PreconditionFailed';
+    // A condition on a key that does not exist succeeds.
+    expect(await failureOf(s3.delete('conditional', { IfMatch: match }))).toBe(again);
+  });
+
+  test('compares the version that it names', async () => {
+    const { ETag, VersionId } = await s3.put('conditional', { Bucket: VERSIONED });
+    await s3.put('conditional', { Bucket: VERSIONED, Body: 'newer' });
+    const remove = (IfMatch: string | undefined) =>
+      failureOf(s3.delete('conditional', { Bucket: VERSIONED, VersionId, IfMatch }));
+    expect(await remove('"other"')).toBe('412 PreconditionFailed');
+    expect(await remove(ETag)).toBe('succeeded');
+  });
+
+  test.each([{ Size: 1 }, { LastModifiedTime: new Date(0) }])('by %j returns 501', async (condition) => {
+    const Delete = { Objects: [{ Key: 'conditional', ...condition }] };
+    expect(await failureOf(s3.client.deleteObjects({ Bucket: BUCKET, Delete }))).toBe('501 NotImplemented');
+  });
+});
+
+describe('an object that was written in one request', () => {
+  test('is its own part 1 and has no parts as attributes', async () => {
+    const { ETag = '' } = await s3.put('single', { Body: 'whole' });
+    expect(await s3.head('single', { PartNumber: 1 })).toMatchObject({ ContentLength: 5, ETag });
+    expect((await s3.head('single', { PartNumber: 1 })).PartsCount).toBeUndefined();
+    expect(await s3.getText('single', { PartNumber: 1 })).toBe('whole');
+    expect(await failureOf(s3.get('single', { PartNumber: 2 }))).toBe('416 InvalidPartNumber');
+    const target = { Bucket: BUCKET, Key: 'single' };
+    const ObjectAttributes: ObjectAttributes[] = ['ETag', 'ObjectParts', 'Checksum'];
+    const attributes = await s3.client.getObjectAttributes({ ...target, ObjectAttributes });
+    expect(attributes).not.toHaveProperty('ObjectParts');
+    expect(attributes).toMatchObject({
+      ETag: ETag.replaceAll('"', ''),
+      Checksum: { ChecksumCRC32: expect.any(String), ChecksumType: 'FULL_OBJECT' },
+    });
   });
 });
 

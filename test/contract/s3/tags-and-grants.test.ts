@@ -29,9 +29,9 @@ describe('tags', () => {
   test('are added, replaced, and removed without changing the object', async () => {
     const before = await s3.client.headObject(target);
     expect(await getTags()).toEqual([{ Key: 'first', Value: '1' }]);
-    await putTags({ 'a b': '<&>', ü: '' });
+    await putTags({ 'a b': 'é+-=._:/@', ü: '' });
     expect(await getTags()).toEqual([
-      { Key: 'a b', Value: '<&>' },
+      { Key: 'a b', Value: 'é+-=._:/@' },
       { Key: 'ü', Value: '' },
     ]);
     const after = await s3.client.headObject(target);
@@ -48,12 +48,41 @@ describe('tags', () => {
     expect(await failureOf(putTags(eleven))).toBe('400 InvalidTag');
     expect(await failureOf(putTags({ ['k'.repeat(129)]: '' }))).toBe('400 InvalidTag');
     expect(await failureOf(putTags({ k: 'v'.repeat(257) }))).toBe('400 InvalidTag');
+    for (const text of ['<', '&', '*', 'a,b', 'line\nbreak', '\u{1f3ac}']) {
+      expect(await failureOf(putTags({ [text]: '' }))).toBe('400 InvalidTag');
+      expect(await failureOf(putTags({ k: text }))).toBe('400 InvalidTag');
+    }
+    expect(await failureOf(putTags({ 'aws:key': '' }))).toBe('400 InvalidTag');
     const TagSet = [
       { Key: 'same', Value: '1' },
       { Key: 'same', Value: '2' },
     ];
     const twice = s3.client.putObjectTagging({ ...target, Tagging: { TagSet } });
     expect(await failureOf(twice)).toBe('400 InvalidTag');
+  });
+});
+
+describe('tags in a header', () => {
+  test.each([
+    ['a=x%20y&b%2Fc=%C3%BC', { a: 'x y', 'b/c': 'ü' }],
+    ['a=x+y', { a: 'x+y' }],
+    ['a', { a: '' }],
+    ['a=b=c', { a: 'b=c' }],
+    ['', {}],
+  ])('%s are decoded, and a plus is a plus', async (Tagging, expected) => {
+    await s3.client.putObject({ ...target, Body: 'x', Tagging });
+    const found = (await getTags())?.map(({ Key, Value }) => [Key, Value]) ?? [];
+    expect(Object.fromEntries(found)).toEqual(expected);
+  });
+
+  test.each([
+    ['a=%', 'InvalidArgument'],
+    ['a=%ff', 'InvalidArgument'],
+    ['a=<', 'InvalidTag'],
+    ['a=1&a=2', 'InvalidTag'],
+    ['=1', 'InvalidTag'],
+  ])('%s are rejected', async (Tagging, code) => {
+    expect(await failureOf(s3.client.putObject({ ...target, Body: 'x', Tagging }))).toBe(`400 ${code}`);
   });
 });
 

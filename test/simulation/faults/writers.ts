@@ -156,7 +156,7 @@ export class Writers {
         ...headersFor(key),
         ...(this.#coverOf.size > 0 && { ChecksumAlgorithm: 'CRC32' }),
         Metadata: { ...carried, ...metadata },
-        Tagging: new URLSearchParams(tags).toString(),
+        Tagging: new URLSearchParams(tags).toString().replaceAll('+', '%20'),
       }),
     );
     this.versions.add(VersionId ?? '');

@@ -9,7 +9,8 @@ import { ObjectDeleted, StorageRejected, UnsupportedObject } from '../errors.ts'
 import type { ObjectVersion } from '../schemas.ts';
 import { quoteETag } from './copy-fields.ts';
 import { unquoteETag } from './head-object.ts';
-import { REQUEST_TIMEOUT_MS, sendS3WithTimeout, toStorageError } from './request.ts';
+import { isNotImplemented, REQUEST_TIMEOUT_MS, sendS3WithTimeout, toStorageError } from './request.ts';
+import { abilitiesOf } from './store-abilities.ts';
 
 /**
  * An annotation is a named text of an object version. Writing one makes no new version and emits no object-created event. It
@@ -18,6 +19,8 @@ import { REQUEST_TIMEOUT_MS, sendS3WithTimeout, toStorageError } from './request
  */
 
 const MAX_ANNOTATION_BYTES = 1024 ** 2;
+
+const UNKNOWN_SERVICE = 'the S3 service does not know annotations';
 
 /** `text`: undefined if the object has no such annotation. `unsupported`: why it cannot have one. */
 export type AnnotationRead = Readonly<{ text: string | undefined } | { unsupported: string }>;
@@ -29,6 +32,8 @@ export async function readAnnotation(
   name: string,
   signal: AbortSignal,
 ): Promise<AnnotationRead> {
+  const abilities = abilitiesOf(s3);
+  if (abilities.hasAnnotations === false) return { unsupported: UNKNOWN_SERVICE };
   const operation = `GET annotation ${name} of s3://${bucket}/${key}`;
   const object = { Bucket: bucket, Key: key, VersionId: versionId };
   const command = new GetObjectAnnotationCommand({ ...object, AnnotationName: name });
@@ -38,18 +43,21 @@ export async function readAnnotation(
     // A service that does not know annotations ignores the query and returns the object itself.
     if (!(body instanceof Readable) || ContentLength > MAX_ANNOTATION_BYTES || unquoteETag(ETag) === etag) {
       if (body instanceof Readable) body.destroy();
-      return { unsupported: 'the S3 service does not know annotations' };
+      abilities.hasAnnotations ??= false;
+      return { unsupported: UNKNOWN_SERVICE };
     }
     const limit = AbortSignal.any([signal, AbortSignal.timeout(REQUEST_TIMEOUT_MS)]);
     addAbortSignal(limit, body);
     const text = await body.transformToString('utf8').catch((error: unknown) => {
       throw toStorageError(operation, error, signal);
     });
+    abilities.hasAnnotations = true;
     return { text };
   } catch (error) {
     if (isNoSuchAnnotation(error)) return { text: undefined };
     const unsupported = whyUnsupported('GetObjectAnnotation', error);
     if (unsupported === undefined) throw error;
+    if (isNotImplemented(error)) abilities.hasAnnotations ??= false;
     return { unsupported };
   }
 }

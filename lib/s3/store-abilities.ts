@@ -1,7 +1,7 @@
 import type { S3Client } from '@aws-sdk/client-s3';
 
 /**
- * The handling of copies by a store that is not AWS. Some stores ignore what they do not know, with status 200: radosgw ignores
+ * The handling of copies and annotations by a store that is not AWS. Some stores ignore what they do not know, with status 200: radosgw ignores
  * `If-Match` and `x-amz-tagging-directive`. The first copies of a process find out. Undefined: not known yet.
  */
 export type StoreAbilities = {
@@ -9,9 +9,15 @@ export type StoreAbilities = {
   checksDestination?: boolean;
   /** Whether a copy keeps tags. */
   copiesTags?: boolean;
+  /** Whether objects can have annotations. */
+  hasAnnotations?: boolean;
 };
 
-const AWS: Readonly<Required<StoreAbilities>> = { checksDestination: true, copiesTags: true };
+const AWS: Readonly<Required<StoreAbilities>> = {
+  checksDestination: true,
+  copiesTags: true,
+  hasAnnotations: true,
+};
 const abilities = new WeakMap<S3Client, StoreAbilities>();
 
 export function abilitiesOf(s3: S3Client): StoreAbilities {

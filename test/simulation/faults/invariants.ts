@@ -2,10 +2,12 @@ import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import {
+  GetObjectAnnotationCommand,
   GetObjectCommand,
   GetObjectTaggingCommand,
   HeadObjectCommand,
   ListObjectVersionsCommand,
+  NoSuchAnnotation,
   NoSuchKey,
   type S3Client,
 } from '@aws-sdk/client-s3';
@@ -20,6 +22,9 @@ const MARKER_KEYS = new Set([
   ...['vod-file-id', 'vod-url', 'vod-sha1', 'vod-etag', 'vod-checksum', 'vod-uploaded-at'],
   ...['vod-put-at', 'vod-covered', 'vod-cover-of'], // on images
 ]);
+
+const AnnotatedId = v.pipe(v.string(), v.parseJson(), v.object({ 'vod-file-id': v.string() }));
+type ObjectTarget = Readonly<{ Bucket: string; Key: string; VersionId?: string }>;
 
 const Id = { fileId: v.string() };
 const Index = v.array(
@@ -86,13 +91,24 @@ export function createInvariants(
     });
     const wanted = serialize({ metadata: expected.metadata, tags: expected.tags, headers });
     if (found !== wanted) return violation('lost', `expected ${wanted}, got ${found}`);
-    const fileId = Metadata['vod-file-id'] ?? tags['vod-file-id'];
+    const fileId = Metadata['vod-file-id'] ?? tags['vod-file-id'] ?? (await annotatedFileId(target));
     if (fileId) carried.set(key, fileId);
     if (images.has(key)) return []; // an image without a video carries no fileId
     if (!fileId) return violation('id', 'it carries no fileId');
     const [stored, actual] = [storedSha1(fileId), sha1(body)];
     if (stored === actual) return [];
     return violation('id', `it carries ${fileId}, which is ${stored ?? 'nothing'}, and is ${actual}`);
+  }
+
+  /** The fileId in the annotation of an object version, if it has one. */
+  async function annotatedFileId(version: ObjectTarget): Promise<string | undefined> {
+    const command = new GetObjectAnnotationCommand({ ...version, AnnotationName: 'tencent-vod' });
+    const output = await s3.send(command).catch((error: unknown) => {
+      if (error instanceof NoSuchAnnotation) return undefined;
+      throw error;
+    });
+    const text = await output?.AnnotationPayload?.transformToString();
+    return text === undefined ? undefined : v.parse(AnnotatedId, text)['vod-file-id'];
   }
 
   return {
@@ -107,16 +123,19 @@ export function createInvariants(
       return [...objects.flat(), ...checkCovers(videos, carried)];
     },
 
-    /** Counts all versions, and describes those that the pipeline made and that carry the ID of other bytes. */
+    /** Counts all versions, and describes those to which the pipeline wrote the ID of other bytes. */
     async checkVersions(): Promise<{ count: number; wrong: string[] }> {
       const { Versions = [] } = await s3.send(new ListObjectVersionsCommand({ Bucket: bucket }));
       const wrong = await Promise.all(
         Versions.map(async ({ Key = '', VersionId = '', ETag = '' }) => {
-          if (VersionId === 'null' || writers.versions.has(VersionId)) return [];
-          const { Metadata = {} } = await s3.send(new HeadObjectCommand({ Bucket: bucket, Key, VersionId }));
-          const stored = storedSha1(Metadata['vod-file-id'] ?? '');
+          const target = { Bucket: bucket, Key, VersionId };
+          const ownVersion = VersionId !== 'null' && !writers.versions.has(VersionId);
+          const { Metadata = {} } = await s3.send(new HeadObjectCommand(target));
+          const fileId = ownVersion ? (Metadata['vod-file-id'] ?? '') : await annotatedFileId(target);
           const actual = writers.sha1ByETag.get(ETag.replaceAll('"', ''));
-          if (actual === undefined || stored === actual) return [];
+          if (fileId === undefined || actual === undefined) return [];
+          const stored = storedSha1(fileId);
+          if (stored === actual) return [];
           return [`${Key}, version ${VersionId}: carries the ID of ${stored}, its bytes are ${actual}`];
         }),
       );

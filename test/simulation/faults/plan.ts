@@ -1,4 +1,5 @@
 import fc from 'fast-check';
+import type { WriteBackSettings } from '../../../lib/config.ts';
 import {
   type Fault,
   type FaultyService,
@@ -58,7 +59,7 @@ export type Plan = Readonly<{
   objects: readonly ObjectPlan[];
   images: readonly ImagePlan[];
   versioned: boolean;
-  writeBack: 'metadata' | 'tags';
+  writeBack: WriteBackSettings['mode'];
   /** Whether the services' clock is three hours ahead of the pipeline's. */
   clockOff: boolean;
   incidents: readonly Incident[];
@@ -123,7 +124,10 @@ export const plans: fc.Arbitrary<Plan> = fc.record({
     [1, fc.array(image, { minLength: 2, maxLength: 2 })],
   ),
   versioned: fc.boolean(),
-  writeBack: weighted<Plan['writeBack']>([4, fc.constant('metadata')], [1, fc.constant('tags')]),
+  writeBack: weighted<Plan['writeBack']>(
+    [1, fc.constant('metadata')],
+    [1, fc.constantFrom('annotation', 'tags', 'auto')],
+  ),
   clockOff: weighted([40, fc.constant(false)], [1, fc.constant(true)]),
   incidents: fc.array(incident, { maxLength: 5 }),
   deliveries: fc.array(fc.constantFrom<Delivery>('once', 'once', 'twice', 'late'), { maxLength: 4 }),
@@ -141,8 +145,8 @@ export const everyFault: readonly Plan[] = [...s3(PIPELINE_CALLS.s3), ...vod(PIP
         (images): Plan => ({
           objects: [{ size, sameAsFirst: false, resumed: true }],
           images,
-          versioned: false,
-          writeBack: /Tagging/.test(name) ? 'tags' : 'metadata',
+          versioned: name === 'GetBucketLifecycleConfiguration',
+          writeBack: modeWith(name),
           clockOff: false,
           incidents: [{ ...serviceCall, nth: 0, kind: 'fault', fault, times: 1 }],
           deliveries: [],
@@ -151,6 +155,13 @@ export const everyFault: readonly Plan[] = [...s3(PIPELINE_CALLS.s3), ...vod(PIP
     );
   },
 );
+
+/** A mode whose write-back makes this call. */
+function modeWith(call: string): Plan['writeBack'] {
+  if (/Tagging/.test(call)) return 'tags';
+  if (/Annotation/.test(call)) return 'annotation';
+  return /Bucket|ObjectLock/.test(call) ? 'auto' : 'metadata';
+}
 
 function weighted<T>(...choices: [weight: number, arbitrary: fc.Arbitrary<T>][]): fc.Arbitrary<T> {
   return fc.oneof(...choices.map(([weight, arbitrary]) => ({ weight, arbitrary })));

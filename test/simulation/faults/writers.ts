@@ -28,7 +28,8 @@ export const headersFor = (key: string) =>
     ContentType: isImage(key) ? 'image/jpeg' : 'video/mp4',
     CacheControl: 'max-age=60',
     ContentLanguage: 'de',
-    StorageClass: 'STANDARD_IA',
+    // Only the first costs something to copy.
+    StorageClass: isImage(key) ? 'STANDARD_IA' : 'INTELLIGENT_TIERING',
   }) as const;
 
 const pool = createHash('shake256', { outputLength: 6 * MIB })

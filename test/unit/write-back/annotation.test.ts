@@ -218,6 +218,17 @@ describe('a service that does not support annotations gets tags', () => {
     ]);
   });
 
+  test.each<[string, Responder]>([
+    ['returns 501', respondWithError(501, 'NotImplemented')],
+    ['returns the object', object],
+  ])('and gets one request for them per process if it %s', async (_, response) => {
+    const scripted = await startScriptedS3(found, response, ...tagging, ...[found, ...tagging]);
+    for (const _ of [1, 2]) {
+      expect(await writeBack(scripted.s3, pin, FILE, never, ANNOTATIONS)).toMatchObject({ to: 'tags' });
+    }
+    expect(scripted.requests.filter(({ query }) => query.has('annotation'))).toHaveLength(1);
+  });
+
   test('and an object that is gone is deleted', async () => {
     const scripted = await startScriptedS3(found, respondWithError(404, 'NoSuchKey'));
     await expectFailure(writeBack(scripted.s3, pin, FILE, never, ANNOTATIONS), 'ObjectDeleted');

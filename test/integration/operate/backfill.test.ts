@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import {
   CreateBucketCommand,
+  PutObjectAnnotationCommand,
   PutObjectCommand,
   type PutObjectCommandInput,
   S3Client,
@@ -15,11 +16,11 @@ import { runCommand as run } from '../../../operate/commands.ts';
 import { recordTerminal, runCommand, spawnCommand } from '../../support/operate.ts';
 import { BUCKET, newStack } from '../../support/stack.ts';
 import { newFolder } from '../../support/temp-folder.ts';
-import { createBytes } from '../../support/values.ts';
+import { createBytes, sha1 } from '../../support/values.ts';
 
 /** `npm run backfill` for a bucket whose objects are older than the stack. */
 
-type Objects = Readonly<Record<string, Partial<PutObjectCommandInput>>>;
+type Objects = Readonly<Record<string, Partial<PutObjectCommandInput> & { annotation?: string }>>;
 
 async function folderWith(objects: Objects): Promise<string> {
   const data = await newFolder();
@@ -34,8 +35,11 @@ async function folderWith(objects: Objects): Promise<string> {
     credentials: LOCAL_S3_CREDENTIALS,
   });
   await client.send(new CreateBucketCommand({ Bucket: BUCKET }));
-  for (const [Key, more] of Object.entries(objects)) {
+  for (const [Key, { annotation, ...more }] of Object.entries(objects)) {
     await client.send(new PutObjectCommand({ Bucket: BUCKET, Key, Body: createBytes(10), ...more }));
+    if (annotation === undefined) continue;
+    const named = { AnnotationName: 'tencent-vod', AnnotationPayload: annotation };
+    await client.send(new PutObjectAnnotationCommand({ Bucket: BUCKET, Key, ...named }));
   }
   client.destroy();
   await s3.close();
@@ -51,11 +55,18 @@ const MIXED: Objects = {
   '2026/image.jpg': {},
   '2026/tagged.mp4': { Tagging: 'vod-file-id=123' },
   '2026/tagged otherwise.mp4': { Tagging: 'colour=red' },
+  '2026/annotated.mp4': { annotation: JSON.stringify({ ...ID, 'vod-sha1': sha1('any') }) },
+  '2026/annotated otherwise.mp4': { annotation: 'a note' },
   '2026/video by its type.bin': { ContentType: 'video/mp4' },
   '2026/电影 & <1+1>%41\r.mp4': {},
   '2027/another.mp4': {},
 };
-const PENDING = ['2026/tagged otherwise.mp4', '2026/video by its type.bin', '2026/电影 & <1+1>%41\r.mp4'];
+const PENDING = [
+  '2026/annotated otherwise.mp4',
+  '2026/tagged otherwise.mp4',
+  '2026/video by its type.bin',
+  '2026/电影 & <1+1>%41\r.mp4',
+];
 
 const numbered = (count: number): Objects =>
   Object.fromEntries(
@@ -72,11 +83,11 @@ test('starts every video without a fileId and nothing else; a dry run only print
 
   const dry = await runCommand(...args, '--dry-run');
   expect(dry).toMatchObject({ code: 0, err: [] });
-  expect(dry.out.slice(0, 4)).toEqual([
+  expect(dry.out.slice(0, 5)).toEqual([
     ...PENDING.map((key) => `would start  s3://${BUCKET}/${key.replace('\r', '□')}`),
-    '9 objects: to start 3, already uploaded 2, skipped 4, rejected 0',
+    '11 objects: to start 4, already uploaded 3, skipped 4, rejected 0',
   ]);
-  expect(dry.out.slice(4).sort()).toEqual([
+  expect(dry.out.slice(5).sort()).toEqual([
     '  skipped 1: a folder marker, not a file',
     '  skipped 1: an image, not a video',
     expect.stringMatching(/^ {2}skipped 1: neither a video nor an image \(extension \.txt/),
@@ -87,12 +98,12 @@ test('starts every video without a fileId and nothing else; a dry run only print
 
   const real = await runCommand(...args);
   expect(real).toMatchObject({ code: 0, err: [] });
-  expect(real.out).toContain('9 objects: started 3, already uploaded 2, skipped 4, rejected 0');
+  expect(real.out).toContain('11 objects: started 4, already uploaded 3, skipped 4, rejected 0');
   const results = (await world.results()).filter(({ outcome }) => outcome === 'uploaded');
   expect(results.map(({ key }) => key).sort()).toEqual([...PENDING].sort());
 
   const again = await runCommand(...args);
-  expect(again.out).toContain('9 objects: started 0, already uploaded 5, skipped 4, rejected 0');
+  expect(again.out).toContain('11 objects: started 0, already uploaded 7, skipped 4, rejected 0');
 });
 
 test.each(['SIGINT', 'SIGKILL'] as const)('continues after %s and starts nothing twice', async (signal) => {

@@ -10,12 +10,12 @@ const names = (...lists: string[]): ReadonlySet<string> => new Set(lists.join(' 
 /** Headers that any request may have, and the query parameter with which the SDKs name the operation. */
 const COMMON = names(
   '?x-id x-amz-date x-amz-content-sha256 x-amz-decoded-content-length x-amz-trailer x-amz-user-agent',
-  'x-amz-expected-bucket-owner x-amz-request-payer',
+  'x-amz-expected-bucket-owner x-amz-request-payer x-amz-security-token',
 );
 
 /** Query parameters of a presigned URL. */
 const SIGNATURE = names(
-  'x-amz-algorithm x-amz-credential x-amz-date x-amz-expires x-amz-signedheaders x-amz-signature x-amz-content-sha256',
+  'x-amz-algorithm x-amz-credential x-amz-date x-amz-expires x-amz-signedheaders x-amz-signature x-amz-content-sha256 x-amz-security-token',
 );
 
 const VERSION = '?versionId';

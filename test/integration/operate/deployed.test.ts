@@ -21,6 +21,7 @@ import {
   GetBucketNotificationConfigurationCommand,
   GetBucketReplicationCommand,
   GetBucketVersioningCommand,
+  GetObjectAnnotationCommand,
   GetObjectLockConfigurationCommand,
   HeadObjectCommand,
   ListObjectsV2Command,
@@ -290,6 +291,10 @@ describe('backfill', () => {
       Contents: keys.filter((key) => key > after).map((Key) => ({ Key, Size: 5 })),
     }));
     s3.on(HeadObjectCommand).resolves(HEAD);
+    const $metadata = { httpStatusCode: 404 };
+    s3.on(GetObjectAnnotationCommand).rejects(
+      new S3ServiceException({ name: 'NoSuchAnnotation', $fault: 'client', $metadata, message: 'none' }),
+    );
     sfn.on(StartExecutionCommand).resolves({});
   });
 

@@ -12,6 +12,7 @@ import { METRICS, NAMESPACE } from '../handlers/metrics.ts';
 import { Outcome } from '../lib/schemas.ts';
 import { IMAGE_EXTENSIONS, VIDEO_EXTENSIONS } from '../lib/upload/media-type.ts';
 import { START } from '../local/cli/args.ts';
+import { PARAMETERS } from '../local/s3/parameters.ts';
 import { VOD } from '../local/vod/args.ts';
 import { BACKFILL, DOCTOR, ENABLE_EVENTS, INVOKE, REDRIVE, REPLAY } from '../operate/args.ts';
 import { ERROR_NAMES, filesIn, read, root } from './support/sources.ts';
@@ -45,6 +46,11 @@ const codeIn = (text: string): string[] => [...text.matchAll(/`([^`]+)`/g)].map(
 
 /** The names in the first column of a page's tables. */
 const namesIn = (text: string): string[] => rowsOf(text).flatMap(([first = '']) => codeIn(first));
+
+test('docs/reference/local-s3.md lists the operations of the local S3', () => {
+  const documented = namesIn(section('docs/reference/local-s3.md', 'Operations'));
+  expect(documented.filter((name) => /^[A-Z]\w+$/.test(name)).sort()).toEqual(Object.keys(PARAMETERS).sort());
+});
 
 describe('docs/reference/settings.md', () => {
   const SETTINGS = 'docs/reference/settings.md';

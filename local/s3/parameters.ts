@@ -124,6 +124,9 @@ export function checkHeaderNames(api: ApiName, all: readonly string[]): void {
       );
     }
     if (!name.startsWith('x-amz-') || has(COMMON, name) || has(PARAMETERS[api], name)) continue;
+    if (name === SSE) {
+      throw new S3Error('InvalidArgument', `${SSE} header is not supported for this operation.`);
+    }
     throw new S3Error('NotImplemented', {
       message: 'A header you provided implies functionality that is not implemented',
       details: { Header: name },

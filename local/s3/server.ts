@@ -60,6 +60,8 @@ export async function startS3(options: S3Options): Promise<ListeningServer> {
   server.setTimeout(IDLE_TIMEOUT_MS);
   // Without `100 Continue`, which `openSource` sends.
   server.on('checkContinue', (...exchange) => server.emit('request', ...exchange));
+  // S3 ignores any other expectation.
+  server.on('checkExpectation', (...exchange) => server.emit('request', ...exchange));
   // A copy or a listener can outlast its connection. After `close`, nothing may write to the folder.
   return listen(server, options.port, (request, response) => {
     const id = randomBytes(8).toString('hex').toUpperCase();

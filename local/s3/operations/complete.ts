@@ -19,7 +19,7 @@ import type { RequestHeaders } from '../wire/headers.ts';
 import { readXml } from '../wire/xml.ts';
 import { describeChecksum } from './copy.ts';
 import { findUpload, MAX_PARTS } from './multipart.ts';
-import { createETag, encryptionHeaders, versionHeader } from './put.ts';
+import { createETag, encryptionHeaders, writtenVersionHeader } from './put.ts';
 
 /** The minimum size of every part except the last: https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html */
 const MIN_PART_BYTES = 5 * 1024 ** 2;
@@ -110,7 +110,7 @@ async function reportCompleted(
     ETag: `"${object.etag}"`,
     ...describeChecksum(object.checksum),
   };
-  const headers = { ...encryptionHeaders(object.placement), ...versionHeader(bucket, object) };
+  const headers = { ...encryptionHeaders(object.placement), ...writtenVersionHeader(object) };
   return xmlResponse('CompleteMultipartUploadResult', content, headers);
 }
 

@@ -1,7 +1,7 @@
 import * as v from 'valibot';
 import { receiveText, type S3Request, type S3Response, xmlResponse } from '../operation.ts';
 import type { Bucket } from '../store/bucket.ts';
-import type { StoredObject } from '../store/record.ts';
+import type { StoredVersion } from '../store/record.ts';
 import { createWriteGuard } from '../wire/conditions.ts';
 import { S3Error } from '../wire/errors.ts';
 import { checkKey, queryValue } from '../wire/target.ts';
@@ -74,16 +74,17 @@ function deleteKey(
       throw new S3Error('InvalidArgument', 'Invalid version id specified');
     }
     const version = bucket.getVersions(key).find((candidate) => candidate.versionId === versionId);
-    checkMatch(version?.kind === 'object' ? version : undefined);
+    checkMatch(version);
     if (version) bucket.deleteVersion(key, versionId);
     return { versionId, ...(version?.kind === 'delete marker' && { marker: versionId }) };
   }
-  checkMatch(bucket.getCurrent(key));
+  checkMatch(bucket.getVersions(key)[0]);
   if (bucket.record.versioning) return { marker: bucket.addDeleteMarker(key).versionId };
   bucket.deleteVersion(key, 'null');
   return {};
 
-  function checkMatch(object: StoredObject | undefined): void {
-    if (match !== undefined && object) createWriteGuard({ 'if-match': match })(object);
+  /** A delete marker exists but has no ETag, so only `*` matches it. */
+  function checkMatch(version: StoredVersion | undefined): void {
+    if (match !== undefined && version) createWriteGuard({ 'if-match': match })({ etag: '', ...version });
   }
 }

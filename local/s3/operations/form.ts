@@ -55,7 +55,7 @@ export async function postObject(request: S3Request): Promise<S3Response> {
     await parsed;
     const object = publishReceived(bucket, key, attributes, { ...blob, ...body.facts() }, () => {});
     await request.emitCreated('ObjectCreated:Post', bucket, key, object);
-    return describeSuccess(request, key, fields, writtenHeaders(bucket, object), object.etag);
+    return describeSuccess(request, key, fields, writtenHeaders(object), object.etag);
   } finally {
     form.destroy();
   }

@@ -23,7 +23,7 @@ export async function putObject(request: S3Request): Promise<S3Response> {
   using received = await receiveBlob(request);
   const object = publishReceived(bucket, target.key, attributes, received, guard);
   await request.emitCreated('ObjectCreated:Put', bucket, target.key, object);
-  return { status: 200, headers: writtenHeaders(bucket, object) };
+  return { status: 200, headers: writtenHeaders(object) };
 }
 
 export const publishReceived = (
@@ -60,20 +60,24 @@ export const createETag = (md5: string, placement: StoredHeaders): string =>
   hidesMd5(placement) ? randomBytes(16).toString('hex') : md5;
 
 /** The headers of the response to a write. */
-export const writtenHeaders = (bucket: Bucket, object: StoredObject): NonNullable<S3Response['headers']> => ({
+export const writtenHeaders = (object: StoredObject): NonNullable<S3Response['headers']> => ({
   etag: `"${object.etag}"`,
   ...(object.checksum && {
     [checksumHeader(object.checksum.algorithm)]: object.checksum.value,
     'x-amz-checksum-type': object.checksum.type,
   }),
   ...encryptionHeaders(object.placement),
-  ...versionHeader(bucket, object),
+  ...writtenVersionHeader(object),
 });
 
 export const encryptionHeaders = (placement: StoredHeaders): StoredHeaders =>
   Object.fromEntries(
     Object.entries(placement).filter(([name]) => name.startsWith('x-amz-server-side-encryption')),
   );
+
+/** Empty unless the write created a new version ID: S3 does not name the version `null` of a suspended bucket. */
+export const writtenVersionHeader = ({ versionId }: Pick<StoredObject, 'versionId'>): StoredHeaders =>
+  versionId === 'null' ? {} : { 'x-amz-version-id': versionId };
 
 /** Empty for a bucket that never had versioning. */
 export const versionHeader = (

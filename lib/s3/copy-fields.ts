@@ -32,6 +32,7 @@ export const preservedFields = ({ response, pin }: ObjectHead, metadata: Metadat
   ...activeRetention(response),
   ...grants,
 });
+export type CopyFields = ReturnType<typeof preservedFields>;
 
 /** S3 rejects a retention date in the past. */
 const activeRetention = ({ ObjectLockMode, ObjectLockRetainUntilDate }: HeadObjectCommandOutput) =>

@@ -6,6 +6,7 @@ import {
 } from '@aws-sdk/client-s3';
 import { ObjectChanged } from '../errors.ts';
 import type { ObjectVersion } from '../schemas.ts';
+import { type CopyCheck, checkCopy, readTagsAtRisk } from './check-copy.ts';
 import { copySource, preservedFields, preserveExpires, quoteETag, withFallback } from './copy-fields.ts';
 import { readGrants } from './grants.ts';
 import {
@@ -19,10 +20,10 @@ import {
 } from './head-object.ts';
 import { isNotImplemented, sendS3 } from './request.ts';
 import { abilitiesOf } from './store-abilities.ts';
-import { putTags, readTags, type Tags } from './tags.ts';
 
 /** `sha1`: S3's own SHA-1 of the copied bytes, if it computed one. */
-export type CopyResult = Readonly<{ etag: string; versionId: string | undefined; sha1: ObjectHead['sha1'] }>;
+export type CopyResult = CopyCheck &
+  Readonly<{ etag: string; versionId: string | undefined; sha1: ObjectHead['sha1'] }>;
 
 type CopyConditions = Pick<
   CopyObjectCommandInput,
@@ -68,18 +69,15 @@ export async function copyInPlace(
     preserveExpires(command.middlewareStack, head);
     return sendS3(operation, signal, () => s3.send(command, { abortSignal: signal }));
   };
-  const abilities = abilitiesOf(s3);
-  const tags = abilities.copiesTags ? undefined : await readTagsOrNone(s3, pin, signal);
-  const isTimeChecked = condition === 'time' && abilities.checksDestination !== false;
-  const { CopyObjectResult, VersionId } =
-    (await copyWithWrongDestination(s3, pin, ifSameETag, send, signal)) ??
-    (await withFallback(isTimeChecked ? ifUnmodified : ifSameETag, ifSameETag, send));
+  const tags = await readTagsAtRisk(s3, pin, signal);
+  const probed = await copyWithWrongDestination(s3, pin, ifSameETag, send, signal);
+  const best = condition === 'time' ? ifUnmodified : { IfMatch: etag, ...ifSameETag };
+  const conditions = abilitiesOf(s3).checksDestination === false ? ifSameETag : best;
+  const { CopyObjectResult, VersionId } = probed ?? (await withFallback(conditions, ifSameETag, send));
   const copied = { etag: unquoteETag(CopyObjectResult?.ETag), versionId: versionOf(VersionId) };
-  if (tags && Object.keys(tags).length > 0) {
-    abilities.copiesTags = await hasTags(s3, { ...pin, ...copied }, signal);
-    if (!abilities.copiesTags) await restoreTags(s3, { ...pin, ...copied }, tags, signal);
-  }
-  return { ...copied, sha1: fullObjectSha1(CopyObjectResult) };
+  const isCopy = (current: ObjectHead): boolean => isSameVersion(current.pin, copied);
+  const check = await checkCopy(s3, head, fields, tags, isCopy, signal);
+  return { ...copied, ...check, sha1: fullObjectSha1(CopyObjectResult) };
 }
 
 /** No object has this ETag. */
@@ -110,25 +108,4 @@ async function copyWithWrongDestination(
     abilities.checksDestination = true;
     return undefined;
   }
-}
-
-/** A store without tags has none to lose. */
-const readTagsOrNone = (s3: S3Client, pin: ObjectVersion, signal: AbortSignal): Promise<Tags> =>
-  readTags(s3, pin, signal).catch((error: unknown) => {
-    if (isNotImplemented(error)) return {};
-    throw error;
-  });
-
-const hasTags = async (s3: S3Client, pin: ObjectVersion, signal: AbortSignal): Promise<boolean> =>
-  Object.keys(await readTags(s3, pin, signal)).length > 0;
-
-/** Writes the tags that the store did not copy. A newer object stays as it is. */
-async function restoreTags(
-  s3: S3Client,
-  copied: ObjectVersion,
-  tags: Tags,
-  signal: AbortSignal,
-): Promise<void> {
-  const current = await headObject(s3, copied, signal);
-  if (isSameVersion(current.pin, copied)) await putTags(s3, copied, tags, signal);
 }

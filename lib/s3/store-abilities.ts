@@ -1,27 +1,28 @@
 import type { S3Client } from '@aws-sdk/client-s3';
 
 /**
- * The handling of copies and annotations by a store that is not AWS. Some stores ignore what they do not know, with status 200: radosgw ignores
- * `If-Match` and `x-amz-tagging-directive`. The first copies of a process find out. Undefined: not known yet.
+ * The handling of copies and annotations by a store. Some stores ignore what they do not know, with status 200: radosgw ignores `If-Match` on
+ * copies. The first requests of a process find out. Undefined: not known yet.
  */
 export type StoreAbilities = {
+  /** AWS keeps all that a copy asks for, so nothing is compared after it. */
+  readonly isAws: boolean;
   /** Whether a copy with another `If-Match` fails. */
   checksDestination?: boolean;
-  /** Whether a copy keeps tags. */
-  copiesTags?: boolean;
+  /** Whether the condition on the time accepts the time of the object itself. */
+  acceptsOwnTime?: boolean;
   /** Whether objects can have annotations. */
   hasAnnotations?: boolean;
 };
 
-const AWS: Readonly<Required<StoreAbilities>> = {
-  checksDestination: true,
-  copiesTags: true,
-  hasAnnotations: true,
-};
 const abilities = new WeakMap<S3Client, StoreAbilities>();
 
 export function abilitiesOf(s3: S3Client): StoreAbilities {
-  const known = abilities.get(s3) ?? (s3.config.isCustomEndpoint ? {} : { ...AWS });
+  const known: StoreAbilities =
+    abilities.get(s3) ??
+    (s3.config.isCustomEndpoint
+      ? { isAws: false }
+      : { isAws: true, checksDestination: true, hasAnnotations: true });
   abilities.set(s3, known);
   return known;
 }

@@ -1,19 +1,16 @@
 import type { Deadline } from '../deadline.ts';
-import { ObjectChanged, StorageUnavailable, UploadIncomplete, UploadNotFound } from '../errors.ts';
+import { ObjectChanged, UploadIncomplete, UploadNotFound } from '../errors.ts';
 import { abortCopy } from '../s3/copy-in-parts.ts';
 import { headObject, isSameVersion } from '../s3/head-object.ts';
 import type { CopyCheckpoint, FinishInput, FinishJob, FinishOutput, Outcome } from '../schemas.ts';
 import { isCopiedInParts, type MarkedFile } from '../write-back/marker.ts';
-import { type WriteBackResult, writeBack } from '../write-back/write-back.ts';
+import { unchanged, type WriteBackResult, writeBack } from '../write-back/write-back.ts';
 import { type OpenCopy, writeBackInParts } from '../write-back/write-back-in-parts.ts';
 import { finalResult, leaveAdmission, resultFromError, sumSent } from './result.ts';
 import type { Services } from './services.ts';
 
 /** The rounds of one execution, and of each of its redrives. */
 const MAX_ROUNDS = 5;
-
-/** Attempts of a write-back while S3 reports a change of an object that did not change. */
-const MAX_ATTEMPTS = 3;
 
 type JobState = Omit<FinishJob, 'upload' | 'parts' | 'file' | 'copy'>;
 
@@ -35,7 +32,7 @@ export async function runFinish(
     if (upload?.hasMore) return { ...state, next: 'init' }; // the rest of the plan, not a failed round
     if (!copy) await leaveAdmission(job, services);
     const file = stored ?? (await services.vod.finishUpload(job.sha1, deadline.signal));
-    const written = await writeBackWithRetry(state, { ...file, crc64: job.crc64 }, services, deadline, copy);
+    const written = await writeBackAny(state, { ...file, crc64: job.crc64 }, services, deadline, copy);
     if ('copy' in written) return { ...state, next: 'copy', file, copy: written.copy };
     const { to, reason } = written;
     return finalResult(state, outcomeOf(state, to), { ...file, ...(reason && { reason }) });
@@ -61,7 +58,10 @@ function nextRound(job: JobState, redrives: number, reason: string): FinishOutpu
   );
 }
 
-async function writeBackWithRetry(
+/** Attempts while a large object changes in other ways than its bytes. */
+const MAX_ATTEMPTS = 3;
+
+async function writeBackAny(
   { pin }: JobState,
   file: MarkedFile,
   { s3, writeBack: settings }: Services,
@@ -69,27 +69,17 @@ async function writeBackWithRetry(
   copy: CopyCheckpoint | undefined,
 ): Promise<WriteBackResult | OpenCopy> {
   const { signal } = deadline;
+  if (!isCopiedInParts(pin, settings)) return writeBack(s3, pin, file, signal, settings);
   for (let attempt = 1; ; attempt++) {
     try {
-      if (isCopiedInParts(pin, settings))
-        return await writeBackInParts(s3, pin, file, settings, deadline, copy);
-      const condition = attempt > MAX_ATTEMPTS ? 'etag' : 'time';
-      return await writeBack(s3, pin, file, signal, settings, condition);
+      return await writeBackInParts(s3, pin, file, settings, deadline, copy);
     } catch (error) {
       if (!(error instanceof ObjectChanged)) throw error;
       if (attempt < MAX_ATTEMPTS) continue;
       const { pin: now } = await headObject(s3, pin, signal);
-      if (!isSameVersion(now, pin)) {
-        if (copy) await abortCopy(s3, pin, copy.uploadId);
-        throw error;
-      }
-      // The object did not change, so no event would upload it again: "superseded" would lose it. A store that compares the
-      // time below the second rejects every copy with that condition.
-      if (attempt === MAX_ATTEMPTS && !copy) continue;
-      throw new StorageUnavailable(
-        `${error.message}: S3 rejected ${attempt} attempts, but the object did not change.`,
-        { cause: error },
-      );
+      if (isSameVersion(now, pin)) throw unchanged(error, attempt);
+      if (copy) await abortCopy(s3, pin, copy.uploadId);
+      throw error;
     }
   }
 }

@@ -2,10 +2,12 @@ import type { S3Client } from '@aws-sdk/client-s3';
 import type { WriteBackSettings } from '../config.ts';
 import { type Deadline, DeadlineExceeded } from '../deadline.ts';
 import { ObjectChanged, StorageUnavailable } from '../errors.ts';
+import { checkCopy, readTagsAtRisk } from '../s3/check-copy.ts';
+import { preservedFields } from '../s3/copy-fields.ts';
 import { abortCopy, continueCopy, openCopy } from '../s3/copy-in-parts.ts';
-import { headObject } from '../s3/head-object.ts';
+import { headObject, type ObjectHead } from '../s3/head-object.ts';
 import type { CopyCheckpoint, ObjectVersion } from '../schemas.ts';
-import type { MarkedFile } from './marker.ts';
+import { hasMarker, type MarkedFile } from './marker.ts';
 import { assertMetadataFits, decideWriteBack, type WriteBackResult, writeNoMetadata } from './write-back.ts';
 
 /** The write-back of `copy` continues in the next invocation. */
@@ -35,8 +37,14 @@ export async function writeBackInParts(
     }
     const { metadata, checksum } = decision;
     const copy = { head, checksum, maxPartBytes: settings.maxCopyBytes };
+    const tags = from ? await readTagsAtRisk(s3, pin, signal) : {};
     const progress = from && (await continueCopy(s3, copy, from, deadline));
-    if (progress === 'complete') return { to: 'metadata' };
+    if (progress === 'complete') {
+      const { 'vod-uploaded-at': _, ...kept } = metadata; // the copy has the time at which it was opened
+      const isCopy = (current: ObjectHead): boolean => hasMarker(current, file);
+      const { lost } = await checkCopy(s3, head, preservedFields(head, kept, {}), tags, isCopy, signal);
+      return { to: 'metadata', ...(lost && { reason: lost }) };
+    }
     if (from && progress === 'unfinished') return { copy: from };
     assertMetadataFits(pin, metadata);
     return { copy: await openCopy(s3, copy, metadata, signal) };

@@ -1,7 +1,7 @@
 import type { S3Client } from '@aws-sdk/client-s3';
 import { DEFAULT_WRITE_BACK, type WriteBackSettings } from '../config.ts';
-import { ContentMismatch, ObjectChanged, UnsupportedObject } from '../errors.ts';
-import { copyInPlace } from '../s3/copy-in-place.ts';
+import { ContentMismatch, ObjectChanged, StorageUnavailable, UnsupportedObject } from '../errors.ts';
+import { type CopyResult, copyInPlace } from '../s3/copy-in-place.ts';
 import {
   type FullObjectChecksum,
   headObject,
@@ -9,6 +9,7 @@ import {
   type Metadata,
   type ObjectHead,
 } from '../s3/head-object.ts';
+import { abilitiesOf } from '../s3/store-abilities.ts';
 import type { Tags } from '../s3/tags.ts';
 import type { ObjectVersion, Sha1 } from '../schemas.ts';
 import { writeMarkerAnnotation } from './annotation.ts';
@@ -85,12 +86,15 @@ export function decideWriteBack(
 
 const inTags = (reason: string): string => `the fileId is in the object's tags: ${reason}`;
 
+/** Attempts of a write-back while S3 reports a change of an object that did not change. The last has another condition. */
+const MAX_ATTEMPTS = 4;
+
 /**
  * Writes the marker of `file` onto an object: into its metadata by a conditional copy in place, into an annotation, or into
  * its tags. `writeBackInParts` copies objects of more than `maxCopyBytes`.
- * @param condition of the copy (`copyInPlace`)
  * @throws {ObjectChanged} {ObjectDeleted} when the object is no longer the version `pin`
  * @throws {UnsupportedObject} when the marker does not fit {ContentMismatch} when S3's own SHA-1 of the object differs
+ * @throws {StorageUnavailable} also when S3 keeps reporting a change of an object that did not change
  */
 export async function writeBack(
   s3: S3Client,
@@ -98,25 +102,64 @@ export async function writeBack(
   file: MarkedFile,
   signal: AbortSignal,
   settings: WriteBackSettings = DEFAULT_WRITE_BACK,
-  condition: 'time' | 'etag' = 'time',
 ): Promise<WriteBackResult> {
-  const head = await headObject(s3, pin, signal);
-  const { place, reason: choice } = await choosePlace(s3, head, settings, signal);
-  const decision = decideWriteBack(head, pin, file, { ...settings, mode: place }, new Date());
-  if (decision.action !== 'write-metadata') {
-    const result = await writeNoMetadata(s3, head, pin, file, decision, signal);
-    return result.to === 'unchanged' ? result : withReasons(result.to, choice, result.reason);
+  const abilities = abilitiesOf(s3);
+  let lastModified: Date | undefined;
+  for (let attempt = 1, refusals = 0; ; attempt++) {
+    const head = await headObject(s3, pin, signal);
+    const { LastModified } = head.response;
+    refusals = lastModified && lastModified.getTime() === LastModified?.getTime() ? refusals + 1 : 0;
+    lastModified = LastModified;
+    const { place, reason: choice } = await choosePlace(s3, head, settings, signal);
+    const decision = decideWriteBack(head, pin, file, { ...settings, mode: place }, new Date());
+    if (decision.action === 'reject-changed') throw changed(pin, head);
+    // A store that compares the time below the second rejects every copy with that condition.
+    const condition = abilities.acceptsOwnTime === false || refusals === MAX_ATTEMPTS - 1 ? 'etag' : 'time';
+    try {
+      if (decision.action !== 'write-metadata') {
+        const result = await writeNoMetadata(s3, head, pin, file, decision, signal);
+        return result.to === 'unchanged' ? result : withReasons(result.to, choice, result.reason);
+      }
+      const { lost } = await writeMetadata(s3, head, file, decision.metadata, signal, condition);
+      if (condition === 'etag') abilities.acceptsOwnTime = false;
+      return withReasons('metadata', choice, condition === 'etag' ? ETAG_ONLY : undefined, lost);
+    } catch (error) {
+      if (!(error instanceof ObjectChanged)) throw error;
+      // The object did not change, so no event would upload it again: "superseded" would lose it.
+      if (attempt === MAX_ATTEMPTS) throw unchanged(error, attempt);
+    }
   }
-  assertMetadataFits(pin, decision.metadata);
-  const written = await copyInPlace(s3, head, decision.metadata, signal, condition);
+}
+
+/** S3 rejected the write-back of an object that is still the same. */
+export const unchanged = (error: ObjectChanged, attempts: number): StorageUnavailable =>
+  new StorageUnavailable(
+    `${error.message}: S3 rejected ${attempts} attempts, but the object did not change.`,
+    {
+      cause: error,
+    },
+  );
+
+/** @throws {ObjectChanged} also when the store has copied other bytes @throws as `writeBack` */
+async function writeMetadata(
+  s3: S3Client,
+  head: ObjectHead,
+  file: MarkedFile,
+  metadata: Metadata,
+  signal: AbortSignal,
+  condition: 'time' | 'etag',
+): Promise<CopyResult> {
+  const { pin } = head;
+  assertMetadataFits(pin, metadata);
+  const written = await copyInPlace(s3, head, metadata, signal, condition);
   // A service that computes no checksum neither proves nor disproves anything.
-  if (written.sha1 === undefined || written.sha1 === file.sha1)
-    return withReasons('metadata', choice, condition === 'etag' ? ETAG_ONLY : undefined);
+  const otherSha1 = written.sha1 === undefined || written.sha1 === file.sha1 ? undefined : written.sha1;
+  if (!otherSha1 && !written.hasOtherBytes) return written;
   // The object must not carry the fileId of other bytes. A newer object of another writer stays as it is.
   const current = await headObject(s3, pin, signal);
   if (isSameVersion(current.pin, written))
     await copyInPlace(s3, current, stripMarker(current.metadata), signal);
-  throw mismatch(pin, file, written.sha1);
+  throw written.hasOtherBytes ? changed(pin, current) : mismatch(pin, file, otherSha1);
 }
 
 function withReasons(to: WriteBackResult['to'], ...reasons: (string | undefined)[]): WriteBackResult {
@@ -135,9 +178,7 @@ export async function writeNoMetadata(
 ): Promise<WriteBackResult> {
   switch (decision.action) {
     case 'reject-changed':
-      throw new ObjectChanged(
-        `${targetOf(pin)}: expected ${describeVersion(pin)}, got ${describeVersion(head.pin)}`,
-      );
+      throw changed(pin, head);
     case 'reject-mismatch':
       // S3 keeps the SHA-1 of a whole object of at most 5 GiB only, so it can be copied in one request.
       if (decision.metadata) await copyInPlace(s3, head, decision.metadata, signal);
@@ -164,7 +205,10 @@ const ETAG_ONLY =
 
 const targetOf = ({ bucket, key }: ObjectVersion): string => `write-back to s3://${bucket}/${key}`;
 
-const mismatch = (pin: ObjectVersion, file: MarkedFile, sha1: Sha1): ContentMismatch =>
+const changed = (pin: ObjectVersion, head: ObjectHead): ObjectChanged =>
+  new ObjectChanged(`${targetOf(pin)}: expected ${describeVersion(pin)}, got ${describeVersion(head.pin)}`);
+
+const mismatch = (pin: ObjectVersion, file: MarkedFile, sha1: Sha1 | undefined): ContentMismatch =>
   new ContentMismatch(`${targetOf(pin)}: expected the SHA-1 ${file.sha1} that VOD received, S3 has ${sha1}`);
 
 const describeVersion = ({ etag, versionId }: ObjectVersion): string =>

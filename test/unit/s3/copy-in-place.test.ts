@@ -116,35 +116,61 @@ test.each(['0', '-1', 'Thu, 01 Dec 1994 16:00:00 GMT'])('keeps the Expires heade
 });
 
 describe('a store that ignores what it does not know', () => {
-  /** Drops the condition on the destination, and the tags, as radosgw does. */
-  function createIgnorantClient() {
+  /** Changes the headers of each copy. */
+  function createIgnorantClient(ignore: (headers: Record<string, string>) => void) {
     const s3 = newS3Client(store.endpoint());
     s3.middlewareStack.add(
       (next) => (args) => {
-        if (HttpRequest.isInstance(args.request) && args.request.headers['x-amz-copy-source']) {
-          delete args.request.headers['if-match'];
-          args.request.headers['x-amz-tagging-directive'] = 'REPLACE';
-        }
+        const { request } = args;
+        if (HttpRequest.isInstance(request) && request.headers['x-amz-copy-source']) ignore(request.headers);
         return next(args);
       },
-      { step: 'build' },
+      { step: 'build', priority: 'low' },
     );
     return s3;
   }
+  /** Drops the condition on the destination, and the tags, as radosgw does. */
+  const asRadosgw = (headers: Record<string, string>): void => {
+    delete headers['if-match'];
+    headers['x-amz-tagging-directive'] = 'REPLACE';
+  };
 
   test('keeps its tags', async () => {
-    const s3 = createIgnorantClient();
+    const s3 = createIgnorantClient(asRadosgw);
     for (const key of ['first.mp4', 'second.mp4']) {
       await store.put(BUCKET, key, 'film', { Tagging: 'a=1&b=2%203' });
-      const { pin } = await copyInPlace(s3, await store.find(BUCKET, key), METADATA, never).then(() =>
-        store.find(BUCKET, key),
-      );
+      const copied = await copyInPlace(s3, await store.find(BUCKET, key), METADATA, never);
+      expect(copied).not.toHaveProperty('lost');
+      const { pin } = await store.find(BUCKET, key);
       expect(await readTags(s3, pin, never)).toEqual({ a: '1', b: '2 3' });
     }
   });
 
+  test('returns the tags that it does not accept again', async () => {
+    const s3 = createIgnorantClient(asRadosgw);
+    s3.middlewareStack.add((next, { commandName }) => (args) => {
+      if (commandName === 'PutObjectTaggingCommand') throw new Error('not now');
+      return next(args);
+    });
+    await store.put(BUCKET, 'tagged.mp4', 'film', { Tagging: 'a=1' });
+    const head = await store.find(BUCKET, 'tagged.mp4');
+    const lost = 'the store did not keep the tags {"a":"1"}';
+    expect(await copyInPlace(s3, head, METADATA, never)).toMatchObject({ lost });
+  });
+
+  test('returns the names of the properties that it did not keep', async () => {
+    const s3 = createIgnorantClient((headers) => {
+      for (const name of ['cache-control', 'expires', 'x-amz-storage-class', 'x-amz-meta-note'])
+        delete headers[name];
+    });
+    await store.put(BUCKET, 'rich.mp4', 'film', RICH);
+    const head = await store.find(BUCKET, 'rich.mp4');
+    const lost = 'the store did not keep CacheControl, StorageClass, x-amz-meta-note, Expires';
+    expect(await copyInPlace(s3, head, METADATA, never)).toMatchObject({ lost, hasOtherBytes: false });
+  });
+
   test('never gives the metadata to the bytes of another writer', async () => {
-    const s3 = createIgnorantClient();
+    const s3 = createIgnorantClient(asRadosgw);
     for (const key of ['first.mp4', 'second.mp4']) {
       await store.put(BUCKET, key, 'film');
       const head = await store.find(BUCKET, key);
@@ -154,5 +180,15 @@ describe('a store that ignores what it does not know', () => {
       // From here on, the client knows the store.
       await copyInPlace(s3, await store.find(BUCKET, key), METADATA, never);
     }
+  });
+
+  test('reports the bytes of another writer if it checks no condition at all', async () => {
+    const s3 = createIgnorantClient((headers) => {
+      for (const name of Object.keys(headers)) if (name.includes('if-')) delete headers[name];
+    });
+    await store.put(BUCKET, 'over.mp4', 'film');
+    const head = await store.find(BUCKET, 'over.mp4');
+    await store.put(BUCKET, 'over.mp4', 'mlif');
+    expect(await copyInPlace(s3, head, METADATA, never)).toMatchObject({ hasOtherBytes: true });
   });
 });

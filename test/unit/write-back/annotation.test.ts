@@ -109,7 +109,11 @@ describe('writeBack in the mode "annotation"', () => {
     const other = store.interferingClient('HeadObjectCommand', async () => {
       await store.put(BUCKET, 'newer.mp4', 'another film');
     });
-    await expectFailure(write(pin, FILE, other), 'ObjectChanged', 'PUT annotation tencent-vod');
+    await expectFailure(
+      write(pin, FILE, other),
+      'ObjectChanged',
+      'write-back to s3://plain-bucket/newer.mp4',
+    );
     await expectFailure(annotationOf('newer.mp4'), 'NoSuchAnnotation');
   });
 

@@ -6,6 +6,7 @@ import {
   PutObjectTaggingCommand,
   type S3Client,
 } from '@aws-sdk/client-s3';
+import { HttpRequest } from '@smithy/core/protocols';
 import { afterEach, describe, expect, test } from 'vitest';
 import { DEFAULT_WRITE_BACK } from '../../../lib/config.ts';
 import type { Deadline } from '../../../lib/deadline.ts';
@@ -141,6 +142,26 @@ describe('writeBackInParts', () => {
     const checkpoint = await open();
     await run(checkpoint);
     expect(await run(checkpoint)).toEqual({ to: 'unchanged' });
+  });
+
+  test('writes the tags again that a store drops, and reports the other properties that it drops', async () => {
+    const put: typeof store.put = (bucket, key, body, more) =>
+      store.put(bucket, key, body, { ...more, Tagging: 'a=1', CacheControl: 'no-store' });
+    const { run, checkpointOf } = await createCopy({ put });
+    const s3 = newS3Client(store.endpoint());
+    s3.middlewareStack.add(
+      (next, { commandName }) =>
+        (args) => {
+          if (commandName === 'CreateMultipartUploadCommand' && HttpRequest.isInstance(args.request))
+            for (const name of ['x-amz-tagging', 'cache-control']) delete args.request.headers[name];
+          return next(args);
+        },
+      { step: 'build', priority: 'low' },
+    );
+    const checkpoint = checkpointOf(await run(undefined, ampleDeadline(), s3));
+    const reason = 'the store did not keep CacheControl';
+    expect(await run(checkpoint, ampleDeadline(), s3)).toEqual({ to: 'metadata', reason });
+    expect(await store.all(BUCKET, KEY)).toMatchObject({ tags: [{ Key: 'a', Value: '1' }] });
   });
 
   test('lets S3 reject other bytes than VOD received: ContentMismatch, and the object stays as it is', async () => {

@@ -2,6 +2,7 @@ import {
   AbortMultipartUploadCommand,
   CompleteMultipartUploadCommand,
   CopyObjectCommand,
+  type CopyObjectCommandInput,
   CreateMultipartUploadCommand,
   GetObjectAclCommand,
   GetObjectTaggingCommand,
@@ -108,8 +109,63 @@ describe('writeBack with another kind of service', () => {
   });
 
   test('throws ObjectChanged when the object changes between HEAD and the copy', async () => {
+    s3.on(HeadObjectCommand)
+      .resolvesOnce(head)
+      .resolves({ ...head, ETag: '"f"' });
     s3.on(CopyObjectCommand).rejects(createError('PreconditionFailed', 412));
     await expectFailure(write(), 'ObjectChanged');
+    expect(copies()).toHaveLength(1);
+  });
+
+  describe('that compares the time below the second', () => {
+    const unmodified = { ...head, LastModified: new Date('2030-01-01') };
+    const rejectTime = ({ CopySourceIfUnmodifiedSince }: CopyObjectCommandInput) => {
+      if (CopySourceIfUnmodifiedSince) throw createError('PreconditionFailed', 412);
+      return {};
+    };
+    beforeEach(() => {
+      s3.on(HeadObjectCommand).resolves(unmodified);
+      s3.on(CopyObjectCommand).callsFake(rejectTime);
+    });
+
+    test('falls back to the condition on the ETag, says so, and remembers it', async () => {
+      const own = createS3Client({});
+      const to = { to: 'metadata', reason: expect.stringContaining('only its ETag was a condition') };
+      expect(await writeBack(own, pin, FILE, never)).toEqual(to);
+      expect(copies()).toHaveLength(4);
+      expect(await writeBack(own, pin, FILE, never)).toEqual(to);
+      expect(copies()).toHaveLength(5);
+    });
+
+    test('keeps the condition on the time while the object is edited', async () => {
+      const times = [1, 2, 3, 4].map((day) => ({ ...head, LastModified: new Date(2030, 0, day) }));
+      const heads = s3.on(HeadObjectCommand);
+      for (const edited of times) heads.resolvesOnce(edited);
+      await expectFailure(writeBack(createS3Client({}), pin, FILE, never), 'StorageUnavailable');
+      expect(copies().map(({ CopySourceIfUnmodifiedSince }) => CopySourceIfUnmodifiedSince)).toEqual(
+        times.map(({ LastModified }) => LastModified),
+      );
+    });
+  });
+
+  describe('that checks no condition', () => {
+    const md5 = (letter: string) => letter.repeat(32);
+    const own = () => createS3Client({ endpoint: 'https://store.example' });
+    const object = (letter: string, Metadata = {}) => ({ ...head, ETag: `"${md5(letter)}"`, Metadata });
+
+    test('removes its marker from the bytes of another writer', async () => {
+      const CopyObjectResult = { ETag: `"${md5('b')}"` };
+      s3.on(CopyObjectCommand).resolves({ CopyObjectResult });
+      s3.on(GetObjectTaggingCommand).resolves({ TagSet: [] });
+      const marked = object('b', { author: 'me', 'vod-file-id': FILE.fileId });
+      s3.on(HeadObjectCommand).resolvesOnce(object('a')).resolves(marked);
+      await expectFailure(writeBack(own(), { ...pin, etag: md5('a') }, FILE, never), 'ObjectChanged');
+      expect(copies().map(({ Metadata }) => Metadata)).toMatchObject([
+        { 'vod-file-id': FILE.fileId },
+        { author: 'me' },
+      ]);
+      expect(copies()[1]?.Metadata).toEqual({ author: 'me' });
+    });
   });
 
   describe('of an object over 5 GiB', () => {

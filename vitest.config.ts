@@ -25,7 +25,8 @@ const shared = [
 export default defineConfig({
   test: {
     pool: 'forks',
-    maxWorkers: 2,
+    // Many tests wait for timers and sockets: three processes keep two cores busy.
+    maxWorkers: 3,
     testTimeout: isLongRun ? 24 * 60 * 60_000 : 60_000,
     setupFiles: 'test/support/setup.ts',
     env: { TEST_SEED: seed, POWERTOOLS_LOG_LEVEL: 'SILENT', AWS_EC2_METADATA_DISABLED: 'true' },

@@ -12,7 +12,9 @@ test('400 repeated and shuffled events of 120 objects upload each object once, w
     quota: { minuteMs },
     onResponse: (code) => codes.set(code, (codes.get(code) ?? 0) + 1),
   });
-  const world = await newStack({ env: { ...settingsOf(vod), QUOTA_MINUTE_MS: String(minuteMs) } });
+  const world = await newStack({
+    env: { ...settingsOf(vod), QUOTA_MINUTE_MS: String(minuteMs), QUOTA_CALLS_PER_MINUTE: '100' },
+  });
   const events: unknown[] = [];
   const send = world.queue.send.bind(world.queue);
   world.queue.send = (event) => void events.push(event);

@@ -21,6 +21,9 @@ import { newFolder } from './temp-folder.ts';
 
 export const BUCKET = 'videos';
 
+/** The trigger starts executions without a wait. The process counts for all tests of a file. */
+const AMPLE_QUOTA = { QUOTA_CALLS_PER_MINUTE: '10000', QUOTA_PARTS_PER_MINUTE: '1000000' };
+
 export type TestStack = Stack & {
   data: string;
   /** The executions that ended, in order. */
@@ -58,7 +61,7 @@ export async function newStack({
   ...options
 }: Partial<StackOptions> & { hasBucket?: boolean } = {}): Promise<TestStack> {
   const data = options.data ?? (await newFolder());
-  const stack = await startStack({ env: {}, ...options, data });
+  const stack = await startStack({ ...options, env: { ...AMPLE_QUOTA, ...options.env }, data });
   onTestFinished(() => stack.close());
   const ended: Execution[] = [];
   stack.executions.on('ended', (execution) => ended.push(execution));

@@ -52,6 +52,7 @@ export const PIPELINE_CALLS = {
     'PutObjectTagging',
     'GetObjectAnnotation',
     'PutObjectAnnotation',
+    'ListObjectAnnotations',
     'GetBucketVersioning',
     'GetBucketLifecycleConfiguration',
     'GetObjectLockConfiguration',

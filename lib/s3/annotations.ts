@@ -1,6 +1,7 @@
 import { addAbortSignal, Readable } from 'node:stream';
 import {
   GetObjectAnnotationCommand,
+  ListObjectAnnotationsCommand,
   PutObjectAnnotationCommand,
   type S3Client,
   S3ServiceException,
@@ -8,7 +9,7 @@ import {
 import { ObjectDeleted, StorageRejected, UnsupportedObject } from '../errors.ts';
 import type { ObjectVersion } from '../schemas.ts';
 import { quoteETag } from './copy-fields.ts';
-import { unquoteETag } from './head-object.ts';
+import { isForbidden, unquoteETag } from './head-object.ts';
 import { isNotImplemented, REQUEST_TIMEOUT_MS, sendS3WithTimeout, toStorageError } from './request.ts';
 import { abilitiesOf } from './store-abilities.ts';
 
@@ -54,7 +55,10 @@ export async function readAnnotation(
     abilities.hasAnnotations = true;
     return { text };
   } catch (error) {
-    if (isNoSuchAnnotation(error)) return { text: undefined };
+    if (isNoSuchAnnotation(error)) {
+      abilities.hasAnnotations = true;
+      return { text: undefined };
+    }
     const unsupported = whyUnsupported('GetObjectAnnotation', error);
     if (unsupported === undefined) throw error;
     if (isNotImplemented(error)) abilities.hasAnnotations ??= false;
@@ -91,6 +95,33 @@ export async function putAnnotation(
     const unsupported = whyUnsupported('PutObjectAnnotation', error);
     if (unsupported === undefined) throw error;
     return unsupported;
+  }
+}
+
+/**
+ * Finds out whether a copy in parts would lose annotations. A store that does not know annotations would return the object
+ * instead of a list, so `readAnnotation` finds out first.
+ * @returns why it would, or undefined
+ * @throws {ObjectDeleted} {StorageUnavailable}
+ */
+export async function whyNotCopyableInParts(
+  s3: S3Client,
+  { versionId: _, ...pin }: ObjectVersion,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  const abilities = abilitiesOf(s3);
+  if (abilities.hasAnnotations === undefined) await readAnnotation(s3, pin, 'any', signal);
+  if (abilities.hasAnnotations === false) return undefined;
+  const { bucket: Bucket, key: Key } = pin;
+  const command = new ListObjectAnnotationsCommand({ Bucket, Key, MaxAnnotationResults: 1 });
+  try {
+    const operation = `LIST annotations of s3://${Bucket}/${Key}`;
+    const { Annotations = [] } = await sendS3WithTimeout(s3, operation, command, signal);
+    return Annotations.length > 0 ? 'it has annotations, which a copy in parts would lose' : undefined;
+  } catch (error) {
+    const unsupported = whyUnsupported('ListObjectAnnotations', error);
+    if (unsupported === undefined) throw error;
+    return isForbidden(error) ? unsupported : undefined; // it may have some that the policy hides
   }
 }
 

@@ -13,6 +13,7 @@ import { type Deadline, DeadlineExceeded } from '../deadline.ts';
 import { ContentMismatch, ObjectChanged, StorageRejected, StorageUnavailable } from '../errors.ts';
 import type { CopyCheckpoint, ObjectVersion } from '../schemas.ts';
 import { type ByteRange, ranges } from '../upload/plan.ts';
+import { whyNotCopyableInParts } from './annotations.ts';
 import { copySource, preservedFields, preserveExpires, quoteETag, withFallback } from './copy-fields.ts';
 import { readGrants } from './grants.ts';
 import {
@@ -114,10 +115,15 @@ export async function continueCopy(
 
   // Copying the parts takes minutes, and the condition on the completion detects only other bytes.
   const current = await headObject(s3, pin, signal);
-  if (!isSameVersion(current.pin, pin) || (await isOutdated(current)))
+  const isChanged =
+    !isSameVersion(current.pin, pin) ||
+    (await isOutdated(current)) ||
+    (await whyNotCopyableInParts(s3, pin, signal)) !== undefined;
+  if (isChanged) {
     throw new ObjectChanged(
-      `${operation}: expected no change during the copy, got another time, version, or tag`,
+      `${operation}: expected no change during the copy, got another time, version, tag, or annotation`,
     );
+  }
   const Parts = parts.map(({ number }) => copied.get(number) ?? held.parts.get(number)?.part ?? {});
   await withFallback({ IfMatch: quoteETag(pin) }, {}, (conditions) => {
     const complete = new CompleteMultipartUploadCommand({

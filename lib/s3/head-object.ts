@@ -59,7 +59,7 @@ export async function headObject(
   };
 }
 
-const isForbidden = (error: unknown): boolean =>
+export const isForbidden = (error: unknown): boolean =>
   error instanceof StorageRejected &&
   error.cause instanceof S3ServiceException &&
   error.cause.$metadata.httpStatusCode === 403;

@@ -2,13 +2,20 @@ import type { S3Client } from '@aws-sdk/client-s3';
 import type { WriteBackSettings } from '../config.ts';
 import { type Deadline, DeadlineExceeded } from '../deadline.ts';
 import { ObjectChanged, StorageUnavailable } from '../errors.ts';
+import { whyNotCopyableInParts } from '../s3/annotations.ts';
 import { checkCopy, readTagsAtRisk } from '../s3/check-copy.ts';
 import { preservedFields } from '../s3/copy-fields.ts';
 import { abortCopy, continueCopy, openCopy } from '../s3/copy-in-parts.ts';
 import { headObject, type ObjectHead } from '../s3/head-object.ts';
 import type { CopyCheckpoint, ObjectVersion } from '../schemas.ts';
-import { hasMarker, type MarkedFile } from './marker.ts';
-import { assertMetadataFits, decideWriteBack, type WriteBackResult, writeNoMetadata } from './write-back.ts';
+import { hasMarker, type MarkedFile, markerTags } from './marker.ts';
+import {
+  assertMetadataFits,
+  decideWriteBack,
+  toTagsReason,
+  type WriteBackResult,
+  writeNoMetadata,
+} from './write-back.ts';
 
 /** The write-back of `copy` continues in the next invocation. */
 export type OpenCopy = Readonly<{ copy: CopyCheckpoint }>;
@@ -34,6 +41,13 @@ export async function writeBackInParts(
     if (decision.action !== 'write-metadata') {
       if (from) await abortCopy(s3, pin, from.uploadId);
       return await writeNoMetadata(s3, head, pin, file, decision, signal);
+    }
+    const obstacle = await whyNotCopyableInParts(s3, pin, signal);
+    if (obstacle !== undefined) {
+      if (from) await abortCopy(s3, pin, from.uploadId);
+      const tags = markerTags(pin, file, new Date());
+      const inTags = { action: 'write-tags', tags, reason: toTagsReason(obstacle) } as const;
+      return await writeNoMetadata(s3, head, pin, file, inTags, signal);
     }
     const { metadata, checksum } = decision;
     const copy = { head, checksum, maxPartBytes: settings.maxCopyBytes };

@@ -78,13 +78,13 @@ export function decideWriteBack(
   if (mode === 'annotation')
     return { action: 'write-annotation', marker: markerMetadata(head, file, head.checksum, now), tags };
   const reason = whyNotCopyable(head);
-  if (reason) return { action: 'write-tags', tags, reason: inTags(reason) };
+  if (reason) return { action: 'write-tags', tags, reason: toTagsReason(reason) };
   const checksum = isCopiedInParts(pin, settings) ? copyChecksum(head, file) : undefined;
   const metadata = { ...unmarked, ...markerMetadata(head, file, checksum, now) };
   return { action: 'write-metadata', metadata, ...(checksum && { checksum }) };
 }
 
-const inTags = (reason: string): string => `the fileId is in the object's tags: ${reason}`;
+export const toTagsReason = (reason: string): string => `the fileId is in the object's tags: ${reason}`;
 
 /** Attempts of a write-back while S3 reports a change of an object that did not change. The last has another condition. */
 const MAX_ATTEMPTS = 4;
@@ -194,7 +194,7 @@ export async function writeNoMetadata(
       const written = await writeMarkerAnnotation(s3, pin, decision.marker, signal);
       if ('changed' in written) return { to: written.changed ? 'annotation' : 'unchanged' };
       const { tags } = decision;
-      const reason = inTags(written.impossible);
+      const reason = toTagsReason(written.impossible);
       return writeNoMetadata(s3, head, pin, file, { action: 'write-tags', tags, reason }, signal);
     }
   }

@@ -137,7 +137,7 @@ export const plans: fc.Arbitrary<Plan> = fc.record({
 export const everyFault: readonly Plan[] = [...s3(PIPELINE_CALLS.s3), ...vod(PIPELINE_CALLS.vod)].flatMap(
   (serviceCall) => {
     const { call: name } = serviceCall;
-    const size = /Multipart|Copy$/.test(name) ? MAX_COPY_BYTES + 1 : 600 * KIB;
+    const size = /Multipart|Copy$|Annotations$/.test(name) ? MAX_COPY_BYTES + 1 : 600 * KIB;
     const times: readonly ImageTime[] = name === 'SmallFileUpload' ? ['before', 'after'] : [];
     const images = times.map((when): ImagePlan[] => [{ of: 0, named: false, sameAsFirst: false, when }]);
     return listFaults(serviceCall).flatMap((fault) =>
@@ -159,7 +159,7 @@ export const everyFault: readonly Plan[] = [...s3(PIPELINE_CALLS.s3), ...vod(PIP
 /** A mode whose write-back makes this call. */
 function modeWith(call: string): Plan['writeBack'] {
   if (/Tagging/.test(call)) return 'tags';
-  if (/Annotation/.test(call)) return 'annotation';
+  if (/Annotation$/.test(call)) return 'annotation';
   return /Bucket|ObjectLock/.test(call) ? 'auto' : 'metadata';
 }
 

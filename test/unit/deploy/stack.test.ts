@@ -309,7 +309,8 @@ describe('roles', () => {
     expect([...(actions as string[])].sort()).toEqual(
       [
         ...['s3:AbortMultipartUpload', 's3:GetObject', 's3:GetObjectAcl', 's3:GetObjectLegalHold'],
-        ...['s3:GetObjectRetention', 's3:GetObjectTagging', 's3:GetObjectVersion', 's3:GetObjectVersionAcl'],
+        ...['s3:GetObjectRetention', 's3:GetObjectTagging', 's3:GetObjectVersionAcl'],
+        ...['s3:GetObjectAnnotation', 's3:ListObjectAnnotations', 's3:PutObjectAnnotation'],
         ...['s3:GetObjectVersionTagging', 's3:PutObject', 's3:PutObjectAcl', 's3:PutObjectLegalHold'],
         ...['s3:PutObjectRetention', 's3:PutObjectTagging', 's3:PutObjectVersionTagging'],
         's3:ListMultipartUploadParts',
@@ -323,12 +324,13 @@ describe('roles', () => {
     ]);
   });
 
-  test('let Cover do what Finish does', () => {
-    const own = (name: string) => JSON.stringify(ownLogs(name));
-    const cover = allowed('CoverRole').map((statement) => JSON.stringify(statement));
-    expect(cover.map((statement) => (statement === own('Cover') ? own('Finish') : statement))).toEqual(
-      allowed('FinishRole').map((statement) => JSON.stringify(statement)),
+  test('let Cover do what Finish does, and read versions', () => {
+    const finish = allowed('FinishRole').flatMap((statement) =>
+      JSON.stringify(statement) === JSON.stringify(ownLogs('Finish'))
+        ? [ownLogs('Cover'), [['s3:GetObjectVersion'], [OBJECTS]]]
+        : [statement],
     );
+    expect(allowed('CoverRole')).toEqual(finish);
   });
 
   test('allow keys only through S3 for this bucket and through SSM for these parameters', () => {

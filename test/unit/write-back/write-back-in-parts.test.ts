@@ -3,8 +3,10 @@ import {
   CopyObjectCommand,
   ListMultipartUploadsCommand,
   ListPartsCommand,
+  PutObjectAnnotationCommand,
   PutObjectTaggingCommand,
   type S3Client,
+  S3ServiceException,
 } from '@aws-sdk/client-s3';
 import { HttpRequest } from '@smithy/core/protocols';
 import { afterEach, describe, expect, test } from 'vitest';
@@ -172,6 +174,56 @@ describe('writeBackInParts', () => {
     await expectFailure(run(await open()), 'ContentMismatch', message);
     expect(await store.all(BUCKET, KEY)).toEqual(before);
     expect(await openUploads()).toEqual([]);
+  });
+});
+
+// S3 would drop the annotations, and a function that is killed after the copy could not write them again.
+describe('writeBackInParts writes tags', () => {
+  const annotate = () => {
+    const annotation = { AnnotationName: 'theirs', AnnotationPayload: 'text' };
+    return store.client.send(new PutObjectAnnotationCommand({ Bucket: BUCKET, Key: KEY, ...annotation }));
+  };
+  const inTags = (why: string) => ({
+    to: 'tags',
+    reason: expect.stringMatching(new RegExp(`^the fileId is in the object's tags: .*${why}`)),
+  });
+  const LOST = 'it has annotations, which a copy in parts would lose';
+
+  test('onto an object with annotations', async () => {
+    const { pin, run } = await createCopy();
+    await annotate();
+    expect(await run()).toEqual(inTags(LOST));
+    expect(await store.find(BUCKET, KEY)).toMatchObject({ pin, metadata: { author: 'me' } });
+    expect(await openUploads()).toEqual([]);
+  });
+
+  test.each([
+    ['before parts are copied', undefined],
+    ['while parts are copied', 'UploadPartCopyCommand'],
+  ])('onto an object that gets an annotation %s', async (_, command) => {
+    const { pin, run, open } = await createCopy();
+    const checkpoint = await open();
+    if (command === undefined) {
+      await annotate();
+    } else {
+      const s3 = store.interferingClient(command, async () => void (await annotate()));
+      await expectFailure(run(checkpoint, ampleDeadline(), s3), 'ObjectChanged', 'or annotation');
+    }
+    expect(await run(checkpoint)).toEqual(inTags(LOST));
+    expect((await store.find(BUCKET, KEY)).pin).toEqual(pin);
+    expect(await openUploads()).toEqual([]);
+  });
+
+  test('if a policy hides the annotations', async () => {
+    const { run } = await createCopy();
+    const s3 = newS3Client(store.endpoint());
+    s3.middlewareStack.add((next, { commandName }) => async (args) => {
+      if (!commandName?.includes('Annotation')) return next(args);
+      const $metadata = { httpStatusCode: 403 };
+      throw new S3ServiceException({ name: 'AccessDenied', $fault: 'client', $metadata });
+    });
+    const reason = 'S3 rejects ListObjectAnnotations \\(403 AccessDenied\\)';
+    expect(await run(undefined, ampleDeadline(), s3)).toEqual(inTags(reason));
   });
 });
 

@@ -7,6 +7,7 @@ import {
   GetObjectAclCommand,
   GetObjectTaggingCommand,
   HeadObjectCommand,
+  ListObjectAnnotationsCommand,
   ListPartsCommand,
   S3Client,
   S3ServiceException,
@@ -176,6 +177,7 @@ describe('writeBack with another kind of service', () => {
       s3.on(GetObjectTaggingCommand).resolves({ TagSet: [] });
       s3.on(CreateMultipartUploadCommand).resolves({ UploadId: 'u' });
       s3.on(ListPartsCommand).resolves({});
+      s3.on(ListObjectAnnotationsCommand).resolves({});
       s3.on(UploadPartCopyCommand).resolves({ CopyPartResult: { ETag: '"p"' } });
       s3.on(CompleteMultipartUploadCommand).resolves({});
       s3.on(AbortMultipartUploadCommand).resolves({});

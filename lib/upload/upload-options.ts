@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer';
 import * as v from 'valibot';
 import { InvalidInput, InvalidSetting } from '../errors.ts';
 import { truncate, UploadOptions } from '../schemas.ts';
@@ -81,16 +82,23 @@ function readOptions(
 }
 
 /**
- * Metadata travels in HTTP headers, which carry only ASCII safely. Other text is percent-encoded, or in encoded words
- * (`=?UTF-8?B?…?=`, RFC 2047), as S3 returns it.
+ * Metadata travels in HTTP headers, which carry only ASCII safely. Other text is percent-encoded, in encoded words
+ * (`=?UTF-8?B?…?=`, RFC 2047), as S3 returns it, or in UTF-8, as other stores return it.
  */
-export function decodeMetadata(value: string): string {
+export function decodeMetadata(header: string): string {
+  const value = decodeBytes(header);
   if (!ENCODED_WORD.test(value)) return decodePercent(value);
   return value
     .replace(/(\?=)\s+(?==\?)/g, '$1') // RFC 2047, 6.2: the space between two encoded words does not count
     .replace(new RegExp(ENCODED_WORD, 'gi'), (_, form: string, text: string) =>
       form.toLowerCase() === 'b' ? Buffer.from(text, 'base64').toString() : decodeQuotedPrintable(text),
     );
+}
+
+/** Node reads each byte of a header as one character. */
+function decodeBytes(header: string): string {
+  const bytes = Buffer.from(header, 'latin1');
+  return isUtf8(bytes) && bytes.toString('latin1') === header ? bytes.toString() : header;
 }
 
 const ENCODED_WORD = /=\?utf-8\?([bq])\?([^?]*)\?=/i;

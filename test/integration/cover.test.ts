@@ -1,3 +1,4 @@
+import { CopyObjectCommand } from '@aws-sdk/client-s3';
 import { expect, test } from 'vitest';
 import { image } from '../support/images.ts';
 import { BUCKET, newStack, type TestStack } from '../support/stack.ts';
@@ -57,6 +58,36 @@ test.each([
       sha1: sha1(jpg),
     });
   }
+});
+
+test('keeps the header values and the name of an image in any encoding, and reads its video and file name in UTF-8', async () => {
+  const world = await newStack();
+  const asSent = (text: string): string => Buffer.from(text, 'utf8').toString('latin1');
+  const [film, jpg] = [createBytes(1000), image()];
+  await world.put('片名 à+(1).mp4', film).then(world.idle);
+  await world.put('source.txt', jpg);
+  const properties = {
+    ContentDisposition: asSent('attachment; filename="图à.jpg"'),
+    ContentType: 'image/jpeg',
+  };
+  const Metadata = {
+    title: asSent('图  à'),
+    raw: '\xa0\xff',
+    'vod-cover-of': asSent('片名 à+(1).mp4'),
+    'vod-file-name': asSent('封面'),
+  };
+  const source = {
+    Bucket: BUCKET,
+    CopySource: `${BUCKET}/source.txt`,
+    MetadataDirective: 'REPLACE',
+  } as const;
+  const Key = '封面 é+(2).jpg';
+  await world.s3.send(new CopyObjectCommand({ ...source, Key, ...properties, Metadata }));
+  await world.idle();
+  expect(await readCovers(world)).toEqual({ [sha1(film)]: sha1(jpg) });
+  const head = await world.head(Key);
+  expect(head).toMatchObject(properties);
+  expect(head.Metadata).toMatchObject({ ...Metadata, 'vod-sha1': sha1(jpg) });
 });
 
 test('a new image replaces the cover, and a new video gets the existing image', async () => {

@@ -59,6 +59,8 @@ describe('optionsFromMetadata', () => {
   test.each([
     ['as plain text', 'Evening news', 'Evening news'],
     ['percent-encoded', '%E7%94%B5%E5%BD%B1%20%F0%9F%8E%AC', '电影 🎬'],
+    ['in UTF-8, each byte as one character', Buffer.from('电影 à 🎬').toString('latin1'), '电影 à 🎬'],
+    ['in Latin-1', 'd\xe9j\xe0 vu', 'déjà vu'],
     ['with a literal percent sign', '100 % pure', '100 % pure'],
     ['RFC 2047, B', '=?UTF-8?B?55S15b2x?=', '电影'],
     ['RFC 2047, lower case', '=?utf-8?b?55S15b2x?=', '电影'],

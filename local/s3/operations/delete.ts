@@ -68,6 +68,8 @@ function deleteKey(
   versionId: string | undefined,
   match: string | undefined,
 ): Deletion {
+  // A condition on a key that does not exist succeeds and adds no delete marker.
+  if (match !== undefined && bucket.getVersions(key).length === 0) return {};
   if (versionId !== undefined) {
     // The response repeats the version ID in a header, even if the version does not exist.
     if (!/^[\x21-\x7e]+$/.test(versionId)) {

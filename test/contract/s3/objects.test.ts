@@ -241,6 +241,7 @@ describe('conditional deletion', () => {
 
   test('matches a delete marker only by *', async () => {
     const target = { Bucket: VERSIONED, IfMatch: '"other"' };
+    expect(await s3.delete('hidden', target)).not.toHaveProperty('DeleteMarker');
     await s3.put('hidden', { Bucket: VERSIONED });
     await s3.delete('hidden', { Bucket: VERSIONED });
     expect(await failureOf(s3.delete('hidden', target))).toBe('412 PreconditionFailed');

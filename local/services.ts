@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { LOCAL_S3_CREDENTIALS, LOCAL_VOD_SECRETS } from '../cli/running-file.ts';
 import { type Environment, uploadSettings, vodSecrets } from '../lib/config.ts';
 import type { FaultSelector } from './fault-injection.ts';
-import { startS3 } from './s3/server.ts';
+import { type S3Options, startS3 } from './s3/server.ts';
 import { startVod } from './vod/server.ts';
 
 export type ServicesOptions = Readonly<{
@@ -19,6 +19,7 @@ export type ServicesOptions = Readonly<{
   faults?: FaultSelector | undefined;
   /** The clock of the local S3 and VOD, in milliseconds since 1970. Default: `Date.now`. */
   now?: () => number;
+  regardHeaders?: S3Options['regardHeaders'];
 }>;
 
 /** The settings of all functions, with the endpoints of both services. */
@@ -31,7 +32,7 @@ export type ServiceEnvironment = Environment &
  * @throws {InvalidSetting} before anything is started
  */
 export async function startServices(
-  { data, env, s3Port = 0, vodPort = 0, quota, faults, now }: ServicesOptions,
+  { data, env, s3Port = 0, vodPort = 0, quota, faults, now, regardHeaders }: ServicesOptions,
   resources: AsyncDisposableStack,
   onEvent: (event: unknown) => void,
 ): Promise<ServiceEnvironment> {
@@ -50,6 +51,7 @@ export async function startServices(
       onObjectCreated: async (event) => onEvent(event),
       faults,
       ...(now && { now: () => new Date(now()) }),
+      ...(regardHeaders && { regardHeaders }),
     });
     resources.defer(s3.close);
     Object.assign(local, {

@@ -15,6 +15,7 @@ import { findApiName, findOperation } from './route.ts';
 import { Store } from './store/store.ts';
 import { authenticate, type Credentials } from './wire/auth.ts';
 import { S3Error, type S3ErrorCode } from './wire/errors.ts';
+import type { RequestHeaders } from './wire/headers.ts';
 import { readTarget } from './wire/target.ts';
 import { writeXml } from './wire/xml.ts';
 
@@ -31,6 +32,8 @@ export type S3Options = Readonly<{
   now?: () => Date;
   network?: NetworkLimits;
   faults?: FaultSelector | undefined;
+  /** Imitates a store that ignores headers: returns those of an authentic request that it regards. */
+  regardHeaders?: (headers: RequestHeaders) => RequestHeaders;
 }>;
 
 type Exchange = Readonly<{
@@ -98,7 +101,8 @@ async function runOperation(exchange: Exchange, fault: Fault | undefined): Promi
     if (fault === 'error-in-200') {
       return { ...describeError(new S3Error('InternalError'), exchange), status: 200 };
     }
-    return await operation({ ...request, payload });
+    const headers = exchange.options.regardHeaders?.(request.headers) ?? request.headers;
+    return await operation({ ...request, headers, payload });
   } catch (error) {
     return describeError(error, exchange);
   }

@@ -8,6 +8,7 @@ import {
 } from '@aws-sdk/client-s3';
 import { expect, onTestFinished, test } from 'vitest';
 import { watchProgress } from '../../lib/progress.ts';
+import { regardAsRadosgw } from '../support/local-s3.ts';
 import { BUCKET, newStack, type TestStack } from '../support/stack.ts';
 import { createBytes, MIB, sha1 } from '../support/values.ts';
 
@@ -81,6 +82,20 @@ test.each([
   const head = await world.head('film.mp4');
   expect(head).toMatchObject(properties);
   expect(head.Metadata).toMatchObject({ ...Metadata, 'vod-file-id': expect.any(String) });
+});
+
+test.each([
+  ['whole', 1_000],
+  ['in parts', 6 * MIB],
+])('a copy %s keeps the tags in a store that ignores conditions and tags', async (_, size) => {
+  const world = await newStack({ ...IN_PARTS, regardHeaders: regardAsRadosgw });
+  for (const key of ['first.mp4', 'second.mp4']) {
+    await world.put(key, createBytes(size), { Tagging: 'a=1&b=x%20y%2B%C3%A9' });
+    const result = (await world.results()).find((ended) => ended.key === key && ended.outcome === 'uploaded');
+    expect(result).not.toHaveProperty('reason');
+    expect((await world.head(key)).Metadata).toMatchObject({ 'vod-file-id': result?.fileId });
+    expect(await world.tagsOf(key)).toEqual({ a: '1', b: 'x y+é' });
+  }
 });
 
 /** Puts an object as boto3 does: S3 then keeps only a checksum of the checksums of the parts. */

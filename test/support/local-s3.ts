@@ -17,6 +17,16 @@ export { CREDENTIALS };
 export const BUCKET = 'plain-bucket';
 export const VERSIONED = 'versioned-bucket';
 
+/**
+ * Headers as radosgw regards them: it ignores the condition on the destination of a copy, and copies no tags. A test's other
+ * writers send no directive, and keep their tags.
+ */
+export function regardAsRadosgw(headers: Readonly<Record<string, string | undefined>>) {
+  if (headers['x-amz-copy-source'] === undefined) return headers;
+  const { 'if-match': _, 'x-amz-tagging-directive': directive, ...regarded } = headers;
+  return { ...regarded, ...(directive !== undefined && { 'x-amz-tagging-directive': 'REPLACE' }) };
+}
+
 /** Starts a server for all tests of a file, with a plain and a versioned bucket. */
 export function useS3(options: Partial<S3Options> = {}) {
   const events: S3Notification[] = [];

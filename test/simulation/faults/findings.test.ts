@@ -10,7 +10,7 @@ let world: World | undefined;
 let restore = (): void => {};
 beforeAll(async () => {
   restore = accelerateTimers();
-  world = await startWorld();
+  world = await startWorld(false);
 });
 afterAll(async () => {
   await world?.close();
@@ -22,6 +22,7 @@ const createPlan = (incidents: readonly Incident[], more: Partial<Plan> = {}): P
   images: [],
   versioned: false,
   writeBack: 'metadata',
+  ignorant: false,
   clockOff: false,
   incidents,
   deliveries: [],

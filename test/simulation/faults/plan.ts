@@ -60,6 +60,8 @@ export type Plan = Readonly<{
   images: readonly ImagePlan[];
   versioned: boolean;
   writeBack: WriteBackSettings['mode'];
+  /** Whether the store ignores conditions and tags of copies, as radosgw does. */
+  ignorant: boolean;
   /** Whether the services' clock is three hours ahead of the pipeline's. */
   clockOff: boolean;
   incidents: readonly Incident[];
@@ -128,6 +130,7 @@ export const plans: fc.Arbitrary<Plan> = fc.record({
     [1, fc.constant('metadata')],
     [1, fc.constantFrom('annotation', 'tags', 'auto')],
   ),
+  ignorant: weighted([12, fc.constant(false)], [1, fc.constant(true)]),
   clockOff: weighted([40, fc.constant(false)], [1, fc.constant(true)]),
   incidents: fc.array(incident, { maxLength: 5 }),
   deliveries: fc.array(fc.constantFrom<Delivery>('once', 'once', 'twice', 'late'), { maxLength: 4 }),
@@ -147,6 +150,7 @@ export const everyFault: readonly Plan[] = [...s3(PIPELINE_CALLS.s3), ...vod(PIP
           images,
           versioned: name === 'GetBucketLifecycleConfiguration',
           writeBack: modeWith(name),
+          ignorant: false,
           clockOff: false,
           incidents: [{ ...serviceCall, nth: 0, kind: 'fault', fault, times: 1 }],
           deliveries: [],

@@ -21,14 +21,17 @@ export async function simulate({ runs, seed, first = [], onRun = () => {} }: Sim
   let world: World | undefined;
   let plansInWorld = 0;
   const total = { runs: 0, incidents: 0, failed: 0 };
-  const replaceWorld = async (): Promise<World> => {
+  let isIgnorant = false;
+  const replaceWorld = async (ignorant: boolean): Promise<World> => {
     await world?.close();
     world = undefined;
     plansInWorld = 0;
-    return startWorld();
+    isIgnorant = ignorant;
+    return startWorld(ignorant);
   };
   const run = async (plan: Plan): Promise<void> => {
-    world = plansInWorld < PLANS_PER_STACK && world ? world : await replaceWorld();
+    const isUsable = plansInWorld < PLANS_PER_STACK && isIgnorant === plan.ignorant;
+    world = world && isUsable ? world : await replaceWorld(plan.ignorant);
     plansInWorld++;
     try {
       const { incidents, failed } = await world.run(plan);

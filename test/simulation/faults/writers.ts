@@ -8,6 +8,8 @@ import {
   PutObjectTaggingCommand,
   type S3Client,
 } from '@aws-sdk/client-s3';
+import { HttpRequest } from '@smithy/core/protocols';
+import type { MiddlewareStack } from '@smithy/types';
 import { MIB, sha1 } from '../../support/values.ts';
 import type { ConcurrentWrite } from './plan.ts';
 
@@ -22,12 +24,28 @@ export type Expected = Readonly<{
 
 const isImage = (key: string): boolean => !key.endsWith('.mp4');
 
+/** A header value as Node sends it: one character for each byte of the text in UTF-8. */
+const bytesOf = (text: string): string => Buffer.from(text, 'utf8').toString('latin1');
+
+/** Node sends the headers of a request with `Expect`, which the SDK adds to large bodies, as UTF-8. */
+const dropExpectation = <I extends object, O extends object>(stack: MiddlewareStack<I, O>): void =>
+  stack.add(
+    (next) => (args) => {
+      if (HttpRequest.isInstance(args.request)) delete args.request.headers.Expect;
+      return next(args);
+    },
+    { step: 'build', priority: 'low' },
+  );
+
+/** Every kind of character that a tag may have. */
+const TAG_CHARACTERS = 'aZ9 é片+-=._:/@';
+
 /** The headers of every object. */
 export const headersFor = (key: string) =>
   ({
     ContentType: isImage(key) ? 'image/jpeg' : 'video/mp4',
-    CacheControl: 'max-age=60',
-    ContentLanguage: 'de',
+    CacheControl: bytesOf('max-age=60, x="片  à"'),
+    ContentLanguage: 'd\xe9', // valid Latin-1, but not UTF-8
     // Only the first costs something to copy.
     StorageClass: isImage(key) ? 'STANDARD_IA' : 'INTELLIGENT_TIERING',
   }) as const;
@@ -145,21 +163,21 @@ export class Writers {
     const coverOf = this.#coverOf.get(key);
     const metadata = {
       written: String(this.#writes),
-      note: 'a b',
+      note: bytesOf('片名  à \xa0'),
       ...(coverOf !== undefined && { 'vod-cover-of': coverOf }),
     };
-    const tags = { by: `writer ${this.#writes}` };
-    const { ETag = '', VersionId } = await this.#s3.send(
-      new PutObjectCommand({
-        Bucket: this.#bucket,
-        Key: key,
-        Body: body,
-        ...headersFor(key),
-        ...(this.#coverOf.size > 0 && { ChecksumAlgorithm: 'CRC32' }),
-        Metadata: { ...carried, ...metadata },
-        Tagging: new URLSearchParams(tags).toString().replaceAll('+', '%20'),
-      }),
-    );
+    const tags = { by: `writer ${this.#writes}`, [TAG_CHARACTERS]: TAG_CHARACTERS };
+    const command = new PutObjectCommand({
+      Bucket: this.#bucket,
+      Key: key,
+      Body: body,
+      ...headersFor(key),
+      ...(this.#coverOf.size > 0 && { ChecksumAlgorithm: 'CRC32' }),
+      Metadata: { ...carried, ...metadata },
+      Tagging: new URLSearchParams(tags).toString().replaceAll('+', '%20'),
+    });
+    dropExpectation(command.middlewareStack);
+    const { ETag = '', VersionId } = await this.#s3.send(command);
     this.versions.add(VersionId ?? '');
     const hash = sha1(body);
     this.sha1ByETag.set(ETag.replaceAll('"', ''), hash);

@@ -59,10 +59,11 @@ const RESTORED_CLASSES: ReadonlySet<string> = new Set(['GLACIER', 'DEEP_ARCHIVE'
 export function objectCost(head: ObjectHead, maxCopyBytes: number): string | undefined {
   const impossible = whyNotCopyable(head);
   if (impossible !== undefined) return impossible;
-  const { StorageClass = '', ObjectLockMode, ObjectLockLegalHoldStatus } = head.response;
+  const { StorageClass = '', ObjectLockMode, ObjectLockLegalHoldStatus, ObjectLockEventHold } = head.response;
   if (CLASSES_WITH_FEES.has(StorageClass) || RESTORED_CLASSES.has(StorageClass))
     return `a copy in ${StorageClass} is billed as a retrieval and a new minimum storage duration`;
-  if (ObjectLockMode || ObjectLockLegalHoldStatus === 'ON') return 'a copy leaves a version that is locked';
+  const isHeld = ObjectLockLegalHoldStatus === 'ON' || ObjectLockEventHold === 'ON';
+  if (ObjectLockMode || isHeld) return 'a copy leaves a version that is locked';
   return head.pin.size > maxCopyBytes ? 'it must be copied in parts, because of its size' : undefined;
 }
 

@@ -1,4 +1,5 @@
-import { type AdmissionStore, createMemoryAdmissionStore } from '../../lib/quota/admission.ts';
+import type { AdmissionStore } from '../../lib/quota/admission.ts';
+import { createMemoryAdmissionStore } from '../../lib/quota/admission-store.ts';
 import { createMemoryCounter, type WindowCounter } from '../../lib/quota/counter.ts';
 import type { VirtualClock } from './clock.ts';
 import { DYNAMODB } from './model.ts';

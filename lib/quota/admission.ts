@@ -1,6 +1,5 @@
 import * as v from 'valibot';
 import { type Clock, systemClock } from '../deadline.ts';
-import { type Attribute, isConditionFailed, NumberAttribute, type QuotaTable } from './table.ts';
 
 /**
  * Admits objects to the hash pass and to the sending of parts, so that only as many work as fill the quota. The others wait in
@@ -14,7 +13,7 @@ import { type Attribute, isConditionFailed, NumberAttribute, type QuotaTable } f
 const PART_BYTES = 1_048_576;
 
 /** The work of an execution: the hash pass, or sending the parts of a medium or a large object. */
-const Lane = v.picklist(['hash', 'medium', 'large']);
+export const Lane = v.picklist(['hash', 'medium', 'large']);
 type Lane = v.InferOutput<typeof Lane>;
 
 /**
@@ -117,8 +116,8 @@ export function decideAdmission(
     case 'medium': {
       const functionsOf = ({ parts }: AdmissionEntry): number =>
         Math.min(partFunctions, Math.max(1, Math.ceil(parts / FUNCTION_PARTS)));
-      const room = isLargeSending ? partFunctions : MEDIUM_FUNCTIONS * partFunctions;
-      return waitFor(blockingParts(ahead, functionsOf, room), isLargeSending ? partsPerMs / 2 : partsPerMs);
+      const space = isLargeSending ? partFunctions : MEDIUM_FUNCTIONS * partFunctions;
+      return waitFor(blockingParts(ahead, functionsOf, space), isLargeSending ? partsPerMs / 2 : partsPerMs);
     }
   }
 }
@@ -145,7 +144,7 @@ const waitFor = (blocking: number | undefined, partsPerMs: number): AdmissionDec
     ? { admitted: true }
     : { admitted: false, waitMs: Math.min(MAX_WAIT_MS, Math.max(MIN_WAIT_MS, blocking / partsPerMs)) };
 
-/** Stores the entries: in the quota table, or in the memory of one process. Throws as the table does. */
+/** Stores the entries (`admission-store.ts`). Throws as the quota table does. */
 export type AdmissionStore = Readonly<{
   /** Writes an entry, removes others, and returns all. */
   put(name: string, entry: AdmissionEntry, removed: readonly string[]): Promise<AdmissionEntries>;
@@ -219,97 +218,5 @@ export function createAdmission({
       const now = clock.now();
       return [...(await store.list()).values()].filter(({ until }) => until > now).length;
     },
-  };
-}
-
-export function createMemoryAdmissionStore(): AdmissionStore {
-  const entries = new Map<string, AdmissionEntry>();
-  return {
-    async put(name, entry, removed) {
-      entries.set(name, entry);
-      for (const other of removed) entries.delete(other);
-      return new Map(entries);
-    },
-    async subtract(name, parts, until) {
-      const entry = entries.get(name);
-      if (entry) entries.set(name, { ...entry, parts: Math.max(0, entry.parts - parts), until });
-    },
-    remove: async (name) => void entries.delete(name),
-    list: async () => new Map(entries),
-  };
-}
-
-/** The item with all entries. Each entry is an attribute, named after the execution. */
-const ITEM = 'admission';
-const PREFIX = 'execution ';
-
-const EntryAttribute = v.pipe(
-  v.object({
-    M: v.object({
-      since: NumberAttribute,
-      until: NumberAttribute,
-      parts: NumberAttribute,
-      lane: v.pipe(
-        v.object({ S: Lane }),
-        v.transform(({ S }) => S),
-      ),
-    }),
-  }),
-  v.transform(({ M }) => M),
-);
-
-const toAttribute = ({ since, until, parts, lane }: AdmissionEntry): Attribute => ({
-  M: {
-    since: { N: String(since) },
-    until: { N: String(until) },
-    parts: { N: String(parts) },
-    lane: { S: lane },
-  },
-});
-
-/** Attributes that are not entries are ignored. */
-const Entries = v.pipe(
-  v.record(v.string(), v.unknown()),
-  v.transform(
-    (attributes): AdmissionEntries =>
-      new Map(
-        Object.entries(attributes).flatMap(([name, value]) =>
-          name.startsWith(PREFIX) && v.is(EntryAttribute, value)
-            ? [[name.slice(PREFIX.length), v.parse(EntryAttribute, value)]]
-            : [],
-        ),
-      ),
-  ),
-);
-
-/** One item holds all entries, so one write shows them all. 1,000 entries are about 130 KB; an item can have 400 KB. */
-export function createTableAdmissionStore(table: QuotaTable): AdmissionStore {
-  const nameOf = (name: string): string => PREFIX + name;
-  return {
-    async put(name, entry, removed) {
-      const names = Object.fromEntries(removed.map((other, n) => [`#removed${n}`, nameOf(other)]));
-      const remove = removed.length > 0 ? ` REMOVE ${Object.keys(names).join(', ')}` : '';
-      const { Attributes } = await table.update(
-        ITEM,
-        `SET #own = :entry${remove}`,
-        { ':entry': toAttribute(entry) },
-        v.object({ Attributes: Entries }),
-        { names: { '#own': nameOf(name), ...names } },
-      );
-      return Attributes;
-    },
-    async subtract(name, parts, until) {
-      const values = { ':until': { N: String(until) }, ':minus': { N: String(-parts) } };
-      const names = { '#own': nameOf(name), '#until': 'until', '#parts': 'parts' };
-      const expression = 'SET #own.#until = :until ADD #own.#parts :minus';
-      const options = { names, condition: 'attribute_exists(#own)' };
-      await table.update(ITEM, expression, values, v.unknown(), options).catch((error: unknown) => {
-        if (!isConditionFailed(error)) throw error;
-      });
-    },
-    async remove(name) {
-      await table.update(ITEM, 'REMOVE #own', {}, v.unknown(), { names: { '#own': nameOf(name) } });
-    },
-    list: async () => (await table.read(ITEM, v.object({ Item: v.optional(Entries, {}) }))).Item,
   };
 }

@@ -1,11 +1,6 @@
 import type { QuotaSettings } from '../config.ts';
-import {
-  type Admission,
-  admissionLimits,
-  createAdmission,
-  createMemoryAdmissionStore,
-  createTableAdmissionStore,
-} from './admission.ts';
+import { type Admission, admissionLimits, createAdmission } from './admission.ts';
+import { createMemoryAdmissionStore, createTableAdmissionStore } from './admission-store.ts';
 import { createTableCounter } from './counter.ts';
 import { createQuota, type Quota } from './quota.ts';
 import { connectTable } from './table.ts';

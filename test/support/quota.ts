@@ -1,9 +1,5 @@
-import {
-  type Admission,
-  admissionLimits,
-  createAdmission,
-  createMemoryAdmissionStore,
-} from '../../lib/quota/admission.ts';
+import { type Admission, admissionLimits, createAdmission } from '../../lib/quota/admission.ts';
+import { createMemoryAdmissionStore } from '../../lib/quota/admission-store.ts';
 import { createQuota, type Quota } from '../../lib/quota/quota.ts';
 
 const AMPLE = { minuteMs: 100, callsPerMinute: 1_000_000, partsPerMinute: 1_000_000 };

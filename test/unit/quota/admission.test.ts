@@ -7,10 +7,9 @@ import {
   type AdmissionStore,
   admissionLimits,
   createAdmission,
-  createMemoryAdmissionStore,
-  createTableAdmissionStore,
   decideAdmission,
 } from '../../../lib/quota/admission.ts';
+import { createMemoryAdmissionStore, createTableAdmissionStore } from '../../../lib/quota/admission-store.ts';
 import { connectTable } from '../../../lib/quota/table.ts';
 import { startQuotaTable } from '../../support/dynamo.ts';
 import { expectFailure } from '../../support/expect-failure.ts';
@@ -158,6 +157,14 @@ describe.each<[string, () => Promise<AdmissionStore>]>([
     time.now += 2 * 3_600_000;
     await admission.enter('d', { phase: 'send', bytes });
     expect(await admission.count()).toBe(1);
+  });
+
+  test('counts no fewer than zero parts when parts are sent again', async () => {
+    const admission = create(await createStore());
+    for (const name of ['a', 'b', 'c']) await admission.enter(name, { phase: 'send', bytes, since: NOW });
+    await admission.report('a', 30_000 * MIB);
+    const last = await admission.enter('c', { phase: 'send', bytes, since: NOW });
+    expect(last).toMatchObject({ admitted: false, waitMs: expect.closeTo(110_000, -3) });
   });
 
   test('ignores reports and departures of an execution without an entry', async () => {

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
-import { describeError } from '../lib/vod/responses.ts';
-import { createTransport, type VodCall } from '../lib/vod/transport.ts';
+import { describeError } from '../lib/vod/v2/responses.ts';
+import { createTransport, type VodCall } from '../lib/vod/v2/transport.ts';
 import { VOD_HOST, VOD_SECRETS } from './messages.ts';
 
 const PART_BYTES = 512 * 1024;

@@ -1,7 +1,7 @@
 import * as v from 'valibot';
 import { DEPLOYMENT_DEFAULTS } from '../deploy/defaults.ts';
 import { localStateMachineJson } from '../deploy/state-machine.ts';
-import { shutdownReserveMs } from '../lib/deadline.ts';
+import { shutdownReserveMs } from '../lib/invocation/deadline.ts';
 import { FinishJob, InitInput, PartInput, parse, UploadBounds } from '../lib/schemas.ts';
 import { decodeBatch, encodeBatch, missingParts, planBatches } from '../lib/upload/plan.ts';
 import { createVirtualClock } from './fleet/clock.ts';

@@ -2,8 +2,8 @@ import { Logger } from '@aws-lambda-powertools/logger';
 import middy from '@middy/core';
 import type { Context } from 'aws-lambda';
 import type { GenericSchema, InferOutput } from 'valibot';
-import { type Deadline, deadlineFrom } from '../lib/deadline.ts';
 import { stripCanonicalRequest } from '../lib/errors.ts';
+import { type Deadline, deadlineFrom } from '../lib/invocation/deadline.ts';
 import { parse } from '../lib/schemas.ts';
 import { withMetrics } from './metrics.ts';
 

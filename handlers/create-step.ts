@@ -1,5 +1,5 @@
 import type { GenericSchema, InferOutput } from 'valibot';
-import type { Deadline } from '../lib/deadline.ts';
+import type { Deadline } from '../lib/invocation/deadline.ts';
 import { type Services, servicesFor } from '../lib/steps/services.ts';
 import { createHandler } from './create-handler.ts';
 

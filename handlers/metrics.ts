@@ -3,12 +3,12 @@ import { Metrics, MetricUnit } from '@aws-lambda-powertools/metrics';
 import * as v from 'valibot';
 import { type Environment, stageOf } from '../lib/config.ts';
 import { QuotaExceeded } from '../lib/errors.ts';
-import { type Progress, type Retries, watchProgress, watchRetries } from '../lib/progress.ts';
+import { type Progress, type Retries, watchProgress, watchRetries } from '../lib/invocation/progress.ts';
 import { Outcome } from '../lib/schemas.ts';
 
 /**
  * Writes the CloudWatch metrics of an invocation in one line, in the embedded metric format, to standard output. The values
- * come from its result and from the reports of `lib/progress.ts`. Without values there is no line.
+ * come from its result and from the reports of `lib/invocation/progress.ts`. Without values there is no line.
  */
 
 export const NAMESPACE = 'S3Vod';

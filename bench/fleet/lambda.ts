@@ -1,4 +1,4 @@
-import { type Deadline, DeadlineExceeded, shutdownReserveMs } from '../../lib/deadline.ts';
+import { type Deadline, DeadlineExceeded, shutdownReserveMs } from '../../lib/invocation/deadline.ts';
 import type { VirtualClock } from './clock.ts';
 import { createMeter, type Meter } from './meter.ts';
 import { FUNCTION, LAMBDA } from './model.ts';
@@ -109,7 +109,7 @@ function createEnvironment<Clients>(memoryMib: number, clients: Clients): Enviro
   };
 }
 
-/** As `deadlineFrom` of lib/deadline.ts, in virtual time. */
+/** As `deadlineFrom` of lib/invocation/deadline.ts, in virtual time. */
 function createDeadline(clock: VirtualClock, limit: number): Deadline {
   const end = clock.now() + limit - shutdownReserveMs(limit);
   const controller = new AbortController();

@@ -1,5 +1,5 @@
-import type { Deadline } from '../../lib/deadline.ts';
 import { UploadNotFound } from '../../lib/errors.ts';
+import type { Deadline } from '../../lib/invocation/deadline.ts';
 import type { Admission } from '../../lib/quota/admission.ts';
 import type { Quota } from '../../lib/quota/quota.ts';
 import {
@@ -73,7 +73,7 @@ export type Steps = Readonly<{
 /** The hash pass checks its deadline after this many MiB. */
 const HASH_STEP_MIB = 256;
 
-/** As the VOD client retries: `RETRY` and `MAX_REJECTIONS` in lib/vod/client.ts. */
+/** As the VOD client retries: `RETRY` and `MAX_REJECTIONS` in lib/vod/v2/client.ts. */
 const VOD_RETRY = { retries: 4, minMs: 200, factor: 3, maxMs: 5_000, rejections: 5 } as const;
 
 /** A larger object is copied in parts of this size, up to 64 of them concurrently: lib/s3/copy-in-parts.ts. */

@@ -1,5 +1,5 @@
 import * as v from 'valibot';
-import { type Clock, systemClock } from '../deadline.ts';
+import { type Clock, systemClock } from '../invocation/deadline.ts';
 
 /**
  * Admits objects to the hash pass and to the sending of parts, so that only as many work as fill the quota. The others wait in

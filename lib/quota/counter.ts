@@ -1,5 +1,5 @@
 import * as v from 'valibot';
-import { type Clock, systemClock } from '../deadline.ts';
+import { type Clock, systemClock } from '../invocation/deadline.ts';
 import { NumberAttribute, type QuotaTable } from './table.ts';
 
 /** Counts calls by time window: in a DynamoDB table that all processes share, or in the memory of one process. */

@@ -1,5 +1,5 @@
 import type { QuotaSettings } from '../config.ts';
-import { type Clock, systemClock } from '../deadline.ts';
+import { type Clock, systemClock } from '../invocation/deadline.ts';
 import { createMemoryCounter, type WindowCounter } from './counter.ts';
 import { PART_WINDOWS, WindowedRateLimiter } from './rate-limiter.ts';
 

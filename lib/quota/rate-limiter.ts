@@ -1,5 +1,5 @@
-import { type Clock, waitUnlessAborted } from '../deadline.ts';
 import { QuotaExceeded } from '../errors.ts';
+import { type Clock, waitUnlessAborted } from '../invocation/deadline.ts';
 import type { CountedWindow, WindowCounter } from './counter.ts';
 
 /**

@@ -9,8 +9,8 @@ import {
   UploadPartCopyCommand,
 } from '@aws-sdk/client-s3';
 import pMap from 'p-map';
-import { type Deadline, DeadlineExceeded } from '../deadline.ts';
 import { ContentMismatch, ObjectChanged, StorageRejected, StorageUnavailable } from '../errors.ts';
+import { type Deadline, DeadlineExceeded } from '../invocation/deadline.ts';
 import type { CopyCheckpoint, ObjectVersion } from '../schemas.ts';
 import { type ByteRange, ranges } from '../upload/plan.ts';
 import { whyNotCopyableInParts } from './annotations.ts';

@@ -3,7 +3,7 @@ import { finished } from 'node:stream/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { GetObjectCommand, type GetObjectCommandOutput, type S3Client } from '@aws-sdk/client-s3';
 import { ObjectChanged, StorageUnavailable } from '../errors.ts';
-import { reportRetries } from '../progress.ts';
+import { reportRetries } from '../invocation/progress.ts';
 import type { ObjectVersion } from '../schemas.ts';
 import type { ByteRange } from '../upload/plan.ts';
 import { unquoteETag } from './head-object.ts';

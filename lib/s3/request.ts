@@ -16,7 +16,7 @@ import {
   StorageUnavailable,
   UnsupportedObject,
 } from '../errors.ts';
-import { reportRetries } from '../progress.ts';
+import { reportRetries } from '../invocation/progress.ts';
 
 /** The limit for small responses (HEAD, tags, ACL, list page). The client's own limit suits large copies. */
 export const REQUEST_TIMEOUT_MS = 10_000;

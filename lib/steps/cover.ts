@@ -8,8 +8,8 @@ import {
   planFromSiblings,
 } from '../covers/plan-cover.ts';
 import { readImage } from '../covers/read-image.ts';
-import type { Deadline } from '../deadline.ts';
 import { ObjectChanged, ObjectDeleted } from '../errors.ts';
+import type { Deadline } from '../invocation/deadline.ts';
 import type { ObjectHead } from '../s3/head-object.ts';
 import type {
   CoveredVideo,

@@ -1,5 +1,5 @@
-import type { Deadline } from '../deadline.ts';
 import { ObjectChanged, UploadIncomplete, UploadNotFound } from '../errors.ts';
+import type { Deadline } from '../invocation/deadline.ts';
 import { abortCopy } from '../s3/copy-in-parts.ts';
 import { headObject, isSameVersion } from '../s3/head-object.ts';
 import type { CopyCheckpoint, FinishInput, FinishJob, FinishOutput, Outcome } from '../schemas.ts';

@@ -1,4 +1,3 @@
-import { type Deadline, DeadlineExceeded } from '../deadline.ts';
 import {
   InvalidInput,
   QuotaExceeded,
@@ -6,7 +5,8 @@ import {
   UnsupportedObject,
   VodUnavailable,
 } from '../errors.ts';
-import { reportProgress } from '../progress.ts';
+import { type Deadline, DeadlineExceeded } from '../invocation/deadline.ts';
+import { reportProgress } from '../invocation/progress.ts';
 import { headObject, isSameVersion, type ObjectHead } from '../s3/head-object.ts';
 import { readRange } from '../s3/read-range.ts';
 import type { InitInput, InitOutput, ObjectVersion, Sha1, UploadRequest } from '../schemas.ts';
@@ -15,7 +15,7 @@ import { cleanFileName, type Media, mediaTypeOf } from '../upload/media-type.ts'
 import { missingParts, partRange, planBatches } from '../upload/plan.ts';
 import { hashObject, type RangeReader } from '../upload/sha1.ts';
 import { mergeOptions, optionsFromMetadata } from '../upload/upload-options.ts';
-import type { NewFile } from '../vod/client.ts';
+import type { NewFile } from '../vod/v2/client.ts';
 import { isOwnCopyOf, metadataMarker, needsCrc64, verifiedFile } from '../write-back/marker.ts';
 import { readVerifiedFile } from '../write-back/read-markers.ts';
 import { finalResult, leaveAdmission, randomSeconds, resultFromError, SUPERSEDED_REASON } from './result.ts';

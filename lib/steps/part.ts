@@ -1,5 +1,4 @@
 import pMap from 'p-map';
-import { type Deadline, DeadlineExceeded } from '../deadline.ts';
 import {
   NoProgress,
   ObjectChanged,
@@ -8,7 +7,8 @@ import {
   QuotaExceeded,
   UploadNotFound,
 } from '../errors.ts';
-import { reportProgress, reportRetries } from '../progress.ts';
+import { type Deadline, DeadlineExceeded } from '../invocation/deadline.ts';
+import { reportProgress, reportRetries } from '../invocation/progress.ts';
 import { readRange } from '../s3/read-range.ts';
 import type { PartInput, PartOutput, UploadBounds } from '../schemas.ts';
 import { AdaptiveLimit } from '../upload/adaptive-limit.ts';

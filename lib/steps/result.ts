@@ -1,5 +1,5 @@
-import { DeadlineExceeded } from '../deadline.ts';
 import { NoProgress, ObjectChanged, ObjectDeleted, ObjectNotFound } from '../errors.ts';
+import { DeadlineExceeded } from '../invocation/deadline.ts';
 import type { ObjectVersion, Outcome, Result, SentTotals, UploadRequest } from '../schemas.ts';
 import type { Services } from './services.ts';
 

@@ -7,7 +7,7 @@ import type { Quota } from '../quota/quota.ts';
 import { createS3Client } from '../s3/client.ts';
 import type { UploadOptions } from '../schemas.ts';
 import { tuneGarbageCollector } from '../upload/gc-tuning.ts';
-import { createVodClient, type VodClient } from '../vod/client.ts';
+import { createVodClient, type VodClient } from '../vod/v2/client.ts';
 
 /**
  * The clients and settings of the steps. One set serves all invocations of a function, so connections stay open. A changed

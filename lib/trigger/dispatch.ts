@@ -1,5 +1,5 @@
-import type { Clock, Deadline } from '../deadline.ts';
 import { InvalidInput, QuotaExceeded } from '../errors.ts';
+import type { Clock, Deadline } from '../invocation/deadline.ts';
 import type { Admission } from '../quota/admission.ts';
 import type { Quota } from '../quota/quota.ts';
 import type { UploadRequest } from '../schemas.ts';

@@ -1,6 +1,6 @@
 import { cacheByKey } from '../aws/cached-resource.ts';
 import { type Environment, triggerSettings } from '../config.ts';
-import { systemClock } from '../deadline.ts';
+import { systemClock } from '../invocation/deadline.ts';
 import { openQuota } from '../quota/open-quota.ts';
 import { createS3Client } from '../s3/client.ts';
 import { isWrittenBack } from '../write-back/written-back.ts';

@@ -1,4 +1,4 @@
-import { waitUnlessAborted } from '../deadline.ts';
+import { waitUnlessAborted } from '../invocation/deadline.ts';
 
 /**
  * Reusable buffers for ranged reads. New buffers would cost a page fault for every 4 KiB, and would stay in memory until

@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
 import { createCRC64, createSHA1, type IHasher } from 'hash-wasm';
 import * as v from 'valibot';
-import { type Deadline, DeadlineExceeded } from '../deadline.ts';
 import { StorageUnavailable } from '../errors.ts';
-import { reportProgress } from '../progress.ts';
+import { type Deadline, DeadlineExceeded } from '../invocation/deadline.ts';
+import { reportProgress } from '../invocation/progress.ts';
 import { Crc64, type HashCheckpoint, type ObjectVersion, Sha1 } from '../schemas.ts';
 import { READ_BYTES, releaseBuffer } from './buffer-pool.ts';
 import { type ByteRange, ranges } from './plan.ts';

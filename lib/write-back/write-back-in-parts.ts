@@ -1,7 +1,7 @@
 import type { S3Client } from '@aws-sdk/client-s3';
 import type { WriteBackSettings } from '../config.ts';
-import { type Deadline, DeadlineExceeded } from '../deadline.ts';
 import { ObjectChanged, StorageUnavailable } from '../errors.ts';
+import { type Deadline, DeadlineExceeded } from '../invocation/deadline.ts';
 import { whyNotCopyableInParts } from '../s3/annotations.ts';
 import { checkCopy, readTagsAtRisk } from '../s3/check-copy.ts';
 import { preservedFields } from '../s3/copy-fields.ts';

@@ -1,6 +1,6 @@
 import { formatBar, formatBytes, formatDuration, formatRate, replaceControls } from '../../cli/format.ts';
 import type { Terminal } from '../../cli/terminal.ts';
-import { type Progress, watchProgress } from '../../lib/progress.ts';
+import { type Progress, watchProgress } from '../../lib/invocation/progress.ts';
 import type { ObjectName } from './results.ts';
 
 /** The bytes of a stage that are done, of which `from` were done before it started here. Times in milliseconds. */

@@ -1,4 +1,4 @@
-import type { Params } from '../../lib/vod/signature.ts';
+import type { Params } from '../../lib/vod/v2/signature.ts';
 import { type Body, hashHex } from './body.ts';
 import {
   type Action,

@@ -8,7 +8,7 @@ import { LOCAL_VOD_SECRETS } from '../../cli/running-file.ts';
 import { type Environment, uploadSettings, vodSecrets } from '../../lib/config.ts';
 import { errorMessage } from '../../lib/errors.ts';
 import { type BucketFacts, type Fact, readBucketFacts, readFact } from '../../lib/s3/bucket-facts.ts';
-import { whyKeysAreRejected } from '../../lib/vod/check-keys.ts';
+import { whyKeysAreRejected } from '../../lib/vod/v2/check-keys.ts';
 import type { Stack } from '../stack.ts';
 
 /** Reads the facts that `findings.ts` judges. No call changes anything. */

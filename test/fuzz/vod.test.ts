@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import * as v from 'valibot';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { signedQuery } from '../../lib/vod/signature.ts';
+import { signedQuery } from '../../lib/vod/v2/signature.ts';
 import { startVod, type Vod } from '../../local/vod/server.ts';
 import { VOD_ERRORS } from '../../local/vod/vod-error.ts';
 import { hash } from '../support/values.ts';

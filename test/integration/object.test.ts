@@ -1,6 +1,6 @@
 import { CreateBucketCommand } from '@aws-sdk/client-s3';
 import { expect, onTestFinished, test } from 'vitest';
-import { watchProgress } from '../../lib/progress.ts';
+import { watchProgress } from '../../lib/invocation/progress.ts';
 import { BUCKET, newStack, startOtherS3 } from '../support/stack.ts';
 import { createBytes, sha1 } from '../support/values.ts';
 

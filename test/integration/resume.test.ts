@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { createVodClient } from '../../lib/vod/client.ts';
+import { createVodClient } from '../../lib/vod/v2/client.ts';
 import { type Kill, killAndRestart } from '../simulation/restart/campaign.ts';
 import { createAmpleQuota } from '../support/quota.ts';
 import { newStack } from '../support/stack.ts';

@@ -7,7 +7,7 @@ import {
   UploadPartCommand,
 } from '@aws-sdk/client-s3';
 import { expect, onTestFinished, test } from 'vitest';
-import { watchProgress } from '../../lib/progress.ts';
+import { watchProgress } from '../../lib/invocation/progress.ts';
 import { regardAsRadosgw } from '../support/local-s3.ts';
 import { BUCKET, newStack, type TestStack } from '../support/stack.ts';
 import { createBytes, MIB, sha1 } from '../support/values.ts';

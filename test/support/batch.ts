@@ -1,7 +1,7 @@
 import { afterEach, expect } from 'vitest';
 import type { ObjectVersion, PartInput, PartOutput } from '../../lib/schemas.ts';
 import { decodeBatch, encodeBatch, partRange } from '../../lib/upload/plan.ts';
-import type { VodClient } from '../../lib/vod/client.ts';
+import type { VodClient } from '../../lib/vod/v2/client.ts';
 import { createBytes, sha1 } from './values.ts';
 
 /** A video of 60 parts of 100 bytes, with a shorter last part, and a VOD that receives them. */

@@ -2,7 +2,7 @@ import { beforeEach } from 'vitest';
 import type { ObjectVersion, Result, UploadRequest, VideoCover } from '../../lib/schemas.ts';
 import { attachCoverToVideo, attachImage } from '../../lib/steps/cover.ts';
 import type { Services } from '../../lib/steps/services.ts';
-import type { VodClient } from '../../lib/vod/client.ts';
+import type { VodClient } from '../../lib/vod/v2/client.ts';
 import { useServices } from './ends.ts';
 import { BUCKET } from './fake-store.ts';
 import { ampleDeadline, fileId, hash } from './values.ts';

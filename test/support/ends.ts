@@ -1,7 +1,7 @@
 import { afterAll, beforeAll } from 'vitest';
 import { DEFAULT_WRITE_BACK } from '../../lib/config.ts';
 import type { Services } from '../../lib/steps/services.ts';
-import { createVodClient, type VodClient } from '../../lib/vod/client.ts';
+import { createVodClient, type VodClient } from '../../lib/vod/v2/client.ts';
 import { type Vod as Service, startVod } from '../../local/vod/server.ts';
 import { useStore } from './fake-store.ts';
 import { createAmpleQuota, createTestAdmission } from './quota.ts';

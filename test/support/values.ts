@@ -1,6 +1,6 @@
 import { type BinaryToTextEncoding, createCipheriv, createHash } from 'node:crypto';
 import * as v from 'valibot';
-import type { Deadline } from '../../lib/deadline.ts';
+import type { Deadline } from '../../lib/invocation/deadline.ts';
 import type { ObjectHead } from '../../lib/s3/head-object.ts';
 import { FileId, type ObjectVersion, Sha1, type StoredFile } from '../../lib/schemas.ts';
 

@@ -1,7 +1,7 @@
 import type { ServerResponse } from 'node:http';
 import { onTestFinished } from 'vitest';
 import type { VodSettings } from '../../lib/config.ts';
-import { createVodClient, type NewFile, type VodClient } from '../../lib/vod/client.ts';
+import { createVodClient, type NewFile, type VodClient } from '../../lib/vod/v2/client.ts';
 import { createAmpleQuota } from './quota.ts';
 import { type Responder, startScriptedServer } from './scripted-server.ts';
 import { sha1 } from './values.ts';

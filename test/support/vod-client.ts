@@ -1,6 +1,6 @@
 import { Agent, type IncomingHttpHeaders, request } from 'node:http';
 import * as v from 'valibot';
-import { signedQuery } from '../../lib/vod/signature.ts';
+import { signedQuery } from '../../lib/vod/v2/signature.ts';
 import { createBytes, HALF_MIB, hash } from './values.ts';
 
 export const SECRETS = { secretId: 'id-of-the-tests', secretKey: 'key-of-the-tests' };

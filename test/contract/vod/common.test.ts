@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { connect } from 'node:net';
 import fc from 'fast-check';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
-import { signedText } from '../../../lib/vod/signature.ts';
+import { signedText } from '../../../lib/vod/v2/signature.ts';
 import { createBytes, MIB } from '../../support/values.ts';
 import {
   type CallOptions,

@@ -4,7 +4,7 @@ import { expect, onTestFinished, test, vi } from 'vitest';
 import { PRICES } from '../../../bench/prices.ts';
 import { addMetric, METRICS, NAMESPACE, withMetrics } from '../../../handlers/metrics.ts';
 import { InvalidInput, QuotaExceeded } from '../../../lib/errors.ts';
-import { reportProgress, reportRetries } from '../../../lib/progress.ts';
+import { reportProgress, reportRetries } from '../../../lib/invocation/progress.ts';
 import { headObject } from '../../../lib/s3/head-object.ts';
 import { Outcome } from '../../../lib/schemas.ts';
 import { accelerateTimers } from '../../support/accelerate-timers.ts';

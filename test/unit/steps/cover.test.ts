@@ -1,8 +1,8 @@
 import { PutObjectTaggingCommand } from '@aws-sdk/client-s3';
 import { describe, expect, test } from 'vitest';
 import { DEFAULT_WRITE_BACK } from '../../../lib/config.ts';
-import { DeadlineExceeded } from '../../../lib/deadline.ts';
 import { VodUnavailable } from '../../../lib/errors.ts';
+import { DeadlineExceeded } from '../../../lib/invocation/deadline.ts';
 import { attachCoverToVideo, attachImage } from '../../../lib/steps/cover.ts';
 import type { Services } from '../../../lib/steps/services.ts';
 import { jobOf, useCovers } from '../../support/covers.ts';

@@ -1,7 +1,7 @@
 import { type CopyObjectCommandInput, S3ServiceException } from '@aws-sdk/client-s3';
 import { describe, expect, test } from 'vitest';
-import { DeadlineExceeded } from '../../../lib/deadline.ts';
 import { UnsupportedObject, UploadNotFound, VodRejected, VodUnavailable } from '../../../lib/errors.ts';
+import { DeadlineExceeded } from '../../../lib/invocation/deadline.ts';
 import {
   FinishJob,
   type FinishOutput,
@@ -12,7 +12,7 @@ import {
 } from '../../../lib/schemas.ts';
 import { runFinish } from '../../../lib/steps/finish.ts';
 import type { Services } from '../../../lib/steps/services.ts';
-import type { VodClient } from '../../../lib/vod/client.ts';
+import type { VodClient } from '../../../lib/vod/v2/client.ts';
 import { failIfCalled, useServices } from '../../support/ends.ts';
 import { expectFailure } from '../../support/expect-failure.ts';
 import { BUCKET, VERSIONED } from '../../support/fake-store.ts';

@@ -1,7 +1,7 @@
 import * as v from 'valibot';
 import { describe, expect, test } from 'vitest';
-import { type Deadline, DeadlineExceeded } from '../../../lib/deadline.ts';
 import { QuotaExceeded, VodRejected, VodUnavailable } from '../../../lib/errors.ts';
+import { type Deadline, DeadlineExceeded } from '../../../lib/invocation/deadline.ts';
 import { InitInput, type InitOutput } from '../../../lib/schemas.ts';
 import { runInit } from '../../../lib/steps/init.ts';
 import type { Services } from '../../../lib/steps/services.ts';

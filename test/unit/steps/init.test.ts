@@ -1,10 +1,10 @@
 import fc from 'fast-check';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { type Progress, watchProgress } from '../../../lib/progress.ts';
+import { type Progress, watchProgress } from '../../../lib/invocation/progress.ts';
 import type { InitInput, InitOutput, ObjectVersion, UploadRequest } from '../../../lib/schemas.ts';
 import { runInit } from '../../../lib/steps/init.ts';
 import { decodeBatch, partCount } from '../../../lib/upload/plan.ts';
-import type { NewFile, VodClient } from '../../../lib/vod/client.ts';
+import type { NewFile, VodClient } from '../../../lib/vod/v2/client.ts';
 import { failIfCalled, useServices } from '../../support/ends.ts';
 import { expectFailure } from '../../support/expect-failure.ts';
 import { BUCKET, VERSIONED } from '../../support/fake-store.ts';

@@ -1,12 +1,12 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import fc from 'fast-check';
 import { beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest';
-import { DeadlineExceeded } from '../../../lib/deadline.ts';
 import { PartRejected, QuotaExceeded, UploadNotFound, VodUnavailable } from '../../../lib/errors.ts';
+import { DeadlineExceeded } from '../../../lib/invocation/deadline.ts';
 import type { ObjectVersion, PartInput, PartOutput, UploadBounds } from '../../../lib/schemas.ts';
 import { runPart } from '../../../lib/steps/part.ts';
 import { partCount, planBatches } from '../../../lib/upload/plan.ts';
-import type { VodClient } from '../../../lib/vod/client.ts';
+import type { VodClient } from '../../../lib/vod/v2/client.ts';
 import { ALL, bytesIn, film, inputFor, remainingParts, useFakeVod } from '../../support/batch.ts';
 import { failIfCalled, useServices } from '../../support/ends.ts';
 import { expectFailure } from '../../support/expect-failure.ts';

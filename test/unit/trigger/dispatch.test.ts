@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { DeadlineExceeded, deadlineFrom } from '../../../lib/deadline.ts';
 import { InvalidInput, InvalidSetting, QuotaExceeded } from '../../../lib/errors.ts';
+import { DeadlineExceeded, deadlineFrom } from '../../../lib/invocation/deadline.ts';
 import { type DispatchServices, dispatch, type MessageResult } from '../../../lib/trigger/dispatch.ts';
 import { messagesOf } from '../../../lib/trigger/events.ts';
 import { sqsRecord } from '../../support/sqs.ts';

@@ -1,9 +1,9 @@
 import fc from 'fast-check';
 import * as v from 'valibot';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { type Deadline, DeadlineExceeded } from '../../../lib/deadline.ts';
 import { ObjectChanged, StorageUnavailable } from '../../../lib/errors.ts';
-import { type Progress, watchProgress } from '../../../lib/progress.ts';
+import { type Deadline, DeadlineExceeded } from '../../../lib/invocation/deadline.ts';
+import { type Progress, watchProgress } from '../../../lib/invocation/progress.ts';
 import { HashCheckpoint } from '../../../lib/schemas.ts';
 import { type HashResult, hashObject, type RangeReader } from '../../../lib/upload/sha1.ts';
 import { ampleDeadline, deadlineWithChecks, pinOf, sha1 } from '../../support/values.ts';

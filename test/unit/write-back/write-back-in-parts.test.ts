@@ -11,7 +11,7 @@ import {
 import { HttpRequest } from '@smithy/core/protocols';
 import { afterEach, describe, expect, test } from 'vitest';
 import { DEFAULT_WRITE_BACK } from '../../../lib/config.ts';
-import type { Deadline } from '../../../lib/deadline.ts';
+import type { Deadline } from '../../../lib/invocation/deadline.ts';
 import {
   type CopyCheckpoint,
   type ObjectVersion,

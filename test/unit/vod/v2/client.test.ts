@@ -1,10 +1,10 @@
 import { describe, expect, test } from 'vitest';
-import { type InitUploadResult, PART_SIZE } from '../../../lib/vod/client.ts';
-import { sign } from '../../../lib/vod/signature.ts';
-import { expectFailure } from '../../support/expect-failure.ts';
-import type { ReceivedRequest } from '../../support/scripted-server.ts';
-import { fileId, hash, never, sha1 } from '../../support/values.ts';
-import { connectTo, FILE, KEY, respond, startScriptedVod, TOKEN } from '../../support/vod-account.ts';
+import { type InitUploadResult, PART_SIZE } from '../../../../lib/vod/v2/client.ts';
+import { sign } from '../../../../lib/vod/v2/signature.ts';
+import { expectFailure } from '../../../support/expect-failure.ts';
+import type { ReceivedRequest } from '../../../support/scripted-server.ts';
+import { fileId, hash, never, sha1 } from '../../../support/values.ts';
+import { connectTo, FILE, KEY, respond, startScriptedVod, TOKEN } from '../../../support/vod-account.ts';
 
 const COMMON = ['Action', 'Nonce', 'Region', 'SecretId', 'Signature', 'SignatureMethod', 'Timestamp'];
 

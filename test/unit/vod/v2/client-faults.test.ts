@@ -1,10 +1,10 @@
 import { inspect } from 'node:util';
 import { describe, expect, test, vi } from 'vitest';
-import type { VodClient } from '../../../lib/vod/client.ts';
-import { accelerateTimers } from '../../support/accelerate-timers.ts';
-import { expectFailure } from '../../support/expect-failure.ts';
-import type { Responder } from '../../support/scripted-server.ts';
-import { failureOf, fileId, never, sha1 } from '../../support/values.ts';
+import type { VodClient } from '../../../../lib/vod/v2/client.ts';
+import { accelerateTimers } from '../../../support/accelerate-timers.ts';
+import { expectFailure } from '../../../support/expect-failure.ts';
+import type { Responder } from '../../../support/scripted-server.ts';
+import { failureOf, fileId, never, sha1 } from '../../../support/values.ts';
 import {
   connectTo,
   FILE,
@@ -15,7 +15,7 @@ import {
   startScriptedVod,
   TOKEN,
   truncateBody,
-} from '../../support/vod-account.ts';
+} from '../../../support/vod-account.ts';
 
 const BYTES = Buffer.from('the bytes of a part');
 const uploadPart = (vod: VodClient, signal = never) =>

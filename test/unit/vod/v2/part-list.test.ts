@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { readPartList } from '../../../lib/vod/part-list.ts';
+import { readPartList } from '../../../../lib/vod/v2/part-list.ts';
 
 async function* splitAt(text: string, cuts: readonly number[]): AsyncGenerator<Uint8Array> {
   const bytes = Buffer.from(text);

@@ -1,4 +1,4 @@
-import type { VodSettings } from '../config.ts';
+import type { VodSettings } from '../../config.ts';
 import { describeError } from './responses.ts';
 import { createTransport, type VodCall } from './transport.ts';
 

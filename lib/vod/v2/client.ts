@@ -1,12 +1,12 @@
 import { createHash } from 'node:crypto';
 import pRetry from 'p-retry';
 import * as v from 'valibot';
-import type { VodSettings } from '../config.ts';
-import { PartRejected, QuotaExceeded, UploadNotFound, VodRejected, VodUnavailable } from '../errors.ts';
-import { reportRetries } from '../progress.ts';
-import type { Quota } from '../quota/quota.ts';
-import { type FileId, formatIssues, type Sha1, type StoredFile, type UploadOptions } from '../schemas.ts';
-import type { ByteRange, HeldPart } from '../upload/plan.ts';
+import type { VodSettings } from '../../config.ts';
+import { PartRejected, QuotaExceeded, UploadNotFound, VodRejected, VodUnavailable } from '../../errors.ts';
+import { reportRetries } from '../../invocation/progress.ts';
+import type { Quota } from '../../quota/quota.ts';
+import { type FileId, formatIssues, type Sha1, type StoredFile, type UploadOptions } from '../../schemas.ts';
+import type { ByteRange, HeldPart } from '../../upload/plan.ts';
 import type { PartList } from './part-list.ts';
 import {
   describeError,

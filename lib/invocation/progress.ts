@@ -1,5 +1,5 @@
 import { channel } from 'node:diagnostics_channel';
-import type { ObjectVersion } from './schemas.ts';
+import type { ObjectVersion } from '../schemas.ts';
 
 /** Lets other code in the process observe the work of `lib`, for metrics and the terminal. */
 

@@ -1,6 +1,6 @@
 import * as v from 'valibot';
-import { NonNegativeInt } from '../schemas.ts';
-import type { HeldPart } from '../upload/plan.ts';
+import { NonNegativeInt } from '../../schemas.ts';
+import type { HeldPart } from '../../upload/plan.ts';
 
 /**
  * The parts of a response, in 16 bytes each. A resumed object of 1 TB has a million parts; `JSON.parse` of them would take

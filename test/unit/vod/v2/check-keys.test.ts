@@ -1,10 +1,10 @@
 import { expect, test } from 'vitest';
-import { whyKeysAreRejected } from '../../../lib/vod/check-keys.ts';
-import { startScriptedServer } from '../../support/scripted-server.ts';
-import { never } from '../../support/values.ts';
-import { respond } from '../../support/vod-account.ts';
-import { HOST, SECRETS } from '../../support/vod-client.ts';
-import { startService } from '../../support/vod-service.ts';
+import { whyKeysAreRejected } from '../../../../lib/vod/v2/check-keys.ts';
+import { startScriptedServer } from '../../../support/scripted-server.ts';
+import { never } from '../../../support/values.ts';
+import { respond } from '../../../support/vod-account.ts';
+import { HOST, SECRETS } from '../../../support/vod-client.ts';
+import { startService } from '../../../support/vod-service.ts';
 
 const check = (endpoint: string, secrets: { secretId: string; secretKey: string } = SECRETS) =>
   whyKeysAreRejected(

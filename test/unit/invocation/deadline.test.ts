@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { DeadlineExceeded, deadlineFrom, shutdownReserveMs } from '../../lib/deadline.ts';
+import { DeadlineExceeded, deadlineFrom, shutdownReserveMs } from '../../../lib/invocation/deadline.ts';
 
 beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());

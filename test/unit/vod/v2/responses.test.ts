@@ -9,7 +9,7 @@ import {
   parseResponse,
   UploadPartResponse,
   type VodResponse,
-} from '../../../lib/vod/responses.ts';
+} from '../../../../lib/vod/v2/responses.ts';
 
 const DEFAULTS = { canRetry: 0, message: '', codeDesc: '' };
 const responseOf = (code: number, canRetry = 0): VodResponse => ({ ...DEFAULTS, code, canRetry });

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { type Params, sign, signedQuery, signedText } from '../../../lib/vod/signature.ts';
+import { type Params, sign, signedQuery, signedText } from '../../../../lib/vod/v2/signature.ts';
 
 const HOST = 'vod2.qcloud.com';
 const PATH = '/v2/index.php';

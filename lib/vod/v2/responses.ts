@@ -1,5 +1,5 @@
 import * as v from 'valibot';
-import { FileId, formatIssues, NonNegativeInt } from '../schemas.ts';
+import { FileId, formatIssues, NonNegativeInt } from '../../schemas.ts';
 
 /** The responses of VOD and the reactions to them. Codes: vod2 protocol, "Errors". */
 

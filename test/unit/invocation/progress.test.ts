@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
-import { type Progress, reportProgress, watchProgress } from '../../lib/progress.ts';
-import { pinOf } from '../support/values.ts';
+import { type Progress, reportProgress, watchProgress } from '../../../lib/invocation/progress.ts';
+import { pinOf } from '../../support/values.ts';
 
 const part = (bytes: number): Progress => ({ stage: 'part', pin: pinOf(9), bytes });
 

@@ -29,6 +29,8 @@ const ATTRIBUTES = [
   'x-amz-storage-class x-amz-website-redirect-location x-amz-tagging x-amz-server-side-encryption',
   'x-amz-server-side-encryption-aws-kms-key-id x-amz-server-side-encryption-bucket-key-enabled',
   'x-amz-object-lock-mode x-amz-object-lock-retain-until-date x-amz-object-lock-legal-hold',
+  'x-amz-object-lock-event-hold x-amz-object-lock-event-hold-duration-days',
+  'x-amz-object-lock-event-hold-duration-years',
   GRANTS,
 ].join(' ');
 const GUARDS = 'if-match if-none-match';

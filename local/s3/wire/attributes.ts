@@ -27,12 +27,17 @@ const KMS_HEADERS = [
   'x-amz-server-side-encryption-bucket-key-enabled',
 ];
 
+const EVENT_HOLD = 'x-amz-object-lock-event-hold';
+const EVENT_HOLD_DURATIONS = [`${EVENT_HOLD}-duration-days`, `${EVENT_HOLD}-duration-years`];
+
 /** Headers that every write sets anew. A copy never takes them from its source. */
 const PLACEMENT_HEADERS = [
   ...COPY_CHANGE_HEADERS,
   'x-amz-object-lock-mode',
   'x-amz-object-lock-retain-until-date',
   'x-amz-object-lock-legal-hold',
+  EVENT_HOLD,
+  ...EVENT_HOLD_DURATIONS,
 ];
 
 const STORAGE_CLASSES = new Set(
@@ -86,6 +91,7 @@ export function readPlacementHeaders(headers: RequestHeaders): StoredHeaders {
       'x-amz-object-lock-retain-until-date and x-amz-object-lock-mode must both be supplied',
     );
   }
+  checkEventHold(placement);
   return {
     ...(isKms(encryption) && { 'x-amz-server-side-encryption-aws-kms-key-id': DEFAULT_KMS_KEY }),
     ...placement,
@@ -93,6 +99,18 @@ export function readPlacementHeaders(headers: RequestHeaders): StoredHeaders {
     // S3 never returns the header for STANDARD.
     ...(storageClass !== 'STANDARD' && { 'x-amz-storage-class': storageClass }),
   };
+}
+
+/** @throws {S3Error} `InvalidArgument` */
+function checkEventHold(placement: StoredHeaders): void {
+  const { [EVENT_HOLD]: hold } = placement;
+  if (hold !== undefined && hold !== 'ON' && hold !== 'OFF')
+    throw new S3Error('InvalidArgument', `Unknown ${EVENT_HOLD}: ${hold}`);
+  const durations = EVENT_HOLD_DURATIONS.flatMap((name) => placement[name] ?? []);
+  if (durations.length > 1)
+    throw new S3Error('InvalidArgument', 'An event hold duration must be in days or in years, not in both');
+  if (durations.some((duration) => !/^[1-9]\d{0,5}$/.test(duration)))
+    throw new S3Error('InvalidArgument', 'An event hold duration must be a positive integer');
 }
 
 const isKms = (encryption: string | undefined): boolean => encryption?.startsWith('aws:kms') ?? false;

@@ -22,6 +22,8 @@ describe('PutObject', () => {
       ObjectLockMode: 'GOVERNANCE',
       ObjectLockRetainUntilDate: new Date('2044-01-01T00:00:00Z'),
       ObjectLockLegalHoldStatus: 'ON',
+      ObjectLockEventHold: 'ON',
+      ObjectLockEventHoldDurationYears: 7,
       Metadata: { one: 'first', 'two-words': 'a  b' },
     } as const;
     const { ExpiresString, ...input } = attributes;
@@ -43,6 +45,17 @@ describe('PutObject', () => {
     await s3.sendSigned({ method: 'PUT', path: `/${BUCKET}/encoded`, headers, body: 'x' });
     const found = await s3.sendSigned({ method: 'HEAD', path: `/${BUCKET}/encoded` });
     expect(found.headers['content-encoding']).toBe(stored);
+  });
+
+  const HOLD = 'x-amz-object-lock-event-hold';
+  test.each([
+    { [HOLD]: 'on' },
+    { [HOLD]: 'ON', [`${HOLD}-duration-days`]: '0' },
+    { [HOLD]: 'ON', [`${HOLD}-duration-years`]: '1.5' },
+    { [HOLD]: 'ON', [`${HOLD}-duration-days`]: '30', [`${HOLD}-duration-years`]: '7' },
+  ])('rejects the event hold %j', async (headers) => {
+    const { status, code } = await s3.sendSigned({ method: 'PUT', path: `/${BUCKET}/held`, headers });
+    expect(`${status} ${code}`).toBe('400 InvalidArgument');
   });
 
   const SSE = 'x-amz-server-side-encryption';

@@ -54,6 +54,14 @@ const OBJECTS: [string, Partial<PutObjectCommandInput>][] = [
   ['an object under KMS', { ServerSideEncryption: 'aws:kms', SSEKMSKeyId: KMS_KEY, BucketKeyEnabled: true }],
   ['an object under a legal hold', { ObjectLockLegalHoldStatus: 'ON' }],
   [
+    'an object under an event hold of days',
+    { ObjectLockEventHold: 'ON', ObjectLockEventHoldDurationDays: 30 },
+  ],
+  [
+    'an object whose event hold of years is over',
+    { ObjectLockEventHold: 'OFF', ObjectLockEventHoldDurationYears: 7 },
+  ],
+  [
     'an object locked until a date',
     { ObjectLockMode: 'GOVERNANCE', ObjectLockRetainUntilDate: new Date('2040-01-01T00:00:00Z') },
   ],

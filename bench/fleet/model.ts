@@ -42,7 +42,7 @@ export const VOD = {
   /** The quota of an account: https://cloud.tencent.com/document/product/266 */
   callsPerMinute: 100,
   partsPerMinute: 10_000,
-  /** A request to a service that is gone fails after this time: the connection timeout of `lib/vod/v2/transport.ts`. */
+  /** A request to a service that is gone fails after this time: the connection timeout of `lib/vod/http.ts`. */
   goneMs: 5_000,
 } as const;
 

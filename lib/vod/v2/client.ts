@@ -1,12 +1,11 @@
 import { createHash } from 'node:crypto';
-import pRetry from 'p-retry';
 import * as v from 'valibot';
 import type { VodSettings } from '../../config.ts';
-import { PartRejected, QuotaExceeded, UploadNotFound, VodRejected, VodUnavailable } from '../../errors.ts';
-import { reportRetries } from '../../invocation/progress.ts';
+import { PartRejected, UploadNotFound, VodRejected, VodUnavailable } from '../../errors.ts';
 import type { Quota } from '../../quota/quota.ts';
 import { type FileId, formatIssues, type Sha1, type StoredFile, type UploadOptions } from '../../schemas.ts';
 import type { ByteRange, HeldPart } from '../../upload/plan.ts';
+import { VodQuotaExceeded, withRetries } from '../retries.ts';
 import type { PartList } from './part-list.ts';
 import {
   describeError,
@@ -54,12 +53,6 @@ export type VodClient = Readonly<{
   close(): void;
 }>;
 
-/** Retries inside an invocation, with exponential backoff and jitter. The state machine does the later ones. */
-const RETRY = { retries: 4, minTimeout: 200, factor: 3, maxTimeout: 5_000, randomize: true } as const;
-
-/** How often VOD may reject a request because of the quota. Each time, all processes pause. */
-const MAX_REJECTIONS = 5;
-
 /** @param quota each request takes a call from it */
 export function createVodClient(settings: VodSettings, quota: Quota): VodClient {
   const transport = createTransport(settings);
@@ -69,32 +62,14 @@ export function createVodClient(settings: VodSettings, quota: Quota): VodClient 
     call: VodCall,
     signal: AbortSignal,
   ): Promise<{ response: v.InferOutput<S>; parts: PartList }> {
-    let lastError: Error | undefined;
-    const attempt = async (attempts: number) => {
-      if (attempts > 1) reportRetries({ of: 'VOD', count: 1 });
-      for (let rejections = 1; ; rejections++) {
-        await quota.take(call.action, signal);
+    try {
+      return await withRetries(quota, call.action, signal, async () => {
         const { response, parts } = await transport.send(call, signal);
         const parsed = v.safeParse(schema, response);
         if (parsed.success) return { response: parsed.output, parts };
-        const error = toVodError(call, response, formatIssues(parsed.issues));
-        if (!(error instanceof VodQuotaExceeded)) throw error;
-        lastError = error;
-        await quota.pause(call.action); // the next `take` waits for its end
-        if (rejections === MAX_REJECTIONS) throw error;
-      }
-    };
-    try {
-      return await pRetry(attempt, {
-        ...RETRY,
-        signal,
-        shouldRetry: ({ error }) => {
-          lastError = error;
-          return error instanceof VodUnavailable;
-        },
+        throw toVodError(call, response, formatIssues(parsed.issues));
       });
-    } catch (caught) {
-      const error = signal.aborted && lastError ? lastError : caught; // more informative than the end of the time
+    } catch (error) {
       throw error instanceof UploadStateError ? new UploadNotFound(error.message, { cause: error }) : error;
     }
   }
@@ -185,9 +160,6 @@ const toStoredFile = ({ fileId, url }: Omit<StoredFile, 'sha1'>, sha1: Sha1): St
   url,
   sha1,
 });
-
-/** Code 4400: other programs use the account too. Retried after a pause of all processes, without a further delay. */
-class VodQuotaExceeded extends QuotaExceeded {}
 
 /** VOD cannot write or read its state of the upload. Retried; if this does not help, the upload restarts at InitUpload. */
 class UploadStateError extends VodUnavailable {}

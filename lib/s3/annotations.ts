@@ -99,29 +99,61 @@ export async function putAnnotation(
 }
 
 /**
- * Finds out whether a copy in parts would lose annotations. A store that does not know annotations would return the object
- * instead of a list, so `readAnnotation` finds out first.
+ * Finds out whether a copy in parts would lose annotations.
  * @returns why it would, or undefined
  * @throws {ObjectDeleted} {StorageUnavailable}
  */
 export async function whyNotCopyableInParts(
   s3: S3Client,
-  { versionId: _, ...pin }: ObjectVersion,
+  pin: ObjectVersion,
   signal: AbortSignal,
 ): Promise<string | undefined> {
+  const found = await findAnnotations(s3, pin, signal);
+  if (found === 'some') return 'it has annotations, which a copy in parts would lose';
+  return found === 'none' ? undefined : found.hidden;
+}
+
+/**
+ * Finds out whether S3 may have rejected a copy because of annotations: the copy of an object that has some needs the
+ * permissions to read and to write them.
+ * @returns why it may have, or undefined
+ * @throws {ObjectDeleted} {StorageUnavailable}
+ */
+export async function whyCopyForbidden(
+  s3: S3Client,
+  pin: ObjectVersion,
+  error: unknown,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  if (!isForbidden(error, 'AccessDenied')) return undefined;
+  const found = await findAnnotations(s3, pin, signal);
+  if (found === 'none') return undefined;
+  const cause = found === 'some' ? 'it has annotations' : `it may have annotations, and ${found.hidden}`;
+  return `${whyUnsupported('CopyObject', error)}: ${cause}. Check s3:GetObjectAnnotation and s3:PutObjectAnnotation`;
+}
+
+/**
+ * A store that does not know annotations would return the object instead of a list, so `readAnnotation` finds out first.
+ * `hidden`: the rejection by a policy.
+ */
+async function findAnnotations(
+  s3: S3Client,
+  { versionId: _, ...pin }: ObjectVersion,
+  signal: AbortSignal,
+): Promise<'none' | 'some' | Readonly<{ hidden: string }>> {
   const abilities = abilitiesOf(s3);
   if (abilities.hasAnnotations === undefined) await readAnnotation(s3, pin, 'any', signal);
-  if (abilities.hasAnnotations === false) return undefined;
+  if (abilities.hasAnnotations === false) return 'none';
   const { bucket: Bucket, key: Key } = pin;
   const command = new ListObjectAnnotationsCommand({ Bucket, Key, MaxAnnotationResults: 1 });
   try {
     const operation = `LIST annotations of s3://${Bucket}/${Key}`;
     const { Annotations = [] } = await sendS3WithTimeout(s3, operation, command, signal);
-    return Annotations.length > 0 ? 'it has annotations, which a copy in parts would lose' : undefined;
+    return Annotations.length > 0 ? 'some' : 'none';
   } catch (error) {
     const unsupported = whyUnsupported('ListObjectAnnotations', error);
     if (unsupported === undefined) throw error;
-    return isForbidden(error) ? unsupported : undefined; // it may have some that the policy hides
+    return isForbidden(error) ? { hidden: unsupported } : 'none';
   }
 }
 

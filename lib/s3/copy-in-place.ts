@@ -4,8 +4,9 @@ import {
   type CopyObjectCommandOutput,
   type S3Client,
 } from '@aws-sdk/client-s3';
-import { ObjectChanged } from '../errors.ts';
+import { ObjectChanged, StorageRejected } from '../errors.ts';
 import type { ObjectVersion } from '../schemas.ts';
+import { whyCopyForbidden } from './annotations.ts';
 import { type CopyCheck, checkCopy, readTagsAtRisk } from './check-copy.ts';
 import { copySource, preservedFields, preserveExpires, quoteETag, withFallback } from './copy-fields.ts';
 import { readGrants } from './grants.ts';
@@ -30,12 +31,22 @@ type CopyConditions = Pick<
   'IfMatch' | 'CopySourceIfMatch' | 'CopySourceIfUnmodifiedSince'
 >;
 
+/** S3 rejected the copy, and the reason may be the annotations of the object. */
+export class CopyForbidden extends StorageRejected {
+  readonly reason: string;
+
+  constructor(reason: string, rejected: StorageRejected) {
+    super(rejected.message, { cause: rejected.cause });
+    this.reason = reason;
+  }
+}
+
 /**
  * Copies an object of at most 5 GiB onto itself with other user metadata and keeps everything else. The copy is conditional:
  * it never overwrites a newer object. See docs/decisions/0010.
  * @param condition `etag`: the object may have other metadata than `head` says, but the same bytes
  * https://docs.aws.amazon.com/AmazonS3/latest/API/API_CopyObject.html
- * @throws {ObjectChanged} {ObjectDeleted} {StorageRejected} {StorageUnavailable}
+ * @throws {ObjectChanged} {ObjectDeleted} {CopyForbidden} {StorageRejected} {StorageUnavailable}
  */
 export async function copyInPlace(
   s3: S3Client,
@@ -67,7 +78,14 @@ export async function copyInPlace(
       ChecksumAlgorithm: 'SHA1',
     });
     preserveExpires(command.middlewareStack, head);
-    return sendS3(operation, signal, () => s3.send(command, { abortSignal: signal }));
+    return sendS3(operation, signal, () => s3.send(command, { abortSignal: signal })).catch(
+      async (error: unknown) => {
+        const reason = await whyCopyForbidden(s3, pin, error, signal);
+        throw reason !== undefined && error instanceof StorageRejected
+          ? new CopyForbidden(reason, error)
+          : error;
+      },
+    );
   };
   const tags = await readTagsAtRisk(s3, pin, signal);
   const probed = await copyWithWrongDestination(s3, pin, ifSameETag, send, signal);

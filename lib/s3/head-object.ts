@@ -59,10 +59,12 @@ export async function headObject(
   };
 }
 
-export const isForbidden = (error: unknown): boolean =>
+/** @param code of the error, if only one counts */
+export const isForbidden = (error: unknown, code?: string): boolean =>
   error instanceof StorageRejected &&
   error.cause instanceof S3ServiceException &&
-  error.cause.$metadata.httpStatusCode === 403;
+  error.cause.$metadata.httpStatusCode === 403 &&
+  (code === undefined || error.cause.name === code);
 
 type VersionIdentity = Readonly<{ etag: string; versionId?: string | undefined }>;
 

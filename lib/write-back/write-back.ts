@@ -1,7 +1,7 @@
 import type { S3Client } from '@aws-sdk/client-s3';
 import { DEFAULT_WRITE_BACK, type WriteBackSettings } from '../config.ts';
 import { ContentMismatch, ObjectChanged, StorageUnavailable, UnsupportedObject } from '../errors.ts';
-import { type CopyResult, copyInPlace } from '../s3/copy-in-place.ts';
+import { CopyForbidden, type CopyResult, copyInPlace } from '../s3/copy-in-place.ts';
 import {
   type FullObjectChecksum,
   headObject,
@@ -120,7 +120,17 @@ export async function writeBack(
         const result = await writeNoMetadata(s3, head, pin, file, decision, signal);
         return result.to === 'unchanged' ? result : withReasons(result.to, choice, result.reason);
       }
-      const { lost } = await writeMetadata(s3, head, file, decision.metadata, signal, condition);
+      assertMetadataFits(pin, decision.metadata);
+      const copied = await copyUnlessForbidden(s3, head, decision.metadata, signal, condition);
+      if ('forbidden' in copied) {
+        const tags = markerTags(pin, file, new Date());
+        const reason = toTagsReason(copied.forbidden);
+        const inTags = { action: 'write-tags', tags, reason } as const;
+        const result = await writeNoMetadata(s3, head, pin, file, inTags, signal);
+        return withReasons(result.to, choice, result.reason);
+      }
+      await rejectOtherBytes(s3, pin, file, copied, signal);
+      const { lost } = copied;
       if (condition === 'etag') abilities.acceptsOwnTime = false;
       return withReasons('metadata', choice, condition === 'etag' ? ETAG_ONLY : undefined, lost);
     } catch (error) {
@@ -140,26 +150,34 @@ export const unchanged = (error: ObjectChanged, attempts: number): StorageUnavai
     },
   );
 
-/** @throws {ObjectChanged} also when the store has copied other bytes @throws as `writeBack` */
-async function writeMetadata(
+/** @throws as `copyInPlace`, but returns why S3 may forbid the copy of an object with annotations */
+async function copyUnlessForbidden(
+  ...copy: Parameters<typeof copyInPlace>
+): Promise<CopyResult | Readonly<{ forbidden: string }>> {
+  try {
+    return await copyInPlace(...copy);
+  } catch (error) {
+    if (error instanceof CopyForbidden) return { forbidden: error.reason };
+    throw error;
+  }
+}
+
+/** Removes the marker from a copy that has other bytes than `file`. @throws {ObjectChanged} {ContentMismatch} as `copyInPlace` */
+async function rejectOtherBytes(
   s3: S3Client,
-  head: ObjectHead,
+  pin: ObjectVersion,
   file: MarkedFile,
-  metadata: Metadata,
+  copied: CopyResult,
   signal: AbortSignal,
-  condition: 'time' | 'etag',
-): Promise<CopyResult> {
-  const { pin } = head;
-  assertMetadataFits(pin, metadata);
-  const written = await copyInPlace(s3, head, metadata, signal, condition);
+): Promise<void> {
   // A service that computes no checksum neither proves nor disproves anything.
-  const otherSha1 = written.sha1 === undefined || written.sha1 === file.sha1 ? undefined : written.sha1;
-  if (!otherSha1 && !written.hasOtherBytes) return written;
+  const otherSha1 = copied.sha1 === undefined || copied.sha1 === file.sha1 ? undefined : copied.sha1;
+  if (!otherSha1 && !copied.hasOtherBytes) return;
   // The object must not carry the fileId of other bytes. A newer object of another writer stays as it is.
   const current = await headObject(s3, pin, signal);
-  if (isSameVersion(current.pin, written))
+  if (isSameVersion(current.pin, copied))
     await copyInPlace(s3, current, stripMarker(current.metadata), signal);
-  throw written.hasOtherBytes ? changed(pin, current) : mismatch(pin, file, otherSha1);
+  throw copied.hasOtherBytes ? changed(pin, current) : mismatch(pin, file, otherSha1);
 }
 
 function withReasons(to: WriteBackResult['to'], ...reasons: (string | undefined)[]): WriteBackResult {

@@ -3,6 +3,7 @@ import {
   GetObjectAnnotationCommand,
   GetObjectTaggingCommand,
   PutObjectAnnotationCommand,
+  S3ServiceException,
 } from '@aws-sdk/client-s3';
 import { describe, expect, test } from 'vitest';
 import { DEFAULT_WRITE_BACK } from '../../../lib/config.ts';
@@ -12,6 +13,7 @@ import { readMarkers, readVerifiedFile } from '../../../lib/write-back/read-mark
 import { writeBack } from '../../../lib/write-back/write-back.ts';
 import { expectFailure } from '../../support/expect-failure.ts';
 import { BUCKET, useStore, VERSIONED } from '../../support/fake-store.ts';
+import { newS3Client } from '../../support/s3-client.ts';
 import { respondWithError, startScriptedS3 } from '../../support/scripted-s3.ts';
 import type { Responder } from '../../support/scripted-server.ts';
 import { fileId, never, pinOf, storedAs } from '../../support/values.ts';
@@ -129,6 +131,57 @@ describe('writeBack in the mode "annotation"', () => {
     expect(await tagsOf(key)).toMatchObject({ 'vod-file-id': FILE.fileId });
     expect(await textOf(key)).toBe(text);
     expect(await verified(key)).toEqual(FILE);
+  });
+});
+
+describe('writeBack in the mode "metadata" whose copy a policy forbids', () => {
+  const forbid = (...commands: string[]) => {
+    const client = newS3Client(store.endpoint());
+    client.middlewareStack.add((next, { commandName = '' }) => (args) => {
+      if (!commands.includes(commandName)) return next(args);
+      const $metadata = { httpStatusCode: 403 };
+      throw new S3ServiceException({ name: 'AccessDenied', $fault: 'client', $metadata });
+    });
+    return client;
+  };
+  const COPY = 'CopyObjectCommand';
+
+  test.each([
+    [
+      'has annotations',
+      true,
+      /^the fileId is in the object's tags: .*\(403 AccessDenied\).*it has annotations/,
+      [COPY],
+    ],
+    [
+      'may have annotations that the policy hides',
+      false,
+      /may have annotations/,
+      [COPY, 'ListObjectAnnotationsCommand'],
+    ],
+  ])('writes tags to an object that %s', async (key, isAnnotated, reason, forbidden) => {
+    const pin = await put(key, BUCKET, { Tagging: 'a=1' });
+    if (isAnnotated) await annotate(key, 'theirs', 'text of a user');
+    const { $metadata: _, TagCount: _tags, ...before } = (await store.find(BUCKET, key)).response;
+    const result = await writeBack(forbid(...forbidden), pin, FILE, never);
+    expect(result).toEqual({ to: 'tags', reason: expect.stringMatching(reason) });
+    expect(await tagsOf(key)).toMatchObject({ a: '1', 'vod-file-id': FILE.fileId });
+    expect((await store.find(BUCKET, key)).response).toMatchObject(before);
+    expect(await verified(key)).toEqual(FILE);
+  });
+
+  test('throws StorageRejected for an object without annotations, and writes nothing', async () => {
+    const pin = await put('plain.mp4');
+    const write = writeBack(forbid(COPY), pin, FILE, never);
+    await expectFailure(write, 'StorageRejected', 'COPY s3://plain-bucket/plain.mp4 onto itself: 403');
+    expect(await tagsOf('plain.mp4')).toEqual({});
+  });
+
+  test('throws StorageRejected if the policy forbids tags as well', async () => {
+    const pin = await put('both.mp4');
+    await annotate('both.mp4', 'theirs', 'text of a user');
+    const write = writeBack(forbid(COPY, 'PutObjectTaggingCommand'), pin, FILE, never);
+    await expectFailure(write, 'StorageRejected', 'tags of s3://plain-bucket/both.mp4');
   });
 });
 

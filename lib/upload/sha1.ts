@@ -1,11 +1,12 @@
 import { createHash } from 'node:crypto';
-import { createCRC64, createSHA1, type IHasher } from 'hash-wasm';
+import { createSHA1, type IHasher } from 'hash-wasm';
 import * as v from 'valibot';
 import { StorageUnavailable } from '../errors.ts';
 import { type Deadline, DeadlineExceeded } from '../invocation/deadline.ts';
 import { reportProgress } from '../invocation/progress.ts';
 import { Crc64, type HashCheckpoint, type ObjectVersion, Sha1 } from '../schemas.ts';
 import { READ_BYTES, releaseBuffer } from './buffer-pool.ts';
+import { createCrc64Hasher } from './crc64.ts';
 import { type ByteRange, ranges } from './plan.ts';
 import { prefetch } from './prefetch.ts';
 
@@ -19,9 +20,6 @@ const READING = { bytes: READ_BYTES, concurrency: 7 };
 const MIN_THROUGHPUT = 40_000;
 
 export type RangeReader = (range: ByteRange, signal: AbortSignal) => Promise<Uint8Array>;
-
-/** The polynomial of CRC64NVME, reflected. */
-const CRC64_NVME = '9a6c9329ac4bc9b5';
 
 /** `needsCrc64`: compute the CRC64NVME as well, from the same reads. */
 type HashOptions = Readonly<{
@@ -48,7 +46,7 @@ export async function hashObject(
   { from, needsCrc64 = false, reading = READING }: HashOptions = {},
 ): Promise<HashResult> {
   const fits = pin.size / MIN_THROUGHPUT < deadline.remaining();
-  const crc64 = needsCrc64 ? (await createCRC64(CRC64_NVME)).init() : undefined;
+  const crc64 = needsCrc64 ? (await createCrc64Hasher('nvme')).init() : undefined;
   const hasher = !from && fits ? createCryptoHasher(crc64) : await createWasmHasher(crc64, from);
   const { start } = hasher;
   let offset = start;

@@ -2,8 +2,8 @@ import { randomBytes } from 'node:crypto';
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import * as v from 'valibot';
 import { writeJson } from '../../cli/write-json.ts';
-import { FileInfo } from './upload-log.ts';
-import { runOnDisk } from './vod-error.ts';
+import { FileInfo } from './v2/upload-log.ts';
+import { runOnDisk } from './v2/vod-error.ts';
 
 const IndexEntry = v.object({
   fileId: v.string(),

@@ -4,12 +4,12 @@ import type { VodSecrets } from '../../lib/config.ts';
 import type { FaultSelector } from '../fault-injection.ts';
 import { type ListeningServer, listen } from '../http-server.ts';
 import { createNetworkSimulator, type NetworkLimits } from '../network-simulator.ts';
-import { createActions } from './actions.ts';
 import { FileStore, type StoredFile } from './file-store.ts';
-import { createHttpHandler } from './http-handler.ts';
 import type { QuotaOptions } from './quota.ts';
-import { createRequestGuard } from './request-guard.ts';
-import { Uploads } from './uploads.ts';
+import { createActions } from './v2/actions.ts';
+import { createHttpHandler } from './v2/http-handler.ts';
+import { createRequestGuard } from './v2/request-guard.ts';
+import { Uploads } from './v2/uploads.ts';
 
 export type VodOptions = Readonly<{
   /** Data folder: `files/`, `index.json`, and `uploads/` for unfinished uploads. A lock admits one server at a time. */
@@ -43,7 +43,7 @@ const KEEP_ALIVE_MS = 65_000;
 /** More than the longest query, so that a query that is too long still gets a JSON response. */
 const MAX_HEADER_BYTES = 64 * 1024;
 
-/** Starts the local VOD service. `vod-error.ts` lists its errors. */
+/** Starts the local VOD service. `v2/vod-error.ts` lists its errors. */
 export async function startVod(options: VodOptions): Promise<Vod> {
   const { dir, port, now = Date.now, quota = { minuteMs: 60_000 }, faults, onResponse = () => {} } = options;
   const ready = Promise.withResolvers<ReturnType<typeof createHttpHandler> | undefined>();

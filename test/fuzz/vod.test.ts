@@ -5,7 +5,7 @@ import * as v from 'valibot';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { signedQuery } from '../../lib/vod/v2/signature.ts';
 import { startVod, type Vod } from '../../local/vod/server.ts';
-import { VOD_ERRORS } from '../../local/vod/vod-error.ts';
+import { VOD_ERRORS } from '../../local/vod/v2/vod-error.ts';
 import { hash } from '../support/values.ts';
 import { assertAlways, SECRET } from './invariants.ts';
 import { hostileText, words } from './values.ts';

@@ -1,6 +1,6 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { readUploadLog, type UploadProgress } from '../../local/vod/upload-log.ts';
+import { readUploadLog, type UploadProgress } from '../../local/vod/v2/upload-log.ts';
 import { type NodeOptions, startNode } from './node-process.ts';
 
 /** Starts `npm start` as a process. */

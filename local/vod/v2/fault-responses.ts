@@ -1,4 +1,4 @@
-import type { Fault } from '../fault-injection.ts';
+import type { Fault } from '../../fault-injection.ts';
 import type { VodResponse } from './vod-error.ts';
 
 type FaultResponse = Readonly<{ status: number; text: string }>;

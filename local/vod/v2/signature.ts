@@ -1,5 +1,5 @@
 import { createHmac, timingSafeEqual } from 'node:crypto';
-import { type Params, sign, signedText } from '../../lib/vod/v2/signature.ts';
+import { type Params, sign, signedText } from '../../../lib/vod/v2/signature.ts';
 import { VodError } from './vod-error.ts';
 
 /** A call as received, but with the host that the client must sign. */

@@ -1,5 +1,7 @@
-import type { Params } from '../../lib/vod/v2/signature.ts';
-import { type Body, hashHex } from './body.ts';
+import type { Params } from '../../../lib/vod/v2/signature.ts';
+import { type Body, hashHex } from '../body.ts';
+import type { FileLink, FileStore } from '../file-store.ts';
+import { KeyedMutex } from '../keyed-mutex.ts';
 import {
   type Action,
   readFinishUpload,
@@ -7,8 +9,6 @@ import {
   readSmallFileUpload,
   readUploadPart,
 } from './checks.ts';
-import type { FileLink, FileStore } from './file-store.ts';
-import { KeyedMutex } from './keyed-mutex.ts';
 import type { UploadSession } from './upload-session.ts';
 import type { Uploads } from './uploads.ts';
 import { createResponse, VodError, type VodResponse } from './vod-error.ts';

@@ -1,19 +1,19 @@
 import { createReadStream } from 'node:fs';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { pipeline } from 'node:stream/promises';
-import { IMAGE_EXTENSIONS } from '../../lib/upload/media-type.ts';
+import { IMAGE_EXTENSIONS } from '../../../lib/upload/media-type.ts';
 import {
   corruptResponse,
   type Fault,
   type FaultSelector,
   injectFault,
   selectFault,
-} from '../fault-injection.ts';
-import type { NetworkSimulator } from '../network-simulator.ts';
+} from '../../fault-injection.ts';
+import type { NetworkSimulator } from '../../network-simulator.ts';
+import { receiveBody } from '../body.ts';
+import type { FileStore } from '../file-store.ts';
 import type { Actions } from './actions.ts';
-import { receiveBody } from './body.ts';
 import { FAULT_RESPONSES, writeResponse } from './fault-responses.ts';
-import type { FileStore } from './file-store.ts';
 import { checkMethod, type RequestGuard } from './request-guard.ts';
 import { VodError, type VodResponse } from './vod-error.ts';
 

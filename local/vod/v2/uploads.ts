@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { mkdir, readdir, stat } from 'node:fs/promises';
-import type { FileStore } from './file-store.ts';
+import type { FileStore } from '../file-store.ts';
 import { type Plan, readUploadLog, type UploadProgress } from './upload-log.ts';
 import { dataPath, logPath, removeUpload, UploadSession } from './upload-session.ts';
 import { runOnDisk } from './vod-error.ts';

@@ -1,5 +1,5 @@
 import * as v from 'valibot';
-import type { Params } from '../../lib/vod/v2/signature.ts';
+import type { Params } from '../../../lib/vod/v2/signature.ts';
 import { VodError, type VodErrorKind } from './vod-error.ts';
 
 const ACTIONS = ['InitUpload', 'UploadPart', 'FinishUpload', 'SmallFileUpload'] as const;

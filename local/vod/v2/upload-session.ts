@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { type FileHandle, open, rename, rm } from 'node:fs/promises';
 import { pipeline } from 'node:stream/promises';
-import { KeyedMutex } from './keyed-mutex.ts';
+import { KeyedMutex } from '../keyed-mutex.ts';
 import { type FileInfo, type Plan, UploadLog, type UploadProgress } from './upload-log.ts';
 import { runOnDisk, VodError } from './vod-error.ts';
 

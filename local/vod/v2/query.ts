@@ -1,4 +1,4 @@
-import type { Params } from '../../lib/vod/v2/signature.ts';
+import type { Params } from '../../../lib/vod/v2/signature.ts';
 import { VodError } from './vod-error.ts';
 
 /** The longest legal call is far below 2 KiB; the rest leaves space for tags. */

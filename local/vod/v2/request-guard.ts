@@ -1,8 +1,8 @@
-import type { VodSecrets } from '../../lib/config.ts';
+import type { VodSecrets } from '../../../lib/config.ts';
+import { Quota, type QuotaOptions } from '../quota.ts';
 import { type Action, readCommonParameters } from './checks.ts';
 import { CLOCK_TOLERANCE_MS, Nonces } from './nonces.ts';
 import { readQuery } from './query.ts';
-import { Quota, type QuotaOptions } from './quota.ts';
 import { checkSignature } from './signature.ts';
 import { VodError, type VodErrorKind } from './vod-error.ts';
 

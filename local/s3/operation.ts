@@ -11,17 +11,22 @@ import { S3Error } from './wire/errors.ts';
 import { queryValue } from './wire/target.ts';
 import { NAMESPACE, writeXml, type XmlElements } from './wire/xml.ts';
 
-/** One request and everything that an operation needs to serve it. */
-export type S3Request = SignedRequest &
+/** One request to a store of objects: to S3 or to COS. */
+export type StoreRequest = SignedRequest &
   Readonly<{
-    id: string;
     /** The signed description of the body: `x-amz-content-sha256`. */
     payload: string;
     /** Returns the raw body. Sends `100 Continue` if the client waits for it. */
     openSource: () => AsyncIterable<Buffer>;
     store: Store;
-    credentials: Credentials;
     now: () => Date;
+  }>;
+
+/** One request to S3 and everything that an operation needs to serve it. */
+export type S3Request = StoreRequest &
+  Readonly<{
+    id: string;
+    credentials: Credentials;
     /** Settles when the listener has handled the event. */
     emitCreated: (
       name: CreationEventName,
@@ -49,7 +54,7 @@ export const xmlResponse = (
 ): S3Response => ({ status: 200, headers, xml: writeXml(root, { '@xmlns': NAMESPACE, ...content }) });
 
 /** Returns a query parameter that the operation requires. @throws {S3Error} `InvalidArgument` */
-export function requireQuery({ target }: S3Request, name: string): string {
+export function requireQuery({ target }: StoreRequest, name: string): string {
   const value = queryValue(target.query, name);
   if (!value) throw new S3Error('InvalidArgument', `The parameter ${name} is missing`);
   return value;
@@ -58,7 +63,7 @@ export function requireQuery({ target }: S3Request, name: string): string {
 export type ReceivedBlob = PendingBlob & BodyFacts;
 
 /** Writes the body to disk. Disposing the result deletes the bytes unless an object or part refers to them. */
-export async function receiveBlob(request: S3Request, compute?: Algorithm): Promise<ReceivedBlob> {
+export async function receiveBlob(request: StoreRequest, compute?: Algorithm): Promise<ReceivedBlob> {
   const { bytes, facts } = openBody(request.openSource(), request.headers, request.payload, { compute });
   const blob = await request.store.blobs.write(bytes);
   return { ...blob, ...facts() };
@@ -68,7 +73,7 @@ export async function receiveBlob(request: S3Request, compute?: Algorithm): Prom
 const MAX_TEXT_BYTES = 8 * 1024 ** 2;
 
 /** Reads the body of a request that carries XML. */
-export async function receiveText({ headers, openSource, payload }: S3Request): Promise<string> {
+export async function receiveText({ headers, openSource, payload }: StoreRequest): Promise<string> {
   if (Number(headers['content-length'] ?? 0) > MAX_TEXT_BYTES) {
     throw new S3Error('EntityTooLarge', { details: { MaxSizeAllowed: MAX_TEXT_BYTES } });
   }

@@ -2,6 +2,7 @@ import * as v from 'valibot';
 import { receiveText, requireQuery, type S3Request, type S3Response, xmlResponse } from '../operation.ts';
 import type { Bucket } from '../store/bucket.ts';
 import type { PartRecord, StoredObject, UploadRecord } from '../store/record.ts';
+import type { Upload } from '../store/uploads.ts';
 import { hidesMd5 } from '../wire/attributes.ts';
 import { createWriteGuard } from '../wire/conditions.ts';
 import {
@@ -45,6 +46,8 @@ const completionSchema = v.strictObject({
   ),
 });
 type Completion = v.InferOutput<typeof completionSchema>;
+type ListedPart = Pick<Completion['Part'][number], 'PartNumber' | 'ETag'> &
+  Partial<Completion['Part'][number]>;
 
 /** https://docs.aws.amazon.com/AmazonS3/latest/API/API_CompleteMultipartUpload.html */
 export async function completeUpload(request: S3Request): Promise<S3Response> {
@@ -57,9 +60,10 @@ export async function completeUpload(request: S3Request): Promise<S3Response> {
   const completed = store.findCompleted(target.bucket, target.key, uploadId);
   if (completed) return reportCompleted(request, bucket, completed);
 
-  const { record } = findUpload(request);
+  const upload = findUpload(request);
+  const { record } = upload;
   const guard = createWriteGuard(headers);
-  const parts = selectParts(request, completion);
+  const parts = selectParts(upload, completion.Part, MIN_PART_BYTES);
   const pieces = parts.flatMap((part) => part.pieces);
   const size = parts.reduce((sum, part) => sum + part.size, 0);
   const expected = headers['x-amz-mp-object-size'];
@@ -114,9 +118,15 @@ async function reportCompleted(
   return xmlResponse('CompleteMultipartUploadResult', content, headers);
 }
 
-/** Returns the parts that the client lists. @throws {S3Error} if one is missing, different, out of order, or too small */
-function selectParts(request: S3Request, { Part: listed }: Completion): PartRecord[] {
-  const { parts } = findUpload(request);
+/**
+ * Returns the parts that the client lists. `minBytes`: the minimum size of every part except the last.
+ * @throws {S3Error} if one is missing, different, out of order, or too small
+ */
+export function selectParts(
+  { parts }: Upload,
+  listed: readonly ListedPart[],
+  minBytes: number,
+): PartRecord[] {
   const selected = listed.map((entry, at) => {
     const number = entry.PartNumber;
     if (number <= (listed[at - 1]?.PartNumber ?? 0)) throw new S3Error('InvalidPartOrder');
@@ -132,13 +142,13 @@ function selectParts(request: S3Request, { Part: listed }: Completion): PartReco
     }
     return part;
   });
-  const small = selected.slice(0, -1).find((part) => part.size < MIN_PART_BYTES);
+  const small = selected.slice(0, -1).find((part) => part.size < minBytes);
   if (small) {
     throw new S3Error('EntityTooSmall', {
       details: {
         PartNumber: small.number,
         ProposedSize: small.size,
-        MinSizeAllowed: MIN_PART_BYTES,
+        MinSizeAllowed: minBytes,
         ETag: small.etag,
       },
     });

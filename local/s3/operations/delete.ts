@@ -1,5 +1,11 @@
 import * as v from 'valibot';
-import { receiveText, type S3Request, type S3Response, xmlResponse } from '../operation.ts';
+import {
+  receiveText,
+  type S3Request,
+  type S3Response,
+  type StoreRequest,
+  xmlResponse,
+} from '../operation.ts';
 import type { Bucket } from '../store/bucket.ts';
 import type { StoredVersion } from '../store/record.ts';
 import { createWriteGuard } from '../wire/conditions.ts';
@@ -11,7 +17,7 @@ import { readXml, type XmlElements } from '../wire/xml.ts';
 type Deletion = Readonly<{ versionId?: string; marker?: string }>;
 
 /** https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObject.html */
-export function deleteObject({ store, target, headers }: S3Request): S3Response {
+export function deleteObject({ store, target, headers }: StoreRequest): S3Response {
   const bucket = store.getBucket(target.bucket);
   const versionId = queryValue(target.query, 'versionId');
   const deletion = deleteKey(bucket, target.key, versionId, headers['if-match']);

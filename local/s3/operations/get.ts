@@ -1,4 +1,4 @@
-import type { S3Request, S3Response } from '../operation.ts';
+import type { S3Response, StoreRequest } from '../operation.ts';
 import { slice } from '../store/blobs.ts';
 import type { Bucket } from '../store/bucket.ts';
 import type { StoredObject } from '../store/record.ts';
@@ -13,7 +13,7 @@ import { readPartNumber } from './multipart.ts';
 import { versionHeader } from './put.ts';
 
 /** GetObject, and HeadObject without the bytes: https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html */
-export function getObject(request: S3Request): S3Response {
+export function getObject(request: StoreRequest): S3Response {
   const { store, target, headers, method } = request;
   const { bucket, object } = findObject(request);
   const versionHeaders = {
@@ -59,7 +59,10 @@ export function getObject(request: S3Request): S3Response {
 }
 
 /** Finds the object of a request and its bucket. @throws {S3Error} */
-export function findObject({ store, target }: S3Request): Readonly<{ bucket: Bucket; object: StoredObject }> {
+export function findObject({
+  store,
+  target,
+}: StoreRequest): Readonly<{ bucket: Bucket; object: StoredObject }> {
   const bucket = store.getBucket(target.bucket);
   return { bucket, object: findVersion(bucket, target.key, queryValue(target.query, 'versionId')) };
 }
@@ -88,7 +91,7 @@ const rangeError = (range: string, size: number): S3Error =>
 type PartOfObject = Readonly<{ range: ByteRange | 'whole'; count?: number; checksum?: string | undefined }>;
 
 /** Finds the part that `partNumber` names. An object that was written in one request is its own part 1. */
-function findPart(request: S3Request, { size, parts }: StoredObject): PartOfObject | undefined {
+function findPart(request: StoreRequest, { size, parts }: StoredObject): PartOfObject | undefined {
   if (queryValue(request.target.query, 'partNumber') === undefined) return undefined;
   if (request.headers.range !== undefined) {
     throw new S3Error('InvalidRequest', 'Cannot specify both Range header and partNumber query parameter');

@@ -1,4 +1,4 @@
-import { type S3Request, type S3Response, xmlResponse } from '../operation.ts';
+import { type S3Request, type S3Response, type StoreRequest, xmlResponse } from '../operation.ts';
 import type { Bucket } from '../store/bucket.ts';
 import { type Entry, listEntries, takeFirst } from '../store/entries.ts';
 import type { StoredVersion } from '../store/record.ts';
@@ -13,7 +13,7 @@ export const MAX_ITEMS = 1000;
 type Listing = ReturnType<typeof readListing>;
 
 /** Reads the parameters that all listings share. `show` writes a key or prefix as `encoding-type` requests it. */
-export function readListing({ target: { query } }: S3Request, maxName = 'max-keys') {
+export function readListing({ target: { query } }: StoreRequest, maxName = 'max-keys') {
   const encoding = queryValue(query, 'encoding-type');
   if (encoding !== undefined && encoding !== 'url') {
     throw new S3Error('InvalidArgument', 'Invalid Encoding Method specified in Request');

@@ -1,4 +1,4 @@
-import { type S3Request, type S3Response, xmlResponse } from '../operation.ts';
+import { type S3Response, type StoreRequest, xmlResponse } from '../operation.ts';
 import { type Entry, listEntries, takeFirst } from '../store/entries.ts';
 import type { PartRecord } from '../store/record.ts';
 import { SortedNames } from '../store/sorted-names.ts';
@@ -12,7 +12,7 @@ import { MAX_ITEMS, readListing, takePage } from './listing.ts';
 import { findUpload } from './multipart.ts';
 
 /** https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListParts.html */
-export function listParts(request: S3Request): S3Response {
+export function listParts(request: StoreRequest): S3Response {
   const { bucket, key, query } = request.target;
   const upload = findUpload(request);
   const max = queryCount(query, 'max-parts', MAX_ITEMS);
@@ -54,7 +54,7 @@ const describeUpload = ({ record }: Upload): XmlElements => ({
 type UploadEntry = Entry & Readonly<{ upload?: Upload }>;
 
 /** https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListMultipartUploads.html */
-export function listUploads(request: S3Request): S3Response {
+export function listUploads(request: StoreRequest): S3Response {
   const { store, target } = request;
   store.getBucket(target.bucket);
   const listing = readListing(request, 'max-uploads');

@@ -1,4 +1,11 @@
-import { receiveBlob, requireQuery, type S3Request, type S3Response, xmlResponse } from '../operation.ts';
+import {
+  receiveBlob,
+  requireQuery,
+  type S3Request,
+  type S3Response,
+  type StoreRequest,
+  xmlResponse,
+} from '../operation.ts';
 import type { PartRecord, UploadRecord } from '../store/record.ts';
 import type { Upload } from '../store/uploads.ts';
 import { CHECKSUM_TYPES, checksumHeader, readAlgorithm } from '../wire/digest.ts';
@@ -53,7 +60,7 @@ export async function uploadPart(request: S3Request): Promise<S3Response> {
 
 /** @throws {S3Error} `NoSuchUpload` when the upload ended while the part was received */
 export function storePart(
-  { store, now }: S3Request,
+  { store, now }: StoreRequest,
   { record: { id, attributes } }: Upload,
   part: Omit<PartRecord, 'etag' | 'modified'>,
 ): PartRecord {
@@ -63,12 +70,12 @@ export function storePart(
   return stored;
 }
 
-export function abortUpload(request: S3Request): S3Response {
+export function abortUpload(request: StoreRequest): S3Response {
   request.store.uploads.remove(findUpload(request).record.id);
   return { status: 204 };
 }
 
-export function findUpload(request: S3Request): Upload {
+export function findUpload(request: StoreRequest): Upload {
   const { store, target } = request;
   store.getBucket(target.bucket);
   const uploadId = requireQuery(request, 'uploadId');
@@ -77,7 +84,7 @@ export function findUpload(request: S3Request): Upload {
   throw new S3Error('NoSuchUpload', { details: { UploadId: uploadId } });
 }
 
-export function readPartNumber(request: S3Request): number {
+export function readPartNumber(request: StoreRequest): number {
   const text = requireQuery(request, 'partNumber');
   const number = /^\d{1,5}$/.test(text) ? Number(text) : 0;
   if (number >= 1 && number <= MAX_PARTS) return number;

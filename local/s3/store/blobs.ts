@@ -18,15 +18,18 @@ const acquireBuffer = (): Buffer => idle.pop() ?? Buffer.allocUnsafeSlow(READ_BY
  */
 export class Blobs {
   readonly #dir: string;
+  readonly #discards: boolean;
   readonly #references = new Map<string, number>();
 
-  constructor(dir: string) {
+  constructor(dir: string, discards = false) {
     this.#dir = dir;
+    this.#discards = discards;
   }
 
   /** Writes a new blob, which the caller holds until disposal. Leaves no file if `bytes` throws. */
   async write(bytes: AsyncIterable<Buffer>): Promise<PendingBlob> {
     const blob = randomUUID();
+    if (this.#discards) return this.#discard(blob, bytes);
     const file = createWriteStream(this.#path(blob), { flags: 'wx', highWaterMark: 4 * READ_BYTES });
     this.#retain(blob);
     try {
@@ -37,7 +40,17 @@ export class Blobs {
       this.#release(blob);
       throw error;
     }
-    const size = file.bytesWritten;
+    return this.#pend(blob, file.bytesWritten);
+  }
+
+  async #discard(blob: string, bytes: AsyncIterable<Buffer>): Promise<PendingBlob> {
+    let size = 0;
+    for await (const chunk of bytes) size += chunk.length;
+    this.#retain(blob);
+    return this.#pend(blob, size);
+  }
+
+  #pend(blob: string, size: number): PendingBlob {
     const pieces = size === 0 ? [] : [{ blob, offset: 0, size }];
     return { pieces, [Symbol.dispose]: () => this.#release(blob) };
   }

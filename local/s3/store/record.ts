@@ -15,6 +15,9 @@ const checksum = v.object({
   value: v.string(),
 });
 
+/** The CRC-64/XZ in decimal, which only the local COS computes. */
+const crc64 = v.string();
+
 /** `v.record` drops names such as `constructor`, which metadata may contain. */
 const texts = v.custom<Record<string, string>>(
   (value) =>
@@ -60,6 +63,7 @@ const storedObject = v.object({
   /** The MD5 of all bytes in hex, if known. The ETag may differ. */
   md5: v.optional(v.string()),
   checksum: v.optional(checksum),
+  crc64: v.optional(crc64),
   /** The multipart upload that created the object. */
   uploadId: v.optional(v.string()),
   /** The parts of that upload, in order. */
@@ -113,5 +117,6 @@ export const partRecord = v.object({
   modified: NonNegativeInt,
   pieces: v.array(piece),
   checksum: v.optional(v.object({ algorithm: v.picklist(ALGORITHMS), value: v.string() })),
+  crc64: v.optional(crc64),
 });
 export type PartRecord = Readonly<v.InferOutput<typeof partRecord>>;

@@ -6,6 +6,9 @@ import type { BucketRecord, StoredObject } from './record.ts';
 import { findLastStart, openSequence } from './sequence.ts';
 import { Uploads } from './uploads.ts';
 
+/** `discard`: keeps the records of objects and parts, but not their bytes. For benchmarks of uploads. */
+type StoreOptions = Readonly<{ discard?: boolean | undefined }>;
+
 /**
  * The data of the server: one folder, with an index in memory. One process at a time may use it.
  *
@@ -21,10 +24,10 @@ export class Store {
   readonly #buckets = new Map<string, Bucket>();
 
   /** Opens the folder and deletes leftovers of a killed process. */
-  constructor(dir: string, now: () => Date) {
+  constructor(dir: string, now: () => Date, { discard = false }: StoreOptions = {}) {
     const folders = openFolders(dir);
     const lastStart = findLastStart(folders);
-    this.blobs = new Blobs(folders.blobs);
+    this.blobs = new Blobs(folders.blobs, discard);
     this.uploads = new Uploads(folders, this.blobs);
     this.#context = { folders, blobs: this.blobs, nextSequencer: openSequence(folders), now };
     for (const name of listNames(folders.buckets)) {

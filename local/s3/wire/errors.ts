@@ -1,4 +1,9 @@
-/** Status and standard message of every error that this server returns: https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html */
+/**
+ * Status and standard message of every error that the local S3 and the local COS return. Only COS has `ExpiredToken`,
+ * `FileAlreadyExists`, and `KeyTooLong`.
+ * https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
+ * https://www.tencentcloud.com/document/product/436/7730
+ */
 const ERRORS = {
   AccessDenied: '403 Access Denied',
   AnnotationLimitExceeded:
@@ -12,6 +17,8 @@ const ERRORS = {
   BucketNotEmpty: '409 The bucket that you tried to delete is not empty.',
   EntityTooLarge: '400 Your proposed upload exceeds the maximum allowed object size.',
   EntityTooSmall: '400 Your proposed upload is smaller than the minimum allowed object size.',
+  ExpiredToken: '403 The temporary key has expired.',
+  FileAlreadyExists: '409 The object already exists, and the request forbids to overwrite it.',
   IllegalVersioningConfigurationException:
     '400 The versioning configuration specified in the request is invalid.',
   IncompleteBody: '400 You did not provide the number of bytes specified by the Content-Length HTTP header.',
@@ -35,6 +42,7 @@ const ERRORS = {
   InvalidStorageClass: '400 The storage class you specified is not valid',
   InvalidTag: '400 The tag provided was not a valid tag.',
   InvalidURI: "400 Couldn't parse the specified URI.",
+  KeyTooLong: '400 The key is longer than 850 bytes.',
   KeyTooLongError: '400 Your key is too long',
   MalformedACLError:
     '400 The ACL that you provided was not well formed or did not validate against our published schema.',

@@ -19,29 +19,67 @@ const NETWORK_FAULTS = [
   '429',
 ] as const;
 
-/** Responses of VOD, nothing is done. `rejected` and `retryable` are codes below 0 with `canRetry` 0 and 1. */
-const VOD_FAULTS = ['rejected', 'retryable', '4400', '4500', '6000', 'not-json', 'truncated-json'] as const;
+/**
+ * Responses of a service to any of its calls, nothing is done. `rejected` and `retryable` of API 2.0 are codes below 0 with
+ * `canRetry` 0 and 1. `keys-expired`: COS rejects the temporary keys of an upload from now on.
+ */
+const SERVICE_FAULTS = {
+  s3: [],
+  vod: ['rejected', 'retryable', '4400', '4500', '6000', 'not-json', 'truncated-json'],
+  vod2018: ['rejected', 'limit-exceeded', 'internal-error', 'not-json', 'truncated-json'],
+  cos: ['keys-expired'],
+} as const;
 
 /**
- * Faults of single calls. `upload-lost`: VOD loses the upload before the call. `part-lost`: VOD confirms a part, then loses it.
- * `parts-unlisted`: every other stored part is missing from the list. `no-data-size`: the list has no `dataSize`.
- * `parts-not-visible`: FinishUpload does not see all parts yet. `error-in-200`: an S3 copy fails after its status was sent.
+ * Faults of single calls. `upload-lost`: the service loses the upload before the call. `part-lost`: it confirms a part, then
+ * loses it. `parts-unlisted`: every other stored part is missing from the list. `no-data-size`: the list has no `dataSize`.
+ * `parts-not-visible`: FinishUpload does not see all parts yet. `error-in-200`: a copy or completion fails after its status
+ * was sent. `keys-end-soon`: the temporary keys end in 5 minutes. `session-gone`: VOD no longer knows the upload session.
+ * `wrong-crc`, `wrong-md5`: COS stored the bytes, and confirms another checksum.
  */
-const CALL_FAULTS = {
-  InitUpload: ['parts-unlisted', 'no-data-size', 'upload-lost'],
-  UploadPart: ['part-lost', 'upload-lost'],
-  FinishUpload: ['parts-not-visible', 'upload-lost'],
-  CopyObject: ['error-in-200'],
-  UploadPartCopy: ['error-in-200'],
-  CompleteMultipartUpload: ['error-in-200'],
-} as const;
+const CALL_FAULTS: Readonly<
+  Record<keyof typeof SERVICE_FAULTS, Readonly<Record<string, readonly CallFault[]>>>
+> = {
+  s3: {
+    CopyObject: ['error-in-200'],
+    UploadPartCopy: ['error-in-200'],
+    CompleteMultipartUpload: ['error-in-200'],
+  },
+  vod: {
+    InitUpload: ['parts-unlisted', 'no-data-size', 'upload-lost'],
+    UploadPart: ['part-lost', 'upload-lost'],
+    FinishUpload: ['parts-not-visible', 'upload-lost'],
+  },
+  vod2018: {
+    ApplyUpload: ['keys-end-soon'],
+    CommitUpload: ['session-gone'],
+  },
+  cos: {
+    PutObject: ['wrong-crc', 'wrong-md5'],
+    UploadPart: ['wrong-crc', 'wrong-md5', 'part-lost', 'upload-lost'],
+    ListParts: ['upload-lost'],
+    CompleteMultipartUpload: ['error-in-200', 'wrong-crc', 'upload-lost'],
+  },
+};
+
+type CallFault =
+  | 'upload-lost'
+  | 'part-lost'
+  | 'parts-unlisted'
+  | 'no-data-size'
+  | 'parts-not-visible'
+  | 'error-in-200'
+  | 'keys-end-soon'
+  | 'session-gone'
+  | 'wrong-crc'
+  | 'wrong-md5';
 
 export type Fault =
   | (typeof NETWORK_FAULTS)[number]
-  | (typeof VOD_FAULTS)[number]
-  | (typeof CALL_FAULTS)[keyof typeof CALL_FAULTS][number];
+  | (typeof SERVICE_FAULTS)[keyof typeof SERVICE_FAULTS][number]
+  | CallFault;
 
-/** The calls of the pipeline. Other calls of a client (`PutObject`, …) meet no seeded faults. */
+/** The calls of the pipeline: `vod` speaks API 2.0, `vod2018` API 2018-07-17, and `cos` takes the bytes of the latter. Other calls of a client (`PutObject`, …) meet no seeded faults. */
 export const PIPELINE_CALLS = {
   s3: [
     'HeadObject',
@@ -66,6 +104,25 @@ export const PIPELINE_CALLS = {
     'AbortMultipartUpload',
   ],
   vod: ['InitUpload', 'UploadPart', 'FinishUpload', 'SmallFileUpload'],
+  vod2018: [
+    'ApplyUpload',
+    'CommitUpload',
+    'ModifyMediaInfo',
+    'DescribeMediaInfos',
+    'DescribeFileAttributes',
+    'DescribeTaskDetail',
+    'PullUpload',
+  ],
+  cos: [
+    'PutObject',
+    'HeadObject',
+    'CreateMultipartUpload',
+    'UploadPart',
+    'ListParts',
+    'ListMultipartUploads',
+    'CompleteMultipartUpload',
+    'AbortMultipartUpload',
+  ],
 } as const;
 
 export type FaultyService = keyof typeof PIPELINE_CALLS;
@@ -77,8 +134,7 @@ export type FaultSelector = (serviceCall: ServiceCall) => Fault | undefined | Pr
 /** The faults that a call can meet. */
 export function listFaults({ service, call }: ServiceCall): readonly Fault[] {
   if (!PIPELINE_CALLS[service].some((name) => name === call)) return [];
-  const callFaults = Object.entries(CALL_FAULTS).find(([name]) => name === call)?.[1] ?? [];
-  return [...NETWORK_FAULTS, ...(service === 'vod' ? VOD_FAULTS : []), ...callFaults];
+  return [...NETWORK_FAULTS, ...SERVICE_FAULTS[service], ...(CALL_FAULTS[service][call] ?? [])];
 }
 
 /**

@@ -2,7 +2,7 @@ import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { headObject } from '../../../lib/s3/head-object.ts';
 import { readRange } from '../../../lib/s3/read-range.ts';
 import { putTags, readTags } from '../../../lib/s3/tags.ts';
-import { accelerateTimers } from '../../support/accelerate-timers.ts';
+import { removeJitter } from '../../support/accelerate-timers.ts';
 import { CREDENTIALS } from '../../support/credentials.ts';
 import { expectFailure } from '../../support/expect-failure.ts';
 import { BUCKET, useStore } from '../../support/fake-store.ts';
@@ -42,7 +42,7 @@ describe('an error response', () => {
     [301, 'PermanentRedirect', 'StorageRejected', CHECK_ENDPOINT],
     [501, 'NotImplemented', 'StorageRejected', CHECK_ENDPOINT],
   ])('%i %s throws %s without a retry and without a signature', async (status, code, name, hint) => {
-    accelerateTimers();
+    removeJitter();
     const signature =
       '<StringToSign>AWS4-HMAC-SHA256 x</StringToSign><SignatureProvided>5ec2e7</SignatureProvided>';
     const { read, requests } = await startScriptedS3(respondWithError(status, code, signature));
@@ -61,7 +61,7 @@ describe('an error response', () => {
     [403, 'RequestTimeTooSkewed'],
     [404, 'NoSuchUpload'],
   ])('%i %s is retried', async (status, code) => {
-    accelerateTimers();
+    removeJitter();
     const error = respondWithError(status, code);
     const { read, requests } = await startScriptedS3(error, error, sendRange);
     expect(CONTENT.subarray(100, 600).equals(await read())).toBe(true);
@@ -69,7 +69,7 @@ describe('an error response', () => {
   });
 
   test('503 throws StorageUnavailable when every retry gets it', async () => {
-    accelerateTimers();
+    removeJitter();
     const { read, s3 } = await startScriptedS3(respondWithError(503, 'SlowDown'));
     for (const call of [() => read(), () => headObject(s3, PIN, never)]) {
       await expectFailure(call(), 'StorageUnavailable', '503');
@@ -157,7 +157,7 @@ describe('a request with a small response', () => {
   });
 
   test('throws StorageUnavailable and names S3_ENDPOINT when the connection fails', async () => {
-    accelerateTimers();
+    removeJitter();
     const s3 = newS3Client('http://127.0.0.1:1');
     const message = /^HEAD s3:\/\/b\/clip.mp4: .*ECONNREFUSED.*S3_ENDPOINT/;
     await expectFailure(headObject(s3, PIN, never), 'StorageUnavailable', message);

@@ -10,16 +10,17 @@ export const PART_WINDOWS = 100;
 const SLACK = 0.02;
 
 /**
- * Divides a minute into `windows - 1` windows. With fewer windows, more calls can start at the same time.
- * @param limit calls per minute, at least `windows`
+ * Divides the period of a limit, which is a minute or a second, into `windows - 1` windows. With fewer windows, more calls can
+ * start at the same time.
+ * @param limit calls per period, at least `windows`
  */
-export const divideMinute = (limit: number, minuteMs: number, windows: number) => ({
+export const dividePeriod = (limit: number, periodMs: number, windows: number) => ({
   /** Calls per window. */
   calls: Math.floor(limit / windows),
   /** Length of a window. Window n starts n times this after the Unix epoch, so all processes agree on the windows. */
-  ms: (minuteMs * (1 + SLACK)) / (windows - 1),
+  ms: (periodMs * (1 + SLACK)) / (windows - 1),
   /** A lease stays valid for this time after its window: half of the slack. The rest is for the network and the clocks. */
-  graceMs: (minuteMs * SLACK) / 2,
+  graceMs: (periodMs * SLACK) / 2,
 });
 
 /** The most calls in one lease, which is one write to the table. The decision lists the writes per part. */
@@ -33,10 +34,12 @@ const RETENTION_MS = 600_000;
 
 type Options = Readonly<{
   action: string;
-  /** Calls per minute. */
+  /** Calls per period. */
   limit: number;
   windows: number;
-  minuteMs: number;
+  /** The period that VOD counts, and its length. */
+  period: 'minute' | 'second';
+  periodMs: number;
   maxWaitMs: number;
   counter: WindowCounter;
   clock: Clock;
@@ -55,7 +58,7 @@ type Waiter = PromiseWithResolvers<void> & { readonly latest: number };
  */
 export class WindowedRateLimiter {
   readonly #options: Options;
-  readonly #windows: ReturnType<typeof divideMinute>;
+  readonly #windows: ReturnType<typeof dividePeriod>;
   /** In order of arrival. */
   readonly #waiting = new Set<Waiter>();
   #draining = false;
@@ -70,7 +73,7 @@ export class WindowedRateLimiter {
 
   constructor(options: Options) {
     this.#options = options;
-    this.#windows = divideMinute(options.limit, options.minuteMs, options.windows);
+    this.#windows = dividePeriod(options.limit, options.periodMs, options.windows);
   }
 
   /** @throws {QuotaExceeded} when the wait would be too long; the errors of the counter; the reason of the signal */
@@ -201,9 +204,9 @@ export class WindowedRateLimiter {
   }
 
   #waitTooLongError(excessMs: number): QuotaExceeded {
-    const { action, limit, maxWaitMs } = this.#options;
+    const { action, limit, period, maxWaitMs } = this.#options;
     return new QuotaExceeded(
-      `${action}: the quota of ${limit} calls per minute is used up. Expected a wait of at most ${maxWaitMs} ms, ` +
+      `${action}: the quota of ${limit} calls per ${period} is used up. Expected a wait of at most ${maxWaitMs} ms, ` +
         `got about ${Math.ceil(maxWaitMs + excessMs)} ms. Retrying later.`,
     );
   }

@@ -2,13 +2,13 @@ import { QuotaExceeded } from '../../lib/errors.ts';
 import type { Action, Quota } from '../../lib/quota/quota.ts';
 import { never } from './values.ts';
 
-/** The most calls in any sliding minute. VOD no longer counts a call that is a minute old. */
-export function maxCallsPerMinute(times: readonly number[], minuteMs: number): number {
+/** The most calls in any sliding minute or second. VOD no longer counts a call that is one period old. */
+export function maxCallsPerPeriod(times: readonly number[], periodMs: number): number {
   const sorted = times.toSorted((a, b) => a - b);
   let first = 0;
   let max = 0;
   for (const [last, time] of sorted.entries()) {
-    while ((sorted[first] ?? time) + minuteMs <= time) first++;
+    while ((sorted[first] ?? time) + periodMs <= time) first++;
     max = Math.max(max, last - first + 1);
   }
   return max;

@@ -2,7 +2,7 @@ import { type Admission, admissionLimits, createAdmission } from '../../lib/quot
 import { createMemoryAdmissionStore } from '../../lib/quota/admission-store.ts';
 import { createQuota, type Quota } from '../../lib/quota/quota.ts';
 
-const AMPLE = { minuteMs: 100, callsPerMinute: 1_000_000, partsPerMinute: 1_000_000 };
+const AMPLE = { minuteMs: 100, secondMs: 20, callsPerMinute: 1_000_000, partsPerMinute: 1_000_000 };
 
 /** A quota so large that no test reaches it, with pauses of milliseconds. */
 export const createAmpleQuota = (): Quota => createQuota(AMPLE);

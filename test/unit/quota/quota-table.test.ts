@@ -3,9 +3,9 @@ import { ScanCommand } from '@aws-sdk/client-dynamodb';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { createTableCounter } from '../../../lib/quota/counter.ts';
 import { createQuota, type Quota, type QuotaOptions } from '../../../lib/quota/quota.ts';
-import { divideMinute, PART_WINDOWS } from '../../../lib/quota/rate-limiter.ts';
+import { dividePeriod, PART_WINDOWS } from '../../../lib/quota/rate-limiter.ts';
 import { connectTable, QUOTA_TABLE } from '../../../lib/quota/table.ts';
-import { maxCallsPerMinute, recordedTake, startCallers } from '../../support/callers.ts';
+import { maxCallsPerPeriod, recordedTake, startCallers } from '../../support/callers.ts';
 import { createQuotaTable, startQuotaTable } from '../../support/dynamo.ts';
 import { expectFailure } from '../../support/expect-failure.ts';
 import { useCredentials } from '../../support/fake-store.ts';
@@ -37,7 +37,7 @@ describe('a quota in a table', () => {
       return startCallers(16, until, recordedTake(quota, action, times));
     });
     await Promise.all(callers);
-    expect(maxCallsPerMinute(times, minuteMs * share)).toBeLessThanOrEqual(limit);
+    expect(maxCallsPerPeriod(times, minuteMs * share)).toBeLessThanOrEqual(limit);
     // How many more depends on the machine: rate-limiter.test.ts shows the use of the quota in virtual time.
     expect(times.length).toBeGreaterThan(0);
   });
@@ -58,7 +58,7 @@ describe('a quota in a table', () => {
     const start = Date.now();
     await one.pause('UploadPart');
     await other.take('UploadPart', never);
-    expect(Date.now() - start).toBeGreaterThanOrEqual(4 * divideMinute(10_000, minuteMs, PART_WINDOWS).ms);
+    expect(Date.now() - start).toBeGreaterThanOrEqual(4 * dividePeriod(10_000, minuteMs, PART_WINDOWS).ms);
   });
 
   test('has items that separate the actions and expire; only UpdateItem is called', async () => {

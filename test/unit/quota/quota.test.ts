@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { type Action, createQuota, type Quota, type QuotaOptions } from '../../../lib/quota/quota.ts';
-import { maxCallsPerMinute, recordedTake, sleep, startCallers } from '../../support/callers.ts';
+import { maxCallsPerPeriod, recordedTake, sleep, startCallers } from '../../support/callers.ts';
 import { expectFailure } from '../../support/expect-failure.ts';
 import { failureOf, never } from '../../support/values.ts';
 
@@ -20,9 +20,35 @@ describe('a quota in memory', () => {
     });
     await vi.advanceTimersByTimeAsync(minuteMs * 1.3);
     await Promise.all(done);
-    const max = maxCallsPerMinute(times, minuteMs);
+    const max = maxCallsPerPeriod(times, minuteMs);
     expect(max).toBeLessThanOrEqual(10_000);
     expect(max).toBeGreaterThanOrEqual(9_600);
+  });
+
+  test.each([
+    ['CommitUpload', 100],
+    ['ModifyMediaInfo', 20],
+  ] as const)('limits %s to %i calls in every sliding second', async (action, limit) => {
+    const times: number[] = [];
+    const take = recordedTake(create(), action, times);
+    const done = startCallers(64, Date.now() + 10_000, async () => {
+      await take();
+      await sleep(20);
+    });
+    await vi.advanceTimersByTimeAsync(20_000);
+    await Promise.all(done);
+    expect(maxCallsPerPeriod(times, 1_000)).toBeLessThanOrEqual(limit);
+    expect(times.length).toBeGreaterThanOrEqual(limit * 4.5); // half of the limit, for ten seconds
+  });
+
+  test('names the second in the error of a long wait', async () => {
+    const quota = create({ maxWaitMs: 0 });
+    const calls = Array.from({ length: 51 }, () => failureOf(quota.take('ApplyUpload', never)));
+    await vi.advanceTimersByTimeAsync(0);
+    const failures = (await Promise.all(calls)).filter(({ name }) => name === 'QuotaExceeded');
+    expect(failures.map(({ message }) => message)).toEqual([
+      expect.stringMatching(/^ApplyUpload: the quota of 100 calls per second is used up\. /),
+    ]);
   });
 
   /** Calls of InitUpload or FinishUpload that fit into one window. */

@@ -4,49 +4,55 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { QuotaExceeded } from '../../../lib/errors.ts';
 import { createMemoryCounter, type WindowCounter } from '../../../lib/quota/counter.ts';
 import { createQuota, type Quota } from '../../../lib/quota/quota.ts';
-import { divideMinute, PART_WINDOWS } from '../../../lib/quota/rate-limiter.ts';
-import { maxCallsPerMinute, recordedTake, sleep, startCallers } from '../../support/callers.ts';
+import { dividePeriod, PART_WINDOWS } from '../../../lib/quota/rate-limiter.ts';
+import { maxCallsPerPeriod, recordedTake, sleep, startCallers } from '../../support/callers.ts';
 import { failureOf, never } from '../../support/values.ts';
 
-describe('divideMinute', () => {
+describe('dividePeriod', () => {
   const SLACK = 0.02;
 
-  test('keeps every sliding minute within the quota, when calls arrive up to 2 % of a minute late', () => {
-    const share = fc.double({ min: 0, max: 1, noNaN: true, maxExcluded: true });
-    fc.assert(
-      fc.property(
-        fc.integer({ min: 1, max: 5 }),
-        fc.integer({ min: 500, max: 60_000 }),
-        fc.nat(3_000_000_000),
-        fc.array(fc.record({ used: share, from: share, to: share }), { minLength: 1, maxLength: 230 }),
-        (callsPerWindow, minuteMs, first, schedule) => {
-          const { calls, ms } = divideMinute(callsPerWindow * 100, minuteMs, PART_WINDOWS);
-          expect(calls).toBe(callsPerWindow);
-          const arrivals = schedule.flatMap(({ used, from, to }, n) =>
-            Array.from({ length: Math.ceil(used * calls) }, (_, call) => {
-              const place = from + ((to - from) * call) / calls;
-              return (first + n) * ms + place * (ms + minuteMs * SLACK) * (1 - 1e-9);
-            }),
-          );
-          expect(maxCallsPerMinute(arrivals, minuteMs)).toBeLessThanOrEqual(callsPerWindow * 100);
-        },
-      ),
-    );
-  });
+  test.each([
+    ['minute', PART_WINDOWS, { min: 500, max: 60_000 }],
+    ['second', 2, { min: 20, max: 1_000 }],
+  ])(
+    'keeps every sliding %s within the quota, when calls arrive up to 2 % of it late',
+    (_, windows, length) => {
+      const share = fc.double({ min: 0, max: 1, noNaN: true, maxExcluded: true });
+      fc.assert(
+        fc.property(
+          fc.integer({ min: 1, max: 5 }),
+          fc.integer(length),
+          fc.nat(3_000_000_000),
+          fc.array(fc.record({ used: share, from: share, to: share }), { minLength: 1, maxLength: 230 }),
+          (callsPerWindow, periodMs, first, schedule) => {
+            const { calls, ms } = dividePeriod(callsPerWindow * windows, periodMs, windows);
+            expect(calls).toBe(callsPerWindow);
+            const arrivals = schedule.flatMap(({ used, from, to }, n) =>
+              Array.from({ length: Math.ceil(used * calls) }, (_, call) => {
+                const place = from + ((to - from) * call) / calls;
+                return (first + n) * ms + place * (ms + periodMs * SLACK) * (1 - 1e-9);
+              }),
+            );
+            expect(maxCallsPerPeriod(arrivals, periodMs)).toBeLessThanOrEqual(callsPerWindow * windows);
+          },
+        ),
+      );
+    },
+  );
 
   test.each([100, 10_000])('allows exactly the quota of %i in the worst case', (limit) => {
     const minuteMs = 60_000;
-    const { calls, ms } = divideMinute(limit, minuteMs, PART_WINDOWS);
+    const { calls, ms } = dividePeriod(limit, minuteMs, PART_WINDOWS);
     // The calls of the first window arrive as late as possible, and none arrives earlier.
     const latest = ms + minuteMs * SLACK - 1e-3;
     const arrivals = Array.from({ length: 150 }, (_, n) =>
       Array.from({ length: calls }, () => Math.max(latest, n * ms)),
     );
-    expect(maxCallsPerMinute(arrivals.flat(), minuteMs)).toBe(limit);
+    expect(maxCallsPerPeriod(arrivals.flat(), minuteMs)).toBe(limit);
   });
 
   test.each([100, 10_000])('makes 97 percent of a quota of %i usable', (limit) => {
-    const { calls, ms, graceMs } = divideMinute(limit, 60_000, PART_WINDOWS);
+    const { calls, ms, graceMs } = dividePeriod(limit, 60_000, PART_WINDOWS);
     expect((calls * 60_000) / ms / limit).toBeCloseTo(0.9706, 4);
     expect([ms, graceMs]).toEqual([expect.closeTo(618.18, 1), 600]);
   });
@@ -99,7 +105,7 @@ describe('processes that share a counter', () => {
       });
       await vi.advanceTimersByTimeAsync(minuteMs * 2);
       await Promise.all(done);
-      const max = maxCallsPerMinute(times, minuteMs);
+      const max = maxCallsPerPeriod(times, minuteMs);
       expect(max).toBeLessThanOrEqual(10_000);
       expect(max).toBeGreaterThanOrEqual(9_500);
       expect(writes / times.length).toBeLessThan(maxWrites);
@@ -171,8 +177,8 @@ describe('processes that share a counter', () => {
     );
     await vi.advanceTimersByTimeAsync(minuteMs * 1.5);
     await Promise.all(done);
-    expect(maxCallsPerMinute(times, minuteMs)).toBeLessThanOrEqual(10_000);
-    expect(maxCallsPerMinute(times, minuteMs)).toBeGreaterThanOrEqual(9_000);
+    expect(maxCallsPerPeriod(times, minuteMs)).toBeLessThanOrEqual(10_000);
+    expect(maxCallsPerPeriod(times, minuteMs)).toBeGreaterThanOrEqual(9_000);
   });
 
   test('300 of them with one call each all make it within six minutes', async () => {
@@ -183,7 +189,7 @@ describe('processes that share a counter', () => {
     await Promise.all(done);
     expect(times.length).toBe(300);
     expect(Math.max(...times) - start).toBeLessThan(6 * 60_000);
-    expect(maxCallsPerMinute(times, 60_000)).toBeLessThanOrEqual(100);
+    expect(maxCallsPerPeriod(times, 60_000)).toBeLessThanOrEqual(100);
   });
 
   test('a pause reaches the others with their next lease', async () => {

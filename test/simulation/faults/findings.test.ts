@@ -18,7 +18,7 @@ afterAll(async () => {
 });
 
 const createPlan = (incidents: readonly Incident[], more: Partial<Plan> = {}): Plan => ({
-  objects: [{ size: 700, sameAsFirst: false, resumed: false }],
+  objects: [{ size: 700, sameAsFirst: false, resumed: false, annotated: false }],
   images: [],
   versioned: false,
   writeBack: 'metadata',
@@ -28,7 +28,9 @@ const createPlan = (incidents: readonly Incident[], more: Partial<Plan> = {}): P
   deliveries: [],
   ...more,
 });
-const large: Partial<Plan> = { objects: [{ size: 5 * MIB + 1, sameAsFirst: false, resumed: false }] };
+const large: Partial<Plan> = {
+  objects: [{ size: 5 * MIB + 1, sameAsFirst: false, resumed: false, annotated: false }],
+};
 
 const writeAt = (call: string, write: ConcurrentWrite): Incident => ({
   ...{ service: 's3', call, nth: 0 },
@@ -43,6 +45,8 @@ describe('the write-back keeps the other client’s write when the same bytes ar
     ['edited during a copy in parts', createPlan([writeAt('UploadPartCopy', 'edit')], large)],
     ['put again during a copy in parts', createPlan([writeAt('UploadPartCopy', 'again')], large)],
     ['tagged during a copy in parts', createPlan([writeAt('UploadPartCopy', 'tag')], large)],
+    ['annotated just before the copy', createPlan([writeAt('CopyObject', 'annotate')])],
+    ['annotated during a copy in parts', createPlan([writeAt('UploadPartCopy', 'annotate')], large)],
   ])('%s', async (_, plan) => {
     await world?.run(plan);
   });

@@ -6,6 +6,7 @@ import {
   GetObjectCommand,
   GetObjectTaggingCommand,
   HeadObjectCommand,
+  ListObjectAnnotationsCommand,
   ListObjectVersionsCommand,
   NoSuchAnnotation,
   NoSuchKey,
@@ -23,6 +24,7 @@ const MARKER_KEYS = new Set([
   ...['vod-put-at', 'vod-covered', 'vod-cover-of'], // on images
 ]);
 
+const OWN_ANNOTATION = 'tencent-vod';
 const AnnotatedId = v.pipe(v.string(), v.parseJson(), v.object({ 'vod-file-id': v.string() }));
 type ObjectTarget = Readonly<{ Bucket: string; Key: string; VersionId?: string }>;
 
@@ -38,7 +40,7 @@ const Index = v.array(
 );
 
 /** Changes of another client that S3 cannot protect while the pipeline writes the object. */
-export type Races = Readonly<{ metadata: boolean; tags: boolean; times: boolean }>;
+export type Races = Readonly<{ metadata: boolean; tags: boolean; annotations: boolean; times: boolean }>;
 
 export function createInvariants(
   s3: S3Client,
@@ -87,9 +89,11 @@ export function createInvariants(
     const found = serialize({
       metadata: races.metadata ? expected.metadata : withoutMarker(Metadata, expected.metadata),
       tags: races.tags ? expected.tags : withoutMarker(tags, expected.tags),
+      annotations: races.annotations ? expected.annotations : await readAnnotations(target),
       headers: Object.fromEntries(Object.entries(object).filter(([name]) => name in headers)),
     });
-    const wanted = serialize({ metadata: expected.metadata, tags: expected.tags, headers });
+    const { metadata, annotations } = expected;
+    const wanted = serialize({ metadata, tags: expected.tags, annotations, headers });
     if (found !== wanted) return violation('lost', `expected ${wanted}, got ${found}`);
     const fileId = Metadata['vod-file-id'] ?? tags['vod-file-id'] ?? (await annotatedFileId(target));
     if (fileId) carried.set(key, fileId);
@@ -100,14 +104,28 @@ export function createInvariants(
     return violation('id', `it carries ${fileId}, which is ${stored ?? 'nothing'}, and is ${actual}`);
   }
 
-  /** The fileId in the annotation of an object version, if it has one. */
-  async function annotatedFileId(version: ObjectTarget): Promise<string | undefined> {
-    const command = new GetObjectAnnotationCommand({ ...version, AnnotationName: 'tencent-vod' });
+  async function readAnnotation(version: ObjectTarget, AnnotationName: string): Promise<string | undefined> {
+    const command = new GetObjectAnnotationCommand({ ...version, AnnotationName });
     const output = await s3.send(command).catch((error: unknown) => {
       if (error instanceof NoSuchAnnotation) return undefined;
       throw error;
     });
-    const text = await output?.AnnotationPayload?.transformToString();
+    return output?.AnnotationPayload?.transformToString();
+  }
+
+  /** The annotations of other clients. */
+  async function readAnnotations(target: ObjectTarget): Promise<Record<string, string>> {
+    const { Annotations = [] } = await s3.send(new ListObjectAnnotationsCommand(target));
+    const names = Annotations.flatMap(({ AnnotationName = '' }) =>
+      AnnotationName === OWN_ANNOTATION ? [] : [AnnotationName],
+    );
+    const texts = names.map(async (name) => [name, (await readAnnotation(target, name)) ?? ''] as const);
+    return Object.fromEntries(await Promise.all(texts));
+  }
+
+  /** The fileId in the annotation of an object version, if it has one. */
+  async function annotatedFileId(version: ObjectTarget): Promise<string | undefined> {
+    const text = await readAnnotation(version, OWN_ANNOTATION);
     return text === undefined ? undefined : v.parse(AnnotatedId, text)['vod-file-id'];
   }
 

@@ -13,8 +13,14 @@ import { KIB, MIB } from '../../support/values.ts';
 
 /**
  * `sameAsFirst`: the object has the bytes of the first object. `resumed`: an earlier upload in parts of 512 KiB sent the first part.
+ * `annotated`: its writer adds an annotation.
  */
-export type ObjectPlan = Readonly<{ size: number; sameAsFirst: boolean; resumed: boolean }>;
+export type ObjectPlan = Readonly<{
+  size: number;
+  sameAsFirst: boolean;
+  resumed: boolean;
+  annotated: boolean;
+}>;
 
 const CALLS_WITH_IMAGES = [
   'InitUpload',
@@ -32,9 +38,18 @@ export type ImagePlan = Readonly<{ of: number; named: boolean; sameAsFirst: bool
 
 /**
  * A change that another client makes to an object. `overwrite`: put other bytes. `carry`: put other bytes with the old metadata, including the
- * marker. `again`: put the same bytes with other metadata. `edit`: change the metadata. `tag`: add a tag. `delete`.
+ * marker. `again`: put the same bytes with other metadata. `edit`: change the metadata. `tag`: add a tag. `annotate`: write an annotation.
+ * `delete`.
  */
-export const CONCURRENT_WRITES = ['overwrite', 'carry', 'again', 'edit', 'tag', 'delete'] as const;
+export const CONCURRENT_WRITES = [
+  'overwrite',
+  'carry',
+  'again',
+  'edit',
+  'tag',
+  'annotate',
+  'delete',
+] as const;
 export type ConcurrentWrite = (typeof CONCURRENT_WRITES)[number];
 
 /**
@@ -77,7 +92,12 @@ const size = weighted(
   [1, fc.constant(MAX_COPY_BYTES + 1)],
 );
 const rarely = weighted([4, fc.constant(false)], [1, fc.constant(true)]);
-const object: fc.Arbitrary<ObjectPlan> = fc.record({ size, sameAsFirst: rarely, resumed: rarely });
+const object: fc.Arbitrary<ObjectPlan> = fc.record({
+  size,
+  sameAsFirst: rarely,
+  resumed: rarely,
+  annotated: rarely,
+});
 const image: fc.Arbitrary<ImagePlan> = fc.record({
   of: fc.nat(1),
   named: rarely,
@@ -146,7 +166,7 @@ export const everyFault: readonly Plan[] = [...s3(PIPELINE_CALLS.s3), ...vod(PIP
     return listFaults(serviceCall).flatMap((fault) =>
       (images.length > 0 ? images : [[]]).map(
         (images): Plan => ({
-          objects: [{ size, sameAsFirst: false, resumed: true }],
+          objects: [{ size, sameAsFirst: false, resumed: true, annotated: false }],
           images,
           versioned: name === 'GetBucketLifecycleConfiguration',
           writeBack: modeWith(name),

@@ -146,7 +146,7 @@ async function runPlan(
     if (plan.clockOff) switches.offsetMs += CLOCK_OFFSET_MS;
     await putImages('before');
     await Promise.all([
-      ...videoKeys.map((key, n) => writers.put(key, videos[n] ?? Buffer.of())),
+      ...videoKeys.map((key, n) => writers.put(key, videos[n] ?? Buffer.of(), plan.objects[n]?.annotated)),
       putImages('with'),
     ]);
     await withHangLimit(events.settle(), 'the run with faults');
@@ -177,7 +177,7 @@ async function runPlan(
         .filter(({ status }) => status === 'SUCCEEDED')
         .map(keyOf),
     );
-    const tagged = plan.writeBack === 'tags' ? [...writers.tagged].filter((key) => succeeded.has(key)) : [];
+    const tagged = mayUseTags(plan) ? [...writers.tagged].filter((key) => succeeded.has(key)) : [];
     const candidates = [...withCoverError, ...ofOverwritten.map(({ image }) => image), ...tagged];
     const requested = new Set(candidates.filter((key) => writers.expected.get(key))); // not deleted since
     const reported = new Set([...failed.map(keyOf), ...requested]);
@@ -226,18 +226,32 @@ async function runPlan(
 
 /**
  * A store that ignores conditions loses edits of metadata during a copy, and tags if the function is killed after it. S3 itself has no
- * condition that protects tags where the pipeline writes tags, nor tags and metadata at the end of a copy in parts, which
- * checks the ETag alone. The order of two images is undefined when clocks differ.
+ * condition that protects tags where the pipeline writes tags. The end of a copy in parts checks the ETag alone, so it protects no
+ * annotations, tags, and metadata. The order of two images is undefined when clocks differ.
  */
-function racesOf({ writeBack, objects, ignorant, incidents, clockOff }: Plan): Races {
+function racesOf(plan: Plan): Races {
+  const { writeBack, objects, ignorant, incidents, clockOff } = plan;
   const writes = incidents.filter(({ kind }) => kind === 'write');
   const isCopiedInParts = writeBack === 'metadata' && objects.some(({ size }) => size > MAX_COPY_BYTES);
   const atTheEnd = isCopiedInParts && writes.some(({ call }) => call === 'CompleteMultipartUpload');
   return {
     metadata: atTheEnd || (ignorant && writes.length > 0),
-    tags: atTheEnd || (writeBack === 'tags' && writes.length > 0) || (ignorant && incidents.length > 0),
+    tags: atTheEnd || (mayUseTags(plan) && writes.length > 0) || (ignorant && incidents.length > 0),
+    annotations: atTheEnd,
     times: clockOff,
   };
+}
+
+/** A copy in parts would lose annotations, so an object that has some gets tags. */
+function mayUseTags({ writeBack, objects, incidents }: Plan): boolean {
+  const isAnnotated = incidents.some(
+    (incident) => incident.kind === 'write' && incident.write === 'annotate',
+  );
+  return (
+    writeBack === 'tags' ||
+    (writeBack === 'metadata' &&
+      objects.some(({ size, annotated }) => size > MAX_COPY_BYTES && (annotated || isAnnotated)))
+  );
 }
 
 /** Two images that share a video's name have different extensions. */

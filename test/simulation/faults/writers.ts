@@ -4,6 +4,7 @@ import {
   DeleteObjectCommand,
   GetObjectTaggingCommand,
   HeadObjectCommand,
+  PutObjectAnnotationCommand,
   PutObjectCommand,
   PutObjectTaggingCommand,
   type S3Client,
@@ -20,6 +21,8 @@ export type Expected = Readonly<{
   /** Without the marker of the write-back. */
   metadata: Readonly<Record<string, string>>;
   tags: Readonly<Record<string, string>>;
+  /** Texts by name, without that of the write-back. */
+  annotations: Readonly<Record<string, string>>;
 }>;
 
 const isImage = (key: string): boolean => !key.endsWith('.mp4');
@@ -105,8 +108,11 @@ export class Writers {
     this.#passSecond = passSecond;
   }
 
-  put(key: string, body: Buffer): Promise<void> {
-    return this.#serialize(() => this.#put(key, body, {}));
+  put(key: string, body: Buffer, isAnnotated = false): Promise<void> {
+    return this.#serialize(async () => {
+      await this.#put(key, body, {});
+      if (isAnnotated) await this.#annotate(key);
+    });
   }
 
   /** Runs after all earlier writes, so that the last write is well defined. */
@@ -151,12 +157,25 @@ export class Writers {
           this.expected.set(key, { ...current, tags: { ...current.tags, tagged: tag.Value } });
           return;
         }
+        case 'annotate':
+          return this.#annotate(key);
         case 'delete':
           await this.#s3.send(new DeleteObjectCommand(target));
           this.expected.set(key, undefined);
           return;
       }
     });
+  }
+
+  /** S3 drops it when the object is overwritten, and keeps it with every copy in one request. */
+  async #annotate(key: string): Promise<void> {
+    const current = this.expected.get(key);
+    if (!current) return;
+    const [AnnotationName, AnnotationPayload] = ['writer', `片名 ${this.#writes}`];
+    const annotation = { AnnotationName, AnnotationPayload };
+    await this.#s3.send(new PutObjectAnnotationCommand({ Bucket: this.#bucket, Key: key, ...annotation }));
+    const annotations = { ...current.annotations, [AnnotationName]: AnnotationPayload };
+    this.expected.set(key, { ...current, annotations });
   }
 
   async #put(key: string, body: Buffer, carried: Record<string, string>): Promise<void> {
@@ -184,7 +203,7 @@ export class Writers {
     this.history.set(key, [...(this.history.get(key) ?? []), hash]);
     this.putOrder.push(key);
     const others = Object.fromEntries(Object.entries(carried).filter(([name]) => !name.startsWith('vod-')));
-    this.expected.set(key, { body, metadata: { ...others, ...metadata }, tags });
+    this.expected.set(key, { body, metadata: { ...others, ...metadata }, tags, annotations: {} });
   }
 
   #serialize(work: () => Promise<void>): Promise<void> {

@@ -18,11 +18,7 @@ export type VodHttpRequest = Readonly<{
 }>;
 
 /** `body` ends with an error when it stalls. */
-export type VodHttpResponse = Readonly<{
-  status: number;
-  headers: Readonly<Record<string, string>>;
-  body: AsyncIterable<Uint8Array>;
-}>;
+export type VodHttpResponse = Readonly<{ status: number; body: AsyncIterable<Uint8Array> }>;
 
 /** Keeps connections alive until `close`. It never follows a redirect: a signed request goes to the configured host only. */
 export function createVodHttp() {
@@ -52,8 +48,7 @@ export function createVodHttp() {
         }),
         { abortSignal: AbortSignal.any([signal, timeout]) },
       );
-      const { statusCode: status } = response;
-      return await read({ status, headers: response.headers, body: withStallTimeout(response.body) });
+      return await read({ status: response.statusCode, body: withStallTimeout(response.body) });
     } catch (error) {
       signal.throwIfAborted();
       if (error instanceof VodRejected || error instanceof VodUnavailable) throw error;

@@ -1,5 +1,6 @@
 import * as v from 'valibot';
 import { FileId, formatIssues, NonNegativeInt } from '../../schemas.ts';
+import { MediaUrl } from '../media-url.ts';
 
 /** The responses of VOD and the reactions to them. Codes: vod2 protocol, "Errors". */
 
@@ -11,14 +12,7 @@ const VodResponse = v.looseObject({
 });
 export type VodResponse = v.InferOutput<typeof VodResponse>;
 
-/** Object metadata holds 2 KB of ASCII. Any other URL is dropped, since the `fileId` is enough to find the file. */
-const METADATA_URL = /^[\x21-\x7e]{0,1024}$/;
-const Url = v.pipe(
-  v.string(),
-  v.transform((url) => [url, URL.parse(url)?.href ?? ''].find((text) => METADATA_URL.test(text)) ?? ''),
-);
-
-const fileFields = { fileId: FileId, url: v.optional(Url, '') };
+const fileFields = { fileId: FileId, url: v.optional(MediaUrl, '') };
 
 /**
  * Code 0: VOD holds no parts. Code 1: it holds some, and `dataSize` is the part size of the upload. `part-list.ts` reads the
@@ -60,10 +54,14 @@ export function errorActionFor({ code, canRetry }: VodResponse): ErrorAction {
 const HINTS: Readonly<Record<number, string>> = {
   [-10001]: 'a common parameter is wrong. Check VOD_REGION and VOD_SECRET_ID',
   [-10002]: 'the signature is wrong. Check VOD_SECRET_KEY, VOD_HOST (the signed host), and the clock',
-  4100: 'the account is unknown. Check VOD_SECRET_ID',
+  4100: 'the account is unknown. Check VOD_SECRET_ID. Accounts opened since 2023 need VOD_API=2018-07-17',
   4300: 'the account lacks the permission. Check its permissions and its balance',
   4500: 'a repeated nonce, or a clock that is wrong by more than two hours. Check the clock',
 };
+
+/** The protocol lost support in 2022. How VOD will reject its calls is not documented. */
+const OFFLINE = /offline|no longer supported|已下线/i;
+const OFFLINE_HINT = 'the API is offline for this account. Set VOD_API=2018-07-17';
 
 /** Errors travel through the states of the state machine. */
 const MAX_MESSAGE_CHARS = 400;
@@ -72,7 +70,7 @@ const MAX_MESSAGE_CHARS = 400;
 export function describeError({ code, message, codeDesc }: VodResponse): string {
   const messages = new Set([message, codeDesc].filter((text) => text !== ''));
   const text = [...messages].join(', ').slice(0, MAX_MESSAGE_CHARS);
-  const hint = HINTS[code];
+  const hint = OFFLINE.test(text) ? OFFLINE_HINT : HINTS[code];
   return `code ${code}${text ? ` (${text})` : ''}${hint ? `: ${hint}` : ''}`;
 }
 

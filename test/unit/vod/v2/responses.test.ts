@@ -61,6 +61,16 @@ describe('describeError', () => {
   });
 });
 
+describe('describeError of an account that API 2.0 rejects', () => {
+  test.each([
+    ['is unknown', responseOf(4100)],
+    ['is rejected as offline', { ...responseOf(4000), message: 'This action is offline' }],
+    ['is rejected as offline in Chinese', { ...responseOf(-1), codeDesc: '接口已下线' }],
+  ])('names the setting of the other API when the account %s', (_, response) => {
+    expect(describeError(response)).toContain('VOD_API=2018-07-17');
+  });
+});
+
 describe('parseResponse', () => {
   test('keeps all digits of a numeric fileId', () => {
     fc.assert(

@@ -1,5 +1,6 @@
 import { CopyObjectCommand } from '@aws-sdk/client-s3';
 import { expect, test } from 'vitest';
+import { accelerateTimers } from '../support/accelerate-timers.ts';
 import { image } from '../support/images.ts';
 import { BUCKET, newStack, type TestStack } from '../support/stack.ts';
 import { createBytes, sha1 } from '../support/values.ts';
@@ -194,9 +195,8 @@ test('an invalid image fails without its video, whose result has the error', asy
 test('reports VodUnavailable when VOD stays unavailable for the cover, and attaches it when restarted', async () => {
   let isAvailable = false;
   let attempts = 0;
-  // Most of this test is the wait between attempts, so the time limit is short.
+  accelerateTimers(); // most of this test is the wait between attempts
   const world = await newStack({
-    timeLimitMs: 1000,
     faults: ({ call }) => {
       if (call !== 'SmallFileUpload' || isAvailable) return undefined;
       attempts++;

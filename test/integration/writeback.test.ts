@@ -136,7 +136,7 @@ test('a copy in parts continues in the next invocation when the time is over, an
     ...IN_PARTS,
     timeLimitMs: 3_000,
     faults: ({ call }) => {
-      if (call === 'AbortMultipartUpload' && !mayAbort) return 'no-response';
+      if (call === 'AbortMultipartUpload' && !mayAbort) return 'early-reset'; // no wait for a timeout
       if (call !== 'ListParts' && call !== 'UploadPartCopy') return undefined;
       requests.push(call);
       const copies = requests.filter((name) => name === 'UploadPartCopy').length;

@@ -19,7 +19,7 @@ if (isLongRun) process.stdout.write(`FUZZ_SEED=${seed}\n`);
 // which saves 0.8 s of CPU time per file.
 const shared = [
   'test/{contract,fuzz}/**/*.test.ts',
-  'test/unit/{bench,operate,quota,s3,steps,trigger,upload,vod,write-back}/**/*.test.ts',
+  'test/unit/{bench,cos,operate,quota,s3,steps,trigger,upload,vod,write-back}/**/*.test.ts',
 ];
 
 export default defineConfig({

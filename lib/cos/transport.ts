@@ -1,0 +1,255 @@
+import { createHash } from 'node:crypto';
+import { Readable } from 'node:stream';
+import { finished } from 'node:stream/promises';
+import { extendedEncodeURIComponent as encode, HttpRequest } from '@smithy/core/protocols';
+import { NodeHttpHandler } from '@smithy/node-http-handler';
+import { errorMessage, VodRejected, VodUnavailable } from '../errors.ts';
+import { appendCrcs, type Crcs, NO_CRCS } from '../upload/crc64.ts';
+import type { CosResponse } from './responses.ts';
+import { authorizationOf } from './signature.ts';
+
+/** Sends signed requests to COS. */
+
+/** `token` and `expires` (seconds since 1970): of temporary keys. */
+export type CosKeys = Readonly<{
+  secretId: string;
+  secretKey: string;
+  token?: string | undefined;
+  expires?: number | undefined;
+}>;
+
+/** `bucket` contains the APPID. `key` has no leading slash. */
+export type CosObject = Readonly<{ bucket: string; region: string; key: string; keys: CosKeys }>;
+
+/** `operation` names the request in errors. `timeoutMs`: from the end of a streamed body, or else from the start. */
+export type CosCall = Readonly<{
+  operation: string;
+  method: 'GET' | 'PUT' | 'POST' | 'DELETE' | 'HEAD';
+  query?: Readonly<Record<string, string>>;
+  headers?: Readonly<Record<string, string>>;
+  body?: Uint8Array | StreamedBody | undefined;
+  timeoutMs?: number;
+}>;
+
+const TIMEOUT_MS = 60_000;
+/** Without bytes for this time, a request or a response has stalled. */
+const STALL_MS = 10_000;
+
+/** A clock that differs by less makes a valid signature. */
+const MAX_CLOCK_SKEW_S = 300;
+
+/** More than a page of 1,000 uploads or parts. */
+const MAX_RESPONSE_BYTES = 4 * 1024 * 1024;
+
+/** @param endpoint replaces the address of the bucket, but not its name in the header `Host`, which is signed */
+export function createCosTransport(endpoint: URL | undefined) {
+  const agent = { keepAlive: true, maxSockets: 128 };
+  // It never follows a redirect: a signed request goes to the host of the bucket only.
+  const http = new NodeHttpHandler({ connectionTimeout: 5_000, httpAgent: agent, httpsAgent: agent });
+  return {
+    send: (at: CosObject, call: CosCall, signal: AbortSignal) => send(http, endpoint, at, call, signal),
+    close: () => http.destroy(),
+  };
+}
+
+/** Part of a host name. */
+const LABEL = /^[a-z0-9](?:[a-z0-9-]*[a-z0-9])?$/;
+
+function hostOf({ bucket, region }: CosObject, operation: string): string {
+  if (LABEL.test(bucket) && LABEL.test(region)) return `${bucket}.cos.${region}.myqcloud.com`;
+  throw new VodRejected(
+    `${operation}: expected the name of a bucket and a region, got ${bucket}, ${region}.`,
+  );
+}
+
+/**
+ * Sends one request.
+ * @returns any response, also that of an error
+ * @throws {VodRejected} {VodUnavailable} for network errors and timeouts; the error of the body; the reason of the signal
+ */
+async function send(
+  http: NodeHttpHandler,
+  endpoint: URL | undefined,
+  at: CosObject,
+  { operation, method, query = {}, headers = {}, body, timeoutMs = TIMEOUT_MS }: CosCall,
+  signal: AbortSignal,
+): Promise<CosResponse> {
+  signal.throwIfAborted();
+  const { keys } = at;
+  const host = hostOf(at, operation);
+  const address = endpoint ?? new URL(`https://${host}`);
+  const size = body instanceof Uint8Array ? body.byteLength : (body?.size ?? 0);
+  const signed = {
+    ...headers,
+    host,
+    ...((method === 'PUT' || method === 'POST') && { 'content-length': String(size) }),
+  };
+  const seconds = Math.floor(Date.now() / 1000);
+  const authorization = authorizationOf({ method, path: `/${at.key}`, query, headers: signed }, keys, {
+    start: seconds - MAX_CLOCK_SKEW_S,
+    end: seconds + MAX_CLOCK_SKEW_S,
+  });
+  const limit = createTimeLimit();
+  limit.start(timeoutMs, `no response within ${timeoutMs} ms`);
+  const stream = body instanceof StreamedBody ? body.open(limit, timeoutMs) : undefined;
+  try {
+    const { response } = await http.handle(
+      new HttpRequest({
+        method,
+        protocol: address.protocol,
+        hostname: address.hostname,
+        ...(address.port !== '' && { port: Number(address.port) }),
+        path: `/${at.key.split('/').map(encode).join('/')}${queryString(query)}`,
+        headers: {
+          ...signed,
+          authorization,
+          ...(keys.token !== undefined && { 'x-cos-security-token': keys.token }),
+        },
+        body: stream ?? body,
+      }),
+      { abortSignal: AbortSignal.any([signal, limit.signal]) },
+    );
+    const text = await readText(response.body, limit);
+    return {
+      status: response.statusCode,
+      headers: response.headers,
+      text: createRedactor(keys, authorization)(text),
+      areKeysExpired: keys.expires !== undefined && seconds >= keys.expires - MAX_CLOCK_SKEW_S,
+    };
+  } catch (error) {
+    signal.throwIfAborted();
+    if (body instanceof StreamedBody) body.throwIfFailed();
+    const reason = limit.signal.aborted ? errorMessage(limit.signal.reason) : errorMessage(error);
+    throw new VodUnavailable(`${operation}: ${address.host} cannot be reached: ${reason}`, { cause: error });
+  } finally {
+    if (stream) await closeStream(stream, limit);
+    limit.stop();
+  }
+}
+
+/** Waits until nothing uses the pieces of the body. After an early response, the connection would wait for the rest of the body. */
+async function closeStream(stream: Readable, limit: TimeLimit): Promise<void> {
+  if (!stream.readableEnded) limit.abort(new Error('the response came before the end of the body'));
+  stream.destroy();
+  await finished(stream).catch(() => {});
+}
+
+const queryString = (query: Readonly<Record<string, string>>): string => {
+  const pairs = Object.entries(query).map(([name, value]) =>
+    value === '' ? encode(name) : `${encode(name)}=${encode(value)}`,
+  );
+  return pairs.length > 0 ? `?${pairs.join('&')}` : '';
+};
+
+/** Removes secrets from a response. COS or a proxy may quote the request, with its signature. */
+function createRedactor({ secretKey, token = '' }: CosKeys, authorization: string): (text: string) => string {
+  const signature = authorization.slice(authorization.lastIndexOf('=') + 1);
+  const secrets = [secretKey, token, signature].filter((secret) => secret !== '');
+  const forms = secrets.flatMap((secret) => [secret, encode(secret)]);
+  return (text) => forms.reduce((rest, secret) => rest.replaceAll(secret, '…'), text);
+}
+
+async function readText(body: Readable, limit: TimeLimit): Promise<string> {
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  const wait = (): void => limit.start(STALL_MS, `the response stalled for ${STALL_MS} ms`);
+  wait();
+  for await (const chunk of body) {
+    wait();
+    chunks.push(chunk);
+    size += chunk.byteLength;
+    if (size > MAX_RESPONSE_BYTES)
+      throw new RangeError(`expected at most ${MAX_RESPONSE_BYTES} bytes, got more`);
+  }
+  return Buffer.concat(chunks).toString();
+}
+
+/** Aborts a request whose current phase takes too long. */
+type TimeLimit = ReturnType<typeof createTimeLimit>;
+function createTimeLimit() {
+  const controller = new AbortController();
+  let timer: NodeJS.Timeout | undefined;
+  const abort = (reason: Error): void => controller.abort(reason);
+  const stop = (): void => clearTimeout(timer);
+  return {
+    signal: controller.signal,
+    abort,
+    stop,
+    /** Starts the next phase. */
+    start: (ms: number, problem: string): void => {
+      stop();
+      timer = setTimeout(() => abort(new Error(problem)), ms);
+    },
+  };
+}
+
+/** The bytes that a stream hashes and sends at a time. The event loop runs other work between two of them. */
+const SLICE_BYTES = 1024 * 1024;
+
+/** `md5` is in hex. */
+export type Checks = Readonly<{ md5: string; crcs: Crcs }>;
+
+/** A body of known size, which is hashed while it is sent, and read again for each attempt. */
+export class StreamedBody {
+  readonly size: number;
+  readonly #read: () => AsyncIterable<Uint8Array>;
+  readonly #crcsOf: (bytes: Uint8Array) => Crcs;
+  #md5 = '';
+  #crcs = NO_CRCS;
+  #failure: { error: unknown } | undefined;
+
+  constructor(size: number, read: () => AsyncIterable<Uint8Array>, crcsOf: (bytes: Uint8Array) => Crcs) {
+    this.size = size;
+    this.#read = read;
+    this.#crcsOf = crcsOf;
+  }
+
+  /** The checksums of the last attempt, or undefined if it did not read all bytes. */
+  get checks(): Checks | undefined {
+    return this.#md5 === '' ? undefined : { md5: this.#md5, crcs: this.#crcs };
+  }
+
+  /** @throws what `read` threw */
+  throwIfFailed(): void {
+    if (this.#failure) throw this.#failure.error;
+  }
+
+  /**
+   * Reads the body. A piece is still in use when the next one is read, but not when the one after that is read.
+   * @param limit stops while the next piece is read
+   */
+  open(limit: TimeLimit, responseMs: number): Readable {
+    this.#md5 = '';
+    this.#crcs = NO_CRCS;
+    this.#failure = undefined;
+    const stream = Readable.from(this.#slices(limit, responseMs), { objectMode: false, highWaterMark: 1 });
+    stream.on('error', (error) => limit.abort(error));
+    return stream;
+  }
+
+  async *#slices(limit: TimeLimit, responseMs: number): AsyncGenerator<Uint8Array> {
+    const md5 = createHash('md5');
+    let sent = 0;
+    try {
+      for await (const piece of this.#read()) {
+        for (let at = 0; at < piece.byteLength; at += SLICE_BYTES) {
+          const slice = piece.subarray(at, at + SLICE_BYTES);
+          md5.update(slice);
+          this.#crcs = appendCrcs(this.#crcs, this.#crcsOf(slice), slice.byteLength);
+          sent += slice.byteLength;
+          if (sent > this.size) throw new RangeError(`expected a body of ${this.size} bytes, got more`);
+          // COS may respond to the last byte before the next line runs.
+          if (sent === this.size) this.#md5 = md5.digest('hex');
+          limit.start(STALL_MS, `the request stalled for ${STALL_MS} ms`);
+          yield slice;
+          limit.stop();
+        }
+      }
+      if (sent < this.size) throw new RangeError(`expected a body of ${this.size} bytes, got ${sent}`);
+    } catch (error) {
+      this.#failure = { error };
+      throw error;
+    }
+    limit.start(responseMs, `no response within ${responseMs} ms`);
+  }
+}

@@ -208,7 +208,7 @@ const HINTS: readonly [pattern: RegExp, hint: string][] = [
   [/ExpireTime/, 'expected a future time such as 2030-01-01T00:00:00Z. Check VOD_EXPIRE_TIME'],
   [/SourceContext/, 'expected at most 250 characters. Check VOD_SOURCE_CONTEXT'],
   [/ClassId/, 'the class does not exist. Check VOD_CLASS_ID'],
-  [/^ResourceNotFound|FileId/, 'VOD does not have this file in this application. Check VOD_SUB_APP_ID'],
+  [/^ResourceNotFound|FileId/, 'VOD does not have it, or not in this application. Check VOD_SUB_APP_ID'],
 ];
 
 /** Errors travel through the states of the state machine. */

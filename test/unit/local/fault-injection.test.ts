@@ -12,6 +12,7 @@ import {
   type ServiceCall,
 } from '../../../local/fault-injection.ts';
 import { listen } from '../../../local/http-server.ts';
+import { accelerateTimers } from '../../support/accelerate-timers.ts';
 import { newStack } from '../../support/stack.ts';
 import { createBytes, sha1 } from '../../support/values.ts';
 
@@ -67,6 +68,7 @@ test('injectFault closes a connection that is already ending', async () => {
 describe('an upload of three parts, the first request of one call meets a fault', () => {
   /** Returns the calls that VOD received, in order, and the error of the execution. */
   async function uploadWith(call: string, fault: Fault) {
+    accelerateTimers(); // most of these tests is the wait before a retry
     const received: string[] = [];
     let isInjected = false;
     const stack = await newStack({

@@ -80,28 +80,41 @@ describe('a temporary error', () => {
     );
   });
 
-  test.each([-10004, -10005, 5100])('becomes UploadNotFound after the last retry: code %i', async (code) => {
+  const UPLOAD_IS_GONE = [-10004, -10005, 5100];
+
+  test('becomes UploadNotFound after the last retry if the code says that VOD lost the upload', async () => {
     accelerateTimers();
-    const answer = respond({ code, canRetry: 1 });
-    const recovering = await startScriptedVod(answer, respond({ code: 0 }));
-    await uploadPart(recovering.vod);
-    expect(recovering.requests).toHaveLength(2);
-    const { vod, requests } = await startScriptedVod(answer);
-    await expectFailure(uploadPart(vod), 'UploadNotFound');
-    expect(requests).toHaveLength(MAX_ATTEMPTS);
-    // InitUpload has no earlier call to restart from.
-    await expectFailure(vod.initUpload(FILE, never), 'VodUnavailable');
+    await Promise.all(
+      UPLOAD_IS_GONE.map(async (code) => {
+        const answer = respond({ code, canRetry: 1 });
+        const recovering = await startScriptedVod(answer, respond({ code: 0 }));
+        await uploadPart(recovering.vod);
+        expect(recovering.requests, `code ${code}`).toHaveLength(2);
+        const { vod, requests } = await startScriptedVod(answer);
+        await expectFailure(uploadPart(vod), 'UploadNotFound', `code ${code}`);
+        expect(requests, `code ${code}`).toHaveLength(MAX_ATTEMPTS);
+      }),
+    );
   });
 
-  // A cover has no earlier call to restart from.
-  test.each([-10004, -10005, 5100])('becomes VodUnavailable for a cover: code %i', async (code) => {
+  // Neither InitUpload nor a cover has an earlier call to restart from.
+  test('becomes VodUnavailable for InitUpload and for a cover, also with these codes', async () => {
     accelerateTimers();
-    const { vod, requests } = await startScriptedVod(respond({ code }));
     const bytes = Buffer.from('an image');
     const cover = { sha1: sha1(bytes), bytes, fileName: 'ep1', fileType: 'jpg', coverOf: fileId('12345') };
     const message = 'SmallFileUpload ep1.jpg, 8 bytes, as the cover of 12345';
-    await expectFailure(vod.uploadSmallFile(cover, never), 'VodUnavailable', message);
-    expect(requests).toHaveLength(MAX_ATTEMPTS);
+    await Promise.all(
+      UPLOAD_IS_GONE.flatMap((code) =>
+        [
+          (vod: VodClient) => expectFailure(vod.uploadSmallFile(cover, never), 'VodUnavailable', message),
+          (vod: VodClient) => expectFailure(vod.initUpload(FILE, never), 'VodUnavailable', `code ${code}`),
+        ].map(async (call) => {
+          const { vod, requests } = await startScriptedVod(respond({ code, canRetry: 1 }));
+          await call(vod);
+          expect(requests, `code ${code}`).toHaveLength(MAX_ATTEMPTS);
+        }),
+      ),
+    );
   });
 
   test('names the endpoint when there is no server', async () => {
@@ -116,10 +129,10 @@ describe('a temporary error', () => {
       (response) => void response.writeHead(200, { 'content-length': '100' }).write('{"code":'),
       respond({ code: 0 }),
     );
-    await uploadPart(vod);
-    expect(requests).toHaveLength(2);
     const { vod: stalled } = await startScriptedVod((response) => void response.write('{"code":'));
-    await expectFailure(uploadPart(stalled), 'VodUnavailable', 'the response stalled for 10000 ms');
+    const message = 'the response stalled for 10000 ms';
+    await Promise.all([uploadPart(vod), expectFailure(uploadPart(stalled), 'VodUnavailable', message)]);
+    expect(requests).toHaveLength(2);
   });
 
   test('ends a call without a response at its timeout', async () => {

@@ -21,8 +21,8 @@ export type Quota = Readonly<{
    */
   take(action: Action, signal: AbortSignal): Promise<void>;
   /**
-   * Pauses this action in all processes, for five of its windows (`WINDOWS`). Calls that a process has already leased may still
-   * start.
+   * Pauses this action in all processes, for five of its windows (`WINDOWS`), or two seconds if its limit is per second. Calls
+   * that a process has already leased may still start.
    * @throws as `take` does
    */
   pause(action: Action): Promise<void>;

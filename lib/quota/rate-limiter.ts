@@ -26,8 +26,11 @@ export const dividePeriod = (limit: number, periodMs: number, windows: number) =
 /** The most calls in one lease, which is one write to the table. The decision lists the writes per part. */
 const MAX_LEASE = 25;
 
-/** In windows: about 3 s for parts, and 16 s for InitUpload and FinishUpload, whose windows are longer. */
-const PAUSE_WINDOWS = 5;
+/**
+ * In windows. Per minute: about 3 s for parts, and 6 s for InitUpload and FinishUpload, whose windows are longer. Per second: at
+ * least one whole window, after which a sliding second has forgotten all calls.
+ */
+const PAUSE_WINDOWS = { minute: 5, second: 2 } as const;
 
 /** A count outlives its window by this time, so clock differences up to it are safe. */
 const RETENTION_MS = 600_000;
@@ -98,7 +101,7 @@ export class WindowedRateLimiter {
   async pause(): Promise<void> {
     const window = this.#windowAt(this.#options.clock.now());
     const from = Math.max(window, this.#pausedUntil); // VOD rejects many calls at the same time: only the first one writes
-    const until = window + PAUSE_WINDOWS;
+    const until = window + PAUSE_WINDOWS[this.#options.period];
     if (from >= until) return;
     this.#pausedUntil = until;
     this.#lease.left = 0;

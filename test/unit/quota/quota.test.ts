@@ -139,6 +139,19 @@ describe('a quota in memory', () => {
     expect(Math.max(...times)).toBeLessThanOrEqual(start + 6 * 619);
   });
 
+  test('pauses a call with a limit per second so briefly that the next one waits inside take', async () => {
+    const quota = create();
+    for (const offset of [0, 300, 700]) {
+      await vi.advanceTimersByTimeAsync(offset); // another moment of a window
+      const start = Date.now();
+      await quota.pause('CommitUpload');
+      const wait = quota.take('CommitUpload', never).then(() => Date.now() - start);
+      await vi.advanceTimersByTimeAsync(4_000);
+      const waited = await wait;
+      expect([waited >= 1_020, waited <= 3_060]).toEqual([true, true]);
+    }
+  });
+
   test('does not limit or pause SmallFileUpload', async () => {
     const quota = create({ maxWaitMs: 0 });
     await quota.pause('SmallFileUpload');

@@ -69,7 +69,7 @@ describe('imports', () => {
   test.each([
     ['@aws-sdk/client-s3', /^lib\/(s3|covers|write-back)\/|^lib\/steps\/services\.ts/],
     ['@aws-sdk/client-sfn', /^lib\/trigger\/executions\.ts/],
-    ['@smithy/node-http-handler', /^lib\/(aws\/json-client|cos\/transport|s3\/client|vod\/http)\.ts/],
+    ['@smithy/node-http-handler', /^lib\/(aws\/json-client|invocation\/http|s3\/client)\.ts/],
     ['@aws-sdk/xml-builder', /^lib\/cos\/responses\.ts/],
     ['@aws-lambda-powertools/metrics', /^handlers\/metrics\.ts/],
     ['lib/aws/json-client.ts', /^lib\/(config|aws\/parameter-store|quota\/[\w-]+|trigger\/queue)\.ts/],

@@ -1,8 +1,7 @@
 import { createHash } from 'node:crypto';
-import pRetry from 'p-retry';
 import * as v from 'valibot';
 import { PartRejected, UploadNotFound, VodRejected, VodUnavailable } from '../errors.ts';
-import { reportRetries } from '../invocation/progress.ts';
+import { retryUnavailable } from '../invocation/retries.ts';
 import { type Crcs, createCrcCalculator } from '../upload/crc64.ts';
 import {
   CompleteResult,
@@ -69,9 +68,6 @@ export type CosClient = Readonly<{
   close(): void;
 }>;
 
-/** Retries inside an invocation, with exponential backoff and jitter. The state machine does the later ones. */
-const RETRY = { retries: 4, minTimeout: 200, factor: 3, maxTimeout: 5_000, randomize: true } as const;
-
 /** COS assembles the object before it responds. */
 const COMPLETE_TIMEOUT_MS = 180_000;
 
@@ -110,11 +106,13 @@ export function createCosClient({ endpoint }: { endpoint?: URL | undefined } = {
         headers: { 'content-md5': md5.toString('base64') },
         body,
       } as const;
-      return withRetries(signal, async () => checkReceived(operation, await attempt(at, put, signal), sent));
+      return retryUnavailable(signal, async () =>
+        checkReceived(operation, await attempt(at, put, signal), sent),
+      );
     }
     const stream = new StreamedBody(size, body, crcsOf);
     const put = { ...call, method: 'PUT', body: stream } as const;
-    return withRetries(signal, async () => {
+    return retryUnavailable(signal, async () => {
       const response = await attempt(at, put, signal);
       return checkReceived(operation, response, stream.checks);
     });
@@ -139,7 +137,7 @@ export function createCosClient({ endpoint }: { endpoint?: URL | undefined } = {
 
     createMultipartUpload(at, signal) {
       const operation = `CreateMultipartUpload ${describe(at)}`;
-      return withRetries(signal, async (attempts) => {
+      return retryUnavailable(signal, async (attempts) => {
         const [open] = attempts > 1 ? await listUploads(at, signal).catch(ignoreRejected) : [];
         if (open !== undefined) return open;
         const { text } = await attempt(at, { operation, method: 'POST', query: { uploads: '' } }, signal);
@@ -166,14 +164,14 @@ export function createCosClient({ endpoint }: { endpoint?: URL | undefined } = {
       };
       for (let marker: number | undefined = 0; marker !== undefined; ) {
         const from: number = marker;
-        const page = await withRetries(signal, () => listPage(from));
+        const page = await retryUnavailable(signal, () => listPage(from));
         parts.push(...page.parts);
         marker = page.next;
       }
       return parts;
     },
 
-    listMultipartUploads: (at, signal) => withRetries(signal, () => listUploads(at, signal)),
+    listMultipartUploads: (at, signal) => retryUnavailable(signal, () => listUploads(at, signal)),
 
     completeMultipartUpload(at, uploadId, parts, signal) {
       const operation = `CompleteMultipartUpload ${describe(at)}`;
@@ -186,7 +184,7 @@ export function createCosClient({ endpoint }: { endpoint?: URL | undefined } = {
         timeoutMs: COMPLETE_TIMEOUT_MS,
       } as const;
       const headers = { 'content-type': 'application/xml' };
-      return withRetries(signal, async () => {
+      return retryUnavailable(signal, async () => {
         const response = await attempt(at, { ...call, headers }, signal);
         const etag = parseResponse(operation, CompleteResult, response.text);
         return { etag, crc64: readCrc64(operation, response) };
@@ -196,7 +194,7 @@ export function createCosClient({ endpoint }: { endpoint?: URL | undefined } = {
     async abortMultipartUpload(at, uploadId, signal) {
       const operation = `AbortMultipartUpload ${describe(at)}`;
       try {
-        await withRetries(signal, () =>
+        await retryUnavailable(signal, () =>
           attempt(at, { operation, method: 'DELETE', query: { uploadId } }, signal),
         );
       } catch (error) {
@@ -206,7 +204,7 @@ export function createCosClient({ endpoint }: { endpoint?: URL | undefined } = {
 
     headObject(at, signal) {
       const operation = `HEAD ${describe(at)}`;
-      return withRetries(signal, async () => {
+      return retryUnavailable(signal, async () => {
         const response = await transport.send(at, { operation, method: 'HEAD' }, signal);
         if (response.status === 404) return undefined;
         if (isFailure(response)) throw toCosError(operation, response);
@@ -224,27 +222,6 @@ export function createCosClient({ endpoint }: { endpoint?: URL | undefined } = {
 }
 
 const describe = ({ bucket, key }: CosObject): string => `cos://${bucket}/${key}`;
-
-/** @throws the last error of `attempt`, or the reason of the signal */
-async function withRetries<T>(signal: AbortSignal, attempt: (attempts: number) => Promise<T>): Promise<T> {
-  let lastError: unknown;
-  const report = (attempts: number): Promise<T> => {
-    if (attempts > 1) reportRetries({ of: 'VOD', count: 1 });
-    return attempt(attempts);
-  };
-  try {
-    return await pRetry(report, {
-      ...RETRY,
-      signal,
-      shouldRetry: ({ error }) => {
-        lastError = error;
-        return error instanceof VodUnavailable;
-      },
-    });
-  } catch (error) {
-    throw signal.aborted && lastError ? lastError : error; // more informative than the end of the time
-  }
-}
 
 /** Temporary keys may lack the permission to list. */
 function ignoreRejected(error: unknown): never[] {

@@ -1,9 +1,15 @@
 import { createHash } from 'node:crypto';
 import { Readable } from 'node:stream';
 import { finished } from 'node:stream/promises';
-import { extendedEncodeURIComponent as encode, HttpRequest } from '@smithy/core/protocols';
-import { NodeHttpHandler } from '@smithy/node-http-handler';
+import { extendedEncodeURIComponent as encode } from '@smithy/core/protocols';
 import { errorMessage, VodRejected, VodUnavailable } from '../errors.ts';
+import {
+  createRedactor,
+  createVodHttp,
+  readText,
+  type VodHttpRequest,
+  type VodHttpResponse,
+} from '../invocation/http.ts';
 import { appendCrcs, type Crcs, NO_CRCS } from '../upload/crc64.ts';
 import type { CosResponse } from './responses.ts';
 import { authorizationOf } from './signature.ts';
@@ -32,23 +38,18 @@ export type CosCall = Readonly<{
 }>;
 
 const TIMEOUT_MS = 60_000;
-/** Without bytes for this time, a request or a response has stalled. */
+/** A request that sends nothing for this time has stalled. */
 const STALL_MS = 10_000;
 
 /** A clock that differs by less makes a valid signature. */
 const MAX_CLOCK_SKEW_S = 300;
 
-/** More than a page of 1,000 uploads or parts. */
-const MAX_RESPONSE_BYTES = 4 * 1024 * 1024;
-
 /** @param endpoint replaces the address of the bucket, but not its name in the header `Host`, which is signed */
 export function createCosTransport(endpoint: URL | undefined) {
-  const agent = { keepAlive: true, maxSockets: 128 };
-  // It never follows a redirect: a signed request goes to the host of the bucket only.
-  const http = new NodeHttpHandler({ connectionTimeout: 5_000, httpAgent: agent, httpsAgent: agent });
+  const http = createVodHttp();
   return {
     send: (at: CosObject, call: CosCall, signal: AbortSignal) => send(http, endpoint, at, call, signal),
-    close: () => http.destroy(),
+    close: http.close,
   };
 }
 
@@ -68,7 +69,7 @@ function hostOf({ bucket, region }: CosObject, operation: string): string {
  * @throws {VodRejected} {VodUnavailable} for network errors and timeouts; the error of the body; the reason of the signal
  */
 async function send(
-  http: NodeHttpHandler,
+  http: ReturnType<typeof createVodHttp>,
   endpoint: URL | undefined,
   at: CosObject,
   { operation, method, query = {}, headers = {}, body, timeoutMs = TIMEOUT_MS }: CosCall,
@@ -77,7 +78,6 @@ async function send(
   signal.throwIfAborted();
   const { keys } = at;
   const host = hostOf(at, operation);
-  const address = endpoint ?? new URL(`https://${host}`);
   const size = body instanceof Uint8Array ? body.byteLength : (body?.size ?? 0);
   const signed = {
     ...headers,
@@ -89,40 +89,53 @@ async function send(
     start: seconds - MAX_CLOCK_SKEW_S,
     end: seconds + MAX_CLOCK_SKEW_S,
   });
+  const redact = createRedactor([
+    keys.secretKey,
+    keys.token,
+    authorization.slice(authorization.lastIndexOf('=') + 1),
+  ]);
+  const request = {
+    at: operation,
+    endpoint: endpoint ?? new URL(`https://${host}`),
+    method,
+    path: `/${at.key.split('/').map(encode).join('/')}${queryString(query)}`,
+    headers: {
+      ...signed,
+      authorization,
+      ...(keys.token !== undefined && { 'x-cos-security-token': keys.token }),
+    },
+  };
+  const read = async (response: VodHttpResponse): Promise<CosResponse> => ({
+    status: response.status,
+    headers: response.headers,
+    text: redact(await readText(operation, response.body)),
+    areKeysExpired: keys.expires !== undefined && seconds >= keys.expires - MAX_CLOCK_SKEW_S,
+  });
+  return body instanceof StreamedBody
+    ? sendStream(http, request, body, timeoutMs, signal, read)
+    : http.send({ ...request, body, timeoutMs }, signal, read);
+}
+
+async function sendStream(
+  http: ReturnType<typeof createVodHttp>,
+  request: VodHttpRequest,
+  body: StreamedBody,
+  timeoutMs: number,
+  signal: AbortSignal,
+  read: (response: VodHttpResponse) => Promise<CosResponse>,
+): Promise<CosResponse> {
   const limit = createTimeLimit();
-  limit.start(timeoutMs, `no response within ${timeoutMs} ms`);
-  const stream = body instanceof StreamedBody ? body.open(limit, timeoutMs) : undefined;
+  const stream = body.open(limit, timeoutMs);
   try {
-    const { response } = await http.handle(
-      new HttpRequest({
-        method,
-        protocol: address.protocol,
-        hostname: address.hostname,
-        ...(address.port !== '' && { port: Number(address.port) }),
-        path: `/${at.key.split('/').map(encode).join('/')}${queryString(query)}`,
-        headers: {
-          ...signed,
-          authorization,
-          ...(keys.token !== undefined && { 'x-cos-security-token': keys.token }),
-        },
-        body: stream ?? body,
-      }),
-      { abortSignal: AbortSignal.any([signal, limit.signal]) },
-    );
-    const text = await readText(response.body, limit);
-    return {
-      status: response.statusCode,
-      headers: response.headers,
-      text: createRedactor(keys, authorization)(text),
-      areKeysExpired: keys.expires !== undefined && seconds >= keys.expires - MAX_CLOCK_SKEW_S,
-    };
+    return await http.send({ ...request, body: stream }, AbortSignal.any([signal, limit.signal]), read);
   } catch (error) {
     signal.throwIfAborted();
-    if (body instanceof StreamedBody) body.throwIfFailed();
-    const reason = limit.signal.aborted ? errorMessage(limit.signal.reason) : errorMessage(error);
-    throw new VodUnavailable(`${operation}: ${address.host} cannot be reached: ${reason}`, { cause: error });
+    body.throwIfFailed();
+    if (!limit.signal.aborted) throw error;
+    const reason = errorMessage(limit.signal.reason);
+    throw new VodUnavailable(`${request.at}: ${request.endpoint.host} cannot be reached: ${reason}`);
   } finally {
-    if (stream) await closeStream(stream, limit);
+    await closeStream(stream, limit);
     limit.stop();
   }
 }
@@ -140,29 +153,6 @@ const queryString = (query: Readonly<Record<string, string>>): string => {
   );
   return pairs.length > 0 ? `?${pairs.join('&')}` : '';
 };
-
-/** Removes secrets from a response. COS or a proxy may quote the request, with its signature. */
-function createRedactor({ secretKey, token = '' }: CosKeys, authorization: string): (text: string) => string {
-  const signature = authorization.slice(authorization.lastIndexOf('=') + 1);
-  const secrets = [secretKey, token, signature].filter((secret) => secret !== '');
-  const forms = secrets.flatMap((secret) => [secret, encode(secret)]);
-  return (text) => forms.reduce((rest, secret) => rest.replaceAll(secret, '…'), text);
-}
-
-async function readText(body: Readable, limit: TimeLimit): Promise<string> {
-  const chunks: Uint8Array[] = [];
-  let size = 0;
-  const wait = (): void => limit.start(STALL_MS, `the response stalled for ${STALL_MS} ms`);
-  wait();
-  for await (const chunk of body) {
-    wait();
-    chunks.push(chunk);
-    size += chunk.byteLength;
-    if (size > MAX_RESPONSE_BYTES)
-      throw new RangeError(`expected at most ${MAX_RESPONSE_BYTES} bytes, got more`);
-  }
-  return Buffer.concat(chunks).toString();
-}
 
 /** Aborts a request whose current phase takes too long. */
 type TimeLimit = ReturnType<typeof createTimeLimit>;

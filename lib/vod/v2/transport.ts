@@ -8,7 +8,7 @@ import {
   isTemporaryStatus,
   toResponseError,
   type VodHttpResponse,
-} from '../http.ts';
+} from '../../invocation/http.ts';
 import { type PartList, readPartList } from './part-list.ts';
 import { parseResponse, type VodResponse } from './responses.ts';
 import { type Params, signedQuery } from './signature.ts';

@@ -1,6 +1,12 @@
 import type { VodSecrets } from '../../config.ts';
 import { VodRejected, VodUnavailable } from '../../errors.ts';
-import { createRedactor, createVodHttp, isTemporaryStatus, toResponseError } from '../http.ts';
+import {
+  createRedactor,
+  createVodHttp,
+  isTemporaryStatus,
+  readText,
+  toResponseError,
+} from '../../invocation/http.ts';
 import { VodQuotaExceeded } from '../retries.ts';
 import { describeError, errorActionFor, parseResponse } from './responses.ts';
 import { authorization } from './signature.ts';
@@ -119,19 +125,4 @@ function parseReceived(
   }
   if (status !== 200) throw toResponseError(at, status, 'expected HTTP 200 for a success');
   return parsed.response;
-}
-
-/** The longest response describes 20 files. */
-const MAX_RESPONSE_BYTES = 4 * 1024 * 1024;
-
-async function readText(at: string, body: AsyncIterable<Uint8Array>): Promise<string> {
-  const chunks: Uint8Array[] = [];
-  let size = 0;
-  for await (const chunk of body) {
-    chunks.push(chunk);
-    size += chunk.byteLength;
-    if (size > MAX_RESPONSE_BYTES)
-      throw new VodUnavailable(`${at}: expected a response of at most ${MAX_RESPONSE_BYTES} bytes, got more`);
-  }
-  return Buffer.concat(chunks).toString();
 }

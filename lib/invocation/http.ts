@@ -3,22 +3,26 @@ import { HttpRequest } from '@smithy/core/protocols';
 import { NodeHttpHandler } from '@smithy/node-http-handler';
 import { errorMessage, VodRejected, VodUnavailable } from '../errors.ts';
 
-/** Sends the HTTP requests of both APIs. No other module sends HTTP to VOD. */
+/** Sends the HTTP requests to VOD and to its storage. No other module does. */
 
 /** `at` names the call and its target in errors. `path` includes the query. */
 export type VodHttpRequest = Readonly<{
   at: string;
   endpoint: URL;
-  method: 'GET' | 'POST';
+  method: 'GET' | 'POST' | 'PUT' | 'DELETE' | 'HEAD';
   path: string;
   headers?: Readonly<Record<string, string>> | undefined;
-  body?: Uint8Array | undefined;
-  /** The limit for the whole request, in milliseconds. */
-  timeoutMs: number;
+  body?: Uint8Array | Readable | undefined;
+  /** The limit for the whole request, in milliseconds. Without it, only the signal ends the request. */
+  timeoutMs?: number | undefined;
 }>;
 
 /** `body` ends with an error when it stalls. */
-export type VodHttpResponse = Readonly<{ status: number; body: AsyncIterable<Uint8Array> }>;
+export type VodHttpResponse = Readonly<{
+  status: number;
+  headers: Readonly<Record<string, string>>;
+  body: AsyncIterable<Uint8Array>;
+}>;
 
 /** Keeps connections alive until `close`. It never follows a redirect: a signed request goes to the configured host only. */
 export function createVodHttp() {
@@ -34,7 +38,7 @@ export function createVodHttp() {
     signal: AbortSignal,
     read: (response: VodHttpResponse) => Promise<T>,
   ): Promise<T> {
-    const timeout = AbortSignal.timeout(timeoutMs);
+    const timeout = timeoutMs === undefined ? undefined : AbortSignal.timeout(timeoutMs);
     try {
       const { response } = await http.handle(
         new HttpRequest({
@@ -46,18 +50,35 @@ export function createVodHttp() {
           ...(headers && { headers: { ...headers } }),
           ...(body && { body }),
         }),
-        { abortSignal: AbortSignal.any([signal, timeout]) },
+        { abortSignal: timeout ? AbortSignal.any([signal, timeout]) : signal },
       );
-      return await read({ status: response.statusCode, body: withStallTimeout(response.body) });
+      const { statusCode: status } = response;
+      return await read({ status, headers: response.headers, body: withStallTimeout(response.body) });
     } catch (error) {
       signal.throwIfAborted();
       if (error instanceof VodRejected || error instanceof VodUnavailable) throw error;
-      const reason = timeout.aborted ? `no response within ${timeoutMs} ms` : errorMessage(error);
+      const reason = timeout?.aborted ? `no response within ${timeoutMs} ms` : errorMessage(error);
       throw new VodUnavailable(`${at}: ${endpoint.host} cannot be reached: ${reason}`, { cause: error });
     }
   }
 
   return { send, close: () => http.destroy() };
+}
+
+/** The longest response lists 1,000 parts or uploads. */
+const MAX_RESPONSE_BYTES = 4 * 1024 * 1024;
+
+/** Reads a body. @throws {VodUnavailable} if it is too long */
+export async function readText(at: string, body: AsyncIterable<Uint8Array>): Promise<string> {
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  for await (const chunk of body) {
+    chunks.push(chunk);
+    size += chunk.byteLength;
+    if (size > MAX_RESPONSE_BYTES)
+      throw new VodUnavailable(`${at}: expected a response of at most ${MAX_RESPONSE_BYTES} bytes, got more`);
+  }
+  return Buffer.concat(chunks).toString();
 }
 
 /** VOD, or a proxy before it, is overloaded or broken. */

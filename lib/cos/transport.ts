@@ -224,10 +224,10 @@ export class StreamedBody {
       for await (const piece of this.#read()) {
         for (let at = 0; at < piece.byteLength; at += SLICE_BYTES) {
           const slice = piece.subarray(at, at + SLICE_BYTES);
-          md5.update(slice);
-          this.#crcs = appendCrcs(this.#crcs, this.#crcsOf(slice), slice.byteLength);
           sent += slice.byteLength;
           if (sent > this.size) throw new RangeError(`expected a body of ${this.size} bytes, got more`);
+          md5.update(slice);
+          this.#crcs = appendCrcs(this.#crcs, this.#crcsOf(slice), slice.byteLength);
           // COS may respond to the last byte before the next line runs.
           if (sent === this.size) this.#md5 = md5.digest('hex');
           limit.start(STALL_MS, `the request stalled for ${STALL_MS} ms`);

@@ -205,6 +205,7 @@ describe('a stream', () => {
   test.each([
     ['fewer', BYTES.length + 1],
     ['more', BYTES.length - 1],
+    ['more', 2 * MIB],
   ])('of %s bytes than announced fails', async (_, size) => {
     const { cos } = await startScriptedCos(confirm);
     const call = cos.uploadPart(AT, newPart({ body: STREAM, size }), never);

@@ -62,17 +62,22 @@ export async function startServices(
     });
   }
   if (!settings.VOD_ENDPOINT) {
+    const isVod2018 = settings.VOD_API === '2018-07-17';
     const service = await startVod({
       dir: join(data, 'vod'),
       port: vodPort,
       secrets: { secretId, secretKey },
       signedHost: vod.host,
+      ...(settings.VOD_SUB_APP_ID && { subAppId: Number(settings.VOD_SUB_APP_ID) }),
+      ...(settings.VOD_STORAGE_REGION && { regions: [settings.VOD_STORAGE_REGION] }),
+      ...(settings.VOD_PROCEDURE && { procedures: [settings.VOD_PROCEDURE] }),
       ...(quota !== undefined && { quota }),
       faults,
       ...(now && { now }),
     });
     resources.defer(service.close);
-    local.VOD_ENDPOINT = `${service.endpoint}/v2/index.php`;
+    local.VOD_ENDPOINT = `${service.endpoint}${isVod2018 ? '/' : '/v2/index.php'}`;
+    local.VOD_COS_ENDPOINT = service.cosEndpoint;
   }
   return { AWS_REGION: 'us-east-1', S3_ENDPOINT: '', VOD_ENDPOINT: '', ...settings, ...local };
 }

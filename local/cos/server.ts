@@ -37,7 +37,7 @@ export function openCosStore(
   options: { now: () => number; discard: boolean },
 ): Store {
   const store = new Store(dir, () => new Date(options.now()), options);
-  store.createBucket(bucket, '');
+  store.createBucket(bucket, '', undefined, 0);
   return store;
 }
 

@@ -10,23 +10,17 @@ const VIRTUAL_HOST = /^([a-z0-9-]+)\.cos\.([a-z0-9-]+)\.myqcloud\.com(?::\d+)?$/
 export type CosRequestTarget = Target & Readonly<{ region: string | undefined }>;
 
 /**
- * Reads the target of a request. The bucket is in the virtual host, or the first part of the path. On a host without a
- * bucket, such as the address of this service, a path without it means the only bucket.
+ * Reads the target of a request. The bucket is in the virtual host. Any other host, such as the address of this service,
+ * means the only bucket. The bucket is never in the path: COS rejects this for buckets made since 2024.
  * @throws {S3Error}
  */
 export function readCosTarget(url: string, host: string, account: CosAccount): CosRequestTarget {
   const target = readTarget(url);
-  const { bucket, key, region } = findBucket(target, host, account);
+  const [, bucket = account.bucket, region] = VIRTUAL_HOST.exec(host) ?? [];
+  const key = target.path.slice(1);
   if (bucket !== account.bucket || (region !== undefined && !account.regions.includes(region))) {
     throw new S3Error('NoSuchBucket', { details: { BucketName: bucket } });
   }
   if (Buffer.byteLength(key) > MAX_KEY_BYTES) throw new S3Error('KeyTooLong');
   return { ...target, bucket, key, region };
-}
-
-function findBucket(target: Target, host: string, account: CosAccount) {
-  const [, bucket, region] = VIRTUAL_HOST.exec(host) ?? [];
-  if (bucket !== undefined) return { bucket, region, key: target.path.slice(1) };
-  if (target.bucket === account.bucket) return { bucket: target.bucket, region, key: target.key };
-  return { bucket: account.bucket, region, key: target.path.slice(1) };
 }

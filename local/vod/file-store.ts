@@ -1,15 +1,32 @@
-import { randomBytes } from 'node:crypto';
-import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { createHash, randomBytes } from 'node:crypto';
+import { createWriteStream } from 'node:fs';
+import { mkdir, readFile, rename, rm, truncate, writeFile } from 'node:fs/promises';
+import { pipeline } from 'node:stream/promises';
 import * as v from 'valibot';
 import { writeJson } from '../../cli/write-json.ts';
 import { FileInfo } from './v2/upload-log.ts';
 import { runOnDisk } from './v2/vod-error.ts';
+
+/** Properties that only API 2018-07-17 sets. */
+const MediaProperties = v.partial(
+  v.object({
+    md5: v.string(),
+    description: v.string(),
+    procedure: v.string(),
+    expireTime: v.string(),
+    sourceContext: v.string(),
+    storageRegion: v.string(),
+    storagePath: v.string(),
+  }),
+);
+type MediaProperties = v.InferOutput<typeof MediaProperties>;
 
 const IndexEntry = v.object({
   fileId: v.string(),
   sha1: v.string(),
   size: v.number(),
   ...FileInfo.entries,
+  ...MediaProperties.entries,
   cover: v.optional(v.object({ fileId: v.string() })),
   coverOf: v.optional(v.string()),
   createdAt: v.string(),
@@ -20,7 +37,9 @@ type IndexEntry = v.InferOutput<typeof IndexEntry>;
 export type StoredFile = Omit<IndexEntry, 'cover'> & FileLink & { cover?: FileLink };
 export type FileLink = Readonly<{ fileId: string; url: string }>;
 
-type NewFile = Readonly<{ sha1: string; size: number; about: FileInfo; createdAt: Date; coverOf?: string }>;
+type NewFile = Readonly<{ sha1: string; size: number; about: FileInfo; createdAt: Date; coverOf?: string }> &
+  Readonly<MediaProperties>;
+type WrittenFile = Readonly<{ size: number; sha1: string; md5: string }>;
 type FileName = Readonly<{ fileId: string; fileType: string }>;
 
 /** The stored files: `files/<fileId>.<type>`, listed in `index.json`. */
@@ -38,7 +57,9 @@ export class FileStore {
   }
 
   static async open(folder: string, endpoint: string): Promise<FileStore> {
-    await mkdir(`${folder}/files`, { recursive: true });
+    // Unfinished writes of a killed process.
+    await rm(`${folder}/drafts`, { recursive: true, force: true });
+    for (const name of ['files', 'drafts']) await mkdir(`${folder}/${name}`, { recursive: true });
     const store = new FileStore(folder, endpoint, await readIndex(`${folder}/index.json`));
     await store.save();
     return store;
@@ -69,8 +90,18 @@ export class FileStore {
   }
 
   hasVideo(fileId: string): boolean {
+    return this.getVideo(fileId) !== undefined;
+  }
+
+  getVideo(fileId: string): IndexEntry | undefined {
     const file = this.#files.get(fileId);
-    return file !== undefined && file.coverOf === undefined;
+    return file?.coverOf === undefined ? file : undefined;
+  }
+
+  /** The URL of the cover of a video. */
+  findCoverUrl(fileId: string): string | undefined {
+    const image = this.#files.get(this.#files.get(fileId)?.cover?.fileId ?? '');
+    return image && this.link(image).url;
   }
 
   findVideo(sha1: string): IndexEntry | undefined {
@@ -94,6 +125,14 @@ export class FileStore {
     this.#hasChanges = true;
   }
 
+  /** Changes the properties of a listed file. The caller must call `save`. */
+  update(fileId: string, changes: Partial<Omit<IndexEntry, 'fileId' | 'cover' | 'coverOf'>>): void {
+    const file = this.#files.get(fileId);
+    if (!file) throw new Error(`no file ${fileId}`);
+    this.#files.set(fileId, { ...file, ...changes });
+    this.#hasChanges = true;
+  }
+
   setCover(videoId: string, imageId: string): void {
     const [video, image] = [this.#files.get(videoId), this.#files.get(imageId)];
     if (!video || !image) throw new Error(`no video ${videoId} or no image ${imageId}`);
@@ -113,6 +152,33 @@ export class FileStore {
       writeJson(path, this.list(), { indent: 2 });
       this.#hasChanges = false;
     });
+  }
+
+  /**
+   * Writes a file before it is listed: a draft first, so that no reader finds it incomplete. A number of bytes makes the file
+   * a hole. Returns the size and the hashes, in hex.
+   */
+  async writeFile(file: FileName, bytes: AsyncIterable<Buffer> | number): Promise<WrittenFile> {
+    const draft = `${this.#folder}/drafts/${file.fileId}`;
+    const [sha1, md5] = [createHash('sha1'), createHash('md5')];
+    let size = 0;
+    const digest = async function* (chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+      for await (const chunk of chunks) {
+        size += chunk.length;
+        sha1.update(chunk);
+        md5.update(chunk);
+        yield chunk;
+      }
+    };
+    await runOnDisk('write', 'writing the file', async () => {
+      if (typeof bytes === 'number') {
+        await writeFile(draft, '');
+        await truncate(draft, bytes);
+        size = bytes;
+      } else await pipeline(digest(bytes), createWriteStream(draft));
+      await rename(draft, this.path(file));
+    });
+    return { size, sha1: sha1.digest('hex'), md5: md5.digest('hex') };
   }
 
   /** Writes an image before it is listed, so no reader finds it incomplete. */

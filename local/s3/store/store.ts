@@ -60,10 +60,14 @@ export class Store {
     return bucket;
   }
 
-  createBucket(name: string, region: string, versioning?: BucketRecord['versioning']): void {
+  createBucket(
+    name: string,
+    region: string,
+    versioning?: BucketRecord['versioning'],
+    created = this.#context.now().getTime(),
+  ): void {
     checkBucketName(name);
     if (this.#buckets.has(name)) return;
-    const created = this.#context.now().getTime();
     const record = { name, created, region, ...(versioning && { versioning }) };
     this.#buckets.set(name, Bucket.create(this.#context, record));
   }

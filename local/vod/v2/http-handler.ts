@@ -2,23 +2,17 @@ import { createReadStream } from 'node:fs';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { pipeline } from 'node:stream/promises';
 import { IMAGE_EXTENSIONS } from '../../../lib/upload/media-type.ts';
-import {
-  corruptResponse,
-  type Fault,
-  type FaultSelector,
-  injectFault,
-  selectFault,
-} from '../../fault-injection.ts';
+import { type Fault, type FaultSelector, injectFault, selectFault } from '../../fault-injection.ts';
 import type { NetworkSimulator } from '../../network-simulator.ts';
 import { receiveBody } from '../body.ts';
 import type { FileStore } from '../file-store.ts';
+import { reportError, writeJson } from '../json-response.ts';
 import type { Actions } from './actions.ts';
 import { FAULT_RESPONSES, writeResponse } from './fault-responses.ts';
 import { checkMethod, type RequestGuard } from './request-guard.ts';
 import { VodError, type VodResponse } from './vod-error.ts';
 
 const FILES_PATH = '/files/';
-const JSON_TYPE = 'application/json; charset=utf-8';
 
 /** Some clients send a short body with calls that have none. */
 const MAX_NEEDLESS_BODY_BYTES = 1024 * 1024;
@@ -123,15 +117,4 @@ const readAction = ({ url = '' }: IncomingMessage): string =>
 function contentTypeOf(fileType: string): string {
   if (IMAGE_EXTENSIONS.has(fileType)) return `image/${fileType === 'jpg' ? 'jpeg' : fileType}`;
   return VIDEO_TYPES.get(fileType) ?? 'application/octet-stream';
-}
-
-function writeJson(response: ServerResponse, status: number, text: string, fault?: Fault): void {
-  const body = Buffer.from(text);
-  response.writeHead(status, { 'Content-Type': JSON_TYPE, 'Content-Length': body.length });
-  corruptResponse(fault, response, response).end(body);
-}
-
-/** The stack of an unexpected error goes to the console, not to the client. */
-function reportError(error: unknown): void {
-  process.stderr.write(`${error instanceof Error ? error.stack : String(error)}\n`);
 }

@@ -29,7 +29,15 @@ describe('FinishUpload', () => {
     const fileId = await client.upload(file);
     expect(JSON.parse(await readFile(`${dir}/index.json`, 'utf8'))).toEqual(vod.files());
     expect(vod.files()).toMatchObject([{ fileId, sha1: file.sha1 }]);
-    expect((await readdir(dir)).sort()).toEqual(['files', 'index.json', 'uploads']);
+    expect((await readdir(dir)).sort()).toEqual([
+      'cos',
+      'drafts',
+      'files',
+      'index.json',
+      'sessions',
+      'tasks',
+      'uploads',
+    ]);
     expect(await readdir(`${dir}/uploads`)).toEqual([]);
     expect(await readdir(`${dir}/files`)).toEqual([`${fileId}.mp4`]);
   });

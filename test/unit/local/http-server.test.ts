@@ -3,7 +3,7 @@ import type { Server } from 'node:net';
 import { expect, onTestFinished, test } from 'vitest';
 import { newStack } from '../../support/stack.ts';
 
-test('only S3, VOD, and the AWS server listen, and only on loopback', async () => {
+test('only S3, VOD, COS, and the AWS server listen, and only on loopback', async () => {
   const addresses: ReturnType<Server['address']>[] = [];
   // Node publishes every server of the process that starts to listen.
   const record = (message: unknown): void => {
@@ -14,6 +14,6 @@ test('only S3, VOD, and the AWS server listen, and only on loopback', async () =
   onTestFinished(() => void unsubscribe('tracing:net.server.listen:asyncEnd', record));
   await newStack();
   const tcp = addresses.filter((address) => typeof address !== 'string'); // the data lock is a socket file
-  expect(tcp).toHaveLength(3);
+  expect(tcp).toHaveLength(4);
   for (const address of tcp) expect(['127.0.0.1', '::1']).toContain(address?.address);
 });

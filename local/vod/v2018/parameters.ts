@@ -36,6 +36,8 @@ const upload = {
   SessionContext: v.optional(text(1000)),
 };
 
+const isHttpAddress = (address: string): boolean => /^https?:\/\//.test(address) && URL.canParse(address);
+
 const sessionId = v.optional(text(50));
 
 /** The parameters of the calls. */
@@ -72,7 +74,7 @@ const SCHEMAS = {
   PullUpload: v.strictObject({
     ...common,
     ...upload,
-    MediaUrl: v.pipe(v.string(), v.regex(/^https?:\/\/[^\s]+$/, 'expected an HTTP address')),
+    MediaUrl: v.pipe(v.string(), v.check(isHttpAddress, 'expected an HTTP address')),
     MediaType: v.optional(typeIn(MEDIA_TYPES)),
     SessionId: sessionId,
   }),

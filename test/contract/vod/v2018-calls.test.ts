@@ -380,6 +380,7 @@ describe('PullUpload', () => {
   test.each<[string, object]>([
     ['MissingParameter', { MediaUrl: undefined }],
     ['InvalidParameterValue.MediaUrl', { MediaUrl: 'ftp://host/video.mp4' }],
+    ['InvalidParameterValue.MediaUrl', { MediaUrl: 'http://[' }],
     ['InvalidParameterValue.MediaType', { MediaUrl: 'http://127.0.0.1:1/video' }],
     ['UnsupportedOperation', { CoverUrl: 'http://127.0.0.1:1/cover.jpg' }],
     ['InvalidParameterValue.StorageRegion', { StorageRegion: 'ap-singapore' }],

@@ -56,7 +56,15 @@ export class ObjectChanged extends errorNamed('ObjectChanged') {}
 export class ObjectDeleted extends errorNamed('ObjectDeleted') {}
 
 /** VOD no longer has the upload, or lacks parts of it. Init calls `InitUpload` again, which lists the parts. */
-export class UploadNotFound extends errorNamed('UploadNotFound') {}
+export class UploadNotFound extends errorNamed('UploadNotFound') {
+  /** A fact for the reason of the outcome. */
+  readonly note: string | undefined;
+
+  constructor(message: string, { note, ...options }: ErrorOptions & { note?: string } = {}) {
+    super(message, options);
+    this.note = note;
+  }
+}
 
 /** VOD did not receive the announced bytes (code -10006). The part is read and sent again. */
 export class PartRejected extends errorNamed('PartRejected') {}

@@ -39,6 +39,12 @@ export const UploadOptions = v.strictObject({
   screenshot: v.optional(v.boolean()),
   watermark: v.optional(v.boolean()),
   fileName: v.optional(NonEmptyString),
+  /** Name of the task flow that VOD starts after the upload. */
+  procedure: v.optional(NonEmptyString),
+  /** When VOD deletes the file: ISO 8601. */
+  expireTime: v.optional(v.pipe(v.string(), v.isoTimestamp())),
+  /** Text that VOD repeats in its event notification. */
+  sourceContext: v.optional(v.pipe(v.string(), v.maxLength(250))),
 });
 export type UploadOptions = v.InferOutput<typeof UploadOptions>;
 
@@ -96,7 +102,7 @@ export const Batch = v.object({
 export type Batch = v.InferOutput<typeof Batch>;
 
 /** The fields that all parts of an upload have in common. */
-export const UploadBounds = v.object({ sha1: Sha1, size: PositiveInt, partSize: PositiveInt });
+export const UploadBounds = v.object({ size: PositiveInt, partSize: PositiveInt });
 export type UploadBounds = v.InferOutput<typeof UploadBounds>;
 
 /**
@@ -111,14 +117,21 @@ export const Upload = v.object({
 });
 export type Upload = v.InferOutput<typeof Upload>;
 
-/** A file that VOD has stored completely. */
-export const StoredFile = v.object({ fileId: FileId, url: v.string(), sha1: Sha1 });
+/** A file that VOD has stored completely. `sha1`: of the bytes that VOD received, if it is known. */
+export const StoredFile = v.object({ fileId: FileId, url: v.string(), sha1: v.optional(Sha1) });
 export type StoredFile = v.InferOutput<typeof StoredFile>;
 
-/** The parts that VOD confirmed. `restartReason`: the error that ended a batch, after which Init must run again. */
+const CrcHex = v.pipe(v.string(), v.regex(/^[0-9a-f]{16}$/, 'Expected 16 lower-case hex digits'));
+
+/** The CRC-64/XZ and the CRC64NVME of `count` consecutive parts from part number `first`. */
+export const PartRun = v.object({ first: NonNegativeInt, count: PositiveInt, crc64: CrcHex, nvme: CrcHex });
+export type PartRun = v.InferOutput<typeof PartRun>;
+
+/** The parts that VOD confirmed, and their checksums if the target needs them. `restartReason`: the error that ended a batch, after which Init must run again. */
 export const SentTotals = v.object({
   parts: NonNegativeInt,
   bytes: NonNegativeInt,
+  runs: v.optional(v.array(PartRun)),
   restartReason: v.optional(v.string()),
 });
 export type SentTotals = v.InferOutput<typeof SentTotals>;
@@ -174,6 +187,10 @@ const jobFields = {
   sent: SentTotals,
   /** When the execution first asked for admission, in milliseconds since 1970. */
   since: v.optional(NonNegativeInt),
+  /** The open upload, as `VodTarget` names it. */
+  session: v.optional(NonEmptyString),
+  /** A fact about the upload, for the reason of the outcome. */
+  note: v.optional(v.string()),
 };
 
 /** The input of Init: a new request, a hash pass to continue, or an upload whose parts VOD lacks. */
@@ -190,7 +207,7 @@ export const PartInput = v.pipe(
   v.object({
     execution: jobFields.execution,
     pin: ObjectVersion,
-    upload: UploadBounds,
+    upload: v.object({ ...UploadBounds.entries, session: NonEmptyString, functions: PositiveInt }),
     batch: Batch,
     sent: SentTotals,
   }),
@@ -217,7 +234,7 @@ export type CopyCheckpoint = v.InferOutput<typeof CopyCheckpoint>;
 export const FinishJob = v.object({
   ...jobFields,
   pin: ObjectVersion,
-  sha1: Sha1,
+  sha1: v.optional(Sha1),
   crc64: v.optional(Crc64),
   upload: v.optional(Upload),
   parts: v.optional(v.array(SentTotals)),
@@ -251,12 +268,13 @@ export type InitOutput =
   | (InitInput & { next: 'hash'; pin: ObjectVersion })
   | (InitInput & { next: 'wait'; pin: ObjectVersion; waitSeconds: number })
   | (FinishJob & { next: 'parts'; upload: Upload })
-  | (FinishJob & { next: 'finish'; file: StoredFile })
+  | (FinishJob & { next: 'finish' })
   | (ImageJob & { next: 'cover' })
   | Result;
 export type FinishOutput =
   | (InitInput & { next: 'init' })
-  | (FinishJob & { next: 'copy'; file: StoredFile; copy: CopyCheckpoint })
+  | (FinishJob & { next: 'finish'; file: StoredFile })
+  | (FinishJob & { next: 'wait'; session: string; waitSeconds: number })
   | Result;
 
 /**

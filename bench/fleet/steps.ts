@@ -14,11 +14,12 @@ import {
   Sha1,
 } from '../../lib/schemas.ts';
 import { askForAdmission, isTransient } from '../../lib/steps/init.ts';
-import { outputOf, PARTS_IN_FLIGHT, reporter } from '../../lib/steps/part.ts';
+import { outputOf, reporter } from '../../lib/steps/part.ts';
 import { finalResult, leaveAdmission, randomSeconds, sumSent } from '../../lib/steps/result.ts';
 import { AdaptiveLimit } from '../../lib/upload/adaptive-limit.ts';
 import { READ_BYTES } from '../../lib/upload/buffer-pool.ts';
 import { decodeBatch, planBatches } from '../../lib/upload/plan.ts';
+import { PARTS_IN_FLIGHT } from '../../lib/vod/v2/target.ts';
 import type { VirtualClock } from './clock.ts';
 import type { Environment } from './lambda.ts';
 import { FUNCTION, GiB, MiB, S3 as S3_MODEL } from './model.ts';
@@ -168,8 +169,13 @@ export function createSteps(services: StepServices): Steps {
         const call = () => vod.initUpload(object.key, parts);
         const missing = missingOf(await callVod('InitUpload', quota, deadline.signal, call));
         const { partFunctions: functions } = admission.limits;
-        const upload = { sha1: SHA1, size: object.size, partSize: MiB, functions };
-        return { ...turn, next: 'parts', upload: { ...upload, ...planBatches(missing, functions) } };
+        const upload = { size: object.size, partSize: MiB, functions };
+        return {
+          ...turn,
+          next: 'parts',
+          session: SHA1,
+          upload: { ...upload, ...planBatches(missing, functions) },
+        };
       } catch (error) {
         if (isTransient(error)) await pauseStarts();
         if (given.sha1 || !isTransient(error)) throw error;
@@ -227,7 +233,7 @@ export function createSteps(services: StepServices): Steps {
       await Promise.all(Array.from({ length: PARTS_IN_FLIGHT }, work));
       await report.end();
       const missing = parts.filter((part) => !done.has(part));
-      return outputOf(job, [...done], missing, failure, deadline.limit);
+      return outputOf(job, { done: [...done], missing }, failure, deadline.limit);
     },
 
     async finish(input, environment, deadline) {

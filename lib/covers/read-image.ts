@@ -7,7 +7,7 @@ import { readRange } from '../s3/read-range.ts';
 import { type ObjectVersion, Sha1 } from '../schemas.ts';
 import { cleanFileName, detectImageType, mediaTypeOf } from '../upload/media-type.ts';
 import { optionsFromMetadata } from '../upload/upload-options.ts';
-import type { CoverImage } from '../vod/v2/client.ts';
+import type { CoverImage } from '../vod/target.ts';
 
 /** `SmallFileUpload` accepts files under 1 MB (1,048,576 bytes). */
 const MAX_COVER_BYTES = 1_048_575;

@@ -11,6 +11,7 @@ import { type CopyCheck, checkCopy, readTagsAtRisk } from './check-copy.ts';
 import { copySource, preservedFields, preserveExpires, quoteETag, withFallback } from './copy-fields.ts';
 import { readGrants } from './grants.ts';
 import {
+  fullObjectCrc,
   fullObjectSha1,
   headObject,
   isSameVersion,
@@ -22,9 +23,10 @@ import {
 import { isNotImplemented, sendS3 } from './request.ts';
 import { abilitiesOf } from './store-abilities.ts';
 
-/** `sha1`: S3's own SHA-1 of the copied bytes, if it computed one. */
+/** `sha1`, `checksum`: S3's own checksum of the copied bytes, if it computed one. */
 export type CopyResult = CopyCheck &
-  Readonly<{ etag: string; versionId: string | undefined; sha1: ObjectHead['sha1'] }>;
+  Readonly<{ etag: string; versionId: string | undefined }> &
+  Pick<ObjectHead, 'sha1' | 'checksum'>;
 
 type CopyConditions = Pick<
   CopyObjectCommandInput,
@@ -42,9 +44,14 @@ export class CopyForbidden extends StorageRejected {
 }
 
 /**
+ * `condition` `etag`: the object may have other metadata than `head` says, but the same bytes. `algorithm`: of the checksum that S3
+ * computes over the stored bytes, an end-to-end proof, which verifies the object from then on.
+ */
+type CopyOptions = Readonly<{ condition?: 'time' | 'etag'; algorithm?: 'SHA1' | 'CRC64NVME' }>;
+
+/**
  * Copies an object of at most 5 GiB onto itself with other user metadata and keeps everything else. The copy is conditional:
  * it never overwrites a newer object. See docs/decisions/0010.
- * @param condition `etag`: the object may have other metadata than `head` says, but the same bytes
  * https://docs.aws.amazon.com/AmazonS3/latest/API/API_CopyObject.html
  * @throws {ObjectChanged} {ObjectDeleted} {CopyForbidden} {StorageRejected} {StorageUnavailable}
  */
@@ -53,7 +60,7 @@ export async function copyInPlace(
   head: ObjectHead,
   metadata: Metadata,
   signal: AbortSignal,
-  condition: 'time' | 'etag' = 'time',
+  { condition = 'time', algorithm = 'SHA1' }: CopyOptions = {},
 ): Promise<CopyResult> {
   const fields = preservedFields(head, metadata, await readGrants(s3, head.pin, signal));
   const { pin } = head;
@@ -74,8 +81,7 @@ export async function copyInPlace(
       CopySource: copySource(pin),
       MetadataDirective: 'REPLACE',
       TaggingDirective: 'COPY',
-      // S3 computes it over the stored bytes: an end-to-end proof, which verifies the object from then on.
-      ChecksumAlgorithm: 'SHA1',
+      ChecksumAlgorithm: algorithm,
     });
     preserveExpires(command.middlewareStack, head);
     return sendS3(operation, signal, () => s3.send(command, { abortSignal: signal })).catch(
@@ -95,7 +101,8 @@ export async function copyInPlace(
   const copied = { etag: unquoteETag(CopyObjectResult?.ETag), versionId: versionOf(VersionId) };
   const isCopy = (current: ObjectHead): boolean => isSameVersion(current.pin, copied);
   const check = await checkCopy(s3, head, fields, tags, isCopy, signal);
-  return { ...copied, ...check, sha1: fullObjectSha1(CopyObjectResult) };
+  const sha1 = fullObjectSha1(CopyObjectResult);
+  return { ...copied, ...check, sha1, checksum: fullObjectCrc(CopyObjectResult) };
 }
 
 /** No object has this ETag. */

@@ -96,8 +96,13 @@ export function fullObjectSha1(
 /** `value`: base64, as in S3. */
 export type FullObjectChecksum = Readonly<{ algorithm: 'CRC64NVME' | 'CRC32' | 'CRC32C'; value: string }>;
 
-function fullObjectCrc(response: HeadObjectCommandOutput): FullObjectChecksum | undefined {
-  if (response.ChecksumType !== 'FULL_OBJECT') return undefined;
+/** The CRC that S3 computed over a whole object. */
+export function fullObjectCrc(
+  response:
+    | Pick<HeadObjectCommandOutput, 'ChecksumCRC64NVME' | 'ChecksumCRC32' | 'ChecksumCRC32C' | 'ChecksumType'>
+    | undefined,
+): FullObjectChecksum | undefined {
+  if (response?.ChecksumType !== 'FULL_OBJECT') return undefined;
   for (const algorithm of ['CRC64NVME', 'CRC32', 'CRC32C'] as const) {
     const value = response[`Checksum${algorithm}`];
     if (value) return { algorithm, value };

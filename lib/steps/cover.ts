@@ -165,7 +165,7 @@ async function send(
   let failure: { error: unknown } | undefined;
   for (const fileId of fileIds) {
     try {
-      file = await vod.uploadSmallFile({ ...image, coverOf: fileId }, signal);
+      file = await vod.attachCover({ ...image, coverOf: fileId }, signal);
       coverOf.push(fileId);
     } catch (error) {
       failure ??= { error };

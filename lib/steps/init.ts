@@ -15,18 +15,25 @@ import { cleanFileName, type Media, mediaTypeOf } from '../upload/media-type.ts'
 import { missingParts, partRange, planBatches } from '../upload/plan.ts';
 import { hashObject, type RangeReader } from '../upload/sha1.ts';
 import { mergeOptions, optionsFromMetadata } from '../upload/upload-options.ts';
-import type { NewFile } from '../vod/v2/client.ts';
+import type { NewFile } from '../vod/target.ts';
 import { isOwnCopyOf, metadataMarker, needsCrc64, verifiedFile } from '../write-back/marker.ts';
 import { readVerifiedFile } from '../write-back/read-markers.ts';
-import { finalResult, leaveAdmission, randomSeconds, resultFromError, SUPERSEDED_REASON } from './result.ts';
+import {
+  abandonUpload,
+  finalResult,
+  leaveAdmission,
+  randomSeconds,
+  resultFromError,
+  SUPERSEDED_REASON,
+} from './result.ts';
 import type { Services } from './services.ts';
 
 /** The largest size that fits the plan, the state, and the history of an execution (`npm run bench -- history`). */
 const MAX_OBJECT_BYTES = 5 * 1024 ** 4;
 
 /**
- * Decides whether the object must be uploaded, computes its SHA-1, calls `InitUpload`, and plans the missing parts. If the
- * time runs low during the hash pass, the output is a checkpoint.
+ * Decides whether the object must be uploaded, computes its SHA-1 if VOD needs it, opens the upload, and plans the missing
+ * parts. If the time runs low during the hash pass, the output is a checkpoint.
  * @throws {ObjectNotFound} {UnsupportedObject} {InvalidInput} and the errors of S3 and VOD
  */
 export async function runInit(job: InitInput, services: Services, deadline: Deadline): Promise<InitOutput> {
@@ -34,7 +41,10 @@ export async function runInit(job: InitInput, services: Services, deadline: Dead
     if (isTransient(error)) await pauseStarts(services);
     throw error;
   });
-  if (output.next === 'done' && job.since !== undefined) await leaveAdmission(job, services);
+  if (output.next === 'done') {
+    if (job.since !== undefined) await leaveAdmission(job, services);
+    await abandonUpload(job, services, deadline);
+  }
   return output;
 }
 
@@ -81,41 +91,42 @@ async function startUpload(
 ): Promise<InitOutput> {
   const { pin } = found;
   const { request } = job;
-  const { defaults } = services;
+  const { defaults, vod } = services;
   const options = mergeOptions(defaults, optionsFromMetadata(found.metadata, urlOf(pin)), request.options);
   assertSize(pin);
+  const fileName = options.fileName === undefined ? media.fileName : cleanFileName(options.fileName);
+  const file = { pin, fileName, fileType: media.fileType, options };
+  vod.check(file);
   const known =
     job.round === 0 && !request.force ? await readVerifiedFile(services, found, deadline.signal) : undefined;
   if (known) return finalResult({ ...job, pin }, 'unchanged', known);
 
   const knownSha1 = job.sha1 ?? found.sha1;
-  const hashed = knownSha1
-    ? { ...job, pin, sha1: knownSha1 }
+  const needsHash = vod.needsSha1 && !knownSha1;
+  const hashed = !needsHash
+    ? { ...job, pin, ...(knownSha1 && { sha1: knownSha1 }) }
     : await computeSha1({ ...job, pin }, found, services, deadline);
   if ('next' in hashed) return hashed;
   const { hash: _, ...next } = hashed;
-  const fileName = options.fileName === undefined ? media.fileName : cleanFileName(options.fileName);
   try {
-    return await openUpload(next, { fileName, fileType: media.fileType, options }, services, deadline);
+    return await openUpload(next, file, services, deadline);
   } catch (error) {
     // Keep a SHA-1 that this invocation computed, instead of failing and computing it again.
-    if (!knownSha1 && error instanceof DeadlineExceeded) return { ...next, next: 'hash' };
-    if (knownSha1 || !isTransient(error)) throw error;
+    if (needsHash && error instanceof DeadlineExceeded) return { ...next, next: 'hash' };
+    if (!needsHash || !isTransient(error)) throw error;
     await pauseStarts(services);
     return { ...next, next: 'wait', waitSeconds: randomSeconds(30, 60) };
   }
 }
 
 type PinnedJob = InitInput & { pin: ObjectVersion };
-type HashedJob = PinnedJob & { sha1: Sha1 };
-
 /** Returns the job with the SHA-1, or a wait or a checkpoint. */
 async function computeSha1(
   job: PinnedJob,
   found: ObjectHead,
   { s3, admission, writeBack }: Services,
   deadline: Deadline,
-): Promise<HashedJob | Extract<InitOutput, { next: 'wait' | 'hash' }>> {
+): Promise<(PinnedJob & { sha1: Sha1 }) | Extract<InitOutput, { next: 'wait' | 'hash' }>> {
   const turn = await askForAdmission(job, 'hash', admission);
   if (turn.next === 'wait') return turn;
   const { pin } = job;
@@ -128,26 +139,35 @@ async function computeSha1(
   return { ...turn, sha1, ...(crc64 !== undefined && { crc64 }) };
 }
 
-/** Calls `InitUpload` and plans the missing parts, or returns a wait. */
+/** Opens the upload and plans the missing parts, or returns a wait. */
 async function openUpload(
-  job: Omit<HashedJob, 'hash'>,
-  file: Omit<NewFile, 'sha1' | 'size'>,
+  job: Omit<PinnedJob, 'hash'>,
+  file: Omit<NewFile, 'sha1' | 'execution'>,
   { vod, admission }: Services,
   deadline: Deadline,
 ): Promise<InitOutput> {
   const turn = await askForAdmission(job, 'send', admission);
   if (turn.next === 'wait') return turn;
-  const { sha1, pin } = job;
-  const { size } = pin;
-  const upload = await vod.initUpload({ ...file, sha1, size }, deadline.signal);
+  const { sha1, pin, session: earlier, execution = pin.key } = job;
+  const upload = await vod.open({ ...file, sha1, execution }, earlier, deadline.signal);
   if (upload.state === 'stored') return { ...turn, next: 'finish', file: upload.file };
+  const { session } = upload;
+  if (upload.state === 'fetching') return { ...turn, next: 'finish', session };
 
-  const bounds = { sha1, size, partSize: upload.partSize };
+  const { functions, note = job.note } = upload;
+  const bounds = { size: pin.size, partSize: upload.partSize };
   const parts = missingParts(upload.held, bounds);
   const missing = parts.reduce((sum, part) => sum + partRange(part, bounds).size, 0);
   reportProgress({ stage: 'parts', pin, missing });
-  const { partFunctions: functions } = admission.limits;
-  return { ...turn, next: 'parts', upload: { ...bounds, functions, ...planBatches(parts, functions) } };
+  return {
+    ...turn,
+    // The checksums of parts belong to the upload to which they were sent.
+    sent: session === earlier ? turn.sent : { parts: turn.sent.parts, bytes: turn.sent.bytes },
+    ...(note !== undefined && { note }),
+    next: 'parts',
+    session,
+    upload: { ...bounds, functions, ...planBatches(parts, functions, bounds.partSize) },
+  };
 }
 
 /** Returns the job to continue, or a wait if other objects come first. */

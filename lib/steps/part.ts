@@ -10,26 +10,13 @@ import {
 import { type Deadline, DeadlineExceeded } from '../invocation/deadline.ts';
 import { reportProgress, reportRetries } from '../invocation/progress.ts';
 import { readRange } from '../s3/read-range.ts';
-import type { PartInput, PartOutput, UploadBounds } from '../schemas.ts';
+import type { PartInput, PartOutput, PartRun } from '../schemas.ts';
 import { AdaptiveLimit } from '../upload/adaptive-limit.ts';
-import { READ_BYTES, readBuffer, releaseBuffer } from '../upload/buffer-pool.ts';
-import {
-  type ByteRange,
-  decodeBatch,
-  encodeBatch,
-  groupForReading,
-  MIN_BATCH_PARTS,
-  partRange,
-} from '../upload/plan.ts';
-import { prefetch } from '../upload/prefetch.ts';
+import { mergeRuns } from '../upload/crc64.ts';
+import { type LoadedPart, type RangeReader, readParts } from '../upload/part-reader.ts';
+import { decodeBatch, encodeBatch, MIN_BATCH_PARTS, partRange } from '../upload/plan.ts';
 import { randomSeconds } from './result.ts';
 import type { Services } from './services.ts';
-
-/** Ranged reads in flight, of several parts each, while earlier parts are sent. */
-const READS_AHEAD = 2;
-
-/** If VOD takes 200 ms per part, one function still sends 160 MiB/s. */
-export const PARTS_IN_FLIGHT = 32;
 
 /** Bytes between two reports to the admission: two to ten seconds. */
 const REPORT_BYTES = 256 * 1024 ** 2;
@@ -53,7 +40,9 @@ export async function runPart(
   const { pin, upload, execution } = input;
   const parts = decodeBatch(input.batch);
   const done = new Set<number>();
-  const inFlight = new AdaptiveLimit(PARTS_IN_FLIGHT);
+  const runs: PartRun[] = [];
+  const concurrency = vod.partsInFlight(upload.partSize);
+  const inFlight = new AdaptiveLimit(concurrency);
   const report = reporter(
     execution !== undefined && admission.appliesTo(upload.size)
       ? (bytes) => admission.report(execution, bytes)
@@ -77,19 +66,21 @@ export async function runPart(
     }
   }
 
-  async function sendPart({ part, range, bytes, release }: LoadedPart): Promise<void> {
+  async function sendPart({ part, range, body: loaded, release }: LoadedPart): Promise<void> {
     const startedAt = performance.now();
     try {
-      for (let resends = 0, body = bytes; ; resends++, body = await read(range, deadline.signal)) {
+      for (let resends = 0, body = loaded; ; resends++) {
         try {
           await inFlight.run(async () => {
             stop.signal.throwIfAborted();
-            await vod.uploadPart(upload.sha1, range, body, deadline.signal);
+            const checks = await vod.sendPart({ ...upload, pin }, { part, range }, body, deadline.signal);
+            if (checks) runs.push({ first: part, count: 1, ...checks });
           });
           break;
         } catch (error) {
           if (!(error instanceof PartRejected) || resends === MAX_RESENDS) throw error;
           reportRetries({ of: 'VOD', count: 1 });
+          if (body instanceof Uint8Array) body = await read(range, deadline.signal);
         }
       }
       done.add(part);
@@ -103,17 +94,23 @@ export async function runPart(
     }
   }
 
-  await pMap(loadParts(), sendPart, { concurrency: PARTS_IN_FLIGHT });
+  await pMap(loadParts(), sendPart, { concurrency });
   await report.end();
   const missing = parts.filter((part) => !done.has(part));
-  return outputOf(input, [...done], missing, stop.signal.reason, deadline.limit);
+  return outputOf(input, { done: [...done], missing, runs }, stop.signal.reason, deadline.limit);
 }
+
+/** `runs`: the checksums of the parts that are done. */
+type BatchResult = Readonly<{
+  done: readonly number[];
+  missing: readonly number[];
+  runs?: readonly PartRun[];
+}>;
 
 /** Decides how the execution continues after these parts were sent. `error`: the first one, if any. */
 export function outputOf(
   { batch: _, sent, ...state }: PartInput,
-  done: readonly number[],
-  missing: readonly number[],
+  { done, missing, runs = [] }: BatchResult,
   error: unknown,
   limitMs: number,
 ): PartOutput {
@@ -121,6 +118,7 @@ export function outputOf(
   const total = {
     parts: sent.parts + done.length,
     bytes: done.reduce((sum, part) => sum + partRange(part, upload).size, sent.bytes),
+    ...(runs.length > 0 && { runs: mergeRuns([...(sent.runs ?? []), ...runs], upload) }),
   };
   if (missing.length === 0) return { ...state, sent: total };
   const restartReason = restartReasonOf(error);
@@ -168,44 +166,3 @@ const restartReasonOf = (error: unknown): string | undefined =>
   error instanceof UploadNotFound || error instanceof ObjectChanged || error instanceof ObjectDeleted
     ? error.name // without the message: one state contains the reasons of hundreds of batches
     : undefined;
-
-type RangeReader = (range: ByteRange, signal: AbortSignal, into?: Uint8Array) => Promise<Uint8Array>;
-
-/** `bytes` is part of a shared buffer. The receiver calls `release` when it no longer reads them. */
-type LoadedPart = Readonly<{ part: number; range: ByteRange; bytes: Uint8Array; release: () => void }>;
-
-/** Reads parts in order and ahead. Consecutive parts share one request and one buffer. */
-async function* readParts(
-  parts: readonly number[],
-  upload: UploadBounds,
-  read: RangeReader,
-  signal: AbortSignal,
-): AsyncGenerator<LoadedPart> {
-  const groups = groupForReading(parts, upload, READ_BYTES);
-  const spanOf = (group: readonly number[]): ByteRange => ({
-    offset: partRange(group[0] ?? 0, upload).offset,
-    size: group.reduce((sum, part) => sum + partRange(part, upload).size, 0),
-  });
-  const readGroup = (group: number[], aborted: AbortSignal) => {
-    const span = spanOf(group);
-    return readBuffer(span.size, aborted, (into) => read(span, aborted, into));
-  };
-  const reads = prefetch(groups, READS_AHEAD, readGroup, signal, releaseBuffer);
-  for await (const { item: group, result: buffer } of reads) {
-    const { offset: start } = spanOf(group);
-    let users = 1; // this loop, and each part that it yielded
-    const release = (): void => {
-      if (--users === 0) releaseBuffer(buffer);
-    };
-    try {
-      for (const part of group) {
-        const range = partRange(part, upload);
-        const from = range.offset - start;
-        users++;
-        yield { part, range, bytes: buffer.subarray(from, from + range.size), release };
-      }
-    } finally {
-      release();
-    }
-  }
-}

@@ -1,16 +1,28 @@
 import { NoProgress, ObjectChanged, ObjectDeleted, ObjectNotFound } from '../errors.ts';
-import { DeadlineExceeded } from '../invocation/deadline.ts';
+import { type Deadline, DeadlineExceeded } from '../invocation/deadline.ts';
 import type { ObjectVersion, Outcome, Result, SentTotals, UploadRequest } from '../schemas.ts';
 import type { Services } from './services.ts';
 
-type JobState = Readonly<{ request: UploadRequest; pin?: ObjectVersion | undefined; sent: SentTotals }>;
+type JobState = Readonly<{
+  request: UploadRequest;
+  pin?: ObjectVersion | undefined;
+  sent: SentTotals;
+  note?: string | undefined;
+}>;
 
 /** The output of an execution. */
 export const finalResult = (
-  { request: { bucket, key }, pin, sent }: JobState,
+  { request: { bucket, key }, pin, sent: { parts, bytes }, note }: JobState,
   outcome: Outcome,
   more: Partial<Pick<Result, 'reason' | 'fileId' | 'url' | 'sha1' | 'size' | 'coverOf'>> = {},
-): Result => ({ next: 'done', bucket, key, outcome, ...(pin && { size: pin.size }), ...more, sent });
+): Result => ({
+  next: 'done',
+  ...{ bucket, key, outcome },
+  ...(pin && { size: pin.size }),
+  ...more,
+  ...(note !== undefined && { reason: more.reason === undefined ? note : `${more.reason}; ${note}` }),
+  sent: { parts, bytes },
+});
 
 export const SUPERSEDED_REASON =
   'the object was overwritten; the event of the new version starts its own execution';
@@ -43,10 +55,14 @@ export function toNoProgressError(error: unknown, { bucket, key }: { bucket: str
   );
 }
 
-export const sumSent = (totals: readonly SentTotals[]): SentTotals => ({
-  parts: totals.reduce((sum, { parts }) => sum + parts, 0),
-  bytes: totals.reduce((sum, { bytes }) => sum + bytes, 0),
-});
+export function sumSent(totals: readonly SentTotals[]): SentTotals {
+  const runs = totals.flatMap(({ runs = [] }) => runs);
+  return {
+    parts: totals.reduce((sum, { parts }) => sum + parts, 0),
+    bytes: totals.reduce((sum, { bytes }) => sum + bytes, 0),
+    ...(runs.length > 0 && { runs }),
+  };
+}
 
 /** Releases the place of an execution. If this fails, its lease ends later. */
 export const leaveAdmission = async (
@@ -55,6 +71,15 @@ export const leaveAdmission = async (
 ): Promise<void> => {
   if (execution === undefined || !pin || !admission.appliesTo(pin.size)) return;
   await admission.leave(execution).catch(() => {});
+};
+
+/** Removes what an upload left that will not be closed. VOD removes the rest later. */
+export const abandonUpload = async (
+  { session, pin }: Readonly<{ session?: string | undefined; pin?: ObjectVersion | undefined }>,
+  { vod }: Pick<Services, 'vod'>,
+  { signal }: Deadline,
+): Promise<void> => {
+  if (session !== undefined && pin) await vod.abandon({ session, pin }, signal).catch(() => {});
 };
 
 /** A wait outside the function. Executions that wait together come back one by one. */

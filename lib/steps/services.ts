@@ -7,7 +7,9 @@ import type { Quota } from '../quota/quota.ts';
 import { createS3Client } from '../s3/client.ts';
 import type { UploadOptions } from '../schemas.ts';
 import { tuneGarbageCollector } from '../upload/gc-tuning.ts';
-import { createVodClient, type VodClient } from '../vod/v2/client.ts';
+import type { VodTarget } from '../vod/target.ts';
+import { createVodClient } from '../vod/v2/client.ts';
+import { createTarget } from '../vod/v2/target.ts';
 
 /**
  * The clients and settings of the steps. One set serves all invocations of a function, so connections stay open. A changed
@@ -15,7 +17,7 @@ import { createVodClient, type VodClient } from '../vod/v2/client.ts';
  */
 export type Services = Readonly<{
   s3: S3Client;
-  vod: VodClient;
+  vod: VodTarget;
   quota: Quota;
   admission: Admission;
   defaults: UploadOptions;
@@ -34,10 +36,13 @@ export async function servicesFor(env: Environment): Promise<Services> {
     const { s3Endpoint, vod: vodSettings, quota: quotaSettings, ...rest } = settings;
     const { quota, admission, close: closeQuota } = openQuota(quotaSettings);
     const s3 = createS3Client({ endpoint: s3Endpoint });
-    const vod = createVodClient({ ...vodSettings, secrets }, quota);
+    const vod = createTarget(
+      createVodClient({ ...vodSettings, secrets }, quota),
+      admission.limits.partFunctions,
+    );
     const close = (): void => {
       s3.destroy();
-      vod.close();
+      vod.disconnect();
       closeQuota();
     };
     return { ...rest, s3, vod, quota, admission, close };

@@ -17,6 +17,9 @@ export const MAX_PLAN_BYTES = 128 * 1024;
 /** The most parts that a batch sends. 400 such batches hold more parts than the largest object has. */
 export const MAX_BATCH_PARTS = 2 ** 20;
 
+/** The numbers of parts below are of this size. */
+const PART_BYTES = 1024 ** 2;
+
 /** The fewest parts that are worth an invocation. */
 export const MIN_BATCH_PARTS = 256;
 
@@ -60,15 +63,18 @@ export function missingParts(held: Iterable<HeldPart>, bounds: UploadBounds): nu
  * Divides the missing parts (ascending) into batches of about equal work. When they are too scattered for one state, the
  * batches hold only the first of them, and `hasMore` leaves the rest to the next round.
  * @param functions those that send batches concurrently
+ * @param partSize larger parts make batches of fewer parts
  */
 export function planBatches(
   missing: readonly number[],
   functions: number,
+  partSize = PART_BYTES,
 ): { batches: Batch[]; hasMore?: true } {
   const evenSize = Math.ceil(missing.length / (functions * BATCHES_PER_FUNCTION));
+  const scale = Math.max(1, partSize / PART_BYTES);
   const batchSize = Math.max(
-    MIN_BATCH_PARTS,
-    Math.min(IDEAL_BATCH_PARTS, evenSize),
+    Math.ceil(MIN_BATCH_PARTS / scale),
+    Math.min(Math.ceil(IDEAL_BATCH_PARTS / scale), evenSize),
     Math.ceil(missing.length / MAX_BATCHES),
   );
   const batches: Batch[] = [];

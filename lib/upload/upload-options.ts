@@ -28,6 +28,15 @@ const OPTIONS = {
   screenshot: { key: 'vod-screenshot', schema: Flag },
   watermark: { key: 'vod-watermark', schema: Flag },
   fileName: { key: 'vod-file-name', schema: v.string() },
+  procedure: { key: 'vod-procedure', schema: v.string() },
+  expireTime: {
+    key: 'vod-expire-time',
+    schema: v.pipe(v.string(), v.isoTimestamp('a time such as 2027-01-31T00:00:00Z')),
+  },
+  sourceContext: {
+    key: 'vod-source-context',
+    schema: v.pipe(v.string(), v.maxLength(250, 'at most 250 characters')),
+  },
 } as const satisfies Record<keyof UploadOptions, { key: string; schema: v.GenericSchema<string, unknown> }>;
 
 /** Merges options field by field. A later source wins. */
@@ -49,12 +58,14 @@ export const optionsFromMetadata = (
   );
 
 /**
- * Reads the defaults from the settings `VOD_CLASS_ID`, `VOD_TAGS`, `VOD_TRANSCODE`, `VOD_SCREENSHOT`, and `VOD_WATERMARK`.
+ * Reads the defaults from the settings `VOD_CLASS_ID`, `VOD_TAGS`, `VOD_TRANSCODE`, `VOD_SCREENSHOT`, `VOD_WATERMARK`,
+ * `VOD_PROCEDURE`, and `VOD_EXPIRE_TIME`.
  * @throws {InvalidSetting} with the setting and the expected value
  */
 export const optionsFromEnvironment = (env: Readonly<Record<string, string | undefined>>): UploadOptions =>
   readOptions(
-    (option) => (option === OPTIONS.fileName ? undefined : env[settingName(option)]),
+    (option) =>
+      option === OPTIONS.fileName || option === OPTIONS.sourceContext ? undefined : env[settingName(option)],
     (option) => `setting ${settingName(option)}`,
     InvalidSetting,
   );

@@ -14,7 +14,7 @@ const NAME = 'tencent-vod';
 const MarkerJson = v.pipe(
   v.string(),
   v.parseJson(),
-  v.looseObject({ 'vod-file-id': FileId, 'vod-sha1': Sha1 }),
+  v.looseObject({ 'vod-file-id': FileId, 'vod-sha1': v.optional(Sha1) }),
 );
 
 /** `fields`: of the JSON object, if there is an annotation. `unusable`: why the marker cannot be there. */

@@ -41,10 +41,12 @@ export function verifiedFile(
     sha1: entries['vod-sha1'],
   });
   if (!parsed.success) return undefined;
+  const { sha1: recorded } = parsed.output;
   const isVerified =
-    sha1 !== undefined
-      ? sha1 === parsed.output.sha1
-      : ((etagIsMd5 || place === 'annotation') && pin.etag === entries['vod-etag']) ||
+    sha1 !== undefined && recorded !== undefined
+      ? sha1 === recorded
+      : ((etagIsMd5 || place === 'annotation' || recorded === undefined) &&
+          pin.etag === entries['vod-etag']) ||
         (checksum !== undefined && entries['vod-checksum'] === formatChecksum(checksum));
   return isVerified ? parsed.output : undefined;
 }
@@ -122,7 +124,7 @@ export const markerMetadata = (
   }),
   'vod-file-id': fileId,
   ...(url !== '' && { 'vod-url': url }),
-  'vod-sha1': sha1,
+  ...(sha1 !== undefined && { 'vod-sha1': sha1 }),
   'vod-etag': head.pin.etag,
   ...(checksum && { 'vod-checksum': formatChecksum(checksum) }),
   'vod-uploaded-at': now.toISOString(),
@@ -137,8 +139,9 @@ export const markerTags = (
   { fileId, url, sha1, coverOf }: MarkedFile,
   now: Date,
 ): Tags => {
-  const tags = {
-    ...{ 'vod-file-id': fileId, 'vod-sha1': sha1, 'vod-etag': etag, 'vod-url': url },
+  const tags: Record<string, string> = {
+    ...{ 'vod-file-id': fileId, 'vod-etag': etag, 'vod-url': url },
+    ...(sha1 !== undefined && { 'vod-sha1': sha1 }),
     ...(coverOf && { 'vod-cover-of': formatFileIds(coverOf), 'vod-uploaded-at': now.toISOString() }),
   };
   return Object.fromEntries(Object.entries(tags).filter(([, value]) => TAG_VALUE.test(value)));

@@ -11,7 +11,7 @@ import {
 } from '../s3/head-object.ts';
 import { abilitiesOf } from '../s3/store-abilities.ts';
 import type { Tags } from '../s3/tags.ts';
-import type { ObjectVersion, Sha1 } from '../schemas.ts';
+import type { ObjectVersion } from '../schemas.ts';
 import { writeMarkerAnnotation } from './annotation.ts';
 import { choosePlace } from './choose-place.ts';
 import {
@@ -40,7 +40,7 @@ export type WriteBackDecision =
    * S3 holds other bytes than VOD received. `metadata`: to be restored, since the object carries the marker. In the modes
    * `tags` and `annotation` the functions may not write metadata.
    */
-  | Readonly<{ action: 'reject-mismatch'; sha1: Sha1; metadata?: Metadata }>
+  | Readonly<{ action: 'reject-mismatch'; problem: string; metadata?: Metadata }>
   | Readonly<{ action: 'keep' }>
   | Readonly<{ action: 'write-tags'; tags: Tags; reason?: string }>
   /** `tags`: for an object that cannot have the annotation. */
@@ -66,10 +66,11 @@ export function decideWriteBack(
   if (!isSameVersion(head.pin, pin) && !(isMarked && isOwnCopyOf(head, pin)))
     return { action: 'reject-changed' };
   const unmarked = stripMarker(head.metadata);
-  if (head.sha1 !== undefined && head.sha1 !== file.sha1)
+  const problem = mismatchOf(head, file);
+  if (problem !== undefined)
     return {
       action: 'reject-mismatch',
-      sha1: head.sha1,
+      problem,
       ...(isMarked && mode === 'metadata' && { metadata: unmarked }),
     };
   if (isMarked) return { action: 'keep' };
@@ -79,9 +80,23 @@ export function decideWriteBack(
     return { action: 'write-annotation', marker: markerMetadata(head, file, head.checksum, now), tags };
   const reason = whyNotCopyable(head);
   if (reason) return { action: 'write-tags', tags, reason: toTagsReason(reason) };
-  const checksum = isCopiedInParts(pin, settings) ? copyChecksum(head, file) : undefined;
+  // S3 computes the SHA-1 of a whole copy if VOD received the bytes with one.
+  const needsChecksum = isCopiedInParts(pin, settings) || file.sha1 === undefined;
+  const checksum = needsChecksum ? copyChecksum(head, file) : undefined;
   const metadata = { ...unmarked, ...markerMetadata(head, file, checksum, now) };
   return { action: 'write-metadata', metadata, ...(checksum && { checksum }) };
+}
+
+/** The difference between S3's checksums of an object and those of the bytes that VOD received. */
+function mismatchOf(
+  { sha1, checksum }: Pick<ObjectHead, 'sha1' | 'checksum'>,
+  file: MarkedFile,
+): string | undefined {
+  if (sha1 !== undefined && file.sha1 !== undefined && sha1 !== file.sha1)
+    return `expected the SHA-1 ${file.sha1} that VOD received, S3 has ${sha1}`;
+  if (checksum?.algorithm === 'CRC64NVME' && file.crc64 !== undefined && checksum.value !== file.crc64)
+    return `expected the CRC64NVME ${file.crc64} of the bytes that VOD received, S3 has ${checksum.value}`;
+  return undefined;
 }
 
 export const toTagsReason = (reason: string): string => `the fileId is in the object's tags: ${reason}`;
@@ -121,7 +136,10 @@ export async function writeBack(
         return result.to === 'unchanged' ? result : withReasons(result.to, choice, result.reason);
       }
       assertMetadataFits(pin, decision.metadata);
-      const copied = await copyUnlessForbidden(s3, head, decision.metadata, signal, condition);
+      const copied = await copyUnlessForbidden(s3, head, decision.metadata, signal, {
+        condition,
+        algorithm: file.sha1 === undefined ? 'CRC64NVME' : 'SHA1',
+      });
       if ('forbidden' in copied) {
         const tags = markerTags(pin, file, new Date());
         const reason = toTagsReason(copied.forbidden);
@@ -171,13 +189,13 @@ async function rejectOtherBytes(
   signal: AbortSignal,
 ): Promise<void> {
   // A service that computes no checksum neither proves nor disproves anything.
-  const otherSha1 = copied.sha1 === undefined || copied.sha1 === file.sha1 ? undefined : copied.sha1;
-  if (!otherSha1 && !copied.hasOtherBytes) return;
+  const problem = mismatchOf(copied, file);
+  if (problem === undefined && !copied.hasOtherBytes) return;
   // The object must not carry the fileId of other bytes. A newer object of another writer stays as it is.
   const current = await headObject(s3, pin, signal);
   if (isSameVersion(current.pin, copied))
     await copyInPlace(s3, current, stripMarker(current.metadata), signal);
-  throw copied.hasOtherBytes ? changed(pin, current) : mismatch(pin, file, otherSha1);
+  throw copied.hasOtherBytes || problem === undefined ? changed(pin, current) : mismatch(pin, problem);
 }
 
 function withReasons(to: WriteBackResult['to'], ...reasons: (string | undefined)[]): WriteBackResult {
@@ -200,7 +218,7 @@ export async function writeNoMetadata(
     case 'reject-mismatch':
       // S3 keeps the SHA-1 of a whole object of at most 5 GiB only, so it can be copied in one request.
       if (decision.metadata) await copyInPlace(s3, head, decision.metadata, signal);
-      throw mismatch(pin, file, decision.sha1);
+      throw mismatch(pin, decision.problem);
     case 'keep':
       return { to: 'unchanged' };
     case 'write-tags': {
@@ -226,8 +244,8 @@ const targetOf = ({ bucket, key }: ObjectVersion): string => `write-back to s3:/
 const changed = (pin: ObjectVersion, head: ObjectHead): ObjectChanged =>
   new ObjectChanged(`${targetOf(pin)}: expected ${describeVersion(pin)}, got ${describeVersion(head.pin)}`);
 
-const mismatch = (pin: ObjectVersion, file: MarkedFile, sha1: Sha1 | undefined): ContentMismatch =>
-  new ContentMismatch(`${targetOf(pin)}: expected the SHA-1 ${file.sha1} that VOD received, S3 has ${sha1}`);
+const mismatch = (pin: ObjectVersion, problem: string): ContentMismatch =>
+  new ContentMismatch(`${targetOf(pin)}: ${problem}`);
 
 const describeVersion = ({ etag, versionId }: ObjectVersion): string =>
   versionId ? `version ${versionId}` : `ETag ${etag}`;

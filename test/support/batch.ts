@@ -7,7 +7,8 @@ import { createBytes, sha1 } from './values.ts';
 /** A video of 60 parts of 100 bytes, with a shorter last part, and a VOD that receives them. */
 
 export const film = createBytes(5_970);
-const bounds = { sha1: sha1(film), size: film.length, partSize: 100 };
+const session = sha1(film);
+const bounds = { size: film.length, partSize: 100 };
 export const ALL: readonly number[] = Array.from({ length: 60 }, (_, part) => part);
 
 export const bytesIn = (parts: readonly number[]): number =>
@@ -18,7 +19,12 @@ export const inputFor = (
   parts: readonly number[],
   more: Partial<PartInput> = {},
 ): PartInput => {
-  const start = { execution: 'its name', sent: { parts: 0, bytes: 0 }, pin, upload: bounds };
+  const start = {
+    execution: 'its name',
+    sent: { parts: 0, bytes: 0 },
+    pin,
+    upload: { ...bounds, session, functions: 1 },
+  };
   return { ...start, batch: encodeBatch(parts), ...more };
 };
 
@@ -39,7 +45,7 @@ export function useFakeVod() {
       inFlight.most = Math.max(inFlight.most, ++inFlight.now);
       try {
         await act(part, bytes, signal);
-        const isCorrect = hash === bounds.sha1 && film.subarray(offset, offset + size).equals(bytes);
+        const isCorrect = hash === session && film.subarray(offset, offset + size).equals(bytes);
         (isCorrect ? accepted : wrong).push(part);
       } finally {
         inFlight.now--;

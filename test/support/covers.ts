@@ -69,8 +69,8 @@ export function useCovers() {
     /** Counts what is sent, and for whom. */
     counting: () => {
       const sent: string[] = [];
-      const { uploadSmallFile: sendCover } = services().vod;
-      const counted: VodClient['uploadSmallFile'] = (of, signal) => {
+      const { attachCover: sendCover } = services().vod;
+      const counted: VodClient['uploadSmallFile'] = async (of, signal) => {
         sent.push(of.coverOf);
         return sendCover(of, signal);
       };

@@ -2,6 +2,7 @@ import { afterAll, beforeAll } from 'vitest';
 import { DEFAULT_WRITE_BACK } from '../../lib/config.ts';
 import type { Services } from '../../lib/steps/services.ts';
 import { createVodClient, type VodClient } from '../../lib/vod/v2/client.ts';
+import { createTarget } from '../../lib/vod/v2/target.ts';
 import { type Vod as Service, startVod } from '../../local/vod/server.ts';
 import { useStore } from './fake-store.ts';
 import { createAmpleQuota, createTestAdmission } from './quota.ts';
@@ -45,7 +46,7 @@ export function useServices(s3: Parameters<typeof useStore>[0] = {}) {
     /** The services of the steps. `vod` replaces calls of the VOD client. */
     services: (vod: Partial<VodClient> = {}): Services => ({
       s3: store.client,
-      vod: { ...started().vod, ...vod },
+      vod: createTarget({ ...started().vod, ...vod }, createTestAdmission().limits.partFunctions),
       quota: createAmpleQuota(),
       admission: createTestAdmission(),
       defaults: {},

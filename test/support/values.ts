@@ -2,7 +2,8 @@ import { type BinaryToTextEncoding, createCipheriv, createHash } from 'node:cryp
 import * as v from 'valibot';
 import type { Deadline } from '../../lib/invocation/deadline.ts';
 import type { ObjectHead } from '../../lib/s3/head-object.ts';
-import { FileId, type ObjectVersion, Sha1, type StoredFile } from '../../lib/schemas.ts';
+import { FileId, type ObjectVersion, Sha1 } from '../../lib/schemas.ts';
+import type { HashedFile } from '../../lib/vod/v2/client.ts';
 
 /** Values that many tests need. */
 
@@ -68,7 +69,7 @@ export const headOf = (pin: ObjectVersion, more: Partial<ObjectHead> = {}): Obje
   ...more,
 });
 
-export const storedAs = (bytes: Uint8Array | string, id = '52858909004613270240'): StoredFile => ({
+export const storedAs = (bytes: Uint8Array | string, id = '52858909004613270240'): HashedFile => ({
   fileId: fileId(id),
   url: `http://vod.example/${id}.mp4`,
   sha1: sha1(bytes),

@@ -3,9 +3,10 @@ import * as v from 'valibot';
 import type { VodSettings } from '../../config.ts';
 import { PartRejected, UploadNotFound, VodRejected, VodUnavailable } from '../../errors.ts';
 import type { Quota } from '../../quota/quota.ts';
-import { type FileId, formatIssues, type Sha1, type StoredFile, type UploadOptions } from '../../schemas.ts';
+import { formatIssues, type Sha1, type StoredFile, type UploadOptions } from '../../schemas.ts';
 import type { ByteRange, HeldPart } from '../../upload/plan.ts';
 import { VodQuotaExceeded, withRetries } from '../retries.ts';
+import type { CoverImage } from '../target.ts';
 import type { PartList } from './part-list.ts';
 import {
   describeError,
@@ -26,13 +27,19 @@ import { createTransport, type VodCall } from './transport.ts';
 export const PART_SIZE = 1_048_576;
 const MIN_PART_SIZE = 524_288;
 
-type NamedFile = Readonly<{ sha1: Sha1; fileName: string; fileType: string }>;
-export type NewFile = NamedFile & Readonly<{ size: number; options: UploadOptions }>;
-export type CoverImage = NamedFile & Readonly<{ bytes: Uint8Array; coverOf: FileId }>;
+export type NewFile = Readonly<{
+  sha1: Sha1;
+  size: number;
+  fileName: string;
+  fileType: string;
+  options: UploadOptions;
+}>;
+
+export type HashedFile = StoredFile & Readonly<{ sha1: Sha1 }>;
 
 /** `stored`: VOD has the file already. `open`: VOD holds these parts, and expects all parts in this size. */
 export type InitUploadResult =
-  | { state: 'stored'; file: StoredFile }
+  | { state: 'stored'; file: HashedFile }
   | { state: 'open'; partSize: number; held: Iterable<HeldPart> };
 
 /** Each call retries, then throws {VodUnavailable}, {VodRejected}, {QuotaExceeded}, or the reason of the signal. */
@@ -46,7 +53,7 @@ export type VodClient = Readonly<{
    */
   uploadPart(sha1: Sha1, range: ByteRange, bytes: Uint8Array, signal: AbortSignal): Promise<void>;
   /** @throws {UploadNotFound} when VOD lacks parts */
-  finishUpload(sha1: Sha1, signal: AbortSignal): Promise<StoredFile>;
+  finishUpload(sha1: Sha1, signal: AbortSignal): Promise<HashedFile>;
   /** Sends an image of less than 1,048,576 bytes as the cover of a file. */
   uploadSmallFile(image: CoverImage, signal: AbortSignal): Promise<StoredFile>;
   /** Closes idle connections. */
@@ -155,7 +162,7 @@ function findPartSize(parts: Iterable<HeldPart>, size: number): number | undefin
   return undefined;
 }
 
-const toStoredFile = ({ fileId, url }: Omit<StoredFile, 'sha1'>, sha1: Sha1): StoredFile => ({
+const toStoredFile = ({ fileId, url }: Omit<StoredFile, 'sha1'>, sha1: Sha1): HashedFile => ({
   fileId,
   url,
   sha1,

@@ -75,7 +75,7 @@ describe('several images', () => {
       fc.asyncProperty(puts, fc.scheduler(), async (kinds, scheduler) => {
         nextShow();
         const id = await film();
-        const { uploadSmallFile: sendCover } = services().vod;
+        const { attachCover: sendCover } = services().vod;
         // Before and after each send the others may go first.
         const slow = services({
           uploadSmallFile: async (of, signal) => {
@@ -116,7 +116,7 @@ describe('a repeat, after a step was killed between an upload that a newer image
         nextSecond();
         await store.put(BUCKET, key, bytes);
         expect(await arrives(key)).toMatchObject({ outcome: 'uploaded' });
-        await services().vod.uploadSmallFile(of, signal);
+        await services().vod.attachCover(of, signal);
         throw new VodUnavailable('killed');
       },
     });

@@ -129,7 +129,7 @@ describe('an image that arrives', () => {
       uploadSmallFile: (of, signal) =>
         of.coverOf === ids[0]
           ? Promise.reject(new VodUnavailable('not now'))
-          : counted.vod.uploadSmallFile(of, signal),
+          : counted.vod.attachCover(of, signal),
     });
     expect(await failureOf(arrives(`${show()}.jpg`, {}, refusing))).toMatchObject({ message: 'not now' });
     expect(sent).toEqual([ids[1]]);

@@ -8,11 +8,10 @@ import {
   type ObjectVersion,
   parse,
   type SentTotals,
-  type StoredFile,
 } from '../../../lib/schemas.ts';
 import { runFinish } from '../../../lib/steps/finish.ts';
 import type { Services } from '../../../lib/steps/services.ts';
-import type { VodClient } from '../../../lib/vod/v2/client.ts';
+import type { HashedFile, VodClient } from '../../../lib/vod/v2/client.ts';
 import { failIfCalled, useServices } from '../../support/ends.ts';
 import { expectFailure } from '../../support/expect-failure.ts';
 import { BUCKET, VERSIONED } from '../../support/fake-store.ts';
@@ -30,7 +29,7 @@ const versionOf = async (key: string, bucket = BUCKET): Promise<ObjectVersion> =
 function jobFor(pin: ObjectVersion, bytes: Uint8Array | string, more: Partial<FinishJob> = {}): FinishJob {
   const request = { bucket: pin.bucket, key: pin.key };
   const start = { request, execution: 'its name', round: 0, sent: sent(0, 0) };
-  return { ...start, pin, sha1: sha1(bytes), ...more };
+  return { ...start, pin, sha1: sha1(bytes), session: sha1(bytes), ...more };
 }
 const finish = (job: FinishJob, vod: Partial<VodClient> = {}, redrives = 0): Promise<FinishOutput> =>
   runFinish({ job, redrives }, ends.services(vod), ampleDeadline());
@@ -80,7 +79,7 @@ describe('the outcome', () => {
   ])('is %s for %j and the metadata %j', async (outcome, more, Metadata) => {
     await store.put(BUCKET, 'outcome.mp4', 'film', { Metadata });
     const before = store.events.length;
-    const finishUpload = more.file ? failIfCalled : async (): Promise<StoredFile> => FILE;
+    const finishUpload = more.file ? failIfCalled : async (): Promise<HashedFile> => FILE;
     const result = await finish(jobFor(await versionOf('outcome.mp4'), 'film', more), { finishUpload });
     expect(result).toMatchObject({ next: 'done', outcome, ...FILE });
     expect((await store.find(BUCKET, 'outcome.mp4')).metadata).toMatchObject(marker);
@@ -96,7 +95,7 @@ describe('returns to Init', () => {
       round: 2,
       sent: sent(1, 10),
       parts: [sent(2, 20)],
-      upload: { sha1: sha1(film.bytes), size: pin.size, partSize: film.partSize, functions: 4, batches: [] },
+      upload: { size: pin.size, partSize: film.partSize, functions: 4, batches: [] },
     });
     expect(await finish(job)).toEqual({
       next: 'init',
@@ -106,6 +105,7 @@ describe('returns to Init', () => {
       sent: sent(3, 30),
       pin,
       sha1: film.sha1,
+      session: film.sha1,
     });
     expect((await store.find(BUCKET, 'lacking.mp4')).metadata).toEqual({});
 
@@ -154,7 +154,7 @@ test('returns to itself while an object is copied in parts, without a second cal
   const body = createBytes(6 * MIB);
   await store.put(BUCKET, 'large.mp4', body);
   const calls: string[] = [];
-  const finishUpload = async (): Promise<StoredFile> => {
+  const finishUpload = async (): Promise<HashedFile> => {
     calls.push('FinishUpload');
     return storedAs(body);
   };
@@ -180,7 +180,7 @@ describe('an object that changes during the upload', () => {
   const FILE = storedAs('film');
   test.each([BUCKET, VERSIONED])('ends as superseded, unchanged, if overwritten in %s', async (bucket) => {
     await store.put(bucket, 'over.mp4', 'film');
-    const finishUpload = async (): Promise<StoredFile> => {
+    const finishUpload = async (): Promise<HashedFile> => {
       await store.put(bucket, 'over.mp4', 'another', { Metadata: { theirs: '1' } });
       return FILE;
     };
@@ -251,7 +251,7 @@ describe('a second Finish after a lost response returns the same result', () => 
   ])('for %s', async (what, bucket, put) => {
     const key = `twice, ${what}.mp4`;
     await put(bucket, key, film);
-    const finishUpload = async (): Promise<StoredFile> => storedAs(film);
+    const finishUpload = async (): Promise<HashedFile> => storedAs(film);
     const job = jobFor(await versionOf(key, bucket), film, { parts: [sent(1, 4)] });
     const first = await finish(job, { finishUpload });
     const events = store.events.length;

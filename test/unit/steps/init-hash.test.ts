@@ -6,6 +6,7 @@ import { InitInput, type InitOutput } from '../../../lib/schemas.ts';
 import { runInit } from '../../../lib/steps/init.ts';
 import type { Services } from '../../../lib/steps/services.ts';
 import { READ_BYTES } from '../../../lib/upload/buffer-pool.ts';
+import { createTarget } from '../../../lib/vod/v2/target.ts';
 import { failIfCalled, useServices } from '../../support/ends.ts';
 import { expectFailure } from '../../support/expect-failure.ts';
 import { BUCKET } from '../../support/fake-store.ts';
@@ -183,7 +184,7 @@ describe('after the hash pass, if InitUpload fails', () => {
     const { endpoint } = await startScriptedServer((response) => {
       response.writeHead(503).end('busy', () => controller.abort(new DeadlineExceeded('the time was over')));
     });
-    const vod = connectTo(endpoint);
+    const vod = createTarget(connectTo(endpoint), 4);
     const output = await init(jobFor('down.mp4'), { vod }, ampleDeadline(controller.signal));
     expect(output).toMatchObject({ next: 'hash', sha1: sha1('film') });
   });

@@ -35,7 +35,12 @@ test('sends the missing parts to VOD', async () => {
   await store.put(BUCKET, 'big.mp4', big.bytes);
   await ends.other.init(big);
   for (const part of [0, 3]) await ends.other.part(big, part);
-  const upload = { sha1: sha1(big.bytes), size: big.bytes.length, partSize: big.partSize };
+  const upload = {
+    session: sha1(big.bytes),
+    size: big.bytes.length,
+    partSize: big.partSize,
+    functions: 4,
+  };
   const object = { pin: (await store.find(BUCKET, 'big.mp4')).pin, upload };
   const output = await send(inputFor(pin, [1, 2, 4, 5], { ...object, sent: { parts: 3, bytes: 7 } }), {});
   const sent = { parts: 3 + 4, bytes: 7 + 3 * big.partSize + (3_000_000 - 5 * big.partSize) };
@@ -327,7 +332,8 @@ test.each([8, 1024])(
   async (keyBytes) => {
     const { endpoint } = await startScriptedServer((response) => response.writeHead(412).end());
     const s3 = newS3Client(endpoint);
-    const bounds: UploadBounds = { sha1: sha1(''), size: 2 ** 40, partSize: MIB };
+    const bounds: UploadBounds = { size: 2 ** 40, partSize: MIB };
+    const session = sha1('');
     const key = 'k'.repeat(keyBytes);
     const pin = pinOf(bounds.size, { key, versionId: 'v'.repeat(32), etag: 'e'.repeat(32) });
     const missing = Array.from({ length: Math.ceil(partCount(bounds) / 20) }, (_, n) => n * 20);
@@ -335,11 +341,17 @@ test.each([8, 1024])(
 
     const execution = 'x'.repeat(80);
     const [batch = { first: 0, count: 1 }] = batches;
-    const input = { execution, pin, upload: bounds, batch, sent: { parts: 0, bytes: 0 } };
+    const input = {
+      execution,
+      pin,
+      upload: { ...bounds, session, functions: 4 },
+      batch,
+      sent: { parts: 0, bytes: 0 },
+    };
     const { sent } = await runPart(input, { ...ends.services(), s3 }, ampleDeadline());
     expect(sent.restartReason).toBe('ObjectChanged');
     const request = { bucket: pin.bucket, key, etag: pin.etag, versionId: pin.versionId };
-    const job = { request, pin, sha1: bounds.sha1, execution, round: 0 };
+    const job = { request, pin, sha1: session, session, execution, round: 0 };
     const state = { ...job, upload: { ...bounds, functions: 4, batches }, parts: batches.map(() => sent) };
     expect(Buffer.byteLength(JSON.stringify(state))).toBeLessThan(MAX_STATE_BYTES);
   },

@@ -1,5 +1,5 @@
 import { createCRC64, type IHasher } from 'hash-wasm';
-import type { UploadBounds } from '../schemas.ts';
+import type { PartRun, UploadBounds } from '../schemas.ts';
 
 /**
  * The two 64-bit CRCs of the pipeline: `crc64`, which COS computes (`x-cos-hash-crc64ecma`), and `nvme`, which S3 computes
@@ -101,9 +101,6 @@ const FIELDS: Readonly<Record<Crc64Kind, ReturnType<typeof createField>>> = {
   crc64: createField(toHalves(parseHex(POLYNOMIALS.crc64))),
   nvme: createField(toHalves(parseHex(POLYNOMIALS.nvme))),
 };
-
-/** The CRCs of `count` consecutive parts from part number `first`, in 16 hex digits each. Part numbers start at 0. */
-export type PartRun = Readonly<{ first: number; count: number; crc64: string; nvme: string }>;
 
 type PartSizes = Pick<UploadBounds, 'size' | 'partSize'>;
 

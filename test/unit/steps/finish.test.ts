@@ -167,7 +167,7 @@ test('returns to itself while an object is copied in parts, without a second cal
   const job = jobFor(await versionOf('large.mp4'), body, { parts: [sent(1, 4)] });
   const opened = await runFinish({ job, redrives: 0 }, services, ampleDeadline());
   const copy = { uploadId: expect.any(String), source: expect.any(String) };
-  expect(opened).toMatchObject({ next: 'copy', file: storedAs(body), copy, sent: sent(1, 4) });
+  expect(opened).toMatchObject({ next: 'finish', file: storedAs(body), copy, sent: sent(1, 4) });
   expect((await store.find(BUCKET, 'large.mp4')).metadata).toEqual({});
   const next = parse(FinishJob, JSON.parse(JSON.stringify(opened)), 'the state');
   const done = await runFinish({ job: next, redrives: 0 }, services, ampleDeadline());

@@ -180,7 +180,7 @@ test('uses the SHA-1 of S3 instead of reading the object', async () => {
   await store.put(BUCKET, 'summed.mp4', body, { ChecksumAlgorithm: 'SHA1' });
   const { commands, services } = recordCommands({});
   const output = await init(jobFor('summed.mp4'), {}, services);
-  expect(output).toMatchObject({ next: 'parts', sha1: sha1(body), upload: { sha1: sha1(body), size: 1000 } });
+  expect(output).toMatchObject({ next: 'parts', sha1: sha1(body), session: sha1(body), upload: { size: 1000 } });
   expect(commands).toEqual(['HeadObjectCommand']);
 });
 
@@ -224,7 +224,7 @@ describe('the plan', () => {
     const reports: Progress[] = [];
     onTestFinished(watchProgress((report) => reports.push(report)));
     const output = await init(jobFor('new.mp4'));
-    const upload = { sha1: sha1(body), size: 3_000_000, partSize: 1_048_576 };
+    const upload = { size: 3_000_000, partSize: 1_048_576 };
     expect(output).toMatchObject({ next: 'parts', upload: { ...upload, batches: [{ first: 0, count: 3 }] } });
     expect(reports.at(-1)).toMatchObject({ stage: 'parts', missing: 3_000_000 });
   });

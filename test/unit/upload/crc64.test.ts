@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import type { PartRun } from '../../../lib/schemas.ts';
 import {
   appendCrcs,
   type Crcs,
@@ -8,7 +9,6 @@ import {
   createCrcCalculator,
   mergeRuns,
   NO_CRCS,
-  type PartRun,
   runOfPart,
 } from '../../../lib/upload/crc64.ts';
 import { createBytes } from '../../support/values.ts';

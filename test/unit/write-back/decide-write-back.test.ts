@@ -74,7 +74,8 @@ describe('decideWriteBack', () => {
       problem: expect.stringContaining(other),
     });
     const metadata = { ...METADATA, ...MARKER };
-    const reset = { action: 'reject-mismatch', sha1: other, metadata: METADATA };
+    const problem = expect.stringContaining(other);
+    const reset = { action: 'reject-mismatch', problem, metadata: METADATA };
     expect(decide(createHead({ sha1: other, metadata }))).toEqual(reset);
   });
 

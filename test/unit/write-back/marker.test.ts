@@ -46,9 +46,16 @@ describe('verifiedFile', () => {
     expect(verify(more)).toBe(undefined);
   });
 
-  test.each(['vod-file-id', 'vod-sha1'])('returns undefined without %s', (name) => {
-    const { [name]: _, ...rest } = metadata;
+  test('returns undefined without vod-file-id', () => {
+    const { 'vod-file-id': _, ...rest } = metadata;
     expect(verify({ metadata: rest, sha1: FILE.sha1, etagIsMd5: true })).toBe(undefined);
+  });
+
+  test('trusts the ETag of a marker without vod-sha1, even if it is no MD5', () => {
+    const { 'vod-sha1': _, ...rest } = metadata;
+    const { sha1: __, ...file } = FILE;
+    expect(verify({ metadata: rest, sha1: FILE.sha1 })).toEqual(file);
+    expect(verify({ metadata: { ...rest, 'vod-etag': 'another' } })).toBe(undefined);
   });
 
   test('trusts the ETag that an annotation was written for, even if it is no MD5, unless the SHA-1 differs', () => {

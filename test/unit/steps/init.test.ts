@@ -180,7 +180,12 @@ test('uses the SHA-1 of S3 instead of reading the object', async () => {
   await store.put(BUCKET, 'summed.mp4', body, { ChecksumAlgorithm: 'SHA1' });
   const { commands, services } = recordCommands({});
   const output = await init(jobFor('summed.mp4'), {}, services);
-  expect(output).toMatchObject({ next: 'parts', sha1: sha1(body), session: sha1(body), upload: { size: 1000 } });
+  expect(output).toMatchObject({
+    next: 'parts',
+    sha1: sha1(body),
+    session: sha1(body),
+    upload: { size: 1000 },
+  });
   expect(commands).toEqual(['HeadObjectCommand']);
 });
 

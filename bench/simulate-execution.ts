@@ -39,7 +39,7 @@ export async function simulateExecution(object: SimulatedObject): Promise<Simula
     maxStateBytes = Math.max(maxStateBytes, Buffer.byteLength(JSON.stringify(state)));
   };
 
-  const bounds = v.parse(UploadBounds, { sha1: SHA1, size: object.size, partSize: PART_BYTES });
+  const bounds = v.parse(UploadBounds, { size: object.size, partSize: PART_BYTES });
   const missing = new Set(missingParts([], bounds).filter(object.isMissing));
 
   const handlers: Readonly<Record<string, (input: unknown) => unknown>> = {
@@ -59,6 +59,7 @@ export async function simulateExecution(object: SimulatedObject): Promise<Simula
       next: 'parts',
       pin,
       sha1: SHA1,
+      session: SHA1,
       upload: { ...bounds, functions: 4, ...planBatches([...missing], 4) },
     };
   }

@@ -9,7 +9,7 @@ import type {
 } from '../schemas.ts';
 import type { ByteRange, HeldPart } from '../upload/plan.ts';
 
-/** What the steps need of a VOD API. Each API is a folder beside this file; `open-target.ts` chooses one. */
+/** The interface of the steps to a VOD API. Each folder next to this file implements it for one API. */
 
 /** `sha1`: of the whole object, if it is known. `execution`: identifies the upload in the API. */
 export type NewFile = Readonly<{
@@ -79,7 +79,7 @@ export type CloseResult =
 export type VodTarget = Readonly<{
   /** Whether `open` needs the SHA-1 of the object. */
   needsSha1: boolean;
-  /** The parts that one function sends concurrently. */
+  /** How many parts a function sends concurrently. */
   partsInFlight(partSize: number): number;
   /**
    * Checks, before any call, what this API cannot do.

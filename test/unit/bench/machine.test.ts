@@ -255,17 +255,22 @@ test('the deployed definition gives the same outputs and enters the same states'
     { first: 0, count: 2 },
     { first: 2, count: 1 },
   ];
-  const upload = { sha1: 'a', size: 3, partSize: 1, functions: 1, batches };
+  const upload = { size: 3, partSize: 1, functions: 1, batches };
   const pin = { key: 'k' };
   const done = { next: 'done', bucket: 'b', key: 'k', fileId: '1' };
   const createHandlers = (): Handlers => {
-    const finish = scripted([{ next: 'init', pin }, done]);
+    const finish = scripted([
+      { next: 'init', pin },
+      { next: 'wait', pin, waitSeconds: 5 },
+      { next: 'finish', pin },
+      done,
+    ]);
     return {
       Init: scripted([
         { next: 'hash', pin },
         { next: 'wait', pin, waitSeconds: 9 },
-        { next: 'parts', pin, upload },
-        { next: 'parts', pin, upload },
+        { next: 'parts', pin, session: 's', upload },
+        { next: 'parts', pin, session: 's', upload },
       ]),
       Finish: (input) => finish((input as { job: unknown }).job),
       Part: sendBatch,
@@ -288,7 +293,8 @@ test('the deployed definition gives the same outputs and enters the same states'
     WaitForTurn: 1,
     Part: 6,
     WaitForQuota: 2,
-    Finish: 2,
+    Finish: 4,
+    WaitForVod: 1,
     VideoCover: 1,
   });
 });

@@ -101,7 +101,7 @@ export const readBundles = (dir: string): Bundle[] =>
     .map((path) => ({ name: basename(path, '.js'), path, bytes: statSync(path).size }));
 
 /** Lambda reads and compiles a function's code at each cold start. */
-export const MAX_BUNDLE_BYTES = 400_000;
+export const MAX_BUNDLE_BYTES = 500_000;
 
 export const checkBundles = (bundles: readonly Bundle[]): string[] =>
   bundles

@@ -63,7 +63,7 @@ export function createStateMachineRunner(lambda: Lambda, handlers: Handlers): St
           retryIntervalOverrides: Object.fromEntries(
             Object.keys(tasks).map((name) => [name, [QUOTA_RETRY_MS, RETRY_MS, RETRY_MS, RETRY_MS]]),
           ),
-          waitTimeOverrides: { WaitForTurn: WAIT_MS, WaitForQuota: WAIT_MS },
+          waitTimeOverrides: { WaitForTurn: WAIT_MS, WaitForQuota: WAIT_MS, WaitForVod: WAIT_MS },
         },
         context: {
           State: state,

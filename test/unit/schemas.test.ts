@@ -38,7 +38,7 @@ describe('the inputs of the steps', () => {
   const request = { bucket: 'b', key: 'k' };
   const sha1 = 'a'.repeat(40);
   const job = { request, round: 0, sent };
-  const upload = { sha1, size: 5, partSize: 5 };
+  const upload = { session: sha1, functions: 1, size: 5, partSize: 5 };
   const part = { pin, upload, batch: { first: 0, count: 1 }, sent };
 
   test('are accepted when they are complete', () => {

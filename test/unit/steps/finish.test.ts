@@ -1,6 +1,12 @@
 import { type CopyObjectCommandInput, S3ServiceException } from '@aws-sdk/client-s3';
 import { describe, expect, test } from 'vitest';
-import { UnsupportedObject, UploadNotFound, VodRejected, VodUnavailable } from '../../../lib/errors.ts';
+import {
+  ObjectChanged,
+  UnsupportedObject,
+  UploadNotFound,
+  VodRejected,
+  VodUnavailable,
+} from '../../../lib/errors.ts';
 import { DeadlineExceeded } from '../../../lib/invocation/deadline.ts';
 import {
   FinishJob,
@@ -17,6 +23,7 @@ import { expectFailure } from '../../support/expect-failure.ts';
 import { BUCKET, VERSIONED } from '../../support/fake-store.ts';
 import { createTestAdmission } from '../../support/quota.ts';
 import { newS3Client } from '../../support/s3-client.ts';
+import { startScriptedServer } from '../../support/scripted-server.ts';
 import { ampleDeadline, createBytes, MIB, sha1, storedAs } from '../../support/values.ts';
 import { type Video, video } from '../../support/vod-client.ts';
 
@@ -174,6 +181,62 @@ test('returns to itself while an object is copied in parts, without a second cal
   expect(done).toMatchObject({ next: 'done', outcome: 'uploaded', ...storedAs(body), sent: sent(1, 4) });
   expect(calls).toEqual(['leave its name', 'FinishUpload']);
   expect('copy' in done).toBe(false);
+});
+
+describe('a target whose close takes several calls', () => {
+  const closeWith = (close: Services['vod']['close']): Services => {
+    const services = ends.services();
+    return { ...services, vod: { ...services.vod, close } };
+  };
+
+  test('is asked again after a wait, with the session that it returned', async () => {
+    await store.put(BUCKET, 'slow.mp4', 'film');
+    const sessions: string[] = [];
+    const services = closeWith(async ({ session }) => {
+      sessions.push(session);
+      return sessions.length === 1
+        ? { state: 'waiting', session: 'second', waitSeconds: 7 }
+        : { state: 'stored', file: storedAs('film'), note: 'a fact' };
+    });
+    const job = jobFor(await versionOf('slow.mp4'), 'film', { session: 'first', parts: [sent(1, 4)] });
+    const waiting = await runFinish({ job, redrives: 0 }, services, ampleDeadline());
+    expect(waiting).toMatchObject({ next: 'wait', session: 'second', waitSeconds: 7, sent: sent(1, 4) });
+    const next = parse(FinishJob, JSON.parse(JSON.stringify(waiting)), 'the state');
+    const done = await runFinish({ job: next, redrives: 0 }, services, ampleDeadline());
+    expect(done).toMatchObject({ next: 'done', outcome: 'uploaded', reason: 'a fact' });
+    expect(sessions).toEqual(['first', 'second']);
+  });
+
+  test('is not asked again if S3 fails after the close', async () => {
+    await store.put(BUCKET, 'closed.mp4', 'film');
+    const { endpoint } = await startScriptedServer((response) => response.writeHead(503).end());
+    const s3 = newS3Client(endpoint);
+    const job = jobFor(await versionOf('closed.mp4'), 'film');
+    const services = { ...closeWith(async () => ({ state: 'stored', file: storedAs('film') })), s3 };
+    const closed = await runFinish({ job, redrives: 0 }, services, ampleDeadline());
+    expect(closed).toMatchObject({ next: 'finish', file: storedAs('film') });
+    const next = parse(FinishJob, JSON.parse(JSON.stringify(closed)), 'the state');
+    const again = runFinish({ job: next, redrives: 0 }, { ...closeWith(failIfCalled), s3 }, ampleDeadline());
+    await expectFailure(again, 'StorageUnavailable', /503|closed\.mp4/);
+  });
+
+  test('abandons the upload of an object that was overwritten', async () => {
+    await store.put(BUCKET, 'left.mp4', 'film');
+    const pin = await versionOf('left.mp4');
+    await store.put(BUCKET, 'left.mp4', 'another film');
+    const abandoned: string[] = [];
+    const services = closeWith(async () => {
+      throw new ObjectChanged('it changed');
+    });
+    const vod = {
+      ...services.vod,
+      abandon: async ({ session }: { session: string }) => void abandoned.push(session),
+    };
+    const job = jobFor(pin, 'film', { session: 'open' });
+    const result = await runFinish({ job, redrives: 0 }, { ...services, vod }, ampleDeadline());
+    expect(result).toMatchObject({ outcome: 'superseded' });
+    expect(abandoned).toEqual(['open']);
+  });
 });
 
 describe('an object that changes during the upload', () => {

@@ -12,6 +12,16 @@ export type Environment = Readonly<Record<string, string | undefined>>;
 /** The account's API key. `token` comes with temporary credentials and travels as the parameter `Token`. */
 export type VodSecrets = Readonly<{ secretId: string; secretKey: string; token?: string | undefined }>;
 
+/** The APIs of VOD. Accounts opened since 2023 have only the newer one. */
+export const VOD_APIS = ['2.0', '2018-07-17'] as const;
+export type VodApiVersion = (typeof VOD_APIS)[number];
+
+const DEFAULT_ENDPOINTS: Readonly<Record<VodApiVersion, string>> = {
+  '2.0': 'https://vod2.qcloud.com/v2/index.php',
+  '2018-07-17': 'https://vod.tencentcloudapi.com/',
+};
+
+/** The settings of API 2.0. */
 export type VodSettings = Readonly<{
   /** The address of the requests: `https://vod2.qcloud.com/v2/index.php`. */
   endpoint: URL;
@@ -34,6 +44,8 @@ export type WriteBackSettings = Readonly<{
 }>;
 
 export type QuotaSettings = Readonly<{
+  /** The API whose limits apply. */
+  api: VodApiVersion;
   /** The DynamoDB table that all processes share. Without a table, the process counts its calls in memory. */
   table: string | undefined;
   /** The region of the table. */
@@ -73,6 +85,7 @@ const integerBetween = (least: number, most: number) =>
 const StorageEnvironment = v.object({ S3_ENDPOINT: v.optional(HttpUrl), S3_ALLOW_HTTP: AllowHttp });
 
 const QuotaEnvironment = v.object({
+  VOD_API: v.optional(v.picklist(VOD_APIS), '2.0'),
   QUOTA_TABLE: v.optional(v.pipe(v.string(), v.regex(/^[A-Za-z0-9_.-]{3,255}$/))),
   AWS_REGION: v.optional(v.string()),
   AWS_ENDPOINT_URL_DYNAMODB: v.optional(HttpUrl),
@@ -85,23 +98,41 @@ const QuotaEnvironment = v.object({
 const UploadEnvironment = v.object({
   ...StorageEnvironment.entries,
   ...QuotaEnvironment.entries,
-  VOD_ENDPOINT: v.optional(HttpUrl, 'https://vod2.qcloud.com/v2/index.php'),
+  VOD_ENDPOINT: v.optional(HttpUrl),
   VOD_ALLOW_HTTP: AllowHttp,
+  VOD_COS_ENDPOINT: v.optional(HttpUrl),
+  VOD_SUB_APP_ID: v.optional(integerBetween(1, Number.MAX_SAFE_INTEGER)),
+  VOD_STORAGE_REGION: v.optional(v.pipe(v.string(), v.regex(/^[a-z0-9-]+$/))),
   VOD_HOST: v.optional(v.pipe(v.string(), v.regex(/^[a-z0-9.-]+$/i)), 'vod2.qcloud.com'),
   VOD_REGION: v.optional(v.pipe(v.string(), v.regex(/^[a-z0-9-]+$/i)), 'gz'),
   WRITE_BACK: v.optional(v.picklist(WRITE_BACK_MODES), DEFAULT_WRITE_BACK.mode),
   COPY_LIMIT_BYTES: v.optional(integerBetween(MIN_COPY_PART_BYTES, MAX_COPY_BYTES), String(MAX_COPY_BYTES)),
 });
 
+/** The settings of all APIs. Each API reads its own. */
+export type AnyVodSettings = ReturnType<typeof uploadSettings>['vod'];
+
 /** @throws {InvalidSetting} with the name of the variable */
 export function uploadSettings(env: Environment) {
   const set = parseEnv(UploadEnvironment, env);
-  const endpoint = new URL(set.VOD_ENDPOINT);
-  requireHttps('VOD', endpoint, set.VOD_ALLOW_HTTP === 'true');
-  if (endpoint.pathname === '/') endpoint.pathname = '/v2/index.php';
+  const defaultEndpoint = DEFAULT_ENDPOINTS[set.VOD_API];
+  const isHttpAllowed = set.VOD_ALLOW_HTTP === 'true';
+  const endpoint = new URL(set.VOD_ENDPOINT ?? defaultEndpoint);
+  requireHttps('VOD_ENDPOINT', endpoint, isHttpAllowed, 'VOD_ALLOW_HTTP');
+  if (endpoint.pathname === '/') endpoint.pathname = new URL(defaultEndpoint).pathname;
+  const cosEndpoint = set.VOD_COS_ENDPOINT === undefined ? undefined : new URL(set.VOD_COS_ENDPOINT);
+  if (cosEndpoint) requireHttps('VOD_COS_ENDPOINT', cosEndpoint, isHttpAllowed, 'VOD_ALLOW_HTTP');
   return {
     s3Endpoint: storageEndpoint(set),
-    vod: { endpoint, host: set.VOD_HOST, region: set.VOD_REGION },
+    vod: {
+      api: set.VOD_API,
+      endpoint,
+      host: set.VOD_HOST,
+      region: set.VOD_REGION,
+      subAppId: set.VOD_SUB_APP_ID,
+      storageRegion: set.VOD_STORAGE_REGION,
+      cosEndpoint,
+    },
     defaults: optionsFromEnvironment(env),
     writeBack: { mode: set.WRITE_BACK, maxCopyBytes: set.COPY_LIMIT_BYTES },
     quota: quotaSettings(set),
@@ -109,11 +140,13 @@ export function uploadSettings(env: Environment) {
 }
 
 function storageEndpoint(set: v.InferOutput<typeof StorageEnvironment>): string | undefined {
-  if (set.S3_ENDPOINT) requireHttps('S3', new URL(set.S3_ENDPOINT), set.S3_ALLOW_HTTP === 'true');
+  if (set.S3_ENDPOINT)
+    requireHttps('S3_ENDPOINT', new URL(set.S3_ENDPOINT), set.S3_ALLOW_HTTP === 'true', 'S3_ALLOW_HTTP');
   return set.S3_ENDPOINT;
 }
 
 const quotaSettings = (set: v.InferOutput<typeof QuotaEnvironment>): QuotaSettings => ({
+  api: set.VOD_API,
   table: set.QUOTA_TABLE,
   region: set.AWS_REGION,
   endpoint: set.AWS_ENDPOINT_URL_DYNAMODB,
@@ -133,14 +166,14 @@ const isPrivate = (address: URL | null): boolean =>
  * Without TLS, others can read and change the video, the session token, and the `fileId` on the network. The secret keys
  * are never part of a request.
  */
-function requireHttps(service: 'S3' | 'VOD', address: URL, isHttpAllowed: boolean): void {
-  const setting = `setting ${service}_ENDPOINT`;
+function requireHttps(name: string, address: URL, isHttpAllowed: boolean, switchName: string): void {
+  const setting = `setting ${name}`;
   if (address.username || address.password)
     throw new InvalidSetting(`${setting}: expected an address without a user name and a password.`);
   if (isHttpAllowed || isPrivate(address)) return;
   throw new InvalidSetting(
     `${setting}: expected an https address, got http://${address.host}. ` +
-      `If no one else can read that network, set ${service}_ALLOW_HTTP=true.`,
+      `If no one else can read that network, set ${switchName}=true.`,
   );
 }
 

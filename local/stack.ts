@@ -4,7 +4,7 @@ import * as v from 'valibot';
 import { lock } from '../cli/data-lock.ts';
 import { LOCAL_STACK, writeRunningFile } from '../cli/running-file.ts';
 import { DEPLOYMENT_DEFAULTS } from '../deploy/defaults.ts';
-import type { Environment } from '../lib/config.ts';
+import { type Environment, uploadSettings, type VodApiVersion } from '../lib/config.ts';
 import { createS3Client } from '../lib/s3/client.ts';
 import { releaseServices } from '../lib/steps/services.ts';
 import { releaseTriggerServices } from '../lib/trigger/services.ts';
@@ -37,6 +37,7 @@ export type Stack = Readonly<{
   s3: S3Client;
   s3Endpoint: string;
   vodEndpoint: string;
+  vodApi: VodApiVersion;
   /** The folder in which the local VOD stores its files. */
   vodFilesDir: string | undefined;
   lambda: Lambda;
@@ -124,6 +125,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     lambda,
     s3Endpoint: env.S3_ENDPOINT,
     vodEndpoint: env.VOD_ENDPOINT,
+    vodApi: uploadSettings(env).vod.api,
     vodFilesDir: isLocal.vod ? join(data, 'vod', 'files') : undefined,
     emitsEvents: isLocal.s3,
     executions,

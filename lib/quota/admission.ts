@@ -1,4 +1,5 @@
 import * as v from 'valibot';
+import type { VodApiVersion } from '../config.ts';
 import { type Clock, systemClock } from '../invocation/deadline.ts';
 
 /**
@@ -30,8 +31,10 @@ export type AdmissionLimits = Readonly<{
   smallParts: number;
   /** Larger objects are in the lane `large`: each takes more than a minute of the whole quota. */
   mediumParts: number;
-  /** Functions of one object that send parts concurrently: as many as fill the quota. */
+  /** Functions of one object that send parts concurrently: as many as fill the quota or the rate of one object. */
   partFunctions: number;
+  /** Functions that send medium objects while no large object sends. */
+  mediumFunctions: number;
   /** Hash passes that run concurrently: as many as read at the rate of the quota. */
   hashFunctions: number;
   /** The rate of the quota. */
@@ -44,29 +47,52 @@ const FUNCTION_PARTS_PER_MS = 0.045;
 /** The share of the concurrent functions for sending parts, and for hash passes. The rest serves small objects. */
 const FUNCTION_SHARE = 0.3;
 
-/** @param maxFunctions the functions that the stack may run concurrently */
-export function admissionLimits({
-  callsPerMinute,
-  partsPerMinute,
-  maxFunctions,
-  minuteMs,
-}: Readonly<{
+/** VOD accepts at most 50 parts per second of one object, which so many functions send: docs/explanation/performance.md. */
+const MAX_OBJECT_FUNCTIONS = 16;
+/** The rate of one function that sends to COS: 75 MiB/s. */
+const COS_PARTS_PER_MS = 0.075;
+
+/** `maxFunctions`: those that the stack may run concurrently. */
+type LimitSettings = Readonly<{
   callsPerMinute: number;
   partsPerMinute: number;
   maxFunctions: number;
   minuteMs: number;
-}>): AdmissionLimits {
-  const partsPerMs = partsPerMinute / minuteMs;
-  const needed = Math.ceil(partsPerMs / FUNCTION_PARTS_PER_MS);
-  const functions = Math.max(1, Math.min(needed, Math.floor(maxFunctions * FUNCTION_SHARE)));
-  return {
-    smallParts: Math.floor(partsPerMinute / callsPerMinute / 2),
-    mediumParts: partsPerMinute,
-    partFunctions: functions,
-    hashFunctions: functions,
-    partsPerMs,
-  };
-}
+}>;
+
+const LIMITS: Readonly<Record<VodApiVersion, (settings: LimitSettings) => AdmissionLimits>> = {
+  '2.0': ({ callsPerMinute, partsPerMinute, maxFunctions, minuteMs }) => {
+    const partsPerMs = partsPerMinute / minuteMs;
+    const needed = Math.ceil(partsPerMs / FUNCTION_PARTS_PER_MS);
+    const functions = Math.max(1, Math.min(needed, Math.floor(maxFunctions * FUNCTION_SHARE)));
+    return {
+      smallParts: Math.floor(partsPerMinute / callsPerMinute / 2),
+      mediumParts: partsPerMinute,
+      partFunctions: functions,
+      mediumFunctions: MEDIUM_FUNCTIONS * functions,
+      hashFunctions: functions,
+      partsPerMs,
+    };
+  },
+  /** No quota of parts: the functions are the limit. */
+  '2018-07-17': ({ maxFunctions }) => {
+    const functions = Math.max(1, Math.floor(maxFunctions * FUNCTION_SHARE));
+    return {
+      smallParts: FUNCTION_PARTS,
+      mediumParts: Number.POSITIVE_INFINITY,
+      partFunctions: Math.min(MAX_OBJECT_FUNCTIONS, functions),
+      mediumFunctions: functions,
+      hashFunctions: functions,
+      partsPerMs: functions * COS_PARTS_PER_MS,
+    };
+  },
+};
+
+/** @param api whose limits apply */
+export const admissionLimits = ({
+  api = '2.0',
+  ...settings
+}: LimitSettings & { api?: VodApiVersion }): AdmissionLimits => LIMITS[api](settings);
 
 /** A lane has work for this time, so that the quota stays used while the next object starts. */
 const LOOKAHEAD_MS = 10_000;
@@ -102,7 +128,7 @@ export function decideAdmission(
     .map(([, entry]) => entry)
     .sort((a, b) => a.since - b.since);
   const isLargeSending = live.some(([, { lane }]) => lane === 'large');
-  const { partFunctions, hashFunctions, partsPerMs } = limits;
+  const { partFunctions, mediumFunctions, hashFunctions, partsPerMs } = limits;
   switch (own.lane) {
     case 'hash':
       return waitFor(
@@ -116,7 +142,7 @@ export function decideAdmission(
     case 'medium': {
       const functionsOf = ({ parts }: AdmissionEntry): number =>
         Math.min(partFunctions, Math.max(1, Math.ceil(parts / FUNCTION_PARTS)));
-      const space = isLargeSending ? partFunctions : MEDIUM_FUNCTIONS * partFunctions;
+      const space = isLargeSending ? partFunctions : mediumFunctions;
       return waitFor(blockingParts(ahead, functionsOf, space), isLargeSending ? partsPerMs / 2 : partsPerMs);
     }
   }

@@ -1,4 +1,4 @@
-import type { QuotaSettings } from '../config.ts';
+import type { QuotaSettings, VodApiVersion } from '../config.ts';
 import { type Clock, systemClock } from '../invocation/deadline.ts';
 import { createMemoryCounter, type WindowCounter } from './counter.ts';
 import { PART_WINDOWS, WindowedRateLimiter } from './rate-limiter.ts';
@@ -28,7 +28,9 @@ export type Quota = Readonly<{
   pause(action: Action): Promise<void>;
 }>;
 
-export type QuotaOptions = Partial<Pick<QuotaSettings, 'callsPerMinute' | 'partsPerMinute' | 'minuteMs'>> &
+type Limits = Pick<QuotaSettings, 'api' | 'callsPerMinute' | 'partsPerMinute' | 'minuteMs' | 'maxFunctions'>;
+
+export type QuotaOptions = Partial<Limits> &
   Readonly<{
     /** The length of a second. Tests shorten it. */
     secondMs?: number;
@@ -60,6 +62,14 @@ const CALLS_PER_SECOND = {
   DescribeTaskDetail: 20,
 } as const;
 
+/** The executions that may start per minute: as VOD opens uploads, or three for each function where VOD opens 6,000. */
+const STARTS_PER_MINUTE: Readonly<
+  Record<VodApiVersion, (limits: Pick<Limits, 'callsPerMinute' | 'maxFunctions'>) => number>
+> = {
+  '2.0': ({ callsPerMinute }) => callsPerMinute,
+  '2018-07-17': ({ maxFunctions }) => Math.min(3_000, Math.max(100, 3 * maxFunctions)),
+};
+
 /** Windows per second. A second has one window of half of its limit, because a shorter one ends before a lease arrives. */
 const WINDOWS_PER_SECOND = 2;
 
@@ -67,6 +77,8 @@ const WINDOWS_PER_SECOND = 2;
 const MAX_WAIT_MS = 5_000;
 
 export function createQuota({
+  api = '2.0',
+  maxFunctions = 1_000,
   callsPerMinute = 100,
   partsPerMinute = 10_000,
   minuteMs = 60_000,
@@ -92,7 +104,7 @@ export function createQuota({
     createLimiter(action, limit, WINDOWS[action], 'minute');
   /** `SmallFileUpload` has no limit. */
   const limiters: Partial<Record<Action, WindowedRateLimiter>> = {
-    StartExecution: perMinute('StartExecution', callsPerMinute),
+    StartExecution: perMinute('StartExecution', STARTS_PER_MINUTE[api]({ callsPerMinute, maxFunctions })),
     InitUpload: perMinute('InitUpload', callsPerMinute),
     FinishUpload: perMinute('FinishUpload', callsPerMinute),
     UploadPart: perMinute('UploadPart', partsPerMinute),

@@ -13,7 +13,7 @@ import type { CloseResult } from '../vod/target.ts';
 import { isCopiedInParts, type MarkedFile } from '../write-back/marker.ts';
 import { unchanged, type WriteBackResult, writeBack } from '../write-back/write-back.ts';
 import { type OpenCopy, writeBackInParts } from '../write-back/write-back-in-parts.ts';
-import { abandonUpload, finalResult, leaveAdmission, resultFromError, sumSent } from './result.ts';
+import { abandonUpload, finalResult, joinNotes, leaveAdmission, resultFromError, sumSent } from './result.ts';
 import type { Services } from './services.ts';
 
 /** The rounds of one execution, and of each of its redrives. */
@@ -45,7 +45,8 @@ export async function runFinish(
         const { session, waitSeconds } = closed;
         return { ...state, next: 'wait', session, waitSeconds };
       }
-      const { crc64 = state.crc64, note = state.note } = closed;
+      const { crc64 = state.crc64 } = closed;
+      const note = joinNotes(state.note, closed.note);
       file = closed.file;
       state = { ...state, ...(crc64 !== undefined && { crc64 }), ...(note !== undefined && { note }) };
     }
@@ -83,7 +84,8 @@ function outcomeOf({ sent }: JobState, writtenTo: WriteBackResult['to']): Outcom
 /** A redrive adds a series of rounds, because an operator decided to try again. */
 function nextRound(job: JobState, redrives: number, cause: string | UploadNotFound): FinishOutput {
   const round = job.round + 1;
-  const [reason, note] = typeof cause === 'string' ? [cause] : [cause.message, cause.note];
+  const [reason, newNote] = typeof cause === 'string' ? [cause] : [cause.message, cause.note];
+  const note = joinNotes(job.note, newNote);
   if (round < MAX_ROUNDS * (1 + redrives))
     return { ...job, ...(note !== undefined && { note }), next: 'init', round };
   const { bucket, key } = job.request;

@@ -21,6 +21,7 @@ import { readVerifiedFile } from '../write-back/read-markers.ts';
 import {
   abandonUpload,
   finalResult,
+  joinNotes,
   leaveAdmission,
   randomSeconds,
   resultFromError,
@@ -149,12 +150,17 @@ async function openUpload(
   const turn = await askForAdmission(job, 'send', admission);
   if (turn.next === 'wait') return turn;
   const { sha1, pin, session: earlier, execution = pin.key } = job;
-  const upload = await vod.open({ ...file, sha1, execution }, earlier, deadline.signal);
+  const upload = await vod.open(
+    { ...file, sha1, execution },
+    earlier === undefined ? undefined : { session: earlier, runs: turn.sent.runs ?? [] },
+    deadline.signal,
+  );
   if (upload.state === 'stored') return { ...turn, next: 'finish', file: upload.file };
   const { session } = upload;
   if (upload.state === 'fetching') return { ...turn, next: 'finish', session };
 
-  const { functions, note = job.note } = upload;
+  const { functions } = upload;
+  const note = joinNotes(job.note, upload.note);
   const bounds = { size: pin.size, partSize: upload.partSize };
   const parts = missingParts(upload.held, bounds);
   const missing = parts.reduce((sum, part) => sum + partRange(part, bounds).size, 0);

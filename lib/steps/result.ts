@@ -24,6 +24,12 @@ export const finalResult = (
   sent: { parts, bytes },
 });
 
+/** Adds a fact about the upload to those of earlier rounds. */
+export const joinNotes = (earlier: string | undefined, note: string | undefined): string | undefined =>
+  earlier === undefined || note === undefined || earlier.includes(note)
+    ? (earlier ?? note)
+    : `${earlier}; ${note}`;
+
 export const SUPERSEDED_REASON =
   'the object was overwritten; the event of the new version starts its own execution';
 

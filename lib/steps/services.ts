@@ -7,9 +7,8 @@ import type { Quota } from '../quota/quota.ts';
 import { createS3Client } from '../s3/client.ts';
 import type { UploadOptions } from '../schemas.ts';
 import { tuneGarbageCollector } from '../upload/gc-tuning.ts';
+import { openTarget } from '../vod/open-target.ts';
 import type { VodTarget } from '../vod/target.ts';
-import { createVodClient } from '../vod/v2/client.ts';
-import { createTarget } from '../vod/v2/target.ts';
 
 /**
  * The clients and settings of the steps. One set serves all invocations of a function, so connections stay open. A changed
@@ -36,10 +35,8 @@ export async function servicesFor(env: Environment): Promise<Services> {
     const { s3Endpoint, vod: vodSettings, quota: quotaSettings, ...rest } = settings;
     const { quota, admission, close: closeQuota } = openQuota(quotaSettings);
     const s3 = createS3Client({ endpoint: s3Endpoint });
-    const vod = createTarget(
-      createVodClient({ ...vodSettings, secrets }, quota),
-      admission.limits.partFunctions,
-    );
+    const maxFunctions = admission.limits.partFunctions;
+    const vod = openTarget(vodSettings, { secrets, quota, maxFunctions });
     const close = (): void => {
       s3.destroy();
       vod.disconnect();

@@ -46,6 +46,9 @@ export type OpenResult =
     }>
   | Readonly<{ state: 'fetching'; session: string }>;
 
+/** `runs`: of the parts that were sent to it. */
+export type EarlierUpload = Readonly<{ session: string; runs: readonly PartRun[] }>;
+
 /** An open upload, as the functions that send its parts see it. */
 export type OpenUpload = UploadBounds & Readonly<{ pin: ObjectVersion; session: string; functions: number }>;
 
@@ -88,9 +91,9 @@ export type VodTarget = Readonly<{
   check(file: Omit<NewFile, 'sha1' | 'execution'>): void;
   /**
    * Opens an upload.
-   * @param session of an earlier round, which is continued, or abandoned if it has ended
+   * @param earlier the upload of an earlier round, which is continued, or abandoned if it has ended
    */
-  open(file: NewFile, session: string | undefined, signal: AbortSignal): Promise<OpenResult>;
+  open(file: NewFile, earlier: EarlierUpload | undefined, signal: AbortSignal): Promise<OpenResult>;
   /**
    * Sends a part. Resolves when VOD confirms its bytes.
    * @returns the checksums, if the target needs them in `close`

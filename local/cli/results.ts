@@ -60,7 +60,7 @@ export async function resultLines(
     field('fileId', fileId),
     field('url', url ?? ''),
     ...(vodFiles && url ? [field('file', join(vodFiles, url.slice(url.lastIndexOf('/') + 1)))] : []),
-    field('SHA-1', sha1 ?? ''),
+    ...(sha1 === undefined ? [] : [field('SHA-1', sha1)]),
     field('sent', parts),
     ...(coverOf ? [field('cover of', coverOf.join(' '))] : []),
     ...(cover ? coverLines(cover) : []),

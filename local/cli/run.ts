@@ -44,6 +44,7 @@ export class Run {
     const { items, bucket } = this.#args;
     await checkReachable('S3_ENDPOINT', this.#stack.s3Endpoint);
     await checkReachable('VOD_ENDPOINT', this.#stack.vodEndpoint);
+    this.#terminal.printError(`API ${this.#stack.vodApi} of VOD`);
     if (this.#stack.emitsEvents) await ensureBucket(this.#stack.s3, bucket, signal);
     this.#stack.start();
     if (items.length === 0) {

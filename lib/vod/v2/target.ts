@@ -24,7 +24,7 @@ export const createTarget = (client: VodClient, functions: number): VodTarget =>
         `option ${unknown}: expected an option of API 2.0, got one of API 2018-07-17. Remove it, or set VOD_API.`,
       );
   },
-  async open({ pin, sha1, fileName, fileType, options }, _session, signal) {
+  async open({ pin, sha1, fileName, fileType, options }, _earlier, signal) {
     if (sha1 === undefined) throw new Error(`s3://${pin.bucket}/${pin.key}: expected a SHA-1, got none`);
     const upload = await client.initUpload({ sha1, size: pin.size, fileName, fileType, options }, signal);
     return upload.state === 'stored' ? upload : { ...upload, session: sha1, functions };

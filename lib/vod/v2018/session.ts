@@ -19,7 +19,7 @@ const SessionKeys = v.object({
 
 /**
  * An upload that ApplyUpload opened. `path`: the key in COS. Without `keys`, the keys of the account apply. Without `uploadId`,
- * the object is sent in one request.
+ * the object is sent in one request. `tags`: those that the file gets after its commit.
  */
 export const Session = v.object({
   sessionKey: NonEmptyString,
@@ -30,6 +30,7 @@ export const Session = v.object({
   keys: v.nullable(SessionKeys),
   uploadId: v.optional(NonEmptyString),
   sourceContext: NonEmptyString,
+  tags: v.optional(v.array(NonEmptyString)),
 });
 export type Session = v.InferOutput<typeof Session>;
 

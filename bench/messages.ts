@@ -6,6 +6,8 @@ export const BUCKET = 'bench';
 export const VOD_HOST = 'vod2.qcloud.com';
 export const VOD_SECRETS = { secretId: 'local-id', secretKey: 'local-key' } as const;
 
+export type Api = '2.0' | '2018-07-17';
+
 export type ServiceOptions = Readonly<{
   kind: 's3' | 'vod';
   dir: string;
@@ -13,10 +15,21 @@ export type ServiceOptions = Readonly<{
   quota?: Readonly<{ minuteMs: number; parts?: number }> | false;
 }>;
 
-/** Counters of the service. `quotaErrors`: responses with code 4400. */
-export type ServiceTally = Readonly<{ requests: Record<string, number>; quotaErrors: number; cpuMs: number }>;
+/**
+ * Counters of the service. `quotaErrors`: responses with code 4400, or `RequestLimitExceeded`. `sentBytes`: on all connections,
+ * with the headers.
+ */
+export type ServiceTally = Readonly<{
+  requests: Record<string, number>;
+  quotaErrors: number;
+  sentBytes: number;
+  cpuMs: number;
+}>;
 
-export type FromService = { ready: string } | { event: unknown; id: number } | { tally: ServiceTally };
+/** The addresses of a service. VOD has the second one. */
+export type Endpoints = Readonly<{ endpoint: string; cosEndpoint?: string | undefined }>;
+
+export type FromService = { ready: Endpoints } | { event: unknown; id: number } | { tally: ServiceTally };
 export type ToService = { taken: number } | 'stop';
 
 /** The work of one measuring process. */
@@ -28,9 +41,20 @@ export type Job =
   /** Pipes one GetObject to node:crypto. */
   | { job: 'stream'; key: string; network: NetworkLimits }
   /** Runs the pipeline from the event on. */
-  | { job: 'upload'; event: unknown; s3: NetworkLimits; vod: Pick<ServiceOptions, 'network' | 'quota'> }
+  | {
+      job: 'upload';
+      api: Api;
+      event: unknown;
+      s3: NetworkLimits;
+      vod: Pick<ServiceOptions, 'network' | 'quota'>;
+    }
   /** Uploads with the baseline uploader. */
-  | { job: 'baseline'; size: number; network: NetworkLimits };
+  | { job: 'baseline'; size: number; network: NetworkLimits }
+  /** Uploads with the vendor's SDK for COS. */
+  | { job: 'cos-sdk'; size: number; network: NetworkLimits; upload: CosUpload };
+
+/** A part size and a concurrency for the SDK. Its own defaults apply to what is not set. */
+export type CosUpload = Readonly<{ partBytes?: number; partsInFlight?: number }>;
 
 export type Amount = Readonly<{ bytes: number; ms: number }>;
 

@@ -2,14 +2,14 @@ import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { GC_FLAGS } from '../lib/upload/gc-tuning.ts';
 import { profileFlags } from './flags.ts';
-import type { FromService, ServiceOptions, ServiceTally, ToService } from './messages.ts';
+import type { Endpoints, FromService, ServiceOptions, ServiceTally, ToService } from './messages.ts';
 
 /** A service in another process, behind a simulated network. */
-export type RemoteService = Readonly<{
-  endpoint: string;
-  /** Returns what the service counted. */
-  stop(): Promise<ServiceTally>;
-}>;
+export type RemoteService = Endpoints &
+  Readonly<{
+    /** Returns what the service counted. */
+    stop(): Promise<ServiceTally>;
+  }>;
 
 export async function startRemoteService(
   options: ServiceOptions,
@@ -19,7 +19,7 @@ export async function startRemoteService(
     execArgv: [...GC_FLAGS, ...profileFlags(`${options.kind}-service`)],
   });
   const send = (message: ToService): void => void child.send(message);
-  const ready = Promise.withResolvers<string>();
+  const ready = Promise.withResolvers<Endpoints>();
   const tally = Promise.withResolvers<ServiceTally>();
   child.on('message', (message: FromService) => {
     if ('ready' in message) ready.resolve(message.ready);
@@ -35,7 +35,7 @@ export async function startRemoteService(
     tally.reject(error);
   });
   return {
-    endpoint: await ready.promise,
+    ...(await ready.promise),
     stop: async () => {
       send('stop');
       const result = await tally.promise;

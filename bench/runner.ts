@@ -1,5 +1,6 @@
 import { createHash, randomFillSync } from 'node:crypto';
 import { channel } from 'node:diagnostics_channel';
+import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
@@ -23,6 +24,7 @@ import type { NetworkLimits } from '../local/network-simulator.ts';
 import { startS3 } from '../local/s3/server.ts';
 import { startStack } from '../local/stack.ts';
 import { uploadBaseline } from './baseline-uploader.ts';
+import { uploadWithCosSdk } from './cos-uploader.ts';
 import { sum } from './cost.ts';
 import {
   type Amount,
@@ -37,6 +39,7 @@ import { startRemoteService } from './remote-service.ts';
 
 /** Runs one job in a new process, whose peak memory is therefore the job's own. Usage: runner.ts DIR JOB */
 
+const MiB = 1024 ** 2;
 const [, , dir = '', text = ''] = process.argv;
 
 Object.assign(process.env, {
@@ -132,7 +135,9 @@ async function uploadObject(job: JobOf<'upload'>): Promise<JobMeasurement> {
   const env = {
     ...process.env,
     S3_ENDPOINT: s3.endpoint,
+    VOD_API: job.api,
     VOD_ENDPOINT: vod.endpoint,
+    VOD_COS_ENDPOINT: vod.cosEndpoint,
     QUOTA_MINUTE_MS: String(minuteMs),
     QUOTA_PARTS_PER_MINUTE: String(parts),
   };
@@ -190,6 +195,19 @@ async function runBaseline({ size, network }: JobOf<'baseline'>): Promise<JobMea
   return { bytes: size, ms, vod: await vod.stop() };
 }
 
+async function runCosSdk({ size, network, upload }: JobOf<'cos-sdk'>): Promise<JobMeasurement> {
+  const service = await startRemoteVod({ network, quota: false });
+  const path = join(dir, `file-${process.pid}`);
+  await writeFile(path, repeat(randomFillSync(Buffer.allocUnsafe(MiB)), size / MiB));
+  const ms = await uploadWithCosSdk(service, path, upload);
+  await rm(path);
+  return { bytes: size, ms, vod: await service.stop() };
+}
+
+function* repeat(bytes: Buffer, count: number): Generator<Buffer> {
+  for (let n = 0; n < count; n++) yield bytes;
+}
+
 function runJob(job: Job): Promise<JobMeasurement> {
   switch (job.job) {
     case 'put':
@@ -202,6 +220,8 @@ function runJob(job: Job): Promise<JobMeasurement> {
       return uploadObject(job);
     case 'baseline':
       return runBaseline(job);
+    case 'cos-sdk':
+      return runCosSdk(job);
   }
 }
 

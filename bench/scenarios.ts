@@ -1,9 +1,10 @@
+import { planUpload } from '../lib/vod/v2018/limits.ts';
 import type { NetworkLimits } from '../local/network-simulator.ts';
 import { computeCost, measuredUsage, sum } from './cost.ts';
 import { describeCosts, describeTimes } from './fleet/costs.ts';
 import { MAX_EVENTS, MAX_STATE_BYTES } from './history.ts';
 import { IMPORTS, measureImports } from './imports.ts';
-import type { Amount, Measurement, ServiceOptions } from './messages.ts';
+import type { Amount, Api, CosUpload, Measurement, ServiceOptions } from './messages.ts';
 import type { Finding } from './report.ts';
 import type { Scenario } from './scenario.ts';
 import { type SimulatedObject, type SimulatedRun, simulateExecution } from './simulate-execution.ts';
@@ -22,16 +23,32 @@ const VOD_NETWORK = { latencyMs: 100 };
 const computeRate = ({ bytes, ms }: Amount): number => (bytes / ms) * 1000;
 const sendingRate = ({ sending, bytes, ms }: Measurement): number => computeRate(sending ?? { bytes, ms });
 
-async function compare(
-  measurePipeline: () => Promise<Measurement>,
-  measureReference: () => Promise<Measurement>,
-): Promise<Finding> {
-  const pairs: { pipeline: Measurement; reference: Measurement; ratio: number }[] = [];
+type Pair = Readonly<{ pipeline: Measurement; reference: Measurement; ratio: number }>;
+type Measure = () => Promise<Measurement>;
+
+async function compare(measurePipeline: Measure, measureReference: Measure): Promise<Finding> {
+  const rounds = await measureRounds(measurePipeline, [measureReference]);
+  return middleFinding(rounds.flat());
+}
+
+/** Returns for each round the pairs of the pipeline with each reference. */
+async function measureRounds(measurePipeline: Measure, references: readonly Measure[]): Promise<Pair[][]> {
+  const rounds: Pair[][] = [];
   for (let round = 0; round < ROUNDS; round++) {
-    const reference = await measureReference();
+    const measured: Measurement[] = [];
+    for (const measureReference of references) measured.push(await measureReference());
     const pipeline = await measurePipeline();
-    pairs.push({ pipeline, reference, ratio: sendingRate(pipeline) / computeRate(reference) });
+    rounds.push(
+      measured.map((reference) => {
+        const ratio = sendingRate(pipeline) / computeRate(reference);
+        return { pipeline, reference, ratio };
+      }),
+    );
   }
+  return rounds;
+}
+
+function middleFinding(pairs: readonly Pair[]): Finding & { measurements: Measurement[] } {
   const middle = pairs.toSorted((a, b) => a.ratio - b.ratio)[Math.floor(ROUNDS / 2)];
   if (!middle) throw new RangeError('expected at least one round');
   const { pipeline, reference } = middle;
@@ -65,10 +82,14 @@ const isUploaded = ({ outcomes }: Measurement): boolean =>
 async function measureUpload(
   workspace: Workspace,
   size: number,
-  { s3 = {}, ...vod }: { s3?: NetworkLimits } & Pick<ServiceOptions, 'network' | 'quota'> = {},
+  {
+    api = '2.0',
+    s3 = {},
+    ...vod
+  }: { api?: Api; s3?: NetworkLimits } & Pick<ServiceOptions, 'network' | 'quota'> = {},
 ): Promise<Measurement> {
   const { event } = await workspace.createObject(size);
-  return workspace.measure({ job: 'upload', event, s3, vod: { quota: false, ...vod } });
+  return workspace.measure({ job: 'upload', api, event, s3, vod: { quota: false, ...vod } });
 }
 
 const uploadCondition = (...measurements: Measurement[]) => ({
@@ -101,6 +122,35 @@ export const SCENARIOS: readonly Scenario[] = [
         () => workspace.measure({ job: 'baseline', size: 64 * MiB, network: VOD_NETWORK }),
       );
       return { ...finding, conditions: uploadCondition(...(finding.measurements ?? []).slice(0, 1)) };
+    },
+  },
+  {
+    name: 'upload-2018',
+    description: 'API 2018-07-17: parts of 1 GiB, 100 ms per request',
+    reference: 'sliceUploadFile of cos-nodejs-sdk-v5 with its defaults',
+    target: { atLeast: 5 },
+    async run(workspace) {
+      const upload = (size: number, upload: CosUpload): Measure => {
+        return () => workspace.measure({ job: 'cos-sdk', size, network: VOD_NETWORK, upload });
+      };
+      const rounds = await measureRounds(
+        () => measureUpload(workspace, GiB, { api: '2018-07-17', network: VOD_NETWORK }),
+        [upload(GiB / 4, {}), upload(GiB, { partBytes: 8 * MiB, partsInFlight: 16 })],
+      );
+      const [slow, tuned] = [0, 1].map((n) => middleFinding(rounds.flatMap((pairs) => pairs[n] ?? [])));
+      if (!slow || !tuned) throw new RangeError('expected two references');
+      const { notes = [], reference = 0, value } = tuned;
+      const measurement = tuned.measurements[0];
+      return {
+        ...slow,
+        conditions: {
+          'as fast as the same SDK with 16 parts of 8 MiB in flight': value >= reference,
+          'reads at most 1.001 times the object': (measurement?.s3?.sentBytes ?? 0) <= 1.001 * GiB,
+          ...uploadCondition(...rounds.flat().map(({ pipeline }) => pipeline)),
+        },
+        measurements: [...slow.measurements, ...tuned.measurements],
+        notes: [...(slow.notes ?? []), ...notes.map((note) => `16 parts of 8 MiB: ${note}`)],
+      };
     },
   },
   {
@@ -170,6 +220,22 @@ export const SCENARIOS: readonly Scenario[] = [
     },
   },
   {
+    name: 'state-2018',
+    description: 'API 2018-07-17: largest state between steps, 5 TiB',
+    reference: "the engine's limit",
+    target: { atMost: 0.4 },
+    async run() {
+      const run = await simulateExecution(FIVE_TEBIBYTES);
+      return {
+        value: run.maxStateBytes,
+        unit: 'bytes',
+        reference: MAX_STATE_BYTES,
+        conditions: { 'at most 40 % of the events': run.events <= 0.4 * MAX_EVENTS },
+        notes: [`${run.events} events; ${describeRun(run)}`],
+      };
+    },
+  },
+  {
     name: 'cost',
     description: '1 GiB, 85 MB/s and 30 ms per connection to S3, 100 ms per request to VOD, without egress',
     reference: '-',
@@ -184,6 +250,25 @@ export const SCENARIOS: readonly Scenario[] = [
         conditions: uploadCondition(measurement),
         notes: [items.join(', '), ...(await describeCosts()), ...(await describeTimes())],
         measurements: [measurement],
+      };
+    },
+  },
+  {
+    name: 'cost-2018',
+    description: 'API 2018-07-17: the same',
+    reference: 'API 2.0',
+    target: { atMost: 0.6 },
+    async run(workspace) {
+      const network = { s3: S3_NETWORK, network: VOD_NETWORK };
+      const reference = await measureUpload(workspace, GiB, network);
+      const measurement = await measureUpload(workspace, GiB, { ...network, api: '2018-07-17' });
+      const priceOf = (measured: Measurement) => sum(Object.values(computeCost(measuredUsage(measured))));
+      return {
+        value: priceOf(measurement),
+        unit: '$',
+        reference: priceOf(reference),
+        conditions: uploadCondition(measurement, reference),
+        measurements: [measurement, reference],
       };
     },
   },
@@ -214,6 +299,16 @@ const TERABYTE: SimulatedObject = {
   isMissing: () => true,
   partsPerSecond: 10_000 / 60 / 4,
   hashBytesPerSecond: 4 * S3_NETWORK.bytesPerSecond,
+};
+
+const FIVE_TEBIBYTES_LAYOUT = planUpload(5 * 1024 * GiB, 16);
+
+/** A function sends 50 MiB/s. A session whose token has 1,000 characters is sealed to about 2,000. */
+const FIVE_TEBIBYTES: SimulatedObject = {
+  size: 5 * 1024 * GiB,
+  isMissing: () => true,
+  partsPerSecond: (50 * MiB) / FIVE_TEBIBYTES_LAYOUT.partSize,
+  layout: { ...FIVE_TEBIBYTES_LAYOUT, session: 'x'.repeat(2_000), hasChecksums: true },
 };
 
 /** Selects the same parts in every run, with a seeded generator (Lehmer). */

@@ -13,7 +13,10 @@ export type SimulatedObject = Readonly<{
   isMissing: (part: number) => boolean;
   /** Rates of one invocation. Lower rates cause more checkpoints. */
   partsPerSecond: number;
-  hashBytesPerSecond: number;
+  /** Undefined: there is no hash pass. */
+  hashBytesPerSecond?: number;
+  /** Default: that of API 2.0. `hasChecksums`: each batch returns the checksums of its parts. */
+  layout?: Readonly<{ partSize: number; functions: number; session: string; hasChecksums: boolean }>;
 }>;
 
 export type SimulatedRun = Readonly<{
@@ -28,8 +31,10 @@ export type SimulatedRun = Readonly<{
 
 const { timeoutMs } = DEPLOYMENT_DEFAULTS;
 const WORKING_SECONDS = (timeoutMs - shutdownReserveMs(timeoutMs)) / 1000;
-const PART_BYTES = 1_048_576;
 const SHA1 = '0123456789abcdef0123456789abcdef01234567';
+/** API 2.0 at the default quota. */
+const DEFAULT_LAYOUT = { partSize: 1_048_576, functions: 4, session: SHA1, hasChecksums: false } as const;
+const CHECKSUMS = { crc64: '0'.repeat(16), nvme: '0'.repeat(16) } as const;
 const FinishInput = v.object({ job: FinishJob });
 
 /** Runs the deployed state machine for an object that is too large to measure. The functions only return their results. */
@@ -39,7 +44,8 @@ export async function simulateExecution(object: SimulatedObject): Promise<Simula
     maxStateBytes = Math.max(maxStateBytes, Buffer.byteLength(JSON.stringify(state)));
   };
 
-  const bounds = v.parse(UploadBounds, { size: object.size, partSize: PART_BYTES });
+  const { partSize, functions, session, hasChecksums } = object.layout ?? DEFAULT_LAYOUT;
+  const bounds = v.parse(UploadBounds, { size: object.size, partSize });
   const missing = new Set(missingParts([], bounds).filter(object.isMissing));
 
   const handlers: Readonly<Record<string, (input: unknown) => unknown>> = {
@@ -50,7 +56,8 @@ export async function simulateExecution(object: SimulatedObject): Promise<Simula
 
   function init(job: InitInput): unknown {
     const pin = { ...job.request, etag: '0'.repeat(32), size: object.size };
-    const hashed = (job.hash?.offset ?? 0) + WORKING_SECONDS * object.hashBytesPerSecond;
+    const hashRate = object.hashBytesPerSecond ?? Number.POSITIVE_INFINITY;
+    const hashed = (job.hash?.offset ?? 0) + WORKING_SECONDS * hashRate;
     if (!job.sha1 && hashed < object.size)
       return { ...job, next: 'hash', pin, hash: { offset: hashed, state: 'x'.repeat(128) } };
     const { hash: _, ...rest } = job;
@@ -59,8 +66,8 @@ export async function simulateExecution(object: SimulatedObject): Promise<Simula
       next: 'parts',
       pin,
       sha1: SHA1,
-      session: SHA1,
-      upload: { ...bounds, functions: 4, ...planBatches([...missing], 4) },
+      session,
+      upload: { ...bounds, functions, ...planBatches([...missing], functions, partSize) },
     };
   }
 
@@ -70,8 +77,14 @@ export async function simulateExecution(object: SimulatedObject): Promise<Simula
     const [sentNow, left] = [parts.slice(0, count), parts.slice(count)];
     for (const part of sentNow) missing.delete(part);
     sentParts += sentNow.length;
-    const totals = { parts: sent.parts + sentNow.length, bytes: sent.bytes + sentNow.length * PART_BYTES };
-    return { ...rest, sent: totals, ...(left.length > 0 && { batch: encodeBatch(left) }) };
+    const totals = { parts: sent.parts + sentNow.length, bytes: sent.bytes + sentNow.length * partSize };
+    const first = sent.runs?.[0]?.first ?? parts[0] ?? 0;
+    const runs = hasChecksums && [{ first, count: totals.parts, ...CHECKSUMS }];
+    return {
+      ...rest,
+      sent: { ...totals, ...(runs && { runs }) },
+      ...(left.length > 0 && { batch: encodeBatch(left) }),
+    };
   }
 
   function finish({ upload: _, parts: __, ...rest }: FinishJob): unknown {

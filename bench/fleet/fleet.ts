@@ -4,6 +4,8 @@ import type { QuotaSettings } from '../../lib/config.ts';
 import { admissionLimits, createAdmission } from '../../lib/quota/admission.ts';
 import { createQuota } from '../../lib/quota/quota.ts';
 import type { DispatchServices } from '../../lib/trigger/dispatch.ts';
+import type { Api } from '../messages.ts';
+import { API_MODELS } from './api.ts';
 import { createVirtualClock } from './clock.ts';
 import { createExecutions } from './executions.ts';
 import { createLambda, type Invocations } from './lambda.ts';
@@ -23,9 +25,12 @@ export type Arrival = Readonly<{ size: number; atMs: number }>;
 
 export type FleetOptions = Readonly<{
   seed: number;
+  api?: Api;
   arrivals: readonly Arrival[];
   /** Functions that the account may run concurrently. */
   concurrency?: number;
+  /** The latency of VOD. */
+  vodLatencyMs?: number;
   /** Times since the start of the run. */
   outage?: Outage;
   /** The share of VOD's quota that another user takes. */
@@ -73,8 +78,10 @@ const machine = createMachine(localStateMachineJson());
 /** Lets a population of objects pass through the pipeline, in virtual time. The same options give the same run. */
 export async function runFleet({
   seed,
+  api = '2.0',
   arrivals,
   concurrency = 1000,
+  vodLatencyMs,
   outage,
   neighbourShare,
   settings,
@@ -87,12 +94,16 @@ export async function runFleet({
   const observer = createPartObserver(elapsed);
   const random = createRandom(seed);
   const table = createSharedTable(clock);
+  const model = API_MODELS[api];
   const vod = createVod(clock, random, {
+    quota: model.quota,
+    latencyMs: vodLatencyMs,
     neighbourShare,
     outage: outage && { from: startedAt + outage.from, until: startedAt + outage.until },
   });
   const queue = createQueue(clock, random, QUEUE);
   const quotaSettings = {
+    api,
     callsPerMinute: VOD.callsPerMinute,
     partsPerMinute: VOD.partsPerMinute,
     minuteMs: 60_000,
@@ -145,6 +156,7 @@ export async function runFleet({
   const steps: Steps = createSteps({
     clock,
     random,
+    api: model,
     vod,
     s3: {
       read(requests = 1) {

@@ -119,6 +119,20 @@ const manyClips =
     };
   };
 
+/** One object alone. */
+const newerApi: Trial = async (seed) => {
+  const options = { seed, arrivals: arrivals(1, 100 * GiB), vodLatencyMs: 300 };
+  const older = await observe(options);
+  const { measures, note } = await observe({ ...options, api: '2018-07-17' });
+  return {
+    value: measures.makespanMs / MINUTE,
+    unit: 'min',
+    reference: older.measures.makespanMs / MINUTE,
+    conditions: { 'at most 4 min': measures.makespanMs <= 4 * MINUTE, ...nothingFails(measures) },
+    notes: [note, `API 2.0: ${older.note}`],
+  };
+};
+
 const newAccount: Trial = async (seed) => {
   const population = [...arrivals(5, 10 * GiB), ...arrivals(500, CLIP_BYTES, { withinMs: MINUTE })];
   const usual = await observe({ seed, arrivals: population });
@@ -230,6 +244,16 @@ export const FLEET_SCENARIOS: readonly Scenario[] = [
       target: { atMost: 1.25 },
     },
     newAccount,
+  ),
+  fleetScenario(
+    {
+      name: 'fleet-2018',
+      description:
+        'API 2018-07-17: 100 GiB alone, 300 ms per request to VOD: the time from the event to the result',
+      reference: 'API 2.0',
+      target: { atMost: 1 / 6 },
+    },
+    newerApi,
   ),
   fleetScenario(
     {

@@ -1,7 +1,7 @@
 import { UploadNotFound } from '../../lib/errors.ts';
 import type { Deadline } from '../../lib/invocation/deadline.ts';
 import type { Admission } from '../../lib/quota/admission.ts';
-import type { Quota } from '../../lib/quota/quota.ts';
+import type { Action, Quota } from '../../lib/quota/quota.ts';
 import {
   FileId,
   FinishInput,
@@ -19,11 +19,12 @@ import { finalResult, leaveAdmission, randomSeconds, sumSent } from '../../lib/s
 import { AdaptiveLimit } from '../../lib/upload/adaptive-limit.ts';
 import { READ_BYTES } from '../../lib/upload/buffer-pool.ts';
 import { decodeBatch, planBatches } from '../../lib/upload/plan.ts';
-import { PARTS_IN_FLIGHT } from '../../lib/vod/v2/target.ts';
+import type { ApiModel } from './api.ts';
 import type { VirtualClock } from './clock.ts';
 import type { Environment } from './lambda.ts';
+import { createMeter } from './meter.ts';
 import { FUNCTION, GiB, MiB, S3 as S3_MODEL } from './model.ts';
-import { type CountedCall, type Vod, VodQuotaExceeded } from './vod.ts';
+import { type Vod, VodQuotaExceeded } from './vod.ts';
 
 /**
  * The steps in virtual time. They decide with the functions of `lib/` that the deployed steps use. Each request and each byte
@@ -49,6 +50,7 @@ export type FleetObject = {
 export type StepServices = Readonly<{
   clock: VirtualClock;
   random: () => number;
+  api: ApiModel;
   vod: Vod;
   /** Count requests to S3. */
   s3: Readonly<{ read(requests?: number): void; write(requests?: number): void }>;
@@ -91,7 +93,7 @@ export const ETAG = '0'.repeat(32);
 export const isCopiedInParts = (size: number): boolean => size > MAX_COPY_BYTES;
 
 export function createSteps(services: StepServices): Steps {
-  const { clock, random, vod, s3 } = services;
+  const { clock, random, api, vod, s3 } = services;
   const requestS3 = (): Promise<void> => {
     s3.read();
     return clock.sleep(S3_MODEL.latencyMs);
@@ -99,19 +101,19 @@ export function createSteps(services: StepServices): Steps {
 
   /** Takes the call from the quota, makes it, and retries it as the VOD client does. */
   async function callVod<T>(
-    action: CountedCall,
+    action: Action | undefined,
     quota: Quota,
     signal: AbortSignal,
     call: () => Promise<T>,
   ): Promise<T> {
     for (let attempt = 0, rejections = 1; ; ) {
-      await quota.take(action, signal);
+      if (action !== undefined) await quota.take(action, signal);
       try {
         return await call();
       } catch (error) {
         if (error instanceof UploadNotFound) throw error;
         if (error instanceof VodQuotaExceeded) {
-          await quota.pause(action);
+          if (action !== undefined) await quota.pause(action);
           if (rejections++ === VOD_RETRY.rejections) throw error;
           continue;
         }
@@ -152,7 +154,7 @@ export function createSteps(services: StepServices): Steps {
       const pauseStarts = (): Promise<void> => quota.pause('StartExecution').catch(() => {});
 
       let job = { ...given, pin };
-      if (!job.sha1) {
+      if (api.needsSha1 && !job.sha1) {
         const turn = await askForAdmission(job, 'hash', admission);
         if (turn.next === 'wait') return turn;
         job = turn;
@@ -160,25 +162,25 @@ export function createSteps(services: StepServices): Steps {
         if (offset < object.size) return { ...job, next: 'hash', hash: { offset, state: HASH_STATE } };
       }
       const { hash: _, ...rest } = job;
-      const next = { ...rest, sha1: SHA1 };
+      const next = api.needsSha1 ? { ...rest, sha1: SHA1 } : rest;
       try {
         const turn = await askForAdmission(next, 'send', admission);
         if (turn.next === 'wait') return turn;
         object.initTries++;
-        const parts = Math.ceil(object.size / MiB);
-        const call = () => vod.initUpload(object.key, parts);
-        const missing = missingOf(await callVod('InitUpload', quota, deadline.signal, call));
-        const { partFunctions: functions } = admission.limits;
-        const upload = { size: object.size, partSize: MiB, functions };
+        const { size } = object;
+        const { partSize, functions } = api.layout(size, admission.limits.partFunctions);
+        const call = () => vod.initUpload(object.key, Math.ceil(size / partSize));
+        const missing = missingOf(await callVod(api.actions.open, quota, deadline.signal, call));
+        const upload = { size, partSize, functions };
         return {
           ...turn,
           next: 'parts',
           session: SHA1,
-          upload: { ...upload, ...planBatches(missing, functions) },
+          upload: { ...upload, ...planBatches(missing, functions, partSize) },
         };
       } catch (error) {
         if (isTransient(error)) await pauseStarts();
-        if (given.sha1 || !isTransient(error)) throw error;
+        if (given.sha1 || !api.needsSha1 || !isTransient(error)) throw error;
         return { ...next, next: 'wait', waitSeconds: randomSeconds(30, 60) };
       }
     },
@@ -188,7 +190,10 @@ export function createSteps(services: StepServices): Steps {
       const { execution, upload } = job;
       const object = services.findObject(job.pin.key);
       const parts = decodeBatch(job.batch);
-      const inFlight = new AdaptiveLimit(PARTS_IN_FLIGHT);
+      const partMiB = upload.partSize / MiB;
+      const partsInFlight = api.partsInFlight(upload.partSize);
+      const inFlight = new AdaptiveLimit(partsInFlight);
+      const pace = createMeter(api.partsPerSecond / upload.functions);
       const report = reporter(
         execution !== undefined && admission.appliesTo(upload.size)
           ? (bytes) => admission.report(execution, bytes)
@@ -198,17 +203,22 @@ export function createSteps(services: StepServices): Steps {
       let slowestMs = 0;
       let failure: unknown;
       await requestS3();
-      s3.read(Math.ceil(parts.length / (READ_BYTES / MiB)) - 1);
+      s3.read(Math.ceil((parts.length * upload.partSize) / READ_BYTES) - 1);
 
       /** Reading, digesting, and sending overlap. The slowest counts. */
       const sendMs = (): number => {
         const now = clock.now();
-        return Math.max(cpu.use(FUNCTION.sendMsPerMiB, now), networkIn.use(1, now), networkOut.use(1, now));
+        return Math.max(
+          pace.use(1, now),
+          cpu.use(api.sendMsPerMiB * partMiB, now),
+          networkIn.use(partMiB, now),
+          networkOut.use(partMiB, now),
+        );
       };
       const sendPart = (part: number): Promise<void> =>
         inFlight.run(async () => {
           if (failure !== undefined) throw failure;
-          await callVod('UploadPart', quota, deadline.signal, () =>
+          await callVod(api.actions.part, quota, deadline.signal, () =>
             vod.uploadPart(object.key, part, sendMs()),
           );
         });
@@ -226,11 +236,11 @@ export function createSteps(services: StepServices): Steps {
           }
           slowestMs = Math.max(slowestMs, clock.now() - startedAt);
           done.add(part);
-          report.add(MiB);
+          report.add(upload.partSize);
           services.onPart(object);
         }
       };
-      await Promise.all(Array.from({ length: PARTS_IN_FLIGHT }, work));
+      await Promise.all(Array.from({ length: partsInFlight }, work));
       await report.end();
       const missing = parts.filter((part) => !done.has(part));
       return outputOf(job, { done: [...done], missing }, failure, deadline.limit);
@@ -246,7 +256,7 @@ export function createSteps(services: StepServices): Steps {
       if (upload?.hasMore) return { ...job, next: 'init' };
       await leaveAdmission(job, { admission });
       try {
-        await callVod('FinishUpload', quota, deadline.signal, () => vod.finishUpload(object.key));
+        await callVod(api.actions.close, quota, deadline.signal, () => vod.finishUpload(object.key));
       } catch (error) {
         if (error instanceof UploadNotFound) return nextRound;
         throw error;

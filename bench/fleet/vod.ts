@@ -1,4 +1,5 @@
 import { QuotaExceeded, UploadNotFound, VodUnavailable } from '../../lib/errors.ts';
+import type { ApiModel } from './api.ts';
 import type { VirtualClock } from './clock.ts';
 import { VOD } from './model.ts';
 
@@ -34,16 +35,26 @@ export type Vod = Readonly<{
 export function createVod(
   clock: VirtualClock,
   random: () => number,
-  { outage, neighbourShare = 0 }: { outage?: Outage | undefined; neighbourShare?: number | undefined },
+  {
+    quota: { callsPerMinute, partsPerMinute },
+    latencyMs = VOD.latencyMs,
+    outage,
+    neighbourShare = 0,
+  }: Readonly<{
+    quota: ApiModel['quota'];
+    latencyMs?: number | undefined;
+    outage?: Outage | undefined;
+    neighbourShare?: number | undefined;
+  }>,
 ): Vod {
   const tries = { InitUpload: 0, FinishUpload: 0, UploadPart: 0 };
   const rejected = { InitUpload: 0, FinishUpload: 0, UploadPart: 0 };
   const createLimit = (perMinute: number): (() => boolean) =>
     createSlidingLimit(clock, perMinute, perMinute * neighbourShare);
   const limits: Record<CountedCall, () => boolean> = {
-    InitUpload: createLimit(VOD.callsPerMinute),
-    FinishUpload: createLimit(VOD.callsPerMinute),
-    UploadPart: createLimit(VOD.partsPerMinute),
+    InitUpload: createLimit(callsPerMinute),
+    FinishUpload: createLimit(callsPerMinute),
+    UploadPart: createLimit(partsPerMinute),
   };
   const uploads = new Map<string, Uint8Array>();
   let resentParts = 0;
@@ -54,7 +65,7 @@ export function createVod(
       await clock.sleep(VOD.goneMs);
       throw NO_RESPONSE;
     }
-    const latency = VOD.latencyMs * (1 + VOD.latencySpread * (2 * random() - 1));
+    const latency = latencyMs * (1 + VOD.latencySpread * (2 * random() - 1));
     await clock.sleep(latency + workMs);
     tries[call]++;
     if (limits[call]()) return;

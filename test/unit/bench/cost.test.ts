@@ -3,7 +3,7 @@ import { computeCost, measuredUsage, sum } from '../../../bench/cost.ts';
 import { PRICES } from '../../../bench/prices.ts';
 
 test('computeCost multiplies each count by its own price', () => {
-  const tally = { quotaErrors: 0, cpuMs: 0 };
+  const tally = { quotaErrors: 0, sentBytes: 0, cpuMs: 0 };
   const cost = computeCost(
     measuredUsage({
       s3: { ...tally, requests: { GET: 900, HEAD: 100, PUT: 2, POST: 1 } },

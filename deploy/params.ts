@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import * as v from 'valibot';
 import { parse } from 'yaml';
-import { WRITE_BACK_MODES } from '../lib/config.ts';
+import { VOD_APIS, WRITE_BACK_MODES } from '../lib/config.ts';
 
 const Params = v.object({
   params: v.object({ default: v.record(v.string(), v.union([v.string(), v.number()])) }),
@@ -19,6 +19,7 @@ export const stackParameters = (): Readonly<Record<string, string | number>> =>
 /** Parameters that select a part of a file in deploy/. */
 const CHOICES: Readonly<Record<string, readonly string[]>> = {
   bucketMode: ['new', 'existing'],
+  vodApi: VOD_APIS,
   writeBack: WRITE_BACK_MODES,
 };
 

@@ -7,6 +7,7 @@ import { checkParameters, checkRegion } from '../../../deploy/params.ts';
 test.each([
   [[]],
   [['--stage', 'prod', '--param', 'bucket=films', '--param=bucketMode=existing']],
+  [['--param=vodApi=2018-07-17', '--param=vodSubAppId=1500012345']],
   [['--param=nodeOptions=--enable-source-maps', '--verbose']],
 ])('checkParameters accepts %j', (options) => {
   expect(() => checkParameters(options)).not.toThrow();
@@ -17,6 +18,7 @@ test.each([
   [['--param', 'memroy=2048'], /--param memroy: /],
   [['--param'], /--param : expected one of/],
   [['--param=bucketMode=exisitng'], /--param bucketMode: expected new or existing, got exisitng/],
+  [['--param=vodApi=2018'], /--param vodApi: expected 2.0 or 2018-07-17, got 2018/],
   [['--param=writeBack=tag'], /--param writeBack: expected metadata or annotation or tags or auto, got tag/],
 ])('checkParameters rejects %j', (options, message) => {
   expect(() => checkParameters(options)).toThrow(message);

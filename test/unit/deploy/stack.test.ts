@@ -104,12 +104,14 @@ describe('the functions', () => {
         VOD_SECRET_KEY_PARAMETER: '/s3-vod/dev/secret-key',
       });
     }
-    const { QUOTA_CALLS_PER_MINUTE, QUOTA_PARTS_PER_MINUTE } = environment('Init');
+    const { QUOTA_CALLS_PER_MINUTE, QUOTA_PARTS_PER_MINUTE, MAX_FUNCTIONS, VOD_API } = environment('Init');
+    expect(VOD_API).toBe('2.0');
     expect(environment('Trigger')).toMatchObject({
       STATE_MACHINE_ARN: { Ref: 'UploadStateMachine' },
       QUEUE_URL: { Ref: 'Queue' },
       DEAD_LETTER_QUEUE_URL: { Ref: 'DeadLetterQueue' },
       ...{ QUOTA_TABLE: { Ref: 'QuotaTable' }, QUOTA_CALLS_PER_MINUTE, QUOTA_PARTS_PER_MINUTE },
+      ...{ MAX_FUNCTIONS, VOD_API },
     });
   });
 

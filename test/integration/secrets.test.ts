@@ -28,7 +28,7 @@ const ENV = {
 /** Lists what must not be found: the secrets in all encodings, the keys derived from them, and signatures. */
 function listTraces(env: Record<string, string>): string[] {
   const keys = [env.AWS_SECRET_ACCESS_KEY, env.VOD_SECRET_KEY, env.AWS_SESSION_TOKEN, env.VOD_TOKEN];
-  const secrets = keys.filter((key) => key !== undefined);
+  const secrets = keys.flatMap((key) => (key ? [key] : []));
   const derived = [new Date(), new Date(Date.now() - 60_000)].flatMap((now) => deriveSigningKeys(now, env));
   const forms = secrets.flatMap((secret) => [
     ...[secret, encodeURIComponent(secret)],
@@ -68,7 +68,8 @@ async function startServices() {
     new PutObjectCommand({ Bucket: 'videos', Key: 'video.mp4', Body: createBytes(2_000_000) }),
   );
   client.destroy();
-  return { data, env: { ...ENV, S3_ENDPOINT: s3.endpoint, VOD_ENDPOINT: vod.endpoint } };
+  const env = { ...ENV, S3_ENDPOINT: s3.endpoint, VOD_ENDPOINT: vod.endpoint };
+  return { data, env: { ...env, VOD_COS_ENDPOINT: vod.cosEndpoint } };
 }
 
 function runUpload(data: string, env: Record<string, string>) {
@@ -110,6 +111,12 @@ const rejectToken: Responder = (response, { method, headers }) => {
 
 test.each<[string, number, RegExp, (env: Record<string, string>) => Promise<Record<string, string>>]>([
   ['a successful upload', 0, /"outcome":"uploaded"/, async () => ({})],
+  [
+    'a successful upload with API 2018-07-17',
+    0,
+    /"outcome":"uploaded"/,
+    async () => ({ VOD_API: '2018-07-17', VOD_TOKEN: '' }),
+  ],
   ['a wrong VOD secret', 1, /VodRejected/, async () => ({ VOD_SECRET_KEY: 'vod/wr0ng+4715' })],
   ['a wrong S3 secret', 1, /StorageRejected/, async () => ({ AWS_SECRET_ACCESS_KEY: 'aws/wr0ng+4716' })],
   [

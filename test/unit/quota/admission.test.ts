@@ -47,6 +47,16 @@ describe('admissionLimits', () => {
   });
 });
 
+describe('admissionLimits of API 2018-07-17', () => {
+  test.each([
+    [1, 1, 1],
+    [1_000, 16, 300],
+  ])('give objects a share of %i functions', (maxFunctions, partFunctions, mediumFunctions) => {
+    const limits = admissionLimits({ ...QUOTA, api: '2018-07-17', maxFunctions });
+    expect(limits).toMatchObject({ partFunctions, mediumFunctions, mediumParts: Number.POSITIVE_INFINITY });
+  });
+});
+
 describe('decideAdmission', () => {
   test('admits the next large object when the work before it lasts ten seconds', () => {
     expect(decide({ a: large(1), b: large(2) }, 'a')).toEqual({ admitted: true });

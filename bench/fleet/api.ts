@@ -1,7 +1,6 @@
 import type { Action } from '../../lib/quota/quota.ts';
-import { READ_BYTES } from '../../lib/upload/buffer-pool.ts';
 import { PARTS_IN_FLIGHT } from '../../lib/vod/v2/target.ts';
-import { planUpload } from '../../lib/vod/v2018/limits.ts';
+import { partsInFlight, planUpload } from '../../lib/vod/v2018/limits.ts';
 import { OBJECT_REQUESTS_PER_SECOND } from '../../lib/vod/v2018/pace.ts';
 import type { Api } from '../messages.ts';
 import { FUNCTION, MiB, VOD } from './model.ts';
@@ -38,8 +37,7 @@ export const API_MODELS: Readonly<Record<Api, ApiModel>> = {
     needsSha1: false,
     actions: { open: 'ApplyUpload', close: 'CommitUpload' },
     layout: planUpload,
-    // As in lib/vod/v2018/target.ts.
-    partsInFlight: (partSize) => (partSize <= READ_BYTES ? 8 : 2),
+    partsInFlight,
     partsPerSecond: OBJECT_REQUESTS_PER_SECOND,
     sendMsPerMiB: FUNCTION.sendMsPerMiB + FUNCTION.crcMsPerMiB,
     quota: { callsPerMinute: UNLIMITED, partsPerMinute: UNLIMITED },

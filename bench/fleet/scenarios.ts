@@ -48,7 +48,7 @@ export function describeRun(run: FleetRun, measures: FleetMeasures): string {
   const { makespanMs, partsPerMinute, maxEvents, transitionsPerObject, initTriesPerObject } = measures;
   return [
     `${(makespanMs / MINUTE).toFixed(1)} min`,
-    `${partsPerMinute.toFixed(0)} parts/min`,
+    ...(Number.isFinite(partsPerMinute) ? [`${partsPerMinute.toFixed(0)} parts/min`] : []),
     `at most ${maxEvents} events`,
     `${transitionsPerObject.toFixed(1)} transitions and ${initTriesPerObject.toFixed(2)} InitUpload per object`,
     `$${measures.dollarsPerGiB.toFixed(5)}/GiB`,

@@ -7,13 +7,23 @@ import { OBJECT_REQUESTS_PER_SECOND } from './pace.ts';
 
 const MIB = 1024 ** 2;
 
-/** The rate of one function, in bytes per second: docs/explanation/performance.md. */
+/** The network rate of one function, in bytes per second: docs/explanation/performance.md. */
 const FUNCTION_RATE = 75 * MIB;
+/** The rate of one function whose processor also computes the checksums, with a margin. */
+const PLANNED_RATE = 45 * MIB;
 const MAX_PARTS = 10_000;
 /** 48.8 TB: https://cloud.tencent.com/document/product/436/14518 */
 const MAX_OBJECT_BYTES = 48.8 * 1000 ** 4;
 /** A function sends so few parts faster than another one starts. */
 const MIN_PARTS_PER_FUNCTION = 8;
+
+/** The buffers of a process, and the most that a streamed part uses: one is read, and up to three are in flight. */
+const BUFFERS = 8;
+const MAX_BUFFERS_PER_PART = 4;
+
+/** Parts up to the size of a buffer are sent from it. Larger ones are streams of several. */
+export const partsInFlight = (partSize: number): number =>
+  Math.floor(BUFFERS / Math.min(MAX_BUFFERS_PER_PART, Math.ceil(partSize / READ_BYTES)));
 
 /** Smaller objects are sent in one request. */
 export const MULTIPART_BYTES = READ_BYTES;
@@ -24,7 +34,7 @@ export type UploadLayout = Readonly<{ partSize: number; functions: number; secon
 /** @param maxFunctions the limit of each object */
 export function planUpload(size: number, maxFunctions: number): UploadLayout {
   const partSize = Math.max(READ_BYTES, Math.ceil(size / MAX_PARTS / MIB) * MIB);
-  const useful = Math.ceil((OBJECT_REQUESTS_PER_SECOND * partSize) / FUNCTION_RATE);
+  const useful = Math.ceil((OBJECT_REQUESTS_PER_SECOND * partSize) / PLANNED_RATE);
   const busy = Math.ceil(size / partSize / MIN_PARTS_PER_FUNCTION);
   const functions = Math.max(1, Math.min(useful, busy, maxFunctions));
   return { partSize, functions, seconds: Math.ceil(size / (functions * FUNCTION_RATE)) };

@@ -3,12 +3,11 @@ import type { CosClient, CosObject, StoredObject } from '../../cos/client.ts';
 import { ContentMismatch, errorMessage, UploadNotFound, VodRejected, VodUnavailable } from '../../errors.ts';
 import { type Clock, systemClock } from '../../invocation/deadline.ts';
 import type { ObjectVersion, PartRun, StoredFile, UploadBounds } from '../../schemas.ts';
-import { READ_BYTES } from '../../upload/buffer-pool.ts';
 import { crcsOfObject, runOfPart } from '../../upload/crc64.ts';
 import { type HeldPart, missingParts } from '../../upload/plan.ts';
 import type { EarlierUpload, NewFile, OpenResult, VodTarget } from '../target.ts';
 import type { CommittedFile, VodApi } from './api.ts';
-import { checkCover, checkFile, MULTIPART_BYTES, planUpload } from './limits.ts';
+import { checkCover, checkFile, MULTIPART_BYTES, partsInFlight, planUpload } from './limits.ts';
 import { createPacer } from './pace.ts';
 import { recognizeFile } from './recognize.ts';
 import { createSessionSealer, type Session, secondsLeft } from './session.ts';
@@ -22,10 +21,6 @@ export type TargetOptions = Readonly<{
   maxFunctions: number;
   clock?: Clock;
 }>;
-
-/** Parts up to this size are sent from one buffer. The others are streams, which hold several. */
-const BUFFERED_IN_FLIGHT = 8;
-const STREAMS_IN_FLIGHT = 2;
 
 /**
  * API 2018-07-17: ApplyUpload opens a session with temporary keys, COS receives the bytes, and CommitUpload makes a file of them.
@@ -203,7 +198,7 @@ export function createTarget({
 
   return {
     needsSha1: false,
-    partsInFlight: (partSize) => (partSize <= READ_BYTES ? BUFFERED_IN_FLIGHT : STREAMS_IN_FLIGHT),
+    partsInFlight,
     check: checkFile,
 
     async open(file, earlier, signal) {

@@ -15,7 +15,7 @@ const MAX_CONCURRENCY = 8;
 /** https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html: input or result of a task. */
 const MAX_PAYLOAD_BYTES = 256 * 1024;
 
-/** Publishes `{ name, ms }` when an invocation ends. */
+/** Publishes `{ name, ms, limitMs }` when an invocation ends: how long it took, and its time limit. */
 const invocations = channel('s3-vod.invocation');
 
 export type Lambda = Readonly<{
@@ -79,7 +79,7 @@ export function createLambda(initialLimitMs: number): Lambda {
       return toPayload(name, await Promise.race([result, failure]));
     } finally {
       clearTimeout(timer);
-      invocations.publish({ name, ms: performance.now() - began });
+      invocations.publish({ name, ms: performance.now() - began, limitMs: timeLimitMs });
     }
   }
 

@@ -4,7 +4,7 @@ import { divideDelays } from '../../support/accelerate-timers.ts';
 export const REAL = { setTimeout: globalThis.setTimeout };
 
 /** A stall of S3 (10 s) is detected in 200 ms. */
-const TIMER_FACTOR = 50;
+export const TIMER_FACTOR = 50;
 
 /** An UploadPart that may take a minute is aborted after 1.5 s, which is enough on a busy machine. */
 const REQUEST_FACTOR = 100;

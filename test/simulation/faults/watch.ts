@@ -3,14 +3,18 @@ import * as v from 'valibot';
 import { Result, UploadRequest } from '../../../lib/schemas.ts';
 import type { Execution } from '../../../local/aws/execution-store.ts';
 import type { Stack } from '../../../local/stack.ts';
+import { TIMER_FACTOR } from './accelerate-timers.ts';
 
 /** Observes what the state machine does and how its executions end. */
 
-/** An invocation that takes longer, in real milliseconds, may have lost a request to a busy machine and sent a part twice. */
+/**
+ * An invocation that takes longer, in real milliseconds, may have lost a request to a busy machine and sent a part twice. So may
+ * one that takes half of its time limit: the limit ends the requests in flight.
+ */
 const SLOW_MS = 1_000;
 
 const invocations = channel('s3-vod.invocation');
-const Invocation = v.object({ ms: v.number() });
+const Invocation = v.object({ ms: v.number(), limitMs: v.number() });
 
 /** Counts executions and slow invocations until `stop`. */
 export function watchExecutions({ executions }: Stack) {
@@ -29,7 +33,8 @@ export function watchExecutions({ executions }: Stack) {
   const onStart = (): void => void watch.started++;
   const onEnd = (execution: Execution): void => void ended.set(execution.name, execution);
   const onInvocation = (message: unknown): void => {
-    if (v.parse(Invocation, message).ms > SLOW_MS) watch.slow++;
+    const { ms, limitMs } = v.parse(Invocation, message);
+    if (ms > Math.min(SLOW_MS, limitMs / TIMER_FACTOR / 2)) watch.slow++;
   };
   executions.on('started', onStart).on('ended', onEnd);
   invocations.subscribe(onInvocation);
